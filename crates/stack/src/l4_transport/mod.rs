@@ -13,8 +13,13 @@ pub struct Transport {
     pub tcp: tcp::Tcp,
 }
 impl Transport {
-    /// A datagram for this host.
-    pub fn receive(&mut self, arrival: Arrival, cx: &mut Cx<'_>) -> Up<()> {
+    /// A datagram for this host. `route` finds the way back to an address.
+    pub fn receive(
+        &mut self,
+        arrival: Arrival,
+        route: &dyn Fn(core::net::IpAddr) -> Option<crate::l3_network::Path>,
+        cx: &mut Cx<'_>,
+    ) -> Up<()> {
         todo!()
     }
     /// The network said no to something we sent.
