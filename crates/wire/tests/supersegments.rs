@@ -360,9 +360,15 @@ const TCP: usize = 34;
 #[test]
 fn frames_that_cutting_could_not_restore_are_not_merged() {
     type Change = fn(&mut [Vec<u8>; 2]);
-    let rows: [(&str, Change); 22] = [
+    let rows: [(&str, Change); 24] = [
         ("the first one carries PSH", |f| f[0][TCP + 13] |= 8),
         ("the first one carries FIN", |f| f[0][TCP + 13] |= 1),
+        ("both carry PSH", |f| {
+            f.iter_mut().for_each(|f| f[TCP + 13] |= 8)
+        }),
+        ("both carry FIN", |f| {
+            f.iter_mut().for_each(|f| f[TCP + 13] |= 1)
+        }),
         ("the first one carries SYN", |f| f[0][TCP + 13] |= 2),
         ("both carry URG", |f| {
             f.iter_mut().for_each(|f| f[TCP + 13] |= 0x20)
@@ -475,12 +481,12 @@ fn nothing_is_merged_behind_a_short_frame() {
     assert!(frames.all(|frame| merged.merge(frame).is_ok()));
     spec.chunks = vec![vec![6; 50]];
     spec.seq = spec.seq.wrapping_add(250);
-    spec.id = spec.id.wrapping_add(3);
-    let next = super_segment(&spec, &mut pool)
-        .cut(&mut pool)
-        .next()
-        .unwrap();
-    assert!(merged.merge(next).is_err());
+    // Neither with the identification that follows nor with that of the short frame again.
+    for id in [3, 2] {
+        spec.id = 0xffff_u16.wrapping_add(id);
+        let mut next = super_segment(&spec, &mut pool).cut(&mut pool);
+        assert!(merged.merge(next.next().unwrap()).is_err(), "{id}");
+    }
 }
 
 #[test]
