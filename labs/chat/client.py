@@ -17,10 +17,11 @@ class Chat:
         self.decoder = codecs.getincrementaldecoder("utf-8")(errors="replace")
         self.text = ""
 
-    def send(self, line):
+    def send(self, line, torn=False):
         data = (line + "\n").encode("utf-8")  # str -> bytes
-        if len(data) > 3 and data[0] > 0x7F:
-            # A character may be cut anywhere: send its first byte alone, so that the server's recv() meets half of it.
+        if torn:
+            # The network may cut anywhere, in the middle of a character too. Here it surely does: the first byte of
+            # the first character goes alone, and the server's recv() meets a third of a Hangul syllable.
             self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             self.socket.sendall(data[:1])
             data = data[1:]
@@ -42,8 +43,8 @@ class Chat:
 
 def say(chat, name, script):
     print(chat.receive(), flush=True)  # we joined
-    for line in script:
-        chat.send(line)
+    for number, line in enumerate(script):
+        chat.send(line, torn=number > 0)
         while (answer := chat.receive()) is not None:
             print(answer, flush=True)
             if answer == f"{name}: {line}":

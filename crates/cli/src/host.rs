@@ -111,6 +111,11 @@ impl LabHost {
         self.programs.run_virtual(&self.topology, until)
     }
 
+    /// The programs of this lab.
+    pub fn programs(&self) -> &Programs {
+        &self.programs
+    }
+
     /// A handle with which the lab can be told to end.
     pub fn stopper(&self) -> mpsc::Sender<Stop> {
         self.stop.clone()

@@ -77,10 +77,15 @@ impl Answers {
         self.network.lab(|lab| {
             let counters = lab.counters(host.id)?;
             let drops = DropReason::ALL.iter().map(|&reason| (reason.text().to_string(), counters.drops(reason)));
+            let mib = Counter::ALL.iter().map(|&c| (c.group().to_string(), c.name().to_string(), counters.get(c)));
+            // RFC 4022: the one gauge of the group.
+            let standing = |row: &SocketRow| matches!(row.state, Some(State::Established | State::CloseWait));
+            let established = lab.stack(host.id).map_or(0, |stack| stack.rows().iter().filter(|row| standing(row)).count());
+            let gauge = ("Tcp".to_string(), "CurrEstab".to_string(), established as u64);
             Some(NodeCounters {
                 node: host.name.clone(),
                 forwarding: host.kind == NodeKind::Router,
-                counters: Counter::ALL.iter().map(|&c| (c.group().to_string(), c.name().to_string(), counters.get(c))).collect(),
+                counters: mib.chain([gauge]).collect(),
                 drops: drops.filter(|(_, n)| *n > 0).collect(),
             })
         })

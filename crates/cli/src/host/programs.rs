@@ -166,9 +166,7 @@ impl Programs {
         let mut children = self.children();
         for child in children.iter_mut() {
             if matches!(child.try_wait(), Ok(None)) {
-                if let Some(pid) = i32::try_from(child.id()).ok().and_then(rustix::process::Pid::from_raw) {
-                    let _ = rustix::process::kill_process(pid, rustix::process::Signal::TERM); // it may just have ended
-                }
+                terminate(child);
             }
         }
         let deadline = Instant::now() + END_WITHIN;
@@ -193,6 +191,13 @@ impl Programs {
 
     fn children(&self) -> MutexGuard<'_, Vec<Child>> {
         self.children.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// SIGTERM; it may just have ended.
+pub fn terminate(child: &mut Child) {
+    if let Some(pid) = i32::try_from(child.id()).ok().and_then(rustix::process::Pid::from_raw) {
+        let _ = rustix::process::kill_process(pid, rustix::process::Signal::TERM);
     }
 }
 
