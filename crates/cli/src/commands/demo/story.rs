@@ -108,7 +108,6 @@ impl Story<'_> {
         let (seq, ack) = self.relative(ip.src.into(), tcp.seq, tcp.ack);
         let hex: Vec<String> = message.chars().map(|c| hex(c.encode_utf8(&mut [0; 4]).as_bytes())).collect();
         let later = up.record.at.since(down.record.at).as_secs_f64() * 1e3;
-        let fcs_up = if up.frame.fcs == 0 && up.record.bytes.is_empty() { "?" } else { "good" };
         let rows = [
             ("7 응용 application", format!("{message:?} + newline"), format!("{message:?}")),
             ("6 표현 presentation", format!("{} bytes of UTF-8", payload.len()), format!("{} characters + newline", message.chars().count())),
@@ -116,7 +115,7 @@ impl Story<'_> {
             ("4 전송 transport", format!("TCP {} seq {seq} ack {ack}", flag_names(tcp.flags)), format!("in order, next {}", seq + payload.len() as u32)),
             ("3 네트워크 network", format!("IPv4 ttl {}, {} bytes", ip.ttl, ip.total_len), format!("ttl {}: one router", ip_up.ttl)),
             ("2 데이터링크 data link", format!("→ {}", down.frame.ethernet.dst), format!("{} →", up.frame.ethernet.src)),
-            ("", format!("fcs {:08x}", down.frame.fcs), format!("fcs {:08x} {fcs_up}", up.frame.fcs)),
+            ("", format!("fcs {:08x}", down.frame.fcs), format!("fcs {:08x} good", up.frame.fcs)),
             ("1 물리 physical", format!("{} bytes at {}", down.record.bytes.len(), self.interface(down.record)), format!("{}, {later:.1} ms later", self.interface(up.record))),
         ];
         let mut text = format!("{}\n  {} {} {}\n", self.chapter("일곱 계층", "seven layers"), pad("", 23), pad("alice: send ↓", 27), "bob: recv ↑");
