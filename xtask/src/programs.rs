@@ -124,7 +124,9 @@ fn on_path(name: &str) -> bool {
 }
 
 fn install(missing: &[&Program]) -> Result<(), String> {
-    apt_get(&["update"])?;
+    if let Err(why) = apt_get(&["update"]) {
+        eprintln!("programs: {why}; trying with the lists that are here");
+    }
     let mut arguments = vec!["install", "--yes", "--no-install-recommends"];
     arguments.extend(
         missing

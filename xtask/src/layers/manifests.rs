@@ -285,4 +285,13 @@ mod tests {
             assert_eq!(found(name, text), [], "{name}: {text}");
         }
     }
+
+    #[test]
+    fn every_room_has_a_row_in_the_architecture() {
+        let text = include_str!("../../../ARCHITECTURE.md");
+        for room in ROOMS {
+            let row = format!("| {} | ", room.name);
+            assert!(text.lines().any(|line| line.starts_with(&row)), "{row}");
+        }
+    }
 }
