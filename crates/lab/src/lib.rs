@@ -1,1 +1,24 @@
-//! placeholder
+//! Many hosts: cables with impairments, switches, routers, topology files, one clock, one seed.
+//!
+//! What it must not know: the kernel's I/O, a wall clock, threads. Time moves when `run_until` is called.
+//!
+//! ```text
+//!   topology (TOML) ─▶ Lab: agenda ─▶ machine (host, router, switch) ─▶ link direction (impairments, FIFO) ─▶ machine
+//!                                         │ frames observed ─▶ capture (pcapng bytes)
+//! ```
+//!
+//! Start reading at [`Lab`].
+#![forbid(unsafe_code)]
+
+pub mod capture;
+pub mod faults;
+pub mod frames;
+pub mod lab;
+pub mod topology;
+
+pub use faults::FaultRow;
+pub use frames::{FrameRecord, Moment};
+pub use lab::{EventHash, Lab, LabError, LabOptions, MachineId, MachineInfo, Outcome};
+pub use topology::{Topology, TopologyError};
+
+pub use heptad_stack as stack;

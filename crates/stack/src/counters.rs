@@ -1,0 +1,105 @@
+//! The host's MIB: standard counter names (RFC 4293, 4022, 4113, Linux's TcpExt), and one count for each drop reason.
+use crate::DropReason;
+use alloc::vec::Vec;
+
+macro_rules! counters {
+    ($($group:ident { $($variant:ident = $name:literal,)* })*) => {
+        /// A counter of the MIB. The variant is group and name in one word.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        #[allow(missing_docs)] // the names are the MIB's own
+        pub enum Counter { $($($variant,)*)* }
+        impl Counter {
+            /// Every counter in order of declaration, by group.
+            pub const ALL: &[Self] = &[$($(Self::$variant,)*)*];
+            /// `Ip`, `Icmp`, `Tcp`, `Udp`, `TcpExt`, `IpExt`.
+            pub const fn group(self) -> &'static str { match self { $($(Self::$variant => stringify!($group),)*)* } }
+            /// The name in the MIB, as in `/proc/net/snmp`.
+            pub const fn name(self) -> &'static str { match self { $($(Self::$variant => $name,)*)* } }
+        }
+    };
+}
+counters! {
+    Ip {
+        IpInReceives = "InReceives", IpInHdrErrors = "InHdrErrors", IpInAddrErrors = "InAddrErrors",
+        IpForwDatagrams = "ForwDatagrams", IpInUnknownProtos = "InUnknownProtos", IpInDiscards = "InDiscards",
+        IpInDelivers = "InDelivers", IpOutRequests = "OutRequests", IpOutDiscards = "OutDiscards",
+        IpOutNoRoutes = "OutNoRoutes", IpReasmTimeout = "ReasmTimeout", IpReasmReqds = "ReasmReqds",
+        IpReasmOks = "ReasmOKs", IpReasmFails = "ReasmFails", IpFragOks = "FragOKs", IpFragFails = "FragFails",
+        IpFragCreates = "FragCreates", IpOutTransmits = "OutTransmits",
+    }
+    Icmp {
+        IcmpInMsgs = "InMsgs", IcmpInErrors = "InErrors", IcmpInCsumErrors = "InCsumErrors",
+        IcmpInDestUnreachs = "InDestUnreachs", IcmpInTimeExcds = "InTimeExcds", IcmpInParmProbs = "InParmProbs",
+        IcmpInEchos = "InEchos", IcmpInEchoReps = "InEchoReps", IcmpOutMsgs = "OutMsgs",
+        IcmpOutErrors = "OutErrors", IcmpOutRateLimitHost = "OutRateLimitHost",
+        IcmpOutDestUnreachs = "OutDestUnreachs", IcmpOutTimeExcds = "OutTimeExcds",
+        IcmpOutParmProbs = "OutParmProbs", IcmpOutEchos = "OutEchos", IcmpOutEchoReps = "OutEchoReps",
+    }
+    Tcp {
+        TcpActiveOpens = "ActiveOpens", TcpPassiveOpens = "PassiveOpens", TcpAttemptFails = "AttemptFails",
+        TcpEstabResets = "EstabResets", TcpInSegs = "InSegs", TcpOutSegs = "OutSegs",
+        TcpRetransSegs = "RetransSegs", TcpInErrs = "InErrs", TcpOutRsts = "OutRsts", TcpInCsumErrors = "InCsumErrors",
+    }
+    Udp {
+        UdpInDatagrams = "InDatagrams", UdpNoPorts = "NoPorts", UdpInErrors = "InErrors",
+        UdpOutDatagrams = "OutDatagrams", UdpRcvbufErrors = "RcvbufErrors", UdpSndbufErrors = "SndbufErrors",
+        UdpInCsumErrors = "InCsumErrors",
+    }
+    TcpExt {
+        TcpExtListenOverflows = "ListenOverflows", TcpExtListenDrops = "ListenDrops",
+        TcpExtEmbryonicRsts = "EmbryonicRsts", TcpExtDelayedAcks = "DelayedACKs", TcpExtTw = "TW",
+        TcpExtPawsEstab = "PAWSEstab", TcpExtTcpTimeouts = "TCPTimeouts", TcpExtTcpSynRetrans = "TCPSynRetrans",
+        TcpExtTcpFastRetrans = "TCPFastRetrans", TcpExtTcpSlowStartRetrans = "TCPSlowStartRetrans",
+        TcpExtTcpSackRecovery = "TCPSackRecovery", TcpExtTcpRenoRecovery = "TCPRenoRecovery",
+        TcpExtTcpLossProbes = "TCPLossProbes", TcpExtTcpOfoQueue = "TCPOFOQueue", TcpExtTcpOfoDrop = "TCPOFODrop",
+        TcpExtTcpRcvQDrop = "TCPRcvQDrop", TcpExtTcpDsackOldSent = "TCPDSACKOldSent", TcpExtTcpDsackRecv = "TCPDSACKRecv",
+        TcpExtTcpAbortOnData = "TCPAbortOnData", TcpExtTcpAbortOnClose = "TCPAbortOnClose",
+        TcpExtTcpAbortOnTimeout = "TCPAbortOnTimeout", TcpExtTcpAbortOnLinger = "TCPAbortOnLinger",
+        TcpExtTcpChallengeAck = "TCPChallengeACK", TcpExtTcpSynChallenge = "TCPSYNChallenge",
+        TcpExtTcpKeepAlive = "TCPKeepAlive", TcpExtTcpWinProbe = "TCPWinProbe",
+        TcpExtTcpPureAcks = "TCPPureAcks", TcpExtTcpOrigDataSent = "TCPOrigDataSent",
+        TcpExtTcpSpuriousRtos = "TCPSpuriousRTOs", TcpExtTcpToZeroWindowAdv = "TCPToZeroWindowAdv",
+        TcpExtTcpRcvCoalesce = "TCPRcvCoalesce",
+    }
+    IpExt {
+        IpExtInOctets = "InOctets", IpExtOutOctets = "OutOctets", IpExtInBcastPkts = "InBcastPkts",
+        IpExtOutBcastPkts = "OutBcastPkts", IpExtInNoEctPkts = "InNoECTPkts", IpExtInCsumErrors = "InCsumErrors",
+    }
+}
+
+/// All counts of one host.
+#[derive(Clone, Debug)]
+pub struct Counters {
+    values: Vec<u64>,
+    drops: Vec<u64>,
+}
+impl Default for Counters {
+    fn default() -> Self {
+        Self {
+            values: alloc::vec![0; Counter::ALL.len()],
+            drops: alloc::vec![0; DropReason::ALL.len()],
+        }
+    }
+}
+impl Counters {
+    /// Adds `n`.
+    pub fn add(&mut self, counter: Counter, n: u64) {
+        if let Some(v) = self.values.get_mut(counter as usize) {
+            *v = v.wrapping_add(n);
+        }
+    }
+    /// A value.
+    pub fn get(&self, counter: Counter) -> u64 {
+        self.values.get(counter as usize).copied().unwrap_or(0)
+    }
+    /// Counts a drop.
+    pub fn dropped(&mut self, reason: DropReason) {
+        if let Some(v) = self.drops.get_mut(reason as usize) {
+            *v = v.wrapping_add(1);
+        }
+    }
+    /// Packets discarded for this reason.
+    pub fn drops(&self, reason: DropReason) -> u64 {
+        self.drops.get(reason as usize).copied().unwrap_or(0)
+    }
+}

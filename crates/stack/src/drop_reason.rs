@@ -1,0 +1,124 @@
+//! Why a packet was discarded: one enum for the whole host, counted in one place.
+
+macro_rules! reasons {
+    ($($(#[$doc:meta])* $name:ident = $text:literal,)*) => {
+        /// Why a packet was discarded.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub enum DropReason { $($(#[$doc])* $name,)* }
+        impl DropReason {
+            /// Every reason, in the order of declaration.
+            pub const ALL: &[Self] = &[$(Self::$name,)*];
+            /// For people: what a capture's comment and `netstat -s` say.
+            pub const fn text(self) -> &'static str { match self { $(Self::$name => $text,)* } }
+            /// The identifier, for `--json`.
+            pub const fn name(self) -> &'static str { match self { $(Self::$name => stringify!($name),)* } }
+        }
+    };
+}
+reasons! {
+    // layers 1 and 2
+    /// The port's transmit queue was full.
+    TxQueueFull = "transmit queue full",
+    /// A frame too short or with a malformed link header.
+    LinkHeader = "malformed link header",
+    /// A frame for another station.
+    OtherHost = "frame for another station",
+    /// An EtherType that nothing here handles.
+    UnknownEtherType = "unknown EtherType",
+    /// A VLAN tag that this port is not a member of.
+    UnknownVlan = "unknown VLAN",
+    /// The frame check sequence did not hold (a flag set by a cable).
+    FrameCheck = "bad frame check sequence",
+    /// A malformed ARP packet.
+    ArpMalformed = "malformed ARP packet",
+    /// Waiting for a neighbour's address: the queue was full.
+    NeighbourQueueFull = "queue for an unresolved neighbour full",
+    /// The neighbour never answered.
+    NeighbourUnreachable = "neighbour did not answer",
+    /// The neighbour table was full.
+    NeighbourTableFull = "neighbour table full",
+    /// Longer than the cable's MTU and not to be fragmented or cut.
+    TooBig = "longer than the MTU",
+    // layer 3
+    /// A malformed IP header.
+    IpHeader = "malformed IP header",
+    /// The IP header's checksum did not hold.
+    IpChecksum = "bad IP header checksum",
+    /// Shorter than its header says.
+    IpTruncated = "shorter than its IP header says",
+    /// A source address that can't be one (multicast, broadcast, our own).
+    MartianSource = "martian source address",
+    /// Not for us, and we do not forward.
+    NotForUs = "not for this host",
+    /// No route to the destination.
+    NoRoute = "no route",
+    /// TTL used up.
+    TtlExceeded = "TTL exceeded",
+    /// Needed fragments but said don't.
+    FragmentationNeeded = "fragmentation needed but forbidden",
+    /// Fragments that overlap with different content.
+    FragmentOverlap = "overlapping fragments",
+    /// A fragment that contradicts its datagram's others.
+    FragmentMalformed = "malformed fragment",
+    /// The bound on memory for reassembly was reached.
+    ReassemblyFull = "reassembly memory full",
+    /// Not all fragments came in time.
+    ReassemblyTimeout = "reassembly timed out",
+    /// A protocol that nothing here handles.
+    UnknownProtocol = "unknown protocol",
+    /// A malformed ICMP message.
+    IcmpMalformed = "malformed ICMP message",
+    /// ICMP checksum did not hold.
+    IcmpChecksum = "bad ICMP checksum",
+    /// An ICMP message that is not answered (broadcast ping, unknown type).
+    IcmpIgnored = "ICMP message ignored",
+    /// Source routing and other options that this host refuses.
+    IpOption = "IP option refused",
+    /// The loopback queue was full.
+    LoopbackFull = "loopback queue full",
+    // layer 4
+    /// A malformed UDP header.
+    UdpHeader = "malformed UDP header",
+    /// UDP checksum did not hold.
+    UdpChecksum = "bad UDP checksum",
+    /// No socket at this UDP port.
+    UdpNoSocket = "no UDP socket",
+    /// The UDP socket's receive buffer was full.
+    UdpBufferFull = "UDP receive buffer full",
+    /// A malformed TCP header.
+    TcpHeader = "malformed TCP header",
+    /// TCP checksum did not hold.
+    TcpChecksum = "bad TCP checksum",
+    /// No socket for this segment.
+    TcpNoSocket = "no TCP socket",
+    /// A segment to a broadcast or multicast address.
+    TcpNotUnicast = "TCP to a group address",
+    /// Outside the receive window (RFC 9293 3.10.7.4).
+    TcpOutOfWindow = "outside the receive window",
+    /// An old timestamp (PAWS, RFC 7323 5).
+    TcpPaws = "old timestamp (PAWS)",
+    /// A RST that is not at the expected sequence number (RFC 5961 3).
+    TcpRstChallenged = "RST answered by a challenge ACK",
+    /// A SYN on a synchronised connection (RFC 5961 4).
+    TcpSynChallenged = "SYN answered by a challenge ACK",
+    /// An ACK of something never sent or much too old (RFC 5961 5).
+    TcpAckInvalid = "unacceptable ACK",
+    /// Neither SYN, RST nor ACK where one is needed.
+    TcpNoAck = "segment without ACK",
+    /// All of it was there already.
+    TcpDuplicate = "duplicate segment",
+    /// The listener's SYN queue was full.
+    TcpSynQueueFull = "SYN queue full",
+    /// The listener's accept queue was full.
+    TcpAcceptQueueFull = "accept queue full",
+    /// Out-of-order data beyond the bound.
+    TcpReassemblyFull = "out-of-order queue full",
+    /// The receive buffer was full (data after a shrunken or zero window).
+    TcpBufferFull = "TCP receive buffer full",
+    /// Data for a socket that was closed.
+    TcpAfterClose = "data after close",
+    /// The host's bound on memory of all sockets.
+    HostMemory = "memory bound of the host",
+    /// A SYN that a TIME-WAIT entry refused.
+    TcpTimeWait = "refused in TIME-WAIT",
+}

@@ -1,0 +1,148 @@
+//! What happened inside a host, for those who watch. Switched off it costs one test of a mask; watching changes nothing.
+use alloc::collections::VecDeque;
+use core::net::{IpAddr, SocketAddr};
+
+use heptad_wire::{MacAddr, PacketId};
+
+use crate::l4_transport::tcp::State;
+use crate::{DropReason, Instant};
+
+/// Classes of events, one bit each.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub struct EventMask(pub u32);
+impl EventMask {
+    /// Nothing.
+    pub const NONE: Self = Self(0);
+    /// Everything.
+    pub const ALL: Self = Self(u32::MAX);
+    /// Discarded packets.
+    pub const DROP: Self = Self(1);
+    /// Neighbours resolved or lost.
+    pub const NEIGHBOUR: Self = Self(2);
+    /// State transitions of TCP.
+    pub const TCP_STATE: Self = Self(4);
+    /// Retransmissions and what set them off.
+    pub const TCP_RECOVERY: Self = Self(8);
+    /// Bytes handed to or taken by a program.
+    pub const SOCKET: Self = Self(16);
+    /// Whether any class of `other` is in it.
+    pub const fn intersects(self, other: Self) -> bool {
+        self.0 & other.0 != 0
+    }
+}
+
+/// What set a retransmission off.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Cause {
+    /// The retransmission timer (RFC 6298).
+    Rto,
+    /// Three duplicate ACKs or SACK evidence (RFC 5681, 6675).
+    FastRetransmit,
+    /// A tail loss probe (RFC 8985 7).
+    Probe,
+}
+
+/// One event.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Event {
+    /// A packet was discarded.
+    Drop {
+        /// Which.
+        id: PacketId,
+        /// Why.
+        reason: DropReason,
+    },
+    /// A neighbour's address is known.
+    Resolved {
+        /// Who.
+        ip: IpAddr,
+        /// Its address.
+        mac: MacAddr,
+    },
+    /// A neighbour never answered.
+    Unresolved {
+        /// Who.
+        ip: IpAddr,
+    },
+    /// A connection changed its state.
+    TcpState {
+        /// Our end.
+        local: SocketAddr,
+        /// Theirs.
+        remote: SocketAddr,
+        /// From.
+        from: State,
+        /// To.
+        to: State,
+    },
+    /// A segment is sent again.
+    Retransmit {
+        /// Our end.
+        local: SocketAddr,
+        /// Theirs.
+        remote: SocketAddr,
+        /// First sequence number, relative to the initial one.
+        seq: u32,
+        /// Bytes.
+        len: u32,
+        /// What set it off.
+        cause: Cause,
+    },
+    /// A program gave bytes to a socket.
+    Sent {
+        /// Our end.
+        local: SocketAddr,
+        /// Theirs.
+        remote: SocketAddr,
+        /// Bytes.
+        len: u32,
+    },
+    /// A program took bytes from a socket.
+    Received {
+        /// Our end.
+        local: SocketAddr,
+        /// Theirs.
+        remote: SocketAddr,
+        /// Bytes.
+        len: u32,
+    },
+}
+
+/// The events of one host since they were last taken; the oldest go when the bound is reached.
+#[derive(Debug, Default)]
+pub struct EventLog {
+    mask: EventMask,
+    entries: VecDeque<(Instant, Event)>,
+    /// How many went because nobody took them.
+    pub lost: u64,
+}
+impl EventLog {
+    /// Most events held.
+    pub const BOUND: usize = 65_536;
+    /// A log that records these classes.
+    pub fn new(mask: EventMask) -> Self {
+        Self {
+            mask,
+            ..Self::default()
+        }
+    }
+    /// Chooses the classes.
+    pub fn set_mask(&mut self, mask: EventMask) {
+        self.mask = mask;
+    }
+    /// Records an event if somebody watches its class.
+    pub fn emit(&mut self, at: Instant, class: EventMask, make: impl FnOnce() -> Event) {
+        if !self.mask.intersects(class) {
+            return;
+        }
+        if self.entries.len() >= Self::BOUND {
+            self.entries.pop_front();
+            self.lost += 1;
+        }
+        self.entries.push_back((at, make()));
+    }
+    /// Takes the oldest.
+    pub fn take(&mut self) -> Option<(Instant, Event)> {
+        self.entries.pop_front()
+    }
+}

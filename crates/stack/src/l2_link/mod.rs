@@ -1,0 +1,1 @@
+//! Layer 2: Ethernet, VLAN tags, ARP and the neighbour cache.

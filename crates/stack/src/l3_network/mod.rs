@@ -1,0 +1,117 @@
+//! Layer 3: IPv4, ICMP, routes, fragments, forwarding. Above this module an address is a `core::net::IpAddr`.
+use core::net::IpAddr;
+
+use heptad_wire::PacketBuf;
+
+use crate::l1_physical::PortId;
+
+/// What layer 3 hands up: one whole datagram for this host. The packet begins with the transport header.
+pub struct Arrival {
+    /// Who sent it.
+    pub src: IpAddr,
+    /// Where it was sent to.
+    pub dst: IpAddr,
+    /// IP protocol number.
+    pub protocol: u8,
+    /// TTL or hop limit as it came.
+    pub ttl: u8,
+    /// DS field and ECN bits.
+    pub tos: u8,
+    /// The port it came in by.
+    pub port: PortId,
+    /// Sent to a broadcast or multicast address (of layer 2 or 3): no errors, no RST for it.
+    pub group: bool,
+    /// From the transport header on.
+    pub packet: PacketBuf,
+}
+
+/// What layer 4 hands down. The packet begins with the transport header; its checksum is `ToFill`.
+pub struct Departure {
+    /// Our address.
+    pub src: IpAddr,
+    /// Theirs.
+    pub dst: IpAddr,
+    /// IP protocol number.
+    pub protocol: u8,
+    /// TTL or hop limit.
+    pub ttl: u8,
+    /// DS field and ECN bits.
+    pub tos: u8,
+    /// Sets DF (TCP does: RFC 1191).
+    pub dont_fragment: bool,
+    /// `Some(segment)`: a super-segment of this much payload a frame (layer 3 makes the `Cut`, which it knows the offsets for).
+    pub segment: Option<u16>,
+    /// From the transport header on.
+    pub packet: PacketBuf,
+}
+
+/// The way to a destination, as a connection keeps it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Path {
+    /// Out of this port.
+    pub port: PortId,
+    /// Neighbour to send to (the destination itself when on-link).
+    pub next_hop: IpAddr,
+    /// The source address that this way suggests.
+    pub src: IpAddr,
+    /// Largest IP packet.
+    pub mtu: u32,
+}
+
+/// What the network said of a way or a destination.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NetError {
+    /// No route, or ICMP net unreachable: ENETUNREACH.
+    NetUnreachable,
+    /// No answer to ARP, or ICMP host unreachable: EHOSTUNREACH.
+    HostUnreachable,
+    /// ICMP protocol unreachable: ENOPROTOOPT.
+    ProtocolUnreachable,
+    /// ICMP port unreachable: ECONNREFUSED.
+    PortUnreachable,
+    /// Communication administratively prohibited: EHOSTUNREACH.
+    Prohibited,
+    /// ICMP time exceeded in transit: EHOSTUNREACH.
+    TimeExceeded,
+    /// ICMP parameter problem: EPROTO.
+    ParameterProblem,
+    /// Broadcast without SO_BROADCAST: EACCES.
+    Broadcast,
+    /// An address family that this host does not speak: EAFNOSUPPORT.
+    Family,
+}
+
+/// The addresses, protocol and ports that an ICMP error speaks of, as this host sent them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Flow {
+    /// IP protocol number.
+    pub protocol: u8,
+    /// Our end.
+    pub local: core::net::SocketAddr,
+    /// Theirs.
+    pub remote: core::net::SocketAddr,
+    /// First four bytes after the ports (TCP: the sequence number).
+    pub word: u32,
+}
+
+/// A packet that answers another one without a socket behind it: a RST, a challenge ACK, an ICMP error.
+pub enum Reply {
+    /// A transport packet to send.
+    Transport(Departure),
+    /// Destination unreachable, port: layer 3 builds it from the packet that it still has.
+    PortUnreachable,
+    /// Destination unreachable, protocol.
+    ProtocolUnreachable,
+}
+
+/// What a layer says of a packet that came up.
+pub enum Up<T> {
+    /// On to the next layer.
+    Next(T),
+    /// Consumed.
+    Done,
+    /// Consumed, and this answers it.
+    Reply(Reply),
+    /// Discarded; perhaps with an answer.
+    Drop(crate::DropReason, Option<Reply>),
+}
