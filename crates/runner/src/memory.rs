@@ -10,10 +10,17 @@ pub fn read(thread: i32, address: u64, into: &mut [u8]) -> Result<(), i32> {
     if into.is_empty() {
         return Ok(());
     }
-    let local = libc::iovec { iov_base: into.as_mut_ptr().cast(), iov_len: into.len() };
-    let remote = libc::iovec { iov_base: address as *mut libc::c_void, iov_len: into.len() };
+    let local = libc::iovec {
+        iov_base: into.as_mut_ptr().cast(),
+        iov_len: into.len(),
+    };
+    let remote = libc::iovec {
+        iov_base: address as *mut libc::c_void,
+        iov_len: into.len(),
+    };
     // SAFETY: the kernel writes into `local`, which is `into`; it checks the other process's address itself.
-    let moved = unsafe { libc::process_vm_readv(thread, &raw const local, 1, &raw const remote, 1, 0) };
+    let moved =
+        unsafe { libc::process_vm_readv(thread, &raw const local, 1, &raw const remote, 1, 0) };
     whole(moved, into.len())
 }
 
@@ -45,10 +52,17 @@ pub fn write(thread: i32, address: u64, bytes: &[u8]) -> Result<(), i32> {
     if bytes.is_empty() {
         return Ok(());
     }
-    let local = libc::iovec { iov_base: bytes.as_ptr().cast_mut().cast(), iov_len: bytes.len() };
-    let remote = libc::iovec { iov_base: address as *mut libc::c_void, iov_len: bytes.len() };
+    let local = libc::iovec {
+        iov_base: bytes.as_ptr().cast_mut().cast(),
+        iov_len: bytes.len(),
+    };
+    let remote = libc::iovec {
+        iov_base: address as *mut libc::c_void,
+        iov_len: bytes.len(),
+    };
     // SAFETY: the kernel only reads from `local`; it checks the other process's address itself.
-    let moved = unsafe { libc::process_vm_writev(thread, &raw const local, 1, &raw const remote, 1, 0) };
+    let moved =
+        unsafe { libc::process_vm_writev(thread, &raw const local, 1, &raw const remote, 1, 0) };
     whole(moved, bytes.len())
 }
 
@@ -56,6 +70,8 @@ fn whole(moved: isize, wanted: usize) -> Result<(), i32> {
     match usize::try_from(moved) {
         Ok(moved) if moved == wanted => Ok(()),
         Ok(_) => Err(libc::EFAULT),
-        Err(_) => Err(io::Error::last_os_error().raw_os_error().unwrap_or(libc::EFAULT)),
+        Err(_) => Err(io::Error::last_os_error()
+            .raw_os_error()
+            .unwrap_or(libc::EFAULT)),
     }
 }

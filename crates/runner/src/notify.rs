@@ -82,7 +82,12 @@ impl Listener {
             Ok(value) => (value, 0),
             Err(errno) => (0, -errno),
         };
-        self.send(libc::seccomp_notif_resp { id, val, error, flags: 0 })
+        self.send(libc::seccomp_notif_resp {
+            id,
+            val,
+            error,
+            flags: 0,
+        })
     }
 
     /// Lets the kernel do the call after all.
@@ -90,7 +95,12 @@ impl Listener {
     /// # Errors
     /// `ENOENT` when the call was cancelled.
     pub fn leave_to_kernel(&self, id: u64) -> io::Result<()> {
-        self.send(libc::seccomp_notif_resp { id, val: 0, error: 0, flags: CONTINUE })
+        self.send(libc::seccomp_notif_resp {
+            id,
+            val: 0,
+            error: 0,
+            flags: CONTINUE,
+        })
     }
 
     fn send(&self, mut response: libc::seccomp_notif_resp) -> io::Result<()> {
@@ -112,11 +122,19 @@ impl Listener {
             flags: ADD_AND_SEND,
             srcfd: fd.as_raw_fd().cast_unsigned(),
             newfd: 0,
-            newfd_flags: if cloexec { libc::O_CLOEXEC.cast_unsigned() } else { 0 },
+            newfd_flags: if cloexec {
+                libc::O_CLOEXEC.cast_unsigned()
+            } else {
+                0
+            },
         };
         // SAFETY: the kernel reads one `seccomp_notif_addfd` through the pointer.
         let number = unsafe { libc::ioctl(self.0.as_raw_fd(), ADD_FD, &raw const request) };
-        if number < 0 { Err(io::Error::last_os_error()) } else { Ok(number) }
+        if number < 0 {
+            Err(io::Error::last_os_error())
+        } else {
+            Ok(number)
+        }
     }
 }
 

@@ -44,7 +44,10 @@ fn ipv4(bytes: &[u8]) -> Result<SocketAddr, i32> {
         return Err(libc::EINVAL);
     }
     let port = u16::from_be_bytes(take(bytes, 2)?);
-    Ok(SocketAddr::new(IpAddr::V4(Ipv4Addr::from(take::<4>(bytes, 4)?)), port))
+    Ok(SocketAddr::new(
+        IpAddr::V4(Ipv4Addr::from(take::<4>(bytes, 4)?)),
+        port,
+    ))
 }
 
 fn ipv6(bytes: &[u8]) -> Result<SocketAddr, i32> {
@@ -54,12 +57,22 @@ fn ipv6(bytes: &[u8]) -> Result<SocketAddr, i32> {
     let port = u16::from_be_bytes(take(bytes, 2)?);
     let flow = u32::from_be_bytes(take(bytes, 4)?);
     let address = Ipv6Addr::from(take::<16>(bytes, 8)?);
-    let scope = if bytes.len() >= IPV6_LENGTH { u32::from_ne_bytes(take(bytes, 24)?) } else { 0 };
-    Ok(SocketAddr::V6(SocketAddrV6::new(address, port, flow, scope)))
+    let scope = if bytes.len() >= IPV6_LENGTH {
+        u32::from_ne_bytes(take(bytes, 24)?)
+    } else {
+        0
+    };
+    Ok(SocketAddr::V6(SocketAddrV6::new(
+        address, port, flow, scope,
+    )))
 }
 
 fn take<const N: usize>(bytes: &[u8], at: usize) -> Result<[u8; N], i32> {
-    bytes.get(at..).and_then(|rest| rest.first_chunk::<N>()).copied().ok_or(libc::EINVAL)
+    bytes
+        .get(at..)
+        .and_then(|rest| rest.first_chunk::<N>())
+        .copied()
+        .ok_or(libc::EINVAL)
 }
 
 /// Writes a `struct sockaddr`: 16 bytes for IPv4, 28 for IPv6.
@@ -89,9 +102,18 @@ mod tests {
 
     #[test]
     fn an_address_survives_the_way_there_and_back() {
-        for text in ["10.0.1.10:8080", "0.0.0.0:0", "255.255.255.255:65535", "[2001:db8::7]:443"] {
+        for text in [
+            "10.0.1.10:8080",
+            "0.0.0.0:0",
+            "255.255.255.255:65535",
+            "[2001:db8::7]:443",
+        ] {
             let address: SocketAddr = text.parse().unwrap();
-            assert_eq!(decode(&encode(address)), Ok(Given::Address(address)), "{text}");
+            assert_eq!(
+                decode(&encode(address)),
+                Ok(Given::Address(address)),
+                "{text}"
+            );
         }
     }
 
@@ -99,7 +121,11 @@ mod tests {
     fn a_short_or_endless_address_is_invalid_and_a_foreign_one_is_named() {
         let whole = encode("10.0.1.10:8080".parse().unwrap());
         for length in 2..whole.len() {
-            assert_eq!(decode(&whole[..length]), Err(libc::EINVAL), "{length} bytes");
+            assert_eq!(
+                decode(&whole[..length]),
+                Err(libc::EINVAL),
+                "{length} bytes"
+            );
         }
         assert_eq!(decode(&[]), Err(libc::EINVAL));
         assert_eq!(decode(&[1]), Err(libc::EINVAL));

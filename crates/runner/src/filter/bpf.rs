@@ -93,7 +93,12 @@ fn assemble_condition(condition: &Condition, otherwise: u8) -> Vec<Instruction> 
         ],
         Test::Masked { mask, value } => vec![
             load(low),
-            Instruction { code: AND, jt: 0, jf: 0, k: mask },
+            Instruction {
+                code: AND,
+                jt: 0,
+                jf: 0,
+                k: mask,
+            },
             jump(EQUAL, value, 0, otherwise),
         ],
         Test::In(values) => {
@@ -109,7 +114,12 @@ fn assemble_condition(condition: &Condition, otherwise: u8) -> Vec<Instruction> 
 }
 
 fn load(offset: u32) -> Instruction {
-    Instruction { code: LOAD, jt: 0, jf: 0, k: offset }
+    Instruction {
+        code: LOAD,
+        jt: 0,
+        jf: 0,
+        k: offset,
+    }
 }
 
 fn jump(code: u16, k: u32, jt: u8, jf: u8) -> Instruction {
@@ -117,7 +127,12 @@ fn jump(code: u16, k: u32, jt: u8, jf: u8) -> Instruction {
 }
 
 fn decide(action: Action) -> Instruction {
-    Instruction { code: DECIDE, jt: 0, jf: 0, k: action.word() }
+    Instruction {
+        code: DECIDE,
+        jt: 0,
+        jf: 0,
+        k: action.word(),
+    }
 }
 
 fn distance(instructions: usize) -> u8 {

@@ -32,10 +32,15 @@ pub fn install() -> io::Result<Installed> {
     }
     let listener = libc::SECCOMP_FILTER_FLAG_NEW_LISTENER;
     match set_filter(&program, listener | WAIT_KILLABLE_RECV) {
-        Ok(fd) => Ok(Installed { listener: fd, wait_killable: true }),
-        Err(error) if error.raw_os_error() == Some(libc::EINVAL) => {
-            set_filter(&program, listener).map(|fd| Installed { listener: fd, wait_killable: false })
-        }
+        Ok(fd) => Ok(Installed {
+            listener: fd,
+            wait_killable: true,
+        }),
+        Err(error) if error.raw_os_error() == Some(libc::EINVAL) => set_filter(&program, listener)
+            .map(|fd| Installed {
+                listener: fd,
+                wait_killable: false,
+            }),
         Err(error) => Err(error),
     }
 }
@@ -43,13 +48,26 @@ pub fn install() -> io::Result<Installed> {
 fn set_filter(program: &[bpf::Instruction], flags: libc::c_ulong) -> io::Result<OwnedFd> {
     let mut filter: Vec<libc::sock_filter> = program
         .iter()
-        .map(|i| libc::sock_filter { code: i.code, jt: i.jt, jf: i.jf, k: i.k })
+        .map(|i| libc::sock_filter {
+            code: i.code,
+            jt: i.jt,
+            jf: i.jf,
+            k: i.k,
+        })
         .collect();
     let len = u16::try_from(filter.len()).map_err(|_| io::Error::from_raw_os_error(libc::E2BIG))?;
-    let prog = libc::sock_fprog { len, filter: filter.as_mut_ptr() };
+    let prog = libc::sock_fprog {
+        len,
+        filter: filter.as_mut_ptr(),
+    };
     // SAFETY: `prog` and the instructions it points to outlive the call, which copies them.
     let fd = unsafe {
-        libc::syscall(libc::SYS_seccomp, libc::SECCOMP_SET_MODE_FILTER, flags, &raw const prog)
+        libc::syscall(
+            libc::SYS_seccomp,
+            libc::SECCOMP_SET_MODE_FILTER,
+            flags,
+            &raw const prog,
+        )
     };
     match i32::try_from(fd) {
         // SAFETY: the kernel has just made this descriptor for us.

@@ -30,7 +30,9 @@ impl Action {
         match self {
             Self::Allow => libc::SECCOMP_RET_ALLOW,
             Self::Notify => libc::SECCOMP_RET_USER_NOTIF,
-            Self::Fail(errno) => libc::SECCOMP_RET_ERRNO | (errno.unsigned_abs() & libc::SECCOMP_RET_DATA),
+            Self::Fail(errno) => {
+                libc::SECCOMP_RET_ERRNO | (errno.unsigned_abs() & libc::SECCOMP_RET_DATA)
+            }
         }
     }
 }
@@ -117,11 +119,20 @@ const OPTIONS: &[&[Condition]] = &[
 const WITH_ADDRESS: &[&[Condition]] = &[&[argument(4, Test::NotZero)]];
 
 /// Requests about interfaces, routes and neighbours (`linux/sockios.h`).
-const INTERFACE_REQUESTS: &[&[Condition]] =
-    &[&[argument(1, Test::Masked { mask: 0xffff_ff00, value: 0x8900 })]];
+const INTERFACE_REQUESTS: &[&[Condition]] = &[&[argument(
+    1,
+    Test::Masked {
+        mask: 0xffff_ff00,
+        value: 0x8900,
+    },
+)]];
 
 const fn notify(call: libc::c_long, when: &'static [&'static [Condition]]) -> Row {
-    Row { call: number(call), when, action: Action::Notify }
+    Row {
+        call: number(call),
+        when,
+        action: Action::Notify,
+    }
 }
 
 /// The table.
@@ -145,7 +156,11 @@ pub const ROWS: &[Row] = &[
     notify(libc::SYS_recvmmsg, ALWAYS),
     notify(libc::SYS_ioctl, INTERFACE_REQUESTS),
     // Its rings make calls that no filter sees.
-    Row { call: number(libc::SYS_io_uring_setup), when: ALWAYS, action: Action::Fail(libc::ENOSYS) },
+    Row {
+        call: number(libc::SYS_io_uring_setup),
+        when: ALWAYS,
+        action: Action::Fail(libc::ENOSYS),
+    },
 ];
 
 #[cfg(test)]
@@ -168,7 +183,11 @@ mod tests {
                         k => {
                             let offset = k - bpf::ARGUMENTS;
                             let word = args[(offset / 8) as usize];
-                            if offset.is_multiple_of(8) { word as u32 } else { (word >> 32) as u32 }
+                            if offset.is_multiple_of(8) {
+                                word as u32
+                            } else {
+                                (word >> 32) as u32
+                            }
                         }
                     }
                 }
@@ -241,7 +260,10 @@ mod tests {
         let program = bpf::assemble(ARCH, ROWS);
         for (call, args, expected) in rows {
             let decided = interpret(&program, ARCH, *call as u32, *args);
-            assert_eq!(decided, *expected, "call {call} with {args:x?}: {decided:#x}");
+            assert_eq!(
+                decided, *expected,
+                "call {call} with {args:x?}: {decided:#x}"
+            );
         }
     }
 
@@ -250,7 +272,10 @@ mod tests {
         let program = bpf::assemble(ARCH, ROWS);
         let i386 = 0x4000_0003;
         assert_eq!(interpret(&program, i386, 102, [0; 6]), ENOSYS);
-        assert_eq!(interpret(&program, ARCH, 0x4000_0000 | libc::SYS_write as u32, [0; 6]), ENOSYS);
+        assert_eq!(
+            interpret(&program, ARCH, 0x4000_0000 | libc::SYS_write as u32, [0; 6]),
+            ENOSYS
+        );
         assert_eq!(interpret(&program, ARCH, u32::MAX, [0; 6]), ENOSYS);
     }
 
@@ -259,7 +284,10 @@ mod tests {
         let program = bpf::assemble(ARCH, ROWS);
         for (at, i) in program.iter().enumerate() {
             let reach = at + 1 + usize::from(i.jt.max(i.jf));
-            assert!(reach < program.len() || i.code == bpf::DECIDE, "instruction {at}: {i:?}");
+            assert!(
+                reach < program.len() || i.code == bpf::DECIDE,
+                "instruction {at}: {i:?}"
+            );
         }
     }
 
