@@ -59,9 +59,11 @@ pub enum Command {
     #[command(after_help = "Example:\n  heptad exec alice -- curl http://bob:8080/")]
     Exec(Exec),
     /// Run an unmodified program on a network of its own.
-    #[command(after_help = "Example:\n  heptad run --loss 5% --rtt 80ms --seed 7 -- python3 app.py\n\n\
+    #[command(
+        after_help = "Example:\n  heptad run --loss 5% --rtt 80ms --seed 7 -- python3 app.py\n\n\
         Whatever the program starts shares one node, `here`: servers and clients meet at 127.0.0.1, and every packet\n\
-        between them crosses the impaired cable. The loss applies to each direction; half of the round trip to each way.")]
+        between them crosses the impaired cable. The loss applies to each direction; half of the round trip to each way."
+    )]
     Run(Run),
     /// Sockets of a node, as net-tools' netstat prints them.
     #[command(after_help = "Example:\n  heptad netstat -ant --node bob")]
@@ -191,7 +193,9 @@ pub struct Netstat {
 
 /// `90s`, `1h`, `250ms`.
 pub fn duration(text: &str) -> Result<Duration, String> {
-    let split = text.find(|c: char| c.is_ascii_alphabetic()).unwrap_or(text.len());
+    let split = text
+        .find(|c: char| c.is_ascii_alphabetic())
+        .unwrap_or(text.len());
     let (number, unit) = text.split_at(split);
     let scale = match unit {
         "ms" => 0.001,
@@ -200,7 +204,10 @@ pub fn duration(text: &str) -> Result<Duration, String> {
         "h" => 3600.0,
         _ => return Err("a time such as 250ms, 90s, 5min or 1h is needed".into()),
     };
-    let number: f64 = number.trim().parse().map_err(|_| format!("{number:?} is not a number"))?;
+    let number: f64 = number
+        .trim()
+        .parse()
+        .map_err(|_| format!("{number:?} is not a number"))?;
     Duration::try_from_secs_f64(number * scale).map_err(|error| error.to_string())
 }
 
@@ -216,8 +223,19 @@ mod tests {
 
     #[test]
     fn durations_read_as_people_write_them() {
-        for (text, expected) in [("250ms", Some(250)), ("1h", Some(3_600_000)), ("1.5s", Some(1500)), ("5", None), ("-1s", None), ("s", None)] {
-            assert_eq!(duration(text).ok().map(|d| d.as_millis() as u64), expected, "{text}");
+        for (text, expected) in [
+            ("250ms", Some(250)),
+            ("1h", Some(3_600_000)),
+            ("1.5s", Some(1500)),
+            ("5", None),
+            ("-1s", None),
+            ("s", None),
+        ] {
+            assert_eq!(
+                duration(text).ok().map(|d| d.as_millis() as u64),
+                expected,
+                "{text}"
+            );
         }
     }
 }

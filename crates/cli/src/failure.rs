@@ -18,7 +18,10 @@ pub struct Failure {
 impl Failure {
     /// Any code.
     pub fn new(code: u8, message: impl std::fmt::Display) -> Self {
-        Self { code, report: miette::Report::msg(message.to_string()) }
+        Self {
+            code,
+            report: miette::Report::msg(message.to_string()),
+        }
     }
     /// The user asked for something that can't be.
     pub fn usage(message: impl std::fmt::Display) -> Self {
@@ -47,7 +50,10 @@ impl Failure {
             source_code: miette::NamedSource::new(&error.file, text.to_string()),
             at: error.span.clone().into(),
         });
-        Self { code: USAGE, report }
+        Self {
+            code: USAGE,
+            report,
+        }
     }
     /// The message alone, for another process to print.
     pub fn message(&self) -> String {

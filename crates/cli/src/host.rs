@@ -82,19 +82,35 @@ pub struct LabHost {
 impl LabHost {
     /// Builds the lab, starts its clock and its control socket; programs are not started yet.
     pub fn start(orders: &Orders, sinks: Vec<Box<dyn FrameSink>>) -> Result<Self, Failure> {
-        let topology = Topology::parse(&orders.text, &orders.file).map_err(|error| Failure::lab_file(&error, &orders.text))?;
+        let topology = Topology::parse(&orders.text, &orders.file)
+            .map_err(|error| Failure::lab_file(&error, &orders.text))?;
         let name = orders.name.clone().unwrap_or_else(|| topology.name.clone());
         let seed = match orders.seed.or(topology.seed) {
             Some(seed) => seed,
             None => seed_from_system()?,
         };
         let capture = orders.capture.path(&name, seed);
-        let options = LabOptions { seed, event_hash: true, observe: capture.is_some() || !sinks.is_empty(), events: EventMask::NONE };
+        let options = LabOptions {
+            seed,
+            event_hash: true,
+            observe: capture.is_some() || !sinks.is_empty(),
+            events: EventMask::NONE,
+        };
         let lab = Lab::new(&topology, options).map_err(Failure::usage)?;
         let network = start_network(lab, &topology, capture.as_deref(), sinks, seed)?;
         let programs = Arc::new(Programs::new(network.clone(), name.clone(), orders)?);
         let (stop, stops) = mpsc::channel();
-        let mut host = Self { name, seed, topology, network, capture, programs, server: None, stops, stop };
+        let mut host = Self {
+            name,
+            seed,
+            topology,
+            network,
+            capture,
+            programs,
+            server: None,
+            stops,
+            stop,
+        };
         if host.network.clock() == Clock::Real {
             host.server = Some(host.listen()?);
         }
@@ -141,7 +157,10 @@ impl LabHost {
         self.programs.stop();
         let summary = self.network.stop();
         let capture = self.capture.as_ref().map(|path| path.display().to_string());
-        (Report::new(&self.name, self.seed, capture, &summary), self.server)
+        (
+            Report::new(&self.name, self.seed, capture, &summary),
+            self.server,
+        )
     }
 
     fn listen(&self) -> Result<Server, Failure> {
@@ -159,7 +178,9 @@ impl LabHost {
                 let _ = stop.send(Stop::Down(reply));
                 match report.recv() {
                     Ok(report) => Answer::Down(report),
-                    Err(_) => Answer::Error { message: "the lab was ending already".into() },
+                    Err(_) => Answer::Error {
+                        message: "the lab was ending already".into(),
+                    },
                 }
             }
             other => answers.answer(other, fd),
@@ -172,7 +193,11 @@ impl LabHost {
 impl CaptureTo {
     fn path(&self, name: &str, seed: u64) -> Option<PathBuf> {
         match self {
-            Self::Default(folder) => Some(folder.join("heptad-out").join(format!("{name}-seed{seed}.pcapng"))),
+            Self::Default(folder) => Some(
+                folder
+                    .join("heptad-out")
+                    .join(format!("{name}-seed{seed}.pcapng")),
+            ),
             Self::File(path) => Some(path.clone()),
             Self::Nowhere => None,
         }
@@ -180,25 +205,43 @@ impl CaptureTo {
 }
 
 fn start_network(
-    lab: Lab, topology: &Topology, capture: Option<&Path>, mut sinks: Vec<Box<dyn FrameSink>>, seed: u64,
+    lab: Lab,
+    topology: &Topology,
+    capture: Option<&Path>,
+    mut sinks: Vec<Box<dyn FrameSink>>,
+    seed: u64,
 ) -> Result<Network, Failure> {
-    let clock = if topology.virtual_clock { Clock::Virtual } else { Clock::Real };
+    let clock = if topology.virtual_clock {
+        Clock::Virtual
+    } else {
+        Clock::Real
+    };
     if let Some(path) = capture {
         let head = CaptureHead {
             lab: topology.name.clone(),
             seed,
             lab_sha256: topology.sha256.clone(),
-            epoch_nanos: if topology.virtual_clock { topology.epoch_nanos } else { nanos_since_1970() },
+            epoch_nanos: if topology.virtual_clock {
+                topology.epoch_nanos
+            } else {
+                nanos_since_1970()
+            },
         };
-        let file = CaptureFile::create(path, &head, &lab)
-            .map_err(|error| Failure::ours(format!("cannot write the capture {}: {error}", path.display())))?;
+        let file = CaptureFile::create(path, &head, &lab).map_err(|error| {
+            Failure::ours(format!(
+                "cannot write the capture {}: {error}",
+                path.display()
+            ))
+        })?;
         sinks.push(Box::new(file));
     }
     Ok(Network::start(lab, NetworkOptions { clock, sinks }))
 }
 
 fn nanos_since_1970() -> u64 {
-    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+    let since = std::time::SystemTime::now()
+        .duration_since(std::time::UNIX_EPOCH)
+        .unwrap_or_default();
     u64::try_from(since.as_nanos()).unwrap_or(0)
 }
 

@@ -40,7 +40,11 @@ impl Paint {
         self.wrap("36", text)
     }
     fn wrap(self, code: &str, text: &str) -> String {
-        if self.0 { format!("\x1b[{code}m{text}\x1b[0m") } else { text.to_string() }
+        if self.0 {
+            format!("\x1b[{code}m{text}\x1b[0m")
+        } else {
+            text.to_string()
+        }
     }
 }
 
@@ -56,7 +60,11 @@ mod tests {
 
     #[test]
     fn hangul_takes_two_columns() {
-        for (text, width, expected) in [("안", 4, "안  "), ("ab", 4, "ab  "), ("abcdef", 4, "abcdef")] {
+        for (text, width, expected) in [
+            ("안", 4, "안  "),
+            ("ab", 4, "ab  "),
+            ("abcdef", 4, "abcdef"),
+        ] {
             assert_eq!(pad(text, width), expected);
         }
     }

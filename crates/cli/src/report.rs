@@ -79,12 +79,19 @@ pub fn fault_table(faults: &[Fault]) -> String {
     let rows: Vec<Vec<String>> = faults
         .iter()
         .map(|fault| {
-            let share = if fault.n == 0 { 0.0 } else { 100.0 * fault.applied as f64 / fault.n as f64 };
+            let share = if fault.n == 0 {
+                0.0
+            } else {
+                100.0 * fault.applied as f64 / fault.n as f64
+            };
             vec![
                 fault.direction.clone(),
                 fault.kind.clone(),
                 format!("asked {}", fault.asked),
-                format!("applied {share:.1} % ({} of n = {})", fault.applied, fault.n),
+                format!(
+                    "applied {share:.1} % ({} of n = {})",
+                    fault.applied, fault.n
+                ),
             ]
         })
         .collect();

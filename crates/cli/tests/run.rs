@@ -51,10 +51,15 @@ fn a_threaded_server_and_three_clients_talk_over_a_bad_cable() {
         return;
     }
     let sandbox = with_programs();
-    let words = ["run", "--loss", "5%", "--rtt", "20ms", "--seed", "1", "--", "sh", "-c", STORY];
+    let words = [
+        "run", "--loss", "5%", "--rtt", "20ms", "--seed", "1", "--", "sh", "-c", STORY,
+    ];
     let ran = sandbox.run(&words).expect_code(0);
     expect_three(&ran);
-    assert!(ran.stderr.contains("loss") && ran.stderr.contains("asked 5"), "{ran:#?}");
+    assert!(
+        ran.stderr.contains("loss") && ran.stderr.contains("asked 5"),
+        "{ran:#?}"
+    );
     sandbox.expect_nothing_left();
 }
 
@@ -63,8 +68,14 @@ fn nobody_without_privileges_can_do_the_same() {
     if !has_program("python3") || !has_program("setpriv") {
         return;
     }
-    if fs::metadata("/proc/self").map(|meta| std::os::unix::fs::MetadataExt::uid(&meta)).ok() != Some(0) {
-        eprintln!("skipped: only root can become another user; the other tests run without privileges already");
+    if fs::metadata("/proc/self")
+        .map(|meta| std::os::unix::fs::MetadataExt::uid(&meta))
+        .ok()
+        != Some(0)
+    {
+        eprintln!(
+            "skipped: only root can become another user; the other tests run without privileges already"
+        );
         return;
     }
     let sandbox = with_programs();
@@ -72,12 +83,37 @@ fn nobody_without_privileges_can_do_the_same() {
     let heptad = sandbox.path("heptad");
     fs::copy(env!("CARGO_BIN_EXE_heptad"), &heptad).expect("a copy of heptad");
     for path in ["", "runtime"] {
-        let status = Command::new("chown").arg("65534:65534").arg(sandbox.path(path)).status();
+        let status = Command::new("chown")
+            .arg("65534:65534")
+            .arg(sandbox.path(path))
+            .status();
         assert!(status.is_ok_and(|status| status.success()));
     }
-    let become_nobody = ["--reuid=65534", "--regid=65534", "--clear-groups", "--no-new-privs", "--inh-caps=-all"];
-    let words = [heptad.to_str().expect("utf-8"), "run", "--loss", "5%", "--rtt", "20ms", "--seed", "1", "--", "sh", "-c", STORY];
-    let output = sandbox.program("setpriv", &[&become_nobody[..], &words].concat()).output().expect("setpriv starts");
+    let become_nobody = [
+        "--reuid=65534",
+        "--regid=65534",
+        "--clear-groups",
+        "--no-new-privs",
+        "--inh-caps=-all",
+    ];
+    let words = [
+        heptad.to_str().expect("utf-8"),
+        "run",
+        "--loss",
+        "5%",
+        "--rtt",
+        "20ms",
+        "--seed",
+        "1",
+        "--",
+        "sh",
+        "-c",
+        STORY,
+    ];
+    let output = sandbox
+        .program("setpriv", &[&become_nobody[..], &words].concat())
+        .output()
+        .expect("setpriv starts");
     expect_three(&Ran::from(output).expect_code(0));
     sandbox.expect_nothing_left();
 }
@@ -85,8 +121,15 @@ fn nobody_without_privileges_can_do_the_same() {
 #[test]
 fn the_childs_exit_code_is_ours() {
     let sandbox = Sandbox::new();
-    for (script, code) in [("exit 0", 0), ("exit 7", 7), ("kill -TERM $$", 128 + 15), ("kill -KILL $$", 128 + 9)] {
-        sandbox.run(&["run", "-q", "--", "sh", "-c", script]).expect_code(code);
+    for (script, code) in [
+        ("exit 0", 0),
+        ("exit 7", 7),
+        ("kill -TERM $$", 128 + 15),
+        ("kill -KILL $$", 128 + 9),
+    ] {
+        sandbox
+            .run(&["run", "-q", "--", "sh", "-c", script])
+            .expect_code(code);
     }
     sandbox.expect_nothing_left();
 }
@@ -94,12 +137,32 @@ fn the_childs_exit_code_is_ours() {
 #[test]
 fn signals_are_passed_on() {
     let sandbox = Sandbox::new();
-    let mut command = sandbox.heptad(&["run", "-q", "--", "sh", "-c", "trap 'exit 42' TERM; echo ready; while :; do read x < /dev/zero; done"]);
-    let mut child = command.stdout(Stdio::piped()).process_group(0).spawn().expect("heptad starts");
+    let mut command = sandbox.heptad(&[
+        "run",
+        "-q",
+        "--",
+        "sh",
+        "-c",
+        "trap 'exit 42' TERM; echo ready; while :; do read x < /dev/zero; done",
+    ]);
+    let mut child = command
+        .stdout(Stdio::piped())
+        .process_group(0)
+        .spawn()
+        .expect("heptad starts");
     let mut line = String::new();
-    std::io::BufRead::read_line(&mut std::io::BufReader::new(child.stdout.take().expect("a pipe")), &mut line).expect("a line");
+    std::io::BufRead::read_line(
+        &mut std::io::BufReader::new(child.stdout.take().expect("a pipe")),
+        &mut line,
+    )
+    .expect("a line");
     assert_eq!(line, "ready\n");
-    assert!(Command::new("kill").args(["-TERM", &child.id().to_string()]).status().is_ok_and(|status| status.success()));
+    assert!(
+        Command::new("kill")
+            .args(["-TERM", &child.id().to_string()])
+            .status()
+            .is_ok_and(|status| status.success())
+    );
     assert_eq!(child.wait().expect("an end").code(), Some(42));
     sandbox.expect_nothing_left();
 }
@@ -111,7 +174,9 @@ fn nc_talks_to_nc() {
     }
     let sandbox = Sandbox::new();
     let story = "nc -l 127.0.0.1 9000 > got & until echo 안녕 | nc -N 127.0.0.1 9000; do :; done; wait; cat got";
-    let ran = sandbox.run(&["run", "-q", "--rtt", "4ms", "--", "sh", "-c", story]).expect_code(0);
+    let ran = sandbox
+        .run(&["run", "-q", "--rtt", "4ms", "--", "sh", "-c", story])
+        .expect_code(0);
     assert!(ran.stdout.ends_with("안녕\n"), "{ran:#?}");
 }
 
@@ -122,9 +187,14 @@ fn a_static_program_needs_no_libc_of_ours() {
     }
     let sandbox = Sandbox::new();
     sandbox.write("echo.c", STATIC_ECHO);
-    let built = sandbox.program("gcc", &["-static", "-pthread", "-o", "echo", "echo.c"]).output().expect("gcc starts");
+    let built = sandbox
+        .program("gcc", &["-static", "-pthread", "-o", "echo", "echo.c"])
+        .output()
+        .expect("gcc starts");
     Ran::from(built).expect_code(0);
-    let ran = sandbox.run(&["run", "-q", "--loss", "2%", "--seed", "3", "--", "./echo"]).expect_code(0);
+    let ran = sandbox
+        .run(&["run", "-q", "--loss", "2%", "--seed", "3", "--", "./echo"])
+        .expect_code(0);
     assert_eq!(ran.stdout, "안녕\n", "{ran:#?}");
 }
 
@@ -158,7 +228,12 @@ fn sigkill_at_any_process_leaves_nothing_behind() {
     for victim in 0..count {
         let sandbox = Sandbox::new();
         let (mut child, pids) = start_sleeper(&sandbox);
-        assert!(Command::new("kill").args(["-KILL", &pids[victim].to_string()]).status().is_ok_and(|status| status.success()));
+        assert!(
+            Command::new("kill")
+                .args(["-KILL", &pids[victim].to_string()])
+                .status()
+                .is_ok_and(|status| status.success())
+        );
         let reap = std::thread::spawn(move || child.wait());
         sandbox.expect_nothing_left();
         reap.join().expect("a reaper").expect("an end");
@@ -168,9 +243,21 @@ fn sigkill_at_any_process_leaves_nothing_behind() {
 /// A server with a grandchild, running; its processes in the order of their ids.
 fn start_sleeper(sandbox: &Sandbox) -> (std::process::Child, Vec<u32>) {
     let story = "(setsid sleep 1000 & echo > grandchild); echo > child; exec sleep 1001";
-    let child = sandbox.heptad(&["run", "-q", "--", "sh", "-c", story]).process_group(0).spawn().expect("heptad starts");
-    wait_for("the programs to run", || sandbox.path("grandchild").exists() && sandbox.path("child").exists());
-    let sleeping = |pid: &u32| fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default().starts_with(b"sleep");
-    wait_for("both to sleep", || sandbox.alive().iter().filter(|pid| sleeping(pid)).count() == 2);
+    let child = sandbox
+        .heptad(&["run", "-q", "--", "sh", "-c", story])
+        .process_group(0)
+        .spawn()
+        .expect("heptad starts");
+    wait_for("the programs to run", || {
+        sandbox.path("grandchild").exists() && sandbox.path("child").exists()
+    });
+    let sleeping = |pid: &u32| {
+        fs::read(format!("/proc/{pid}/cmdline"))
+            .unwrap_or_default()
+            .starts_with(b"sleep")
+    };
+    wait_for("both to sleep", || {
+        sandbox.alive().iter().filter(|pid| sleeping(pid)).count() == 2
+    });
     (child, sandbox.alive())
 }

@@ -17,7 +17,12 @@ struct Row {
 pub fn doctor(json: bool, paint: Paint) -> Result<u8, Failure> {
     let mut rows: Vec<Row> = heptad_runner::probe()
         .into_iter()
-        .map(|check| Row { name: check.name.to_string(), ok: check.ok, needed: check.needed, detail: check.detail })
+        .map(|check| Row {
+            name: check.name.to_string(),
+            ok: check.ok,
+            needed: check.needed,
+            detail: check.detail,
+        })
         .collect();
     rows.push(runtime_folder());
     rows.push(python());
@@ -35,7 +40,14 @@ pub fn doctor(json: bool, paint: Paint) -> Result<u8, Failure> {
         println!("{word} {} {}", pad(&row.name, 28), row.detail);
     }
     println!();
-    println!("{}", if healthy { "Heptad can run unmodified programs here." } else { "Heptad cannot run unmodified programs here; labs with built-in programs work." });
+    println!(
+        "{}",
+        if healthy {
+            "Heptad can run unmodified programs here."
+        } else {
+            "Heptad cannot run unmodified programs here; labs with built-in programs work."
+        }
+    );
     Ok(u8::from(!healthy))
 }
 
@@ -45,7 +57,10 @@ fn runtime_folder() -> Row {
         name: "folder for running labs".into(),
         ok: folder.is_ok(),
         needed: true,
-        detail: folder.map_or_else(|failure| failure.message(), |path| path.display().to_string()),
+        detail: folder.map_or_else(
+            |failure| failure.message(),
+            |path| path.display().to_string(),
+        ),
     }
 }
 
@@ -55,17 +70,23 @@ fn python() -> Row {
         name: "python3".into(),
         ok: found.is_some(),
         needed: false,
-        detail: found.map_or("not found: the demonstration uses built-in programs".into(), |path| path.display().to_string()),
+        detail: found.map_or(
+            "not found: the demonstration uses built-in programs".into(),
+            |path| path.display().to_string(),
+        ),
     }
 }
 
 /// A program in PATH.
 pub fn find_program(name: &str) -> Option<std::path::PathBuf> {
     let path = std::env::var_os("PATH")?;
-    std::env::split_paths(&path).map(|folder| folder.join(name)).find(|file| is_executable(file))
+    std::env::split_paths(&path)
+        .map(|folder| folder.join(name))
+        .find(|file| is_executable(file))
 }
 
 fn is_executable(file: &std::path::Path) -> bool {
     use std::os::unix::fs::PermissionsExt;
-    file.metadata().is_ok_and(|meta| meta.is_file() && meta.permissions().mode() & 0o111 != 0)
+    file.metadata()
+        .is_ok_and(|meta| meta.is_file() && meta.permissions().mode() & 0o111 != 0)
 }

@@ -15,7 +15,11 @@ use crate::report::Report;
 #[serde(tag = "says", rename_all = "kebab-case")]
 pub enum Says {
     /// It is up, with its programs.
-    Up { name: String, seed: u64, capture: Option<String> },
+    Up {
+        name: String,
+        seed: u64,
+        capture: Option<String>,
+    },
     /// It could not start.
     Failed { code: u8, message: String },
     /// It ended.
@@ -26,15 +30,23 @@ pub enum Says {
 pub fn host() -> Result<u8, Failure> {
     let mut line = String::new();
     std::io::stdin().lock().read_line(&mut line)?;
-    let orders: Orders = serde_json::from_str(&line).map_err(|error| Failure::usage(format!("these are no orders: {error}")))?;
+    let orders: Orders = serde_json::from_str(&line)
+        .map_err(|error| Failure::usage(format!("these are no orders: {error}")))?;
     let host = match start(&orders) {
         Ok(host) => host,
         Err(failure) => {
-            say(&Says::Failed { code: failure.code(), message: failure.message() });
+            say(&Says::Failed {
+                code: failure.code(),
+                message: failure.message(),
+            });
             return Ok(failure.code());
         }
     };
-    say(&Says::Up { name: host.name.clone(), seed: host.seed, capture: host.capture.as_ref().map(|p| p.display().to_string()) });
+    say(&Says::Up {
+        name: host.name.clone(),
+        seed: host.seed,
+        capture: host.capture.as_ref().map(|p| p.display().to_string()),
+    });
     say(&Says::Ended(host.wait()));
     Ok(0)
 }
@@ -57,24 +69,30 @@ fn start(orders: &Orders) -> Result<LabHost, Failure> {
 /// SIGINT, SIGTERM and SIGHUP end the lab in order.
 pub fn stop_on_signals(stop: Sender<Stop>) -> Result<(), Failure> {
     let mut signals = Signals::new([SIGINT, SIGTERM, SIGHUP])?;
-    std::thread::Builder::new().name("signals".into()).spawn(move || {
-        for _ in signals.forever() {
-            let _ = stop.send(Stop::Told);
-        }
-    })?;
+    std::thread::Builder::new()
+        .name("signals".into())
+        .spawn(move || {
+            for _ in signals.forever() {
+                let _ = stop.send(Stop::Told);
+            }
+        })?;
     Ok(())
 }
 
 fn stop_at_end_of_input(stop: Sender<Stop>) -> Result<(), Failure> {
-    std::thread::Builder::new().name("input".into()).spawn(move || {
-        let _ = std::io::stdin().lock().read_to_end(&mut Vec::new()); // ends when the one who started us is gone
-        let _ = stop.send(Stop::Told);
-    })?;
+    std::thread::Builder::new()
+        .name("input".into())
+        .spawn(move || {
+            let _ = std::io::stdin().lock().read_to_end(&mut Vec::new()); // ends when the one who started us is gone
+            let _ = stop.send(Stop::Told);
+        })?;
     Ok(())
 }
 
 fn say(says: &Says) {
-    let Ok(mut line) = serde_json::to_vec(says) else { return };
+    let Ok(mut line) = serde_json::to_vec(says) else {
+        return;
+    };
     line.push(b'\n');
     let mut out = std::io::stdout();
     let _ = out.write_all(&line).and_then(|()| out.flush()); // nobody may be listening any more
@@ -121,9 +139,23 @@ pub mod start {
         input.write_all(&line)?;
         let mut output = BufReader::new(output);
         match hear(&mut output) {
-            Some(Says::Up { name, seed, capture }) => Ok(Started { name, seed, capture, child, input, output }),
+            Some(Says::Up {
+                name,
+                seed,
+                capture,
+            }) => Ok(Started {
+                name,
+                seed,
+                capture,
+                child,
+                input,
+                output,
+            }),
             Some(Says::Failed { code, message }) => Err(Failure::new(code, message)),
-            _ => Err(Failure::ours(format!("the lab's process ended at once ({})", child.wait()?))),
+            _ => Err(Failure::ours(format!(
+                "the lab's process ended at once ({})",
+                child.wait()?
+            ))),
         }
     }
 

@@ -19,13 +19,16 @@ pub fn up(up: &Up, json: bool) -> Result<u8, Failure> {
     let text = std::fs::read_to_string(&up.file)
         .map_err(|error| Failure::usage(format!("cannot read {}: {error}", up.file.display())))?;
     let file = up.file.display().to_string();
-    let topology = Topology::parse(&text, &file).map_err(|error| Failure::lab_file(&error, &text))?;
+    let topology =
+        Topology::parse(&text, &file).map_err(|error| Failure::lab_file(&error, &text))?;
     let mut orders = orders(up, text, file)?;
     if topology.virtual_clock {
         return up_virtual(up, &orders, json);
     }
     if up.until.is_some() {
-        return Err(Failure::usage("--until needs a lab with clock = \"virtual\""));
+        return Err(Failure::usage(
+            "--until needs a lab with clock = \"virtual\"",
+        ));
     }
     if up.foreground {
         return up_foreground(&orders, json);
@@ -34,13 +37,18 @@ pub fn up(up: &Up, json: bool) -> Result<u8, Failure> {
     let log = orders.log.clone();
     let started = start::start(&orders)?;
     if json {
-        print_json(&serde_json::json!({"lab": started.name, "seed": started.seed, "capture": started.capture, "log": log}))?;
+        print_json(
+            &serde_json::json!({"lab": started.name, "seed": started.seed, "capture": started.capture, "log": log}),
+        )?;
     } else {
         print_up(&topology, started.seed, started.capture.as_deref());
         if let Some(log) = &log {
             println!("programs print into {}", log.display());
         }
-        println!("heptad exec NODE -- PROGRAM runs something in it; heptad lab down {} ends it", started.name);
+        println!(
+            "heptad exec NODE -- PROGRAM runs something in it; heptad lab down {} ends it",
+            started.name
+        );
     }
     Ok(0)
 }
@@ -53,7 +61,14 @@ fn up_foreground(orders: &Orders, json: bool) -> Result<u8, Failure> {
         return Err(failure);
     }
     if !json {
-        print_up(&host.topology, host.seed, host.capture.as_ref().map(|path| path.display().to_string()).as_deref());
+        print_up(
+            &host.topology,
+            host.seed,
+            host.capture
+                .as_ref()
+                .map(|path| path.display().to_string())
+                .as_deref(),
+        );
         println!("Ctrl-C ends it");
     }
     tell_end(&host.wait(), json)
@@ -71,7 +86,10 @@ fn tell_end(report: &Report, json: bool) -> Result<u8, Failure> {
     if json {
         print_json(report)?;
     } else {
-        println!("{} ended after {:.3} s of lab time, seed {}", report.lab, report.lab_time, report.seed);
+        println!(
+            "{} ended after {:.3} s of lab time, seed {}",
+            report.lab, report.lab_time, report.seed
+        );
         print!("{}", report.text());
         if let Some(hash) = &report.event_hash {
             println!("event hash {hash}");
@@ -91,13 +109,27 @@ fn orders(up: &Up, text: String, file: String) -> Result<Orders, Failure> {
         None if up.no_capture => CaptureTo::Nowhere,
         None => CaptureTo::Default(here),
     };
-    Ok(Orders { text, file, folder, name: None, seed: up.seed, capture, log: None, attached: false })
+    Ok(Orders {
+        text,
+        file,
+        folder,
+        name: None,
+        seed: up.seed,
+        capture,
+        log: None,
+        attached: false,
+    })
 }
 
 fn print_up(topology: &Topology, seed: u64, capture: Option<&str>) {
     println!("{} is up, seed {seed}", topology.name);
     for (name, node) in &topology.nodes {
-        let addresses: Vec<String> = node.addresses.values().flatten().map(|(ip, len)| format!("{ip}/{len}")).collect();
+        let addresses: Vec<String> = node
+            .addresses
+            .values()
+            .flatten()
+            .map(|(ip, len)| format!("{ip}/{len}"))
+            .collect();
         println!("  {name} {}", addresses.join(" "));
     }
     if let Some(capture) = capture {
@@ -130,16 +162,30 @@ pub fn ls(json: bool) -> Result<u8, Failure> {
         eprintln!("no lab is running");
         return Ok(0);
     }
-    let head = ["LAB", "SEED", "PID", "UPTIME", "NODES"].map(str::to_string).to_vec();
+    let head = ["LAB", "SEED", "PID", "UPTIME", "NODES"]
+        .map(str::to_string)
+        .to_vec();
     let rows = labs.iter().map(|lab| {
         let nodes: Vec<&str> = lab.nodes.iter().map(|node| node.name.as_str()).collect();
-        vec![lab.name.clone(), lab.seed.to_string(), lab.pid.to_string(), format!("{:.0} s", lab.uptime), nodes.join(" ")]
+        vec![
+            lab.name.clone(),
+            lab.seed.to_string(),
+            lab.pid.to_string(),
+            format!("{:.0} s", lab.uptime),
+            nodes.join(" "),
+        ]
     });
-    print!("{}", table::columns(&std::iter::once(head).chain(rows).collect::<Vec<_>>()));
+    print!(
+        "{}",
+        table::columns(&std::iter::once(head).chain(rows).collect::<Vec<_>>())
+    );
     Ok(0)
 }
 
 /// The default place of a capture, relative to the present folder when it lies below it.
 pub fn shown(path: &Path) -> PathBuf {
-    std::env::current_dir().ok().and_then(|here| path.strip_prefix(here).ok().map(Path::to_path_buf)).unwrap_or_else(|| path.to_path_buf())
+    std::env::current_dir()
+        .ok()
+        .and_then(|here| path.strip_prefix(here).ok().map(Path::to_path_buf))
+        .unwrap_or_else(|| path.to_path_buf())
 }

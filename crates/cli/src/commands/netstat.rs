@@ -17,10 +17,17 @@ pub fn netstat(netstat: &Netstat, json: bool) -> Result<u8, Failure> {
     if netstat.statistics {
         return statistics::print(&client, netstat.node.clone(), json);
     }
-    let Answer::Sockets { mut nodes } = client.ask(&Ask::Sockets { node: netstat.node.clone() })? else {
+    let Answer::Sockets { mut nodes } = client.ask(&Ask::Sockets {
+        node: netstat.node.clone(),
+    })?
+    else {
         return Err(Failure::ours("the lab answered something else"));
     };
-    let names = if netstat.numeric { Names::default() } else { Names::of(&client)? };
+    let names = if netstat.numeric {
+        Names::default()
+    } else {
+        Names::of(&client)?
+    };
     for node in &mut nodes {
         node.sockets.retain(|socket| shown(netstat, socket));
     }
@@ -54,26 +61,63 @@ pub fn sockets_text(netstat: &Netstat, node: &NodeSockets, names: &Names) -> Str
         (false, true) => "only servers",
         (false, false) => "w/o servers",
     };
-    let program_head = if netstat.programs { " PID/Program name    " } else { "" };
+    let program_head = if netstat.programs {
+        " PID/Program name    "
+    } else {
+        ""
+    };
     let mut text = format!("Active Internet connections ({scope})\n");
-    text += &row("Proto", "Recv-Q", "Send-Q", "Local Address", "Foreign Address", "State", program_head);
+    text += &row(
+        "Proto",
+        "Recv-Q",
+        "Send-Q",
+        "Local Address",
+        "Foreign Address",
+        "State",
+        program_head,
+    );
     for socket in &node.sockets {
         let program = match (netstat.programs, socket.pid) {
             (false, _) => String::new(),
             (true, None) => format!(" {:<20}", "-"),
-            (true, Some(pid)) => format!(" {:<20}", format!("{pid}/{}", socket.program.as_deref().unwrap_or(""))),
+            (true, Some(pid)) => format!(
+                " {:<20}",
+                format!("{pid}/{}", socket.program.as_deref().unwrap_or(""))
+            ),
         };
-        let foreign = socket.foreign.as_deref().map_or_else(|| "0.0.0.0:*".to_string(), |foreign| names.shown(foreign));
+        let foreign = socket
+            .foreign
+            .as_deref()
+            .map_or_else(|| "0.0.0.0:*".to_string(), |foreign| names.shown(foreign));
         let local = names.shown(&socket.local);
-        text += &row(&socket.proto, &socket.recv_q.to_string(), &socket.send_q.to_string(), &local, &foreign, &socket.state, &program);
+        text += &row(
+            &socket.proto,
+            &socket.recv_q.to_string(),
+            &socket.send_q.to_string(),
+            &local,
+            &foreign,
+            &socket.state,
+            &program,
+        );
     }
     text
 }
 
 #[allow(clippy::too_many_arguments)] // one a column
-fn row(proto: &str, recv_q: &str, send_q: &str, local: &str, foreign: &str, state: &str, program: &str) -> String {
+fn row(
+    proto: &str,
+    recv_q: &str,
+    send_q: &str,
+    local: &str,
+    foreign: &str,
+    state: &str,
+    program: &str,
+) -> String {
     let mut line = String::new();
-    let _ = writeln!(line, "{proto:<5} {recv_q:>6} {send_q:>6} {local:<23} {foreign:<23} {state:<11}{program}"); // a String takes all
+    let _ = writeln!(
+        line,
+        "{proto:<5} {recv_q:>6} {send_q:>6} {local:<23} {foreign:<23} {state:<11}{program}"
+    ); // a String takes all
     line
 }
 
@@ -112,7 +156,13 @@ mod tests {
     use crate::args::{Cli, Command};
 
     fn flags(words: &str) -> Netstat {
-        match Cli::try_parse_from(["heptad", "netstat"].into_iter().chain(words.split_whitespace())).map(|cli| cli.command) {
+        match Cli::try_parse_from(
+            ["heptad", "netstat"]
+                .into_iter()
+                .chain(words.split_whitespace()),
+        )
+        .map(|cli| cli.command)
+        {
             Ok(Some(Command::Netstat(netstat))) => netstat,
             _ => panic!("{words} does not parse"),
         }
@@ -120,7 +170,16 @@ mod tests {
 
     fn socket(local: &str, foreign: Option<&str>, state: &str) -> Socket {
         let (local, foreign) = (local.into(), foreign.map(str::to_string));
-        Socket { proto: "tcp".into(), recv_q: 0, send_q: 0, local, foreign, state: state.into(), pid: Some(7), program: Some("python3".into()) }
+        Socket {
+            proto: "tcp".into(),
+            recv_q: 0,
+            send_q: 0,
+            local,
+            foreign,
+            state: state.into(),
+            pid: Some(7),
+            program: Some("python3".into()),
+        }
     }
 
     #[test]
@@ -129,18 +188,27 @@ mod tests {
             socket("0.0.0.0:8080", None, "LISTEN"),
             socket("198.51.100.20:8080", Some("192.0.2.10:43900"), "CLOSE_WAIT"),
         ];
-        let node = NodeSockets { node: "bob".into(), sockets };
+        let node = NodeSockets {
+            node: "bob".into(),
+            sockets,
+        };
         let expected = "\
 Active Internet connections (servers and established)
 Proto Recv-Q Send-Q Local Address           Foreign Address         State      \n\
 tcp        0      0 0.0.0.0:8080            0.0.0.0:*               LISTEN     \n\
 tcp        0      0 198.51.100.20:8080      192.0.2.10:43900        CLOSE_WAIT \n";
-        assert_eq!(sockets_text(&flags("-ant"), &node, &Names::default()), expected);
+        assert_eq!(
+            sockets_text(&flags("-ant"), &node, &Names::default()),
+            expected
+        );
     }
 
     #[test]
     fn the_program_column_is_that_of_net_tools() {
-        let node = NodeSockets { node: "bob".into(), sockets: vec![socket("0.0.0.0:8080", None, "LISTEN")] };
+        let node = NodeSockets {
+            node: "bob".into(),
+            sockets: vec![socket("0.0.0.0:8080", None, "LISTEN")],
+        };
         let text = sockets_text(&flags("-ltnp"), &node, &Names::default());
         let expected = "\
 Active Internet connections (only servers)
@@ -151,9 +219,24 @@ tcp        0      0 0.0.0.0:8080            0.0.0.0:*               LISTEN      
 
     #[test]
     fn flags_choose_the_rows() {
-        let rows = [socket("0.0.0.0:80", None, "LISTEN"), socket("1.2.3.4:5", Some("1.2.3.5:6"), "ESTABLISHED")];
-        for (words, expected) in [("-ant", [true, true]), ("-nt", [false, true]), ("-lnt", [true, false]), ("-anu", [false, false])] {
-            assert_eq!([shown(&flags(words), &rows[0]), shown(&flags(words), &rows[1])], expected, "{words}");
+        let rows = [
+            socket("0.0.0.0:80", None, "LISTEN"),
+            socket("1.2.3.4:5", Some("1.2.3.5:6"), "ESTABLISHED"),
+        ];
+        for (words, expected) in [
+            ("-ant", [true, true]),
+            ("-nt", [false, true]),
+            ("-lnt", [true, false]),
+            ("-anu", [false, false]),
+        ] {
+            assert_eq!(
+                [
+                    shown(&flags(words), &rows[0]),
+                    shown(&flags(words), &rows[1])
+                ],
+                expected,
+                "{words}"
+            );
         }
     }
 }

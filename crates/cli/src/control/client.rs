@@ -19,15 +19,24 @@ impl Client {
     /// The lab of this name, or the only one.
     pub fn find(name: Option<&str>) -> Result<Self, Failure> {
         if let Some(name) = name {
-            return Ok(Self { name: name.to_string() });
+            return Ok(Self {
+                name: name.to_string(),
+            });
         }
         let running = running()?;
         match running.as_slice() {
-            [(_, info)] => Ok(Self { name: info.name.clone() }),
-            [] => Err(Failure::usage("no lab is running; start one with: heptad lab up FILE")),
+            [(_, info)] => Ok(Self {
+                name: info.name.clone(),
+            }),
+            [] => Err(Failure::usage(
+                "no lab is running; start one with: heptad lab up FILE",
+            )),
             several => {
                 let names: Vec<&str> = several.iter().map(|(_, info)| info.name.as_str()).collect();
-                Err(Failure::usage(format!("several labs are running ({}); choose one with --lab", names.join(", "))))
+                Err(Failure::usage(format!(
+                    "several labs are running ({}); choose one with --lab",
+                    names.join(", ")
+                )))
             }
         }
     }
@@ -39,13 +48,23 @@ impl Client {
 
     /// Asks to serve a guard: `channel` is the lab's end.
     pub fn exec(&self, node: &str, channel: OwnedFd) -> Result<(), Failure> {
-        self.ask_with(&Ask::Exec { node: node.to_string() }, Some(channel.as_fd())).map(drop)
+        self.ask_with(
+            &Ask::Exec {
+                node: node.to_string(),
+            },
+            Some(channel.as_fd()),
+        )
+        .map(drop)
     }
 
     fn ask_with(&self, ask: &Ask, fd: Option<BorrowedFd<'_>>) -> Result<Answer, Failure> {
         let path = folder::socket_path(&self.name)?;
         let stream = UnixStream::connect(&path).map_err(|error| {
-            Failure::usage(format!("no lab named {} is running ({}: {error}); heptad lab ls shows what is", self.name, path.display()))
+            Failure::usage(format!(
+                "no lab named {} is running ({}: {error}); heptad lab ls shows what is",
+                self.name,
+                path.display()
+            ))
         })?;
         send(&stream, ask, fd)?;
         let mut line = String::new();
@@ -53,8 +72,14 @@ impl Client {
         match serde_json::from_str(&line) {
             Ok(Answer::Error { message }) => Err(Failure::usage(message)),
             Ok(answer) => Ok(answer),
-            Err(_) if line.is_empty() => Err(Failure::ours(format!("the lab {} ended before it answered", self.name))),
-            Err(error) => Err(Failure::ours(format!("the lab {} answered nonsense: {error}", self.name))),
+            Err(_) if line.is_empty() => Err(Failure::ours(format!(
+                "the lab {} ended before it answered",
+                self.name
+            ))),
+            Err(error) => Err(Failure::ours(format!(
+                "the lab {} answered nonsense: {error}",
+                self.name
+            ))),
         }
     }
 }
@@ -76,7 +101,9 @@ pub fn running() -> Result<Vec<(Client, Info)>, Failure> {
 pub fn remove_if_dead(name: &str) -> Result<(), Failure> {
     let path = folder::socket_path(name)?;
     match UnixStream::connect(&path) {
-        Err(error) if error.kind() == std::io::ErrorKind::ConnectionRefused => Ok(std::fs::remove_file(path)?),
+        Err(error) if error.kind() == std::io::ErrorKind::ConnectionRefused => {
+            Ok(std::fs::remove_file(path)?)
+        }
         _ => Ok(()),
     }
 }
@@ -91,6 +118,12 @@ fn send(stream: &UnixStream, ask: &Ask, fd: Option<BorrowedFd<'_>>) -> Result<()
         return Err(Failure::ours("no room for a descriptor"));
     }
     // A question is far smaller than a unix socket's buffer: it goes out whole.
-    sendmsg(stream, &[IoSlice::new(&line)], &mut control, SendFlags::NOSIGNAL).map_err(std::io::Error::from)?;
+    sendmsg(
+        stream,
+        &[IoSlice::new(&line)],
+        &mut control,
+        SendFlags::NOSIGNAL,
+    )
+    .map_err(std::io::Error::from)?;
     Ok(())
 }

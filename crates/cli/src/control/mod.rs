@@ -35,10 +35,16 @@ pub enum Answer {
     Info(Info),
     /// The channel is being served.
     Exec,
-    Sockets { nodes: Vec<NodeSockets> },
-    Counters { nodes: Vec<NodeCounters> },
+    Sockets {
+        nodes: Vec<NodeSockets>,
+    },
+    Counters {
+        nodes: Vec<NodeCounters>,
+    },
     Down(Report),
-    Error { message: String },
+    Error {
+        message: String,
+    },
 }
 
 /// A running lab.

@@ -31,13 +31,21 @@ impl Server {
         remove_if_dead(name)?;
         let path = folder::socket_path(name)?;
         let listener = UnixListener::bind(&path).map_err(|error| match error.kind() {
-            io::ErrorKind::AddrInUse => Failure::usage(format!("a lab named {name} is already running; stop it with: heptad lab down {name}")),
+            io::ErrorKind::AddrInUse => Failure::usage(format!(
+                "a lab named {name} is already running; stop it with: heptad lab down {name}"
+            )),
             _ => Failure::ours(format!("cannot listen at {}: {error}", path.display())),
         })?;
         let closing = Arc::new(AtomicBool::new(false));
         let flag = Arc::clone(&closing);
-        let thread = std::thread::Builder::new().name("control".into()).spawn(move || serve(&listener, &flag, &respond))?;
-        Ok(Self { path, closing, thread: Some(thread) })
+        let thread = std::thread::Builder::new()
+            .name("control".into())
+            .spawn(move || serve(&listener, &flag, &respond))?;
+        Ok(Self {
+            path,
+            closing,
+            thread: Some(thread),
+        })
     }
 }
 
@@ -60,7 +68,9 @@ fn serve(listener: &UnixListener, closing: &AtomicBool, respond: &Arc<Respond>) 
         let Ok(stream) = stream else { continue };
         // One conversation at a time: each is one short line, and a silent asker is cut off.
         if let Err(error) = converse(&stream, respond.as_ref()) {
-            let message = Answer::Error { message: error.to_string() };
+            let message = Answer::Error {
+                message: error.to_string(),
+            };
             let _ = answer(&stream, &message);
         }
     }
@@ -90,7 +100,12 @@ fn receive(stream: &UnixStream) -> io::Result<(Vec<u8>, Option<OwnedFd>)> {
         let mut bytes = [0; 4096];
         let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
         let mut control = RecvAncillaryBuffer::new(&mut space);
-        let message = recvmsg(stream, &mut [IoSliceMut::new(&mut bytes)], &mut control, RecvFlags::CMSG_CLOEXEC)?;
+        let message = recvmsg(
+            stream,
+            &mut [IoSliceMut::new(&mut bytes)],
+            &mut control,
+            RecvFlags::CMSG_CLOEXEC,
+        )?;
         for ancillary in control.drain() {
             if let RecvAncillaryMessage::ScmRights(mut fds) = ancillary {
                 fd = fds.next().or(fd);

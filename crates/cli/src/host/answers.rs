@@ -28,11 +28,17 @@ impl Answers {
             Ask::Info => Ok(Answer::Info(self.info())),
             Ask::Exec { node } => self.exec(&node, fd),
             Ask::Sockets { node } => self.hosts(node.as_deref()).map(|hosts| Answer::Sockets {
-                nodes: hosts.iter().map(|host| sockets(&self.network, &self.programs, host)).collect(),
+                nodes: hosts
+                    .iter()
+                    .map(|host| sockets(&self.network, &self.programs, host))
+                    .collect(),
             }),
-            Ask::Counters { node } => self
-                .hosts(node.as_deref())
-                .map(|hosts| Answer::Counters { nodes: hosts.iter().filter_map(|host| self.counters(host)).collect() }),
+            Ask::Counters { node } => self.hosts(node.as_deref()).map(|hosts| Answer::Counters {
+                nodes: hosts
+                    .iter()
+                    .filter_map(|host| self.counters(host))
+                    .collect(),
+            }),
             Ask::Down => Err("not here".to_string()),
         };
         answer.unwrap_or_else(|message| Answer::Error { message })
@@ -53,20 +59,34 @@ impl Answers {
     fn exec(&self, node: &str, fd: Option<OwnedFd>) -> Result<Answer, String> {
         let host = self.hosts(Some(node))?.pop().ok_or("no such node")?;
         if host.kind != NodeKind::Host {
-            return Err(format!("{node} is a {}; programs run on hosts", kind(host.kind)));
+            return Err(format!(
+                "{node} is a {}; programs run on hosts",
+                kind(host.kind)
+            ));
         }
         let channel = fd.ok_or("no channel came along")?;
-        self.programs.attach(host.id, channel).map_err(|error| error.to_string())?;
+        self.programs
+            .attach(host.id, channel)
+            .map_err(|error| error.to_string())?;
         Ok(Answer::Exec)
     }
 
     /// The node of this name, or every node that has sockets.
     fn hosts(&self, node: Option<&str>) -> Result<Vec<MachineInfo>, String> {
         let machines = self.network.lab(|lab| lab.machines());
-        let with_sockets: Vec<MachineInfo> = machines.into_iter().filter(|m| m.kind != NodeKind::Switch).collect();
-        let Some(name) = node else { return Ok(with_sockets) };
+        let with_sockets: Vec<MachineInfo> = machines
+            .into_iter()
+            .filter(|m| m.kind != NodeKind::Switch)
+            .collect();
+        let Some(name) = node else {
+            return Ok(with_sockets);
+        };
         let names: Vec<&str> = with_sockets.iter().map(|m| m.name.as_str()).collect();
-        let message = format!("no host or router named {name} in the lab {}; there are: {}", self.name, names.join(", "));
+        let message = format!(
+            "no host or router named {name} in the lab {}; there are: {}",
+            self.name,
+            names.join(", ")
+        );
         match with_sockets.iter().find(|m| m.name == name) {
             Some(host) => Ok(vec![host.clone()]),
             None => Err(message),
@@ -76,12 +96,23 @@ impl Answers {
     fn counters(&self, host: &MachineInfo) -> Option<NodeCounters> {
         self.network.lab(|lab| {
             let counters = lab.counters(host.id)?;
-            let drops = DropReason::ALL.iter().map(|&reason| (reason.text().to_string(), counters.drops(reason)));
-            let mib = Counter::ALL.iter().map(|&c| (c.group().to_string(), c.name().to_string(), counters.get(c)));
+            let drops = DropReason::ALL
+                .iter()
+                .map(|&reason| (reason.text().to_string(), counters.drops(reason)));
+            let mib = Counter::ALL
+                .iter()
+                .map(|&c| (c.group().to_string(), c.name().to_string(), counters.get(c)));
             // RFC 4022: the one gauge of the group.
-            let standing = |row: &SocketRow| matches!(row.state, Some(State::Established | State::CloseWait));
-            let established = lab.stack(host.id).map_or(0, |stack| stack.rows().iter().filter(|row| standing(row)).count());
-            let gauge = ("Tcp".to_string(), "CurrEstab".to_string(), established as u64);
+            let standing =
+                |row: &SocketRow| matches!(row.state, Some(State::Established | State::CloseWait));
+            let established = lab.stack(host.id).map_or(0, |stack| {
+                stack.rows().iter().filter(|row| standing(row)).count()
+            });
+            let gauge = (
+                "Tcp".to_string(),
+                "CurrEstab".to_string(),
+                established as u64,
+            );
             Some(NodeCounters {
                 node: host.name.clone(),
                 forwarding: host.kind == NodeKind::Router,
@@ -95,12 +126,21 @@ impl Answers {
 /// The rows of one host.
 pub fn sockets(network: &Network, programs: &Programs, host: &MachineInfo) -> NodeSockets {
     let owners = programs.owners();
-    let rows = network.lab(|lab| lab.stack(host.id).map(|stack| stack.rows()).unwrap_or_default());
+    let rows = network.lab(|lab| {
+        lab.stack(host.id)
+            .map(|stack| stack.rows())
+            .unwrap_or_default()
+    });
     let with_owner = |row: &SocketRow| {
-        let owner = owners.iter().find(|owner| owner.machine == host.id && Some(owner.socket) == row.socket);
+        let owner = owners
+            .iter()
+            .find(|owner| owner.machine == host.id && Some(owner.socket) == row.socket);
         socket(row, owner.map(|owner| (owner.pid, owner.program.clone())))
     };
-    NodeSockets { node: host.name.clone(), sockets: rows.iter().map(with_owner).collect() }
+    NodeSockets {
+        node: host.name.clone(),
+        sockets: rows.iter().map(with_owner).collect(),
+    }
 }
 
 fn socket(row: &SocketRow, owner: Option<(u32, String)>) -> Socket {
@@ -112,7 +152,11 @@ fn socket(row: &SocketRow, owner: Option<(u32, String)>) -> Socket {
     Socket {
         proto: proto.into(),
         recv_q: row.recv_q,
-        send_q: if row.state == Some(State::Listen) { 0 } else { row.send_q },
+        send_q: if row.state == Some(State::Listen) {
+            0
+        } else {
+            row.send_q
+        },
         local: row.local.to_string(),
         foreign: row.remote.map(|remote| remote.to_string()),
         state: row.state.map(netstat_word).unwrap_or_default().into(),
@@ -142,7 +186,11 @@ fn node_info(machine: &MachineInfo) -> NodeInfo {
     NodeInfo {
         name: machine.name.clone(),
         kind: kind(machine.kind).into(),
-        addresses: machine.addresses.iter().map(|(_, address, len)| format!("{address}/{len}")).collect(),
+        addresses: machine
+            .addresses
+            .iter()
+            .map(|(_, address, len)| format!("{address}/{len}"))
+            .collect(),
     }
 }
 

@@ -16,9 +16,16 @@ pub struct Sandbox {
 
 impl Sandbox {
     pub fn new() -> Self {
-        let folder = tempfile::Builder::new().prefix("heptad-test-").tempdir().expect("a temporary folder");
+        let folder = tempfile::Builder::new()
+            .prefix("heptad-test-")
+            .tempdir()
+            .expect("a temporary folder");
         // Other users run programs in it, in some tests.
-        fs::set_permissions(folder.path(), std::os::unix::fs::PermissionsExt::from_mode(0o755)).expect("permissions");
+        fs::set_permissions(
+            folder.path(),
+            std::os::unix::fs::PermissionsExt::from_mode(0o755),
+        )
+        .expect("permissions");
         let sandbox = Self { folder };
         fs::create_dir(sandbox.path("runtime")).expect("a runtime folder");
         sandbox
@@ -42,8 +49,14 @@ impl Sandbox {
     /// Any program in this sandbox.
     pub fn program(&self, program: &str, words: &[&str]) -> Command {
         let mut command = Command::new(program);
-        command.args(words).current_dir(self.folder.path()).stdin(Stdio::null());
-        command.env("XDG_RUNTIME_DIR", self.path("runtime")).env("NO_COLOR", "1").env("PYTHONUNBUFFERED", "1");
+        command
+            .args(words)
+            .current_dir(self.folder.path())
+            .stdin(Stdio::null());
+        command
+            .env("XDG_RUNTIME_DIR", self.path("runtime"))
+            .env("NO_COLOR", "1")
+            .env("PYTHONUNBUFFERED", "1");
         command
     }
 
@@ -55,10 +68,14 @@ impl Sandbox {
     /// Processes of this sandbox that are alive: they carry its folder in their environment.
     pub fn alive(&self) -> Vec<u32> {
         let marker = format!("XDG_RUNTIME_DIR={}", self.path("runtime").display());
-        let pids = fs::read_dir("/proc").expect("/proc").filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok());
+        let pids = fs::read_dir("/proc")
+            .expect("/proc")
+            .filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok());
         let ours = |pid: &u32| {
             let environment = fs::read(format!("/proc/{pid}/environ")).unwrap_or_default();
-            environment.split(|byte| *byte == 0).any(|variable| variable == marker.as_bytes())
+            environment
+                .split(|byte| *byte == 0)
+                .any(|variable| variable == marker.as_bytes())
         };
         let mut pids: Vec<u32> = pids.filter(ours).collect();
         pids.sort_unstable();
@@ -75,7 +92,9 @@ impl Drop for Sandbox {
     /// A failed test must not leave processes behind. These are all ours: they carry this folder's name.
     fn drop(&mut self) {
         for pid in self.alive() {
-            let _ = Command::new("kill").args(["-KILL", &pid.to_string()]).status();
+            let _ = Command::new("kill")
+                .args(["-KILL", &pid.to_string()])
+                .status();
         }
     }
 }
@@ -91,7 +110,11 @@ pub struct Ran {
 impl From<Output> for Ran {
     fn from(output: Output) -> Self {
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-        Self { code: output.status.code(), stdout: text(&output.stdout), stderr: text(&output.stderr) }
+        Self {
+            code: output.status.code(),
+            stdout: text(&output.stdout),
+            stderr: text(&output.stderr),
+        }
     }
 }
 
@@ -104,7 +127,8 @@ impl Ran {
     }
 
     pub fn json(&self) -> serde_json::Value {
-        serde_json::from_str(self.stdout.trim()).unwrap_or_else(|error| panic!("{error}: {self:#?}"))
+        serde_json::from_str(self.stdout.trim())
+            .unwrap_or_else(|error| panic!("{error}: {self:#?}"))
     }
 }
 
@@ -123,7 +147,10 @@ pub fn has_program(name: &str) -> bool {
     let path = std::env::var_os("PATH").unwrap_or_default();
     let there = std::env::split_paths(&path).any(|folder| folder.join(name).is_file());
     if !there {
-        assert!(std::env::var_os("HEPTAD_REQUIRE_PROGRAMS").is_none(), "{name} is required and missing");
+        assert!(
+            std::env::var_os("HEPTAD_REQUIRE_PROGRAMS").is_none(),
+            "{name} is required and missing"
+        );
         eprintln!("skipped: {name} is not installed (cargo xtask test installs it)");
     }
     there
@@ -131,7 +158,10 @@ pub fn has_program(name: &str) -> bool {
 
 /// The repository's labs.
 pub fn labs() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../labs").canonicalize().expect("labs/")
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("../../labs")
+        .canonicalize()
+        .expect("labs/")
 }
 
 /// Ends a child and takes its end.

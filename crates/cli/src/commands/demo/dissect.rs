@@ -20,7 +20,11 @@ pub struct Dissected<'a> {
 /// What an Ethernet frame of the demonstration carries.
 pub enum Inner<'a> {
     Arp(ArpPacket),
-    Tcp { ip: Ipv4Header, tcp: TcpHeader, payload: &'a [u8] },
+    Tcp {
+        ip: Ipv4Header,
+        tcp: TcpHeader,
+        payload: &'a [u8],
+    },
     Other,
 }
 
@@ -33,20 +37,40 @@ pub fn dissect(frame: &[u8]) -> Option<Dissected<'_>> {
         EtherType::IPV4 => tcp(rest).unwrap_or(Inner::Other),
         _ => Inner::Other,
     };
-    Some(Dissected { ethernet, fcs: frame_check_sequence([frame]), inner })
+    Some(Dissected {
+        ethernet,
+        fcs: frame_check_sequence([frame]),
+        inner,
+    })
 }
 
 fn tcp(packet: &[u8]) -> Option<Inner<'_>> {
-    let ip = Ipv4Header::parse(packet).ok().filter(|ip| ip.protocol == protocol::TCP)?;
+    let ip = Ipv4Header::parse(packet)
+        .ok()
+        .filter(|ip| ip.protocol == protocol::TCP)?;
     let segment = packet.get(ip.len()..usize::from(ip.total_len))?;
     let tcp = TcpHeader::parse(segment).ok()?;
-    Some(Inner::Tcp { ip, tcp, payload: segment.get(tcp.len()..)? })
+    Some(Inner::Tcp {
+        ip,
+        tcp,
+        payload: segment.get(tcp.len()..)?,
+    })
 }
 
 /// `SYN,ACK`
 pub fn flag_names(flags: Flags) -> String {
-    let all = [(Flags::SYN, "SYN"), (Flags::FIN, "FIN"), (Flags::RST, "RST"), (Flags::PSH, "PSH"), (Flags::ACK, "ACK")];
-    let names: Vec<&str> = all.iter().filter(|(flag, _)| flags.contains(*flag)).map(|(_, name)| *name).collect();
+    let all = [
+        (Flags::SYN, "SYN"),
+        (Flags::FIN, "FIN"),
+        (Flags::RST, "RST"),
+        (Flags::PSH, "PSH"),
+        (Flags::ACK, "ACK"),
+    ];
+    let names: Vec<&str> = all
+        .iter()
+        .filter(|(flag, _)| flags.contains(*flag))
+        .map(|(_, name)| *name)
+        .collect();
     names.join(",")
 }
 
@@ -65,6 +89,9 @@ pub fn options(tcp: &TcpHeader) -> String {
 pub fn arp_line(arp: &ArpPacket) -> (String, Option<Ipv4Addr>) {
     match arp.operation {
         Operation::Request => (format!("who has {}?", arp.target_ip), None),
-        _ => (format!("{} is at {}", arp.sender_ip, arp.sender_mac), Some(arp.target_ip)),
+        _ => (
+            format!("{} is at {}", arp.sender_ip, arp.sender_mac),
+            Some(arp.target_ip),
+        ),
     }
 }

@@ -27,7 +27,11 @@ mod story;
 use players::Players;
 
 /// What alice says.
-pub const SCRIPT: [&str; 3] = ["안녕하세요", "가나다: 세 바이트가 한 글자입니다", "str 과 bytes 는 다릅니다. 안녕히 계세요!"];
+pub const SCRIPT: [&str; 3] = [
+    "안녕하세요",
+    "가나다: 세 바이트가 한 글자입니다",
+    "str 과 bytes 는 다릅니다. 안녕히 계세요!",
+];
 /// How long the conversation may take.
 const WITHIN: Duration = Duration::from_secs(90);
 
@@ -59,7 +63,10 @@ impl Seen {
     /// The lines of the script that arrived at bob and came back to alice as they were sent.
     pub fn arrived(&self) -> usize {
         let said = |line: &str| format!("alice: {line}");
-        SCRIPT.iter().filter(|line| self.bob.contains(&said(line)) && self.alice.contains(&said(line))).count()
+        SCRIPT
+            .iter()
+            .filter(|line| self.bob.contains(&said(line)) && self.alice.contains(&said(line)))
+            .count()
     }
 }
 
@@ -111,16 +118,33 @@ fn play(args: &Demo) -> Result<Seen, Failure> {
     let machines = host.network.lab(|lab| lab.machines());
     let interfaces = host.network.lab(|lab| lab.interfaces().to_vec());
     let sent_again = host.network.lab(|lab| {
-        machines.iter().filter_map(|m| lab.counters(m.id)).map(|counters| counters.get(Counter::TcpRetransSegs)).sum()
+        machines
+            .iter()
+            .filter_map(|m| lab.counters(m.id))
+            .map(|counters| counters.get(Counter::TcpRetransSegs))
+            .sum()
     });
     let report = host.finish();
     let (alice, bob, established, after, builtin_because) = outcome?;
-    Ok(Seen { machines, interfaces, frames: watcher.take(), alice, bob, established, after, sent_again, builtin_because, report })
+    Ok(Seen {
+        machines,
+        interfaces,
+        frames: watcher.take(),
+        alice,
+        bob,
+        established,
+        after,
+        sent_again,
+        builtin_because,
+        report,
+    })
 }
 
 fn orders(args: &Demo) -> Result<Orders, Failure> {
     let here = std::env::current_dir()?;
-    let capture = here.join(&args.out).join(format!("chat-seed{}.pcapng", args.seed));
+    let capture = here
+        .join(&args.out)
+        .join(format!("chat-seed{}.pcapng", args.seed));
     Ok(Orders {
         text: players::LAB.to_string(),
         file: "labs/chat/lab.toml".into(),
@@ -133,18 +157,40 @@ fn orders(args: &Demo) -> Result<Orders, Failure> {
     })
 }
 
-type Conversation = (Vec<String>, Vec<String>, Vec<NodeSockets>, Vec<NodeSockets>, Option<String>);
+type Conversation = (
+    Vec<String>,
+    Vec<String>,
+    Vec<NodeSockets>,
+    Vec<NodeSockets>,
+    Option<String>,
+);
 
 /// Server, client, and two looks at `netstat`.
 fn converse(host: &LabHost, args: &Demo) -> Result<Conversation, Failure> {
     let mut players = Players::choose(host, args.builtin)?;
     players.start_server()?;
-    until(|| has(host, "bob", State::Listen), "the server does not listen")?;
+    until(
+        || has(host, "bob", State::Listen),
+        "the server does not listen",
+    )?;
     players.start_client()?;
-    until(|| (has(host, "alice", State::Established) && has(host, "bob", State::Established)) || players.client_ended(), "no connection")?;
+    until(
+        || {
+            (has(host, "alice", State::Established) && has(host, "bob", State::Established))
+                || players.client_ended()
+        },
+        "no connection",
+    )?;
     let established = both(host);
     until(|| players.client_ended(), "the conversation does not end")?;
-    until(|| !has(host, "alice", State::Established) && !has(host, "bob", State::CloseWait) && has(host, "alice", State::TimeWait), "no TIME_WAIT")?;
+    until(
+        || {
+            !has(host, "alice", State::Established)
+                && !has(host, "bob", State::CloseWait)
+                && has(host, "alice", State::TimeWait)
+        },
+        "no TIME_WAIT",
+    )?;
     let after = both(host);
     let because = players.builtin_because.clone();
     let (alice, bob) = players.end()?;
@@ -156,7 +202,10 @@ fn until(mut holds: impl FnMut() -> bool, else_say: &str) -> Result<(), Failure>
     let deadline = Instant::now() + WITHIN;
     while !holds() {
         if Instant::now() > deadline {
-            return Err(Failure::new(124, format!("{else_say} within {} s", WITHIN.as_secs())));
+            return Err(Failure::new(
+                124,
+                format!("{else_say} within {} s", WITHIN.as_secs()),
+            ));
         }
         std::thread::sleep(Duration::from_millis(2));
     }
@@ -164,15 +213,25 @@ fn until(mut holds: impl FnMut() -> bool, else_say: &str) -> Result<(), Failure>
 }
 
 fn has(host: &LabHost, node: &str, state: State) -> bool {
-    let Some(node) = host.network.node(node) else { return false };
-    let rows = host.network.lab(|lab| lab.stack(node.machine()).map(|stack| stack.rows()).unwrap_or_default());
+    let Some(node) = host.network.node(node) else {
+        return false;
+    };
+    let rows = host.network.lab(|lab| {
+        lab.stack(node.machine())
+            .map(|stack| stack.rows())
+            .unwrap_or_default()
+    });
     rows.iter().any(|row| row.state == Some(state))
 }
 
 fn both(host: &LabHost) -> Vec<NodeSockets> {
     let machines = host.network.lab(|lab| lab.machines());
-    let hosts = machines.iter().filter(|machine| ["alice", "bob"].contains(&machine.name.as_str()));
-    hosts.map(|machine| sockets(&host.network, host.programs(), machine)).collect()
+    let hosts = machines
+        .iter()
+        .filter(|machine| ["alice", "bob"].contains(&machine.name.as_str()));
+    hosts
+        .map(|machine| sockets(&host.network, host.programs(), machine))
+        .collect()
 }
 
 /// Keeps every frame that was seen. The demonstration is short; beyond the bound the story goes on without them.

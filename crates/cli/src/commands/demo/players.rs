@@ -49,11 +49,16 @@ impl Players {
     /// Python if it is there and this machine lets us run it on our network.
     pub fn choose(host: &LabHost, builtin: bool) -> Result<Self, Failure> {
         let python = find_program("python3");
-        let missing = heptad_runner::probe().into_iter().find(|check| check.needed && !check.ok);
+        let missing = heptad_runner::probe()
+            .into_iter()
+            .find(|check| check.needed && !check.ok);
         let builtin_because = match (builtin, &python, missing) {
             (true, ..) => Some("--builtin was given".to_string()),
             (_, None, _) => Some("python3 was not found".to_string()),
-            (_, _, Some(check)) => Some(format!("this machine lacks {}: {}", check.name, check.detail)),
+            (_, _, Some(check)) => Some(format!(
+                "this machine lacks {}: {}",
+                check.name, check.detail
+            )),
             _ => None,
         };
         let folder = tempfile::Builder::new().prefix("heptad-chat-").tempdir()?;
@@ -61,7 +66,15 @@ impl Players {
         fs::write(folder.path().join("client.py"), CLIENT)?;
         let python = python.filter(|_| builtin_because.is_none());
         let (network, lab) = (host.network.clone(), host.name.clone());
-        Ok(Self { network, lab, folder, python, builtin_because, server: None, client: None })
+        Ok(Self {
+            network,
+            lab,
+            folder,
+            python,
+            builtin_because,
+            server: None,
+            client: None,
+        })
     }
 
     /// `server.py 8080` on bob.
@@ -72,7 +85,12 @@ impl Players {
 
     /// `client.py bob 8080 alice …` on alice.
     pub fn start_client(&mut self) -> Result<(), Failure> {
-        let with = |name: &'static str| [name, "bob", PORT, "alice"].into_iter().chain(SCRIPT).collect::<Vec<_>>();
+        let with = |name: &'static str| {
+            [name, "bob", PORT, "alice"]
+                .into_iter()
+                .chain(SCRIPT)
+                .collect::<Vec<_>>()
+        };
         self.client = Some(self.start("alice", &with("client.py"), &with("chat-client"))?);
         Ok(())
     }
@@ -82,7 +100,13 @@ impl Players {
         match &mut self.client {
             Some(player) => match &mut player.child {
                 Some(child) => !matches!(child.try_wait(), Ok(None)),
-                None => player.printed.lock().unwrap_or_else(PoisonError::into_inner).ended,
+                None => {
+                    player
+                        .printed
+                        .lock()
+                        .unwrap_or_else(PoisonError::into_inner)
+                        .ended
+                }
             },
             None => false,
         }
@@ -102,7 +126,12 @@ impl Players {
         }
     }
 
-    fn start_python(&self, node: &str, python: &std::path::Path, script: &[&str]) -> Result<Player, Failure> {
+    fn start_python(
+        &self,
+        node: &str,
+        python: &std::path::Path,
+        script: &[&str],
+    ) -> Result<Player, Failure> {
         let mut child = Command::new("/proc/self/exe")
             .args(["exec", "--lab", &self.lab, node, "--"])
             .arg(python)
@@ -113,14 +142,26 @@ impl Players {
             .process_group(0)
             .spawn()?;
         let printed = Arc::new(Mutex::new(Printed::default()));
-        let reader = child.stdout.take().map(|output| keep(output, Arc::clone(&printed))).transpose()?;
-        Ok(Player { child: Some(child), thread: None, printed, reader })
+        let reader = child
+            .stdout
+            .take()
+            .map(|output| keep(output, Arc::clone(&printed)))
+            .transpose()?;
+        Ok(Player {
+            child: Some(child),
+            thread: None,
+            printed,
+            reader,
+        })
     }
 
     fn start_builtin(&self, node: &str, words: &[&str]) -> Result<Player, Failure> {
         let words: Vec<String> = words.iter().map(|word| word.to_string()).collect();
         let builtin = Builtin::parse(&words).map_err(Failure::usage)?;
-        let node = self.network.node(node).ok_or_else(|| Failure::ours("the lab lost a node"))?;
+        let node = self
+            .network
+            .node(node)
+            .ok_or_else(|| Failure::ours("the lab lost a node"))?;
         let printed = Arc::new(Mutex::new(Printed::default()));
         let mut out = Keeper(Arc::clone(&printed));
         let thread = self.network.spawn(&words.join(" "), move || {
@@ -128,7 +169,12 @@ impl Players {
             out.0.lock().unwrap_or_else(PoisonError::into_inner).ended = true;
             code
         });
-        Ok(Player { child: None, thread: Some(thread), printed, reader: None })
+        Ok(Player {
+            child: None,
+            thread: Some(thread),
+            printed,
+            reader: None,
+        })
     }
 }
 
@@ -147,20 +193,32 @@ impl Player {
             let _ = reader.join();
         }
         let printed = self.printed.lock().unwrap_or_else(PoisonError::into_inner);
-        String::from_utf8_lossy(&printed.text).lines().map(str::to_string).collect()
+        String::from_utf8_lossy(&printed.text)
+            .lines()
+            .map(str::to_string)
+            .collect()
     }
 }
 
 /// Reads what a program prints until it ends.
-fn keep(output: impl Read + Send + 'static, printed: Arc<Mutex<Printed>>) -> io::Result<JoinHandle<()>> {
-    std::thread::Builder::new().name("reader".into()).spawn(move || {
-        let mut output = BufReader::new(output);
-        let mut line = Vec::new();
-        while output.read_until(b'\n', &mut line).is_ok_and(|n| n > 0) {
-            printed.lock().unwrap_or_else(PoisonError::into_inner).text.append(&mut line);
-        }
-        printed.lock().unwrap_or_else(PoisonError::into_inner).ended = true;
-    })
+fn keep(
+    output: impl Read + Send + 'static,
+    printed: Arc<Mutex<Printed>>,
+) -> io::Result<JoinHandle<()>> {
+    std::thread::Builder::new()
+        .name("reader".into())
+        .spawn(move || {
+            let mut output = BufReader::new(output);
+            let mut line = Vec::new();
+            while output.read_until(b'\n', &mut line).is_ok_and(|n| n > 0) {
+                printed
+                    .lock()
+                    .unwrap_or_else(PoisonError::into_inner)
+                    .text
+                    .append(&mut line);
+            }
+            printed.lock().unwrap_or_else(PoisonError::into_inner).ended = true;
+        })
 }
 
 /// What a built-in program writes.
@@ -168,7 +226,11 @@ struct Keeper(Arc<Mutex<Printed>>);
 
 impl Write for Keeper {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).text.extend_from_slice(bytes);
+        self.0
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .text
+            .extend_from_slice(bytes);
         Ok(bytes.len())
     }
     fn flush(&mut self) -> io::Result<()> {

@@ -17,8 +17,18 @@ const LINES: &[(&str, &str, &str, bool)] = &[
     ("Ip", "InDelivers", "{} incoming packets delivered", true),
     ("Ip", "OutRequests", "{} requests sent out", true),
     ("Ip", "OutDiscards", "{} outgoing packets dropped", false),
-    ("Ip", "OutNoRoutes", "{} dropped because of missing route", false),
-    ("Ip", "ReasmTimeout", "{} fragments dropped after timeout", false),
+    (
+        "Ip",
+        "OutNoRoutes",
+        "{} dropped because of missing route",
+        false,
+    ),
+    (
+        "Ip",
+        "ReasmTimeout",
+        "{} fragments dropped after timeout",
+        false,
+    ),
     ("Ip", "ReasmReqds", "{} reassemblies required", false),
     ("Ip", "ReasmOKs", "{} packets reassembled ok", false),
     ("Ip", "ReasmFails", "{} packet reassemblies failed", false),
@@ -30,7 +40,12 @@ const LINES: &[(&str, &str, &str, bool)] = &[
     ("Icmp", "InErrors", "{} input ICMP message failed", true),
     ("Icmp", "InCsumErrors", "InCsumErrors: {}", false),
     ("Icmp", "", "ICMP input histogram:", true),
-    ("Icmp", "InDestUnreachs", "    destination unreachable: {}", false),
+    (
+        "Icmp",
+        "InDestUnreachs",
+        "    destination unreachable: {}",
+        false,
+    ),
     ("Icmp", "InTimeExcds", "    timeout in transit: {}", false),
     ("Icmp", "InParmProbs", "    wrong parameters: {}", false),
     ("Icmp", "InEchos", "    echo requests: {}", false),
@@ -39,13 +54,23 @@ const LINES: &[(&str, &str, &str, bool)] = &[
     ("Icmp", "OutErrors", "{} ICMP messages failed", true),
     ("Icmp", "OutRateLimitHost", "OutRateLimitHost: {}", false),
     ("Icmp", "", "ICMP output histogram:", true),
-    ("Icmp", "OutDestUnreachs", "    destination unreachable: {}", false),
+    (
+        "Icmp",
+        "OutDestUnreachs",
+        "    destination unreachable: {}",
+        false,
+    ),
     ("Icmp", "OutTimeExcds", "    time exceeded: {}", false),
     ("Icmp", "OutParmProbs", "    wrong parameters: {}", false),
     ("Icmp", "OutEchos", "    echo requests: {}", false),
     ("Icmp", "OutEchoReps", "    echo replies: {}", false),
     ("Tcp", "ActiveOpens", "{} active connection openings", true),
-    ("Tcp", "PassiveOpens", "{} passive connection openings", true),
+    (
+        "Tcp",
+        "PassiveOpens",
+        "{} passive connection openings",
+        true,
+    ),
     ("Tcp", "AttemptFails", "{} failed connection attempts", true),
     ("Tcp", "EstabResets", "{} connection resets received", true),
     ("Tcp", "CurrEstab", "{} connections established", true),
@@ -56,27 +81,92 @@ const LINES: &[(&str, &str, &str, bool)] = &[
     ("Tcp", "OutRsts", "{} resets sent", true),
     ("Tcp", "InCsumErrors", "InCsumErrors: {}", false),
     ("Udp", "InDatagrams", "{} packets received", true),
-    ("Udp", "NoPorts", "{} packets to unknown port received", true),
+    (
+        "Udp",
+        "NoPorts",
+        "{} packets to unknown port received",
+        true,
+    ),
     ("Udp", "InErrors", "{} packet receive errors", true),
     ("Udp", "OutDatagrams", "{} packets sent", true),
     ("Udp", "RcvbufErrors", "{} receive buffer errors", true),
     ("Udp", "SndbufErrors", "{} send buffer errors", true),
     ("Udp", "InCsumErrors", "InCsumErrors: {}", false),
-    ("TcpExt", "ListenOverflows", "{} times the listen queue of a socket overflowed", false),
-    ("TcpExt", "ListenDrops", "{} SYNs to LISTEN sockets dropped", false),
-    ("TcpExt", "EmbryonicRsts", "{} resets received for embryonic SYN_RECV sockets", false),
-    ("TcpExt", "TW", "{} TCP sockets finished time wait in fast timer", false),
-    ("TcpExt", "PAWSEstab", "{} packetes rejected in established connections because of timestamp", false),
+    (
+        "TcpExt",
+        "ListenOverflows",
+        "{} times the listen queue of a socket overflowed",
+        false,
+    ),
+    (
+        "TcpExt",
+        "ListenDrops",
+        "{} SYNs to LISTEN sockets dropped",
+        false,
+    ),
+    (
+        "TcpExt",
+        "EmbryonicRsts",
+        "{} resets received for embryonic SYN_RECV sockets",
+        false,
+    ),
+    (
+        "TcpExt",
+        "TW",
+        "{} TCP sockets finished time wait in fast timer",
+        false,
+    ),
+    (
+        "TcpExt",
+        "PAWSEstab",
+        "{} packetes rejected in established connections because of timestamp",
+        false,
+    ),
     ("TcpExt", "DelayedACKs", "{} delayed acks sent", false),
-    ("TcpExt", "TCPPureAcks", "{} acknowledgments not containing data payload received", false),
-    ("TcpExt", "TCPRenoRecovery", "{} times recovered from packet loss due to fast retransmit", false),
-    ("TcpExt", "TCPSackRecovery", "{} times recovered from packet loss by selective acknowledgements", false),
+    (
+        "TcpExt",
+        "TCPPureAcks",
+        "{} acknowledgments not containing data payload received",
+        false,
+    ),
+    (
+        "TcpExt",
+        "TCPRenoRecovery",
+        "{} times recovered from packet loss due to fast retransmit",
+        false,
+    ),
+    (
+        "TcpExt",
+        "TCPSackRecovery",
+        "{} times recovered from packet loss by selective acknowledgements",
+        false,
+    ),
     ("TcpExt", "TCPFastRetrans", "{} fast retransmits", false),
-    ("TcpExt", "TCPSlowStartRetrans", "{} retransmits in slow start", false),
+    (
+        "TcpExt",
+        "TCPSlowStartRetrans",
+        "{} retransmits in slow start",
+        false,
+    ),
     ("TcpExt", "TCPTimeouts", "TCPTimeouts: {}", false),
-    ("TcpExt", "TCPAbortOnData", "{} connections reset due to unexpected data", false),
-    ("TcpExt", "TCPAbortOnClose", "{} connections reset due to early user close", false),
-    ("TcpExt", "TCPAbortOnTimeout", "{} connections aborted due to timeout", false),
+    (
+        "TcpExt",
+        "TCPAbortOnData",
+        "{} connections reset due to unexpected data",
+        false,
+    ),
+    (
+        "TcpExt",
+        "TCPAbortOnClose",
+        "{} connections reset due to early user close",
+        false,
+    ),
+    (
+        "TcpExt",
+        "TCPAbortOnTimeout",
+        "{} connections aborted due to timeout",
+        false,
+    ),
 ];
 
 /// Prints the statistics of one node or of all.
@@ -114,7 +204,11 @@ fn text(node: &NodeCounters) -> String {
             }
         }
         let named = |name: &str| LINES.iter().any(|(g, n, ..)| *g == group && *n == name);
-        for (_, name, value) in node.counters.iter().filter(|(g, name, value)| g == group && *value > 0 && !named(name)) {
+        for (_, name, value) in node
+            .counters
+            .iter()
+            .filter(|(g, name, value)| g == group && *value > 0 && !named(name))
+        {
             text += &format!("    {name}: {value}\n");
         }
     }
@@ -128,7 +222,10 @@ fn text(node: &NodeCounters) -> String {
 }
 
 fn value(node: &NodeCounters, group: &str, name: &str) -> u64 {
-    node.counters.iter().find(|(g, n, _)| g == group && n == name).map_or(0, |(_, _, value)| *value)
+    node.counters
+        .iter()
+        .find(|(g, n, _)| g == group && n == name)
+        .map_or(0, |(_, _, value)| *value)
 }
 
 #[cfg(test)]
@@ -137,10 +234,25 @@ mod tests {
 
     #[test]
     fn zero_counters_show_only_where_net_tools_shows_them() {
-        let counters = vec![("Tcp".into(), "InSegs".into(), 7), ("TcpExt".into(), "TCPTimeouts".into(), 0), ("TcpExt".into(), "TCPOFOQueue".into(), 2)];
-        let node = NodeCounters { node: "a".into(), forwarding: false, counters, drops: vec![("no route".into(), 3)] };
+        let counters = vec![
+            ("Tcp".into(), "InSegs".into(), 7),
+            ("TcpExt".into(), "TCPTimeouts".into(), 0),
+            ("TcpExt".into(), "TCPOFOQueue".into(), 2),
+        ];
+        let node = NodeCounters {
+            node: "a".into(),
+            forwarding: false,
+            counters,
+            drops: vec![("no route".into(), 3)],
+        };
         let text = text(&node);
-        for (line, there) in [("    7 segments received\n", true), ("    0 resets sent\n", true), ("TCPTimeouts", false), ("    TCPOFOQueue: 2\n", true), ("    3 no route\n", true)] {
+        for (line, there) in [
+            ("    7 segments received\n", true),
+            ("    0 resets sent\n", true),
+            ("TCPTimeouts", false),
+            ("    TCPOFOQueue: 2\n", true),
+            ("    3 no route\n", true),
+        ] {
             assert_eq!(text.contains(line), there, "{line}");
         }
     }
