@@ -7,15 +7,16 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 /// A whole network in user space. Alone: the demonstration.
 #[derive(Parser)]
-#[command(name = "heptad", version, about, max_term_width = 100)]
+#[command(name = "heptad", version, max_term_width = 80)]
 #[command(after_help = "Examples:\n  \
     heptad                                         two programs, one network, seven layers\n  \
     heptad run --loss 5% --rtt 80ms -- python3 app.py\n  \
     heptad lab up labs/chat/lab.toml\n  \
     heptad exec alice -- python3 labs/chat/client.py bob 8080 alice\n  \
     heptad netstat -ant --node bob\n\n\
-    Exit codes: 0 fine; 1 what was tested failed; 2 usage or a bad lab file; 124 timeout; 125 heptad itself failed;\n\
-    126 not executable; 127 not found; else the program's own code, 128+n for signal n.")]
+    Exit codes: 0 fine; 1 what was tested failed; 2 usage or a bad lab file;\n\
+    124 timeout; 125 heptad itself failed; 126 not executable; 127 not found;\n\
+    else the program's own code, 128+n for signal n.")]
 #[command(args_conflicts_with_subcommands = true)]
 pub struct Cli {
     #[command(subcommand)]
