@@ -62,8 +62,9 @@ pub enum Command {
     /// Run an unmodified program on a network of its own.
     #[command(
         after_help = "Example:\n  heptad run --loss 5% --rtt 80ms --seed 7 -- python3 app.py\n\n\
-        Whatever the program starts shares one node, `here`: servers and clients meet at 127.0.0.1, and every packet\n\
-        between them crosses the impaired cable. The loss applies to each direction; half of the round trip to each way."
+        Whatever the program starts shares one node, `here`: servers and clients\n\
+        meet at 127.0.0.1, and every packet between them crosses the impaired\n\
+        cable. The loss applies to each packet; half of the round trip to each way."
     )]
     Run(Run),
     /// Sockets of a node, as net-tools' netstat prints them.
