@@ -23,6 +23,7 @@ pub mod context;
 pub mod counters;
 pub mod drop_reason;
 pub mod event;
+pub mod keyed_hash;
 pub mod l1_physical;
 pub mod l2_link;
 pub mod l3_network;
