@@ -423,3 +423,6 @@ impl Stack {
         }
     }
 }
+
+#[cfg(test)]
+mod scenarios;

@@ -26,7 +26,7 @@ const COLLECT_FROM: usize = 128;
 const STALE_LIFE: Duration = Duration::from_secs(60);
 /// Most packets that wait for one neighbour (Linux: unres_qlen).
 pub const PENDING_PACKETS: usize = 101;
-/// Most memory that they pin, bytes.
+/// Most bytes of them in all. Their lengths count, not what they pin: the fragments of one datagram share its memory.
 pub const PENDING_BYTES: usize = 200 * 1024;
 /// RFC 4861 10: MAX_MULTICAST_SOLICIT, MAX_UNICAST_SOLICIT, RETRANS_TIMER, DELAY_FIRST_PROBE_TIME, REACHABLE_TIME.
 const REQUESTS: u8 = 3;
@@ -344,7 +344,7 @@ impl Pending {
     //= rfc1122#2.3.2.2
     //# The link layer SHOULD save (rather than discard) at least one (the latest) packet of each set of packets
     fn push(&mut self, packet: PacketBuf, cx: &mut Cx<'_>) {
-        self.bytes += packet.true_size();
+        self.bytes += packet.len();
         self.packets.push_back(packet);
         while self.packets.len() > 1
             && (self.packets.len() > PENDING_PACKETS || self.bytes > PENDING_BYTES)
@@ -352,7 +352,7 @@ impl Pending {
             let Some(oldest) = self.packets.pop_front() else {
                 return;
             };
-            self.bytes = self.bytes.saturating_sub(oldest.true_size());
+            self.bytes = self.bytes.saturating_sub(oldest.len());
             cx.discard(oldest, DropReason::NeighbourQueueFull);
         }
     }

@@ -189,7 +189,7 @@ fn echo_reply(arrival: Arrival, id: u16, seq: u16, cx: &mut Cx<'_>) -> Departure
 }
 
 /// Puts a message's header in front of its data, checksum included.
-pub(super) fn write_header(packet: &mut PacketBuf, message: &Icmpv4) {
+pub(crate) fn write_header(packet: &mut PacketBuf, message: &Icmpv4) {
     let data = packet.ones_complement();
     let header = packet.push(icmpv4::HEADER_LEN);
     message.emit(0, header);

@@ -28,6 +28,8 @@ mod rate_limit;
 mod reassembly;
 mod route;
 
+#[cfg(test)]
+pub(crate) use icmp::write_header as write_icmp_header;
 pub use network::Network;
 pub use quote::Quote;
 pub use route::Route;
