@@ -8,8 +8,9 @@ use core::net::{IpAddr, SocketAddr};
 use heptad_wire::{MacAddr, PacketBuf};
 
 use crate::l1_physical::{Caps, PortConfig, PortCounters, PortId};
-use crate::l4_transport::tcp;
-use crate::l5_session::{Ready, SocketError, SocketId, SocketKind};
+use crate::l3_network::Network;
+use crate::l4_transport::{Transport, tcp};
+use crate::l5_session::{Ready, SocketError, SocketId, SocketKind, Sockets};
 use crate::time::Duration;
 use crate::{Cx, DropReason, Instant};
 
@@ -93,7 +94,11 @@ pub struct SocketRow {
 }
 
 /// One host.
-pub struct Stack {}
+pub struct Stack {
+    pub(crate) network: Network,
+    pub(crate) transport: Transport,
+    pub(crate) sockets: Sockets,
+}
 
 #[allow(unused_variables)]
 impl Stack {
@@ -181,7 +186,7 @@ impl Stack {
     }
     /// A socket whose readiness may have changed, with its readiness now. A socket appears once until it changes again.
     pub fn poll_ready(&mut self) -> Option<(SocketId, Ready)> {
-        todo!()
+        self.sockets.poll_ready(&mut self.transport)
     }
 
     /// The name of a port.

@@ -4,13 +4,14 @@
 //! said SO_REUSEADDR and the one that is there does not listen, or if both said SO_REUSEPORT. Holders are counted by what they
 //! allow, not listed, so that a check costs the same with one holder or a hundred thousand.
 use alloc::collections::VecDeque;
+use core::hash::BuildHasher;
 use core::net::{IpAddr, SocketAddr};
 
 use hashbrown::HashMap;
 
-use super::keyed::Keyed;
 use super::readiness::SocketError;
 use crate::Rng;
+use crate::keyed_hash::KeyedHash;
 
 /// The first ephemeral port (Linux: ip_local_port_range).
 pub const EPHEMERAL_FIRST: u16 = 32_768;
@@ -66,17 +67,17 @@ pub type InUse<'a> = &'a dyn Fn(SocketAddr, SocketAddr) -> bool;
 
 /// The ports of one protocol.
 pub struct PortSpace {
-    key: Keyed,
+    key: KeyedHash,
     /// RFC 6056 3.3.3's next_ephemeral.
     next_ephemeral: u32,
-    at: HashMap<(IpAddr, u16), Tally, Keyed>,
-    ports: HashMap<u16, Port, Keyed>,
+    at: HashMap<(IpAddr, u16), Tally, KeyedHash>,
+    ports: HashMap<u16, Port, KeyedHash>,
 }
 
 impl PortSpace {
     /// An empty space with a key of its own.
     pub fn new(rng: &mut Rng) -> Self {
-        let key = Keyed::new(rng);
+        let key = KeyedHash::new(rng);
         Self {
             key,
             next_ephemeral: rng.next_u32(),
@@ -131,7 +132,7 @@ impl PortSpace {
         sharing: Sharing,
         in_use: InUse<'_>,
     ) -> Result<Hold, SocketError> {
-        let offset = self.key.of((local, remote)) as u32;
+        let offset = self.key.hash_one((local, remote)) as u32;
         for _ in 0..EPHEMERAL_COUNT {
             let step = offset.wrapping_add(self.next_ephemeral) % u32::from(EPHEMERAL_COUNT);
             self.next_ephemeral = self.next_ephemeral.wrapping_add(1);
@@ -295,3 +296,6 @@ impl Tally {
         self.0 == [0; 8]
     }
 }
+
+#[cfg(test)]
+mod tests;
