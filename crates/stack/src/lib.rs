@@ -19,6 +19,7 @@ extern crate alloc;
 #[cfg(test)]
 extern crate std;
 
+mod api;
 pub mod context;
 pub mod counters;
 pub mod drop_reason;

@@ -257,12 +257,12 @@ impl Stack {
 
     fn send_all(&mut self, path: &Path, outgoing: Outgoing, cx: &mut Cx<'_>) {
         for packet in outgoing {
-            self.send(path.port, path.next_hop, packet, cx);
+            self.send_packet(path.port, path.next_hop, packet, cx);
         }
     }
 
     /// One IP packet to a neighbour on a port's cable.
-    fn send(&mut self, port: PortId, next_hop: IpAddr, packet: PacketBuf, cx: &mut Cx<'_>) {
+    fn send_packet(&mut self, port: PortId, next_hop: IpAddr, packet: PacketBuf, cx: &mut Cx<'_>) {
         let frames = u64::from(packet.frames());
         cx.counters.add(Counter::IpOutTransmits, frames);
         let octets = crate::l1_physical::bytes_once_cut(&packet);

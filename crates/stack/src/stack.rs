@@ -11,7 +11,7 @@ use crate::l1_physical::{Caps, Loopback, Medium, Port, PortConfig, PortCounters,
 use crate::l2_link::Neighbours;
 use crate::l3_network::{NetError, Network};
 use crate::l4_transport::{Transport, tcp};
-use crate::l5_session::{Ready, SocketError, SocketId, SocketKind};
+use crate::l5_session::{Ready, SocketError, SocketId, SocketKind, Sockets};
 use crate::time::Duration;
 use crate::{Cx, DropReason, Instant};
 
@@ -79,17 +79,20 @@ pub struct Stack {
     pub(crate) neighbours: Neighbours,
     pub(crate) network: Network,
     pub(crate) transport: Transport,
+    pub(crate) sockets: Sockets,
 }
 
 impl Stack {
     /// A host with the loopback port and 127.0.0.1/8.
     pub fn new(config: StackConfig, cx: &mut Cx<'_>) -> Self {
+        let sockets = Sockets::new(&config.tcp);
         let mut stack = Self {
             ports: Vec::new(),
             loopback: Loopback::default(),
             neighbours: Neighbours::new(cx),
             network: Network::new(config.forwarding, cx),
             transport: Transport::new(config.tcp, cx),
+            sockets,
         };
         let lo = stack.add_port(PortConfig {
             name: "lo".into(),
@@ -218,7 +221,7 @@ impl Stack {
     }
     /// A socket whose readiness may have changed, with its readiness now. A socket appears once until it changes again.
     pub fn poll_ready(&mut self) -> Option<(SocketId, Ready)> {
-        todo!()
+        self.sockets.poll_ready(&mut self.transport)
     }
 
     fn check_port(&self, port: PortId) -> Result<(), SocketError> {
