@@ -14,7 +14,8 @@ impl MacAddr {
 }
 impl core::fmt::Display for MacAddr {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-        todo!()
+        let [a, b, c, d, e, g] = self.0;
+        write!(f, "{a:02x}:{b:02x}:{c:02x}:{d:02x}:{e:02x}:{g:02x}")
     }
 }
 impl core::fmt::Debug for MacAddr {
@@ -57,11 +58,25 @@ pub struct EthernetHeader {
 impl EthernetHeader {
     /// Reads the first 14 bytes.
     pub fn parse(bytes: &[u8]) -> Result<Self, ParseError> {
-        todo!()
+        let b = bytes
+            .first_chunk::<HEADER_LEN>()
+            .ok_or(ParseError::Truncated)?;
+        Ok(Self {
+            dst: MacAddr([b[0], b[1], b[2], b[3], b[4], b[5]]),
+            src: MacAddr([b[6], b[7], b[8], b[9], b[10], b[11]]),
+            ethertype: EtherType(u16::from_be_bytes([b[12], b[13]])),
+        })
     }
     /// Writes 14 bytes; panics if `out` is shorter.
     pub fn emit(&self, out: &mut [u8]) {
-        todo!()
+        let Self {
+            dst,
+            src,
+            ethertype,
+        } = self;
+        out[..6].copy_from_slice(&dst.0);
+        out[6..12].copy_from_slice(&src.0);
+        out[12..14].copy_from_slice(&ethertype.0.to_be_bytes());
     }
 }
 
@@ -80,15 +95,36 @@ pub struct VlanTag {
 impl VlanTag {
     /// Reads 4 bytes.
     pub fn parse(bytes: &[u8]) -> Result<Self, ParseError> {
-        todo!()
+        let b = bytes
+            .first_chunk::<TAG_LEN>()
+            .ok_or(ParseError::Truncated)?;
+        let control = u16::from_be_bytes([b[0], b[1]]);
+        Ok(Self {
+            priority: b[0] >> 5,
+            drop_eligible: control & 0x1000 != 0,
+            id: control & 0x0fff,
+            ethertype: EtherType(u16::from_be_bytes([b[2], b[3]])),
+        })
     }
-    /// Writes 4 bytes.
+    /// Writes 4 bytes; panics if `out` is shorter. Bits of `priority` and `id` beyond 3 and 12 are left out.
     pub fn emit(&self, out: &mut [u8]) {
-        todo!()
+        let Self {
+            priority,
+            drop_eligible,
+            id,
+            ethertype,
+        } = self;
+        let control = u16::from(priority & 7) << 13 | u16::from(*drop_eligible) << 12 | id & 0x0fff;
+        out[..2].copy_from_slice(&control.to_be_bytes());
+        out[2..4].copy_from_slice(&ethertype.0.to_be_bytes());
     }
 }
 
 /// The frame check sequence (CRC-32) of a frame given in pieces; the wire carries it least significant byte first.
 pub fn frame_check_sequence<'a>(pieces: impl IntoIterator<Item = &'a [u8]>) -> u32 {
-    todo!()
+    let mut crc = crc32fast::Hasher::new();
+    for piece in pieces {
+        crc.update(piece);
+    }
+    crc.finalize()
 }

@@ -19,10 +19,31 @@ pub struct UdpHeader {
 impl UdpHeader {
     /// Reads 8 bytes; a `len` under 8 is `BadLength`.
     pub fn parse(bytes: &[u8]) -> Result<Self, ParseError> {
-        todo!()
+        let b = bytes
+            .first_chunk::<HEADER_LEN>()
+            .ok_or(ParseError::Truncated)?;
+        let len = u16::from_be_bytes([b[4], b[5]]);
+        if usize::from(len) < HEADER_LEN {
+            return Err(ParseError::BadLength);
+        }
+        Ok(Self {
+            src_port: u16::from_be_bytes([b[0], b[1]]),
+            dst_port: u16::from_be_bytes([b[2], b[3]]),
+            len,
+            checksum: u16::from_be_bytes([b[6], b[7]]),
+        })
     }
-    /// Writes 8 bytes.
+    /// Writes 8 bytes; panics if `out` is shorter.
     pub fn emit(&self, out: &mut [u8]) {
-        todo!()
+        let Self {
+            src_port,
+            dst_port,
+            len,
+            checksum,
+        } = self;
+        out[..2].copy_from_slice(&src_port.to_be_bytes());
+        out[2..4].copy_from_slice(&dst_port.to_be_bytes());
+        out[4..6].copy_from_slice(&len.to_be_bytes());
+        out[6..8].copy_from_slice(&checksum.to_be_bytes());
     }
 }
