@@ -85,3 +85,43 @@ impl ArpPacket {
         out[24..28].copy_from_slice(&target_ip.octets());
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_request_is_laid_out_as_rfc_826_says() {
+        let request = ArpPacket {
+            operation: Operation::Request,
+            sender_mac: MacAddr([2, 0, 0, 0, 0, 1]),
+            sender_ip: Ipv4Addr::new(10, 0, 1, 10),
+            target_mac: MacAddr::default(),
+            target_ip: Ipv4Addr::new(10, 0, 1, 1),
+        };
+        let bytes = [
+            0, 1, 8, 0, 6, 4, 0, 1, 2, 0, 0, 0, 0, 1, 10, 0, 1, 10, 0, 0, 0, 0, 0, 0, 10, 0, 1, 1,
+        ];
+        let mut out = [0xff; LEN];
+        request.emit(&mut out);
+        assert_eq!(out, bytes);
+        assert_eq!(ArpPacket::parse(&bytes), Ok(request));
+    }
+
+    #[test]
+    fn other_hardware_protocols_and_lengths_are_refused() {
+        let mut bytes = [0; LEN];
+        bytes[..6].copy_from_slice(&FIXED);
+        assert!(ArpPacket::parse(&bytes).is_ok());
+        assert_eq!(ArpPacket::parse(&bytes[..27]), Err(ParseError::Truncated));
+        for at in 0..6 {
+            let mut other = bytes;
+            other[at] ^= 0x10;
+            assert_eq!(
+                ArpPacket::parse(&other),
+                Err(ParseError::BadVersion),
+                "{at}"
+            );
+        }
+    }
+}

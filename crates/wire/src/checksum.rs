@@ -51,3 +51,52 @@ fn fold(total: u64) -> u16 {
     let total = (total >> 16) + (total & 0xffff);
     total as u16
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use core::net::{Ipv4Addr, Ipv6Addr};
+
+    #[test]
+    fn the_examples_of_the_rfcs_hold() {
+        // RFC 1071 section 3.
+        assert_eq!(
+            sum(&[0x00, 0x01, 0xf2, 0x03, 0xf4, 0xf5, 0xf6, 0xf7]),
+            0xddf2
+        );
+        // RFC 1624 section 4.
+        assert_eq!(update(0xdd2f, 0x5555, 0x3285), 0x0000);
+    }
+
+    #[test]
+    fn sums_of_edge_cases() {
+        let rows: [(&[u8], u16); 7] = [
+            (&[], 0),
+            (&[0x12], 0x1200),
+            (&[0x12, 0x34], 0x1234),
+            (&[0x12, 0x34, 0x56], 0x6834),
+            (&[0xff, 0xff], 0xffff),
+            (&[0xff, 0xff, 0x00, 0x01], 0x0001),
+            (&[0xff; 65535], 0xff00),
+        ];
+        for (bytes, expected) in rows {
+            assert_eq!(sum(bytes), expected, "{} bytes", bytes.len());
+        }
+    }
+
+    #[test]
+    fn the_pseudo_header_is_what_linux_leaves_in_a_segment_that_is_to_be_filled() {
+        let lo = Ipv4Addr::LOCALHOST.into();
+        // A SYN of 40 bytes, 3 bytes of data behind 32, and UDP of 14, seen on a loopback interface.
+        assert_eq!(pseudo_header(lo, lo, 6, 40), 0xfe30);
+        assert_eq!(pseudo_header(lo, lo, 6, 35), 0xfe2b);
+        assert_eq!(pseudo_header(lo, lo, 17, 14), 0xfe21);
+    }
+
+    #[test]
+    fn the_pseudo_header_of_ipv6_counts_all_bits_of_the_length() {
+        let addr = Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 1).into();
+        let expected = 2 * (0x2001 + 0xdb8 + 1) + 1 + 2 + 58;
+        assert_eq!(pseudo_header(addr, addr, 58, 0x0001_0002), expected);
+    }
+}

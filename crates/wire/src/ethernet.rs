@@ -128,3 +128,47 @@ pub fn frame_check_sequence<'a>(pieces: impl IntoIterator<Item = &'a [u8]>) -> u
     }
     crc.finalize()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::format;
+
+    #[test]
+    fn the_check_sequence_is_that_of_ieee_802_3() {
+        assert_eq!(frame_check_sequence([&b"123456789"[..]]), 0xcbf4_3926);
+        assert_eq!(
+            frame_check_sequence([&b"1234"[..], b"", b"56789"]),
+            0xcbf4_3926
+        );
+        // With the sequence behind it, least significant byte first, every frame leaves the same residue.
+        for frame in [&b"a"[..], b"another frame", &[0; 60]] {
+            let fcs = frame_check_sequence([frame]).to_le_bytes();
+            assert_eq!(frame_check_sequence([frame, &fcs]), 0x2144_df1c);
+        }
+    }
+
+    #[test]
+    fn addresses_are_written_as_people_write_them() {
+        let mac = MacAddr([0x02, 0, 0x5e, 0xab, 0x0c, 0xff]);
+        assert_eq!(format!("{mac}"), "02:00:5e:ab:0c:ff");
+        assert_eq!(format!("{mac:?}"), "02:00:5e:ab:0c:ff");
+        assert!(!mac.is_multicast());
+        assert!(MacAddr::BROADCAST.is_multicast());
+        assert!(MacAddr([1, 0, 0x5e, 0, 0, 1]).is_multicast());
+    }
+
+    #[test]
+    fn a_tag_holds_priority_drop_eligibility_and_twelve_bits_of_identifier() {
+        let tag = VlanTag {
+            priority: 5,
+            drop_eligible: true,
+            id: 0x123,
+            ethertype: EtherType::ARP,
+        };
+        let mut out = [0; TAG_LEN];
+        tag.emit(&mut out);
+        assert_eq!(out, [0xb1, 0x23, 0x08, 0x06]);
+        assert_eq!(VlanTag::parse(&out), Ok(tag));
+    }
+}

@@ -154,3 +154,94 @@ impl Icmpv4 {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_message_reads_and_writes_its_bytes() {
+        let unreachable = Icmpv4::Unreachable;
+        let rows = [
+            (
+                [8, 0, 0x12, 0x34, 0, 7],
+                Icmpv4::EchoRequest { id: 0x1234, seq: 7 },
+            ),
+            (
+                [0, 0, 0x12, 0x34, 0, 7],
+                Icmpv4::EchoReply { id: 0x1234, seq: 7 },
+            ),
+            ([3, 0, 0, 0, 0, 0], unreachable(Unreachable::Net)),
+            ([3, 1, 0, 0, 0, 0], unreachable(Unreachable::Host)),
+            ([3, 2, 0, 0, 0, 0], unreachable(Unreachable::Protocol)),
+            ([3, 3, 0, 0, 0, 0], unreachable(Unreachable::Port)),
+            (
+                [3, 4, 0, 0, 5, 0x78],
+                unreachable(Unreachable::FragmentationNeeded { mtu: 1400 }),
+            ),
+            (
+                [3, 13, 0, 0, 0, 0],
+                unreachable(Unreachable::AdminProhibited),
+            ),
+            ([3, 9, 0, 0, 0, 0], unreachable(Unreachable::Other(9))),
+            ([11, 1, 0, 0, 0, 0], Icmpv4::TimeExceeded { code: 1 }),
+            (
+                [12, 0, 20, 0, 0, 0],
+                Icmpv4::ParameterProblem {
+                    code: 0,
+                    pointer: 20,
+                },
+            ),
+            // Unused bytes that are used: an echo with a code, an error with a length (RFC 4884), a redirect.
+            (
+                [8, 1, 0, 0, 0, 0],
+                Icmpv4::Other {
+                    kind: 8,
+                    code: 1,
+                    rest: [0; 4],
+                },
+            ),
+            (
+                [11, 0, 0, 32, 0, 0],
+                Icmpv4::Other {
+                    kind: 11,
+                    code: 0,
+                    rest: [0, 32, 0, 0],
+                },
+            ),
+            (
+                [5, 1, 10, 0, 0, 1],
+                Icmpv4::Other {
+                    kind: 5,
+                    code: 1,
+                    rest: [10, 0, 0, 1],
+                },
+            ),
+        ];
+        for ([kind, code, a, b, c, d], message) in rows {
+            let bytes = [kind, code, 0xbe, 0xef, a, b, c, d];
+            assert_eq!(Icmpv4::parse(&bytes), Ok(message));
+            let mut out = [0; HEADER_LEN];
+            message.emit(0xbeef, &mut out);
+            assert_eq!(out, bytes);
+            assert_eq!(message.kind(), (kind, code));
+            assert_eq!(message.is_error(), matches!(kind, 3 | 5 | 11 | 12));
+        }
+        assert_eq!(Icmpv4::parse(&[8; 7]), Err(ParseError::Truncated));
+    }
+
+    #[test]
+    fn a_port_unreachable_of_linux_is_read_and_its_checksum_holds() {
+        let mut bytes = [0; 42];
+        bytes[..8].copy_from_slice(&[3, 3, 0x27, 0x32, 0, 0, 0, 0]);
+        bytes[8..].copy_from_slice(&[
+            0x45, 0, 0, 0x22, 0x6b, 0xd6, 0x40, 0, 0x40, 0x11, 0xd0, 0xf2, 127, 0, 0, 1, 127, 0, 0,
+            1, 0xc0, 0xbe, 0xdc, 0x9d, 0, 0x0e, 0xfe, 0x21, b'h', b'e', b'p', b't', b'a', b'd',
+        ]);
+        assert_eq!(
+            Icmpv4::parse(&bytes),
+            Ok(Icmpv4::Unreachable(Unreachable::Port))
+        );
+        assert_eq!(crate::checksum::sum(&bytes), 0xffff);
+    }
+}

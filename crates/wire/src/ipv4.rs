@@ -197,3 +197,80 @@ impl Ipv4Header {
         Some(ttl)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A SYN's header as a Linux host wrote it.
+    const LINUX: [u8; 20] = [
+        0x45, 0, 0, 0x3c, 0x2e, 0x65, 0x40, 0, 0x40, 0x06, 0x0e, 0x55, 127, 0, 0, 1, 127, 0, 0, 1,
+    ];
+
+    #[test]
+    fn a_header_of_linux_is_read_and_written_again() {
+        let header = Ipv4Header::parse(&LINUX).unwrap();
+        assert_eq!((header.total_len, header.id, header.ttl), (60, 0x2e65, 64));
+        assert!(header.dont_fragment && !header.more_fragments && !header.reserved);
+        assert_eq!(
+            (header.protocol, header.src),
+            (protocol::TCP, Ipv4Addr::LOCALHOST)
+        );
+        let mut out = [0; 20];
+        header.emit(&mut out);
+        assert_eq!(out, LINUX);
+    }
+
+    #[test]
+    fn a_broken_header_tells_why() {
+        type Change = fn(&mut [u8; 20]);
+        let rows: [(Change, ParseError); 5] = [
+            (|b| b[0] = 0x65, ParseError::BadVersion),
+            (|b| b[0] = 0x44, ParseError::BadLength),
+            (|b| b[0] = 0x46, ParseError::Truncated),
+            (|b| b[2..4].copy_from_slice(&[0, 19]), ParseError::BadLength),
+            (|b| b[8] = 63, ParseError::BadChecksum),
+        ];
+        for (change, error) in rows {
+            let mut bytes = LINUX;
+            change(&mut bytes);
+            assert_eq!(Ipv4Header::parse(&bytes), Err(error));
+        }
+        for len in 0..20 {
+            assert_eq!(Ipv4Header::parse(&LINUX[..len]), Err(ParseError::Truncated));
+        }
+    }
+
+    #[test]
+    fn only_options_with_the_copied_flag_go_into_fragments() {
+        let rows: [(&[u8], &[u8]); 7] = [
+            (&[], &[]),
+            // Router alert (148) is copied, record route (7) is not, no-operation (1) is not.
+            (&[148, 4, 0, 0], &[148, 4, 0, 0]),
+            (&[7, 7, 4, 0, 0, 0, 0, 1], &[]),
+            (&[1, 7, 3, 4, 131, 3, 4, 0], &[131, 3, 4, 0]),
+            // Behind end-of-options, or malformed: nothing is copied.
+            (&[0, 148, 4, 0], &[]),
+            (&[131, 1, 148, 4], &[]),
+            (&[131, 3, 4, 148, 9, 0, 0, 0], &[131, 3, 4, 0]),
+        ];
+        for (options, copied) in rows {
+            let options = Options::new(options).unwrap();
+            assert_eq!(options.copied().as_bytes(), copied, "{options:?}");
+        }
+    }
+
+    #[test]
+    fn options_are_padded_to_four_bytes_and_end_at_forty() {
+        for (len, padded) in [
+            (0, Some(0)),
+            (1, Some(4)),
+            (4, Some(4)),
+            (39, Some(40)),
+            (41, None),
+        ] {
+            let options = Options::new(&[1; 41][..len]);
+            assert_eq!(options.map(|options| options.as_bytes().len()), padded);
+        }
+    }
+}

@@ -392,3 +392,146 @@ impl TcpHeader {
         out[20..].copy_from_slice(options.as_bytes());
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::{format, vec::Vec};
+
+    /// A SYN as a Linux host wrote it, the checksum still to be filled.
+    const LINUX: [u8; 40] = [
+        0x8e, 0x84, 0xdc, 0x9d, 0xb8, 0x8f, 0x87, 0x46, 0, 0, 0, 0, 0xa0, 0x02, 0xff, 0xd7, 0xfe,
+        0x30, 0, 0, 0x02, 0x04, 0xff, 0xd7, 0x04, 0x02, 0x08, 0x0a, 0x2d, 0xb2, 0x07, 0x80, 0, 0,
+        0, 0, 0x01, 0x03, 0x03, 0x0a,
+    ];
+
+    #[test]
+    fn a_syn_of_linux_is_read_and_written_again() {
+        let header = TcpHeader::parse(&LINUX).unwrap();
+        assert_eq!((header.src_port, header.dst_port), (36484, 56477));
+        assert_eq!((header.seq, header.ack), (0xb88f_8746, 0));
+        assert_eq!((header.flags, header.window), (Flags::SYN, 65495));
+        let list = [
+            TcpOption::Mss(65495),
+            TcpOption::SackPermitted,
+            TcpOption::Timestamps {
+                value: 0x2db2_0780,
+                echo: 0,
+            },
+            TcpOption::Nop,
+            TcpOption::WindowScale(10),
+        ];
+        let read: Result<Vec<_>, _> = header.options.iter().collect();
+        assert_eq!(read.as_deref(), Ok(&list[..]));
+        let mut options = TcpOptions::NONE;
+        assert!(list.into_iter().all(|option| options.push(option)));
+        let mut out = [0; 40];
+        TcpHeader { options, ..header }.emit(&mut out);
+        assert_eq!(out, LINUX);
+    }
+
+    #[test]
+    fn option_bytes_say_what_the_rfcs_say() {
+        use TcpOption::*;
+        let sack = |list: &[(u32, u32)]| {
+            let mut blocks = SackBlocks::default();
+            list.iter()
+                .for_each(|(left, right)| assert!(blocks.push(*left, *right)));
+            Sack(blocks)
+        };
+        let unknown = |kind, data| Unknown { kind, data };
+        type Walk<'a> = &'a [Result<TcpOption<'a>, ParseError>];
+        let rows: [(&[u8], Walk<'_>); 15] = [
+            (&[], &[]),
+            (&[1, 1, 0, 2], &[Ok(Nop), Ok(Nop)]),
+            (&[2, 4, 5, 0xb4], &[Ok(Mss(1460))]),
+            (&[5, 10, 0, 0, 0, 1, 0, 0, 0, 9], &[Ok(sack(&[(1, 9)]))]),
+            (&[34, 2], &[Ok(FastOpen(&[]))]),
+            (&[34, 6, 1, 2, 3, 4], &[Ok(FastOpen(&[1, 2, 3, 4]))]),
+            (&[254, 4, 0xf9, 0x89], &[Ok(unknown(254, &[0xf9, 0x89]))]),
+            // Lengths that the kind can't have.
+            (&[2, 3, 5, 1], &[Ok(unknown(2, &[5])), Ok(Nop)]),
+            (&[5, 2], &[Ok(unknown(5, &[]))]),
+            (&[5, 6, 0, 0, 0, 1], &[Ok(unknown(5, &[0, 0, 0, 1]))]),
+            (&[34, 5, 1, 2, 3], &[Ok(unknown(34, &[1, 2, 3]))]),
+            // Malformed: the walk ends.
+            (&[1, 2], &[Ok(Nop), Err(ParseError::Truncated)]),
+            (&[2, 4, 5], &[Err(ParseError::Truncated)]),
+            (&[3, 1, 1, 1], &[Err(ParseError::BadLength)]),
+            (&[3, 0, 1, 1], &[Err(ParseError::BadLength)]),
+        ];
+        for (bytes, expected) in rows {
+            let options = TcpOptions::from_bytes(bytes).unwrap();
+            assert_eq!(options.iter().collect::<Vec<_>>(), expected, "{bytes:?}");
+        }
+    }
+
+    #[test]
+    fn five_blocks_of_sack_are_not_read_as_four() {
+        let mut bytes = [0; 40];
+        bytes[..2].copy_from_slice(&[5, 42]);
+        let options = TcpOptions::from_bytes(&bytes).unwrap();
+        assert_eq!(options.iter().next(), Some(Err(ParseError::Truncated)));
+        let mut blocks = SackBlocks::default();
+        let pushed = [(); 5].map(|()| blocks.push(1, 2));
+        assert_eq!(pushed, [true, true, true, true, false]);
+    }
+
+    #[test]
+    fn an_option_that_does_not_fit_writes_nothing() {
+        let mut options = TcpOptions::from_bytes(&[1; 35]).unwrap();
+        let timestamps = TcpOption::Timestamps { value: 1, echo: 2 };
+        let rows = [
+            (timestamps, false, 35),
+            (TcpOption::Sack(SackBlocks::default()), false, 35),
+            (TcpOption::Unknown { kind: 1, data: &[] }, false, 35),
+            (TcpOption::Mss(1), true, 39),
+            (TcpOption::SackPermitted, false, 39),
+            (TcpOption::Nop, true, 40),
+            (TcpOption::Nop, false, 40),
+        ];
+        for (option, fits, len) in rows {
+            assert_eq!(options.push(option), fits, "{option:?}");
+            assert_eq!(options.as_bytes().len(), len);
+        }
+        assert!(TcpOptions::from_bytes(&[1; 41]).is_none());
+    }
+
+    #[test]
+    fn a_broken_header_tells_why() {
+        let with_offset = |byte| {
+            let mut bytes = LINUX;
+            bytes[12] = byte;
+            TcpHeader::parse(&bytes).map(|header| header.len())
+        };
+        let rows = [
+            (0x00, Err(ParseError::BadLength)),
+            (0x4f, Err(ParseError::BadLength)),
+            (0x50, Ok(20)),
+            (0xa0, Ok(40)),
+            (0xb0, Err(ParseError::Truncated)),
+        ];
+        for (byte, expected) in rows {
+            assert_eq!(with_offset(byte), expected, "{byte:#x}");
+        }
+        for len in 0..40 {
+            assert_eq!(TcpHeader::parse(&LINUX[..len]), Err(ParseError::Truncated));
+        }
+    }
+
+    #[test]
+    fn flags_are_written_as_tcpdump_writes_them() {
+        let rows = [
+            (Flags::SYN, "[S]"),
+            (Flags::SYN | Flags::ACK, "[S.]"),
+            (Flags::FIN | Flags::PSH | Flags::ACK, "[FP.]"),
+            (Flags::RST, "[R]"),
+            (Flags::SYN | Flags::ECE | Flags::CWR | Flags::AE, "[SEWe]"),
+            (Flags::URG | Flags::ACK, "[.U]"),
+            (Flags::default(), "[none]"),
+        ];
+        for (flags, text) in rows {
+            assert_eq!(format!("{flags:?}"), text);
+        }
+    }
+}

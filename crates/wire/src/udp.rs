@@ -47,3 +47,24 @@ impl UdpHeader {
         out[6..8].copy_from_slice(&checksum.to_be_bytes());
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_length_that_does_not_hold_the_header_is_refused() {
+        let rows = [
+            (8, Ok(8)),
+            (14, Ok(14)),
+            (7, Err(ParseError::BadLength)),
+            (0, Err(ParseError::BadLength)),
+        ];
+        for (len, expected) in rows {
+            // From port 49342 to 56477, as a Linux host sent it.
+            let bytes = [0xc0, 0xbe, 0xdc, 0x9d, 0, len, 0xfe, 0x21];
+            assert_eq!(UdpHeader::parse(&bytes).map(|header| header.len), expected);
+            assert_eq!(UdpHeader::parse(&bytes[..7]), Err(ParseError::Truncated));
+        }
+    }
+}

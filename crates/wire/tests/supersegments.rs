@@ -331,3 +331,258 @@ fn repair_checksums(frame: &mut [u8], link: Link) {
     let sum = !checksum::add(pseudo, checksum::sum(tcp));
     tcp[16..18].copy_from_slice(&sum.to_be_bytes());
 }
+
+/// Two frames of 100 bytes as one super-segment, from outside, both checksums right.
+fn two_frames() -> (Spec, [Vec<u8>; 2]) {
+    let spec = Spec {
+        link: Link::Ethernet,
+        ip_options: 0,
+        id: 0xffff,
+        seq: u32::MAX - 50,
+        flags: Flags::ACK,
+        timestamps: true,
+        chunks: vec![vec![1; 100], vec![2; 100]],
+        segment: 100,
+    };
+    let mut pool = Pool::new(1);
+    let packet = super_segment(&spec, &mut pool);
+    let frames: Vec<_> = packet
+        .cut(&mut pool)
+        .map(|frame| all_bytes(&frame))
+        .collect();
+    (spec, frames.try_into().unwrap())
+}
+
+/// Bytes of the test frames: where the headers begin.
+const IP: usize = 14;
+const TCP: usize = 34;
+
+#[test]
+fn frames_that_cutting_could_not_restore_are_not_merged() {
+    type Change = fn(&mut [Vec<u8>; 2]);
+    let rows: [(&str, Change); 24] = [
+        ("the first one carries PSH", |f| f[0][TCP + 13] |= 8),
+        ("the first one carries FIN", |f| f[0][TCP + 13] |= 1),
+        ("both carry PSH", |f| {
+            f.iter_mut().for_each(|f| f[TCP + 13] |= 8)
+        }),
+        ("both carry FIN", |f| {
+            f.iter_mut().for_each(|f| f[TCP + 13] |= 1)
+        }),
+        ("the first one carries SYN", |f| f[0][TCP + 13] |= 2),
+        ("both carry URG", |f| {
+            f.iter_mut().for_each(|f| f[TCP + 13] |= 0x20)
+        }),
+        ("both carry RST", |f| {
+            f.iter_mut().for_each(|f| f[TCP + 13] |= 4)
+        }),
+        ("the second one carries CWR", |f| f[1][TCP + 13] |= 0x80),
+        ("the second one acknowledges more", |f| f[1][TCP + 11] += 1),
+        ("the second one has another window", |f| f[1][TCP + 15] += 1),
+        ("the second one has another port", |f| f[1][TCP + 1] += 1),
+        ("the second one leaves a gap", |f| f[1][TCP + 7] += 1),
+        ("the second one has another timestamp", |f| {
+            f[1][TCP + 27] += 1
+        }),
+        ("the identification does not advance", |f| {
+            f[1][IP + 5] = 0xff
+        }),
+        ("the second one has another TTL", |f| f[1][IP + 8] -= 1),
+        ("the second one has another ECN", |f| f[1][IP + 1] ^= 1),
+        ("the second one may be fragmented", |f| f[1][IP + 6] = 0),
+        ("both are fragments", |f| {
+            f.iter_mut().for_each(|f| f[IP + 6] |= 0x20)
+        }),
+        ("another host sent the second one", |f| f[1][IP + 15] += 1),
+        ("another station sent the second one", |f| f[1][11] += 1),
+        ("the second one is longer", |f| f[1].push(3)),
+        ("the second one has no data", |f| f[1].truncate(TCP + 32)),
+        ("the first one has no data", |f| f[0].truncate(TCP + 32)),
+        ("both are UDP", |f| {
+            f.iter_mut().for_each(|f| f[IP + 9] = 17)
+        }),
+    ];
+    for (why, change) in rows {
+        let (spec, mut frames) = two_frames();
+        change(&mut frames);
+        for frame in &mut frames {
+            let len = (frame.len() - IP) as u16;
+            frame[IP + 2..IP + 4].copy_from_slice(&len.to_be_bytes());
+            repair_checksums(frame, spec.link);
+        }
+        let mut first = pool_bytes(&frames[0]);
+        let back = first.merge(pool_bytes(&frames[1])).expect_err(why);
+        assert_eq!(all_bytes(&first), frames[0], "{why}");
+        assert_eq!(all_bytes(&back), frames[1], "{why}");
+    }
+}
+
+#[test]
+fn frames_whose_bytes_are_not_what_we_would_write_are_not_merged() {
+    type Change = fn(&mut [u8]);
+    let rows: [(&str, Change); 3] = [
+        ("a damaged payload", |f| f[TCP + 40] ^= 1),
+        ("a damaged TCP checksum", |f| f[TCP + 17] ^= 1),
+        ("a damaged IPv4 checksum", |f| f[IP + 11] ^= 1),
+    ];
+    for (why, change) in rows {
+        for which in 0..2 {
+            let (_, mut frames) = two_frames();
+            change(&mut frames[which]);
+            let [first, second] = frames.map(|frame| pool_bytes(&frame));
+            let mut first = first;
+            assert!(first.merge(second).is_err(), "{why} in {which}");
+        }
+    }
+}
+
+#[test]
+fn frames_with_padding_are_not_merged() {
+    for which in 0..2 {
+        let (_, mut frames) = two_frames();
+        // Zero bytes behind the packet change no checksum.
+        frames[which].extend([0, 0]);
+        let [first, second] = frames.map(|frame| pool_bytes(&frame));
+        let mut first = first;
+        assert!(first.merge(second).is_err(), "{which}");
+    }
+}
+
+#[test]
+fn a_checksum_of_all_ones_where_we_would_write_zero_is_not_merged() {
+    for (field, word) in [(IP + 10, IP + 4), (TCP + 16, TCP + 40)] {
+        let (spec, mut frames) = two_frames();
+        // The word takes the value that the field had without it: the field becomes zero.
+        frames[0][word..word + 2].fill(0);
+        repair_checksums(&mut frames[0], spec.link);
+        frames[0].copy_within(field..field + 2, word);
+        repair_checksums(&mut frames[0], spec.link);
+        assert_eq!(frames[0][field..field + 2], [0, 0]);
+        let id = u16::from_be_bytes([frames[0][IP + 4], frames[0][IP + 5]]);
+        frames[1][IP + 4..IP + 6].copy_from_slice(&id.wrapping_add(1).to_be_bytes());
+        repair_checksums(&mut frames[1], spec.link);
+
+        let second = || pool_bytes(&frames[1]);
+        assert!(pool_bytes(&frames[0]).merge(second()).is_ok(), "{field}");
+        let mut other_zero = frames[0].clone();
+        other_zero[field..field + 2].fill(0xff);
+        parse_frame(&other_zero, spec.link);
+        assert!(pool_bytes(&other_zero).merge(second()).is_err(), "{field}");
+    }
+}
+
+#[test]
+fn nothing_is_merged_behind_a_short_frame() {
+    let (mut spec, _) = two_frames();
+    spec.chunks = vec![vec![5; 250]];
+    let mut pool = Pool::new(1);
+    let mut frames = super_segment(&spec, &mut pool).cut(&mut pool);
+    let mut merged = frames.next().unwrap();
+    assert!(frames.all(|frame| merged.merge(frame).is_ok()));
+    spec.chunks = vec![vec![6; 50]];
+    spec.seq = spec.seq.wrapping_add(250);
+    // Neither with the identification that follows nor with that of the short frame again.
+    for id in [3, 2] {
+        spec.id = 0xffff_u16.wrapping_add(id);
+        let mut next = super_segment(&spec, &mut pool).cut(&mut pool);
+        assert!(merged.merge(next.next().unwrap()).is_err(), "{id}");
+    }
+}
+
+#[test]
+fn a_merged_packet_never_outgrows_the_length_field() {
+    let (mut spec, _) = two_frames();
+    spec.chunks = vec![vec![5; 1000]; 64];
+    spec.segment = 1000;
+    let mut pool = Pool::new(1);
+    let mut frames = super_segment(&spec, &mut pool).cut(&mut pool);
+    let mut merged = frames.next().unwrap();
+    assert!(frames.all(|frame| merged.merge(frame).is_ok()));
+    assert_eq!(merged.len(), 14 + 20 + 32 + 64_000);
+    for (len, fits) in [(1000, true), (1000, false), (483, true)] {
+        spec.chunks = vec![vec![5; len]];
+        spec.seq = (u32::MAX - 50).wrapping_add((merged.len() - 66) as u32);
+        spec.id = 0xffff_u16.wrapping_add(merged.frames() as u16);
+        let next = super_segment(&spec, &mut pool)
+            .cut(&mut pool)
+            .next()
+            .unwrap();
+        assert_eq!(merged.merge(next).is_ok(), fits, "{len}");
+    }
+    assert_eq!(merged.len(), 14 + 65_535);
+}
+
+#[test]
+fn the_urgent_pointer_counts_from_each_frame() {
+    let (mut spec, _) = two_frames();
+    spec.chunks = vec![vec![5; 300]];
+    spec.flags = Flags::ACK | Flags::URG;
+    let mut pool = Pool::new(1);
+    let mut packet = super_segment(&spec, &mut pool);
+    packet.peek_mut(TCP + 20).unwrap()[TCP + 18..].copy_from_slice(&150u16.to_be_bytes());
+    let seen: Vec<_> = packet
+        .cut(&mut pool)
+        .map(|frame| parse_frame(&all_bytes(&frame), spec.link).1)
+        .map(|tcp| (tcp.flags.contains(Flags::URG), tcp.urgent))
+        .collect();
+    assert_eq!(seen, [(true, 150), (true, 50), (false, 0)]);
+}
+
+#[test]
+fn cut_frames_share_the_payload() {
+    let (spec, _) = two_frames();
+    let mut pool = Pool::new(1);
+    let packet = super_segment(
+        &Spec {
+            chunks: vec![vec![5; 300]],
+            ..spec
+        },
+        &mut pool,
+    );
+    let at = packet.body()[0].bytes().as_ptr() as usize;
+    for (i, frame) in packet.cut(&mut pool).enumerate() {
+        let [chunk] = frame.body() else {
+            panic!("one slice a frame")
+        };
+        assert_eq!(chunk.bytes().as_ptr() as usize, at + 100 * i);
+    }
+}
+
+#[test]
+fn a_super_segment_can_be_counted_after_its_headers_were_pulled() {
+    let (spec, _) = two_frames();
+    let mut pool = Pool::new(1);
+    let mut packet = super_segment(&spec, &mut pool);
+    assert_eq!(
+        (packet.frames(), packet.frame_len()),
+        (2, 14 + 20 + 32 + 100)
+    );
+    packet.pull(14).unwrap();
+    packet.pull(20).unwrap();
+    assert_eq!((packet.frames(), packet.frame_len()), (2, 32 + 100));
+    packet.pull(32).unwrap();
+    assert_eq!((packet.frames(), packet.frame_len()), (2, 100));
+    packet.peek(140).unwrap();
+    assert_eq!((packet.frames(), packet.frame_len()), (2, 100));
+}
+
+#[test]
+fn a_super_segment_without_its_headers_in_front_is_not_cut() {
+    let (spec, _) = two_frames();
+    for pulled in [15, 14 + 20, 14 + 20 + 32, 14 + 20 + 32 + 10] {
+        let mut pool = Pool::new(1);
+        let mut packet = super_segment(&spec, &mut pool);
+        packet.pull(pulled).unwrap();
+        let before = raw_bytes(&packet);
+        let cut: Vec<_> = packet.cut(&mut pool).collect();
+        let [only] = &cut[..] else {
+            panic!("{} frames", cut.len())
+        };
+        assert_eq!((raw_bytes(only), only.frames()), (before, 1));
+    }
+    // The link header is no part of it.
+    let mut pool = Pool::new(1);
+    let mut packet = super_segment(&spec, &mut pool);
+    packet.pull(14).unwrap();
+    assert_eq!(packet.cut(&mut pool).len(), 2);
+}

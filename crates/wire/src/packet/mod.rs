@@ -82,6 +82,8 @@ pub struct Cut {
 /// One packet; eight bytes to move. Comes from a [`Pool`].
 pub struct PacketBuf(Box<Packet>);
 
+const _: () = assert!(size_of::<PacketBuf>() == size_of::<usize>() && size_of::<Packet>() <= 256);
+
 /// `start <= end <= HEAD_LEN` always; no chunk of `body` is empty.
 #[derive(Clone)]
 struct Packet {
