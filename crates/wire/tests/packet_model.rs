@@ -301,3 +301,40 @@ fn payload_is_shared_and_never_copied_on_the_way() {
     assert_eq!(payload[0], 9);
     assert_eq!(corrupted.body()[0].bytes()[0], 9 ^ 0x80);
 }
+
+#[test]
+fn a_checksum_that_comes_out_as_zero_is_all_ones_in_udp_only() {
+    for (field, expected) in [(6, [0xff, 0xff]), (16, [0, 0]), (2, [0, 0])] {
+        let mut packet = Pool::new(0).packet();
+        let header = packet.push(20);
+        header.fill(0);
+        header[18..].copy_from_slice(&[0xff, 0xff]);
+        let start = packet.head_start();
+        let offset = start + field;
+        packet.set_sum(Sum::ToFill { start, offset });
+        packet.fill();
+        let field = usize::from(field);
+        assert_eq!(packet.head()[field..field + 2], expected);
+    }
+}
+
+#[test]
+fn a_checksum_whose_header_leaves_the_head_is_filled_before() {
+    let mut packet = Pool::new(0).packet();
+    packet.append(Chunk::copy_from(&[1; 200]));
+    packet.push(160).fill(2);
+    let start = packet.head_start();
+    let offset = start + 16;
+    packet.set_sum(Sum::ToFill { start, offset });
+    packet.pull(160).unwrap();
+    packet.peek(20).unwrap();
+    assert_eq!(
+        packet.sum(),
+        Sum::ToFill {
+            start: start - 20,
+            offset: offset - 20
+        }
+    );
+    packet.peek(LONGEST_PEEK).unwrap();
+    assert_eq!(packet.sum(), Sum::Verified);
+}

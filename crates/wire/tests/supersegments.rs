@@ -565,3 +565,24 @@ fn a_super_segment_can_be_counted_after_its_headers_were_pulled() {
     packet.peek(140).unwrap();
     assert_eq!((packet.frames(), packet.frame_len()), (2, 100));
 }
+
+#[test]
+fn a_super_segment_without_its_headers_in_front_is_not_cut() {
+    let (spec, _) = two_frames();
+    for pulled in [15, 14 + 20, 14 + 20 + 32, 14 + 20 + 32 + 10] {
+        let mut pool = Pool::new(1);
+        let mut packet = super_segment(&spec, &mut pool);
+        packet.pull(pulled).unwrap();
+        let before = raw_bytes(&packet);
+        let cut: Vec<_> = packet.cut(&mut pool).collect();
+        let [only] = &cut[..] else {
+            panic!("{} frames", cut.len())
+        };
+        assert_eq!((raw_bytes(only), only.frames()), (before, 1));
+    }
+    // The link header is no part of it.
+    let mut pool = Pool::new(1);
+    let mut packet = super_segment(&spec, &mut pool);
+    packet.pull(14).unwrap();
+    assert_eq!(packet.cut(&mut pool).len(), 2);
+}

@@ -25,6 +25,19 @@ impl Segment {
     fn headers(&self) -> Range<usize> {
         self.l3..self.payload.start
     }
+    /// How many frames of `size` payload bytes this is, if it is whole ones, `next` is no longer than one, their headers
+    /// have one shape and both together fit an IPv4 packet.
+    fn whole_frames_before(&self, next: &Self, size: u16) -> Option<u16> {
+        let whole = usize::from(size);
+        let index = self.payload.len().checked_div(whole)?;
+        let fits = self.l3 == next.l3
+            && self.l4 == next.l4
+            && self.payload.start == next.payload.start
+            && self.payload.len() == index * whole
+            && next.payload.len() <= whole
+            && self.total_len() + next.payload.len() <= usize::from(u16::MAX);
+        fits.then_some(index as u16)
+    }
 }
 
 impl PacketBuf {
@@ -52,41 +65,30 @@ impl PacketBuf {
             Some(cut) => cut.segment,
             None => u16::try_from(mine.payload.len()).ok()?,
         };
-        let whole = usize::from(size);
-        let index = mine.payload.len().checked_div(whole)?;
-        let same_shape = mine.l3 == its.l3
-            && mine.payload.start == its.payload.start
-            && mine.payload.len() == index * whole
-            && its.payload.len() <= whole
-            && mine.total_len() + its.payload.len() <= usize::from(u16::MAX);
-        if !same_shape {
-            return None;
-        }
-        let mut expected = [0; HEAD_LEN];
-        let expected = expected.get_mut(..mine.payload.start)?;
-        expected.copy_from_slice(self.head().get(..mine.payload.start)?);
+        let index = mine.whole_frames_before(&its, size)?;
+        let template = self.head().get(..mine.payload.start)?;
+        let actual = next.head().get(..its.payload.start)?;
         let flags_at = mine.l4 + tcp::FLAGS_AT;
-        let flags = *expected.get(flags_at)?;
-        if flags & (NEVER_MERGED | LAST_ONLY) != 0 {
+        if template.get(flags_at)? & (NEVER_MERGED | LAST_ONLY) != 0 {
             return None;
         }
-        let mut actual = [0; HEAD_LEN];
-        let actual = actual.get_mut(..its.payload.start)?;
-        actual.copy_from_slice(next.head().get(..its.payload.start)?);
         let last_flags = actual.get(flags_at)? & LAST_ONLY;
-        *expected.get_mut(flags_at)? |= last_flags;
 
-        let end = mine.payload.len() + its.payload.len();
+        // The headers that cutting would write for the frame behind this packet, and those of `next` once `ToFill`.
+        let (mut cut, mut to_fill) = ([0; HEAD_LEN], [0; HEAD_LEN]);
+        let cut = copy_into(&mut cut, template)?;
+        *cut.get_mut(flags_at)? |= last_flags;
+        let l4 = mine.l4 - mine.l3;
         let piece = Piece {
-            index: u16::try_from(index).ok()?,
-            payload: mine.payload.len()..end,
+            index,
+            payload: mine.payload.len()..mine.payload.len() + its.payload.len(),
             last: true,
         };
-        let l4 = mine.l4 - mine.l3;
-        piece.write_headers(&mut expected[mine.l3..], l4);
-        let (ip, tcp) = actual[its.l3..].split_at_mut(l4);
+        piece.write_headers(cut.get_mut(mine.l3..)?, l4);
+        let to_fill = copy_into(&mut to_fill, actual)?;
+        let (ip, tcp) = to_fill.get_mut(its.l3..)?.split_at_mut_checked(l4)?;
         write_pseudo_header_sum(ip, tcp, its.total_len());
-        (expected == actual).then_some((mine, size, last_flags))
+        (cut == to_fill).then_some((mine, size, last_flags))
     }
 
     /// Appends the payload and writes the headers of both together.
@@ -180,4 +182,10 @@ impl PacketBuf {
             }
         }
     }
+}
+
+fn copy_into<'a>(buffer: &'a mut [u8], bytes: &[u8]) -> Option<&'a mut [u8]> {
+    let copy = buffer.get_mut(..bytes.len())?;
+    copy.copy_from_slice(bytes);
+    Some(copy)
 }

@@ -90,3 +90,21 @@ impl Pool {
         packet
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_pool_keeps_so_many_packets_and_frees_the_rest() {
+        let mut pool = Pool::new(1);
+        let packets: Vec<_> = (0..MAX_FREE + 10).map(|_| pool.packet()).collect();
+        for mut packet in packets {
+            (0..2 * MAX_KEPT_SLOTS).for_each(|_| packet.append(Chunk::copy_from(b"x")));
+            pool.recycle(packet);
+        }
+        assert_eq!(pool.free.len(), MAX_FREE);
+        let slots = pool.free.iter().map(|packet| packet.0.body.capacity());
+        assert!(slots.max() <= Some(MAX_KEPT_SLOTS));
+    }
+}
