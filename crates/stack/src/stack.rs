@@ -5,12 +5,12 @@ use alloc::boxed::Box;
 use alloc::vec::Vec;
 use core::net::{IpAddr, SocketAddr};
 
-use bytes::Bytes;
 use heptad_wire::{MacAddr, PacketBuf};
 
 use crate::l1_physical::{Caps, PortConfig, PortCounters, PortId};
-use crate::l4_transport::tcp;
-use crate::l5_session::{Ready, Shutdown, SocketError, SocketId, SocketKind};
+use crate::l3_network::Network;
+use crate::l4_transport::{Transport, tcp};
+use crate::l5_session::{Ready, SocketError, SocketId, SocketKind, Sockets};
 use crate::time::Duration;
 use crate::{Cx, DropReason, Instant};
 
@@ -94,7 +94,11 @@ pub struct SocketRow {
 }
 
 /// One host.
-pub struct Stack {}
+pub struct Stack {
+    pub(crate) network: Network,
+    pub(crate) transport: Transport,
+    pub(crate) sockets: Sockets,
+}
 
 #[allow(unused_variables)]
 impl Stack {
@@ -182,176 +186,9 @@ impl Stack {
     }
     /// A socket whose readiness may have changed, with its readiness now. A socket appears once until it changes again.
     pub fn poll_ready(&mut self) -> Option<(SocketId, Ready)> {
-        todo!()
+        self.sockets.poll_ready(&mut self.transport)
     }
 
-    // ── verbs ────────────────────────────────────────────────────────────────────────────────────────────────────
-
-    /// A new socket for an address family (told by any address of it). IPv6 so far: `FamilyNotSupported`.
-    pub fn socket(&mut self, family: IpAddr, kind: SocketKind) -> Result<SocketId, SocketError> {
-        todo!()
-    }
-    /// Binds; port 0 draws an ephemeral one (RFC 6056).
-    pub fn bind(
-        &mut self,
-        socket: SocketId,
-        local: SocketAddr,
-        cx: &mut Cx<'_>,
-    ) -> Result<(), SocketError> {
-        todo!()
-    }
-    /// Makes it a listener (again: changes the backlog). Unbound: an ephemeral port.
-    pub fn listen(
-        &mut self,
-        socket: SocketId,
-        backlog: u32,
-        cx: &mut Cx<'_>,
-    ) -> Result<(), SocketError> {
-        todo!()
-    }
-    /// Streams: starts to connect, `Err(InProgress)`; later `Already`, then `Ok`/`IsConnected` or the error. Datagrams: sets the peer, `Ok` at once.
-    pub fn connect(
-        &mut self,
-        socket: SocketId,
-        remote: SocketAddr,
-        cx: &mut Cx<'_>,
-    ) -> Result<(), SocketError> {
-        todo!()
-    }
-    /// AF_UNSPEC: dissolves a datagram's peer; a stream is aborted and may be used again.
-    pub fn disconnect(&mut self, socket: SocketId, cx: &mut Cx<'_>) -> Result<(), SocketError> {
-        todo!()
-    }
-    /// The oldest connection that waits; `WouldBlock`.
-    pub fn accept(
-        &mut self,
-        socket: SocketId,
-        cx: &mut Cx<'_>,
-    ) -> Result<(SocketId, SocketAddr), SocketError> {
-        todo!()
-    }
-    /// Puts an accepted connection back that could not be delivered to the program.
-    pub fn unaccept(&mut self, listener: SocketId, accepted: SocketId) {
-        todo!()
-    }
-    /// Sends on a stream or a connected datagram socket; how many bytes were taken.
-    pub fn send(
-        &mut self,
-        socket: SocketId,
-        data: &[u8],
-        cx: &mut Cx<'_>,
-    ) -> Result<usize, SocketError> {
-        todo!()
-    }
-    /// As `send` without a copy, all or nothing.
-    pub fn send_bytes(
-        &mut self,
-        socket: SocketId,
-        data: Bytes,
-        cx: &mut Cx<'_>,
-    ) -> Result<(), SocketError> {
-        todo!()
-    }
-    /// Receives from a stream or a datagram socket (the rest of a datagram is discarded); 0 at the end of a stream.
-    pub fn recv(
-        &mut self,
-        socket: SocketId,
-        out: &mut [u8],
-        cx: &mut Cx<'_>,
-    ) -> Result<usize, SocketError> {
-        todo!()
-    }
-    /// As `recv`, and the bytes stay.
-    pub fn peek(
-        &mut self,
-        socket: SocketId,
-        out: &mut [u8],
-        cx: &mut Cx<'_>,
-    ) -> Result<usize, SocketError> {
-        todo!()
-    }
-    /// As `recv` without a copy.
-    pub fn recv_bytes(
-        &mut self,
-        socket: SocketId,
-        max: usize,
-        cx: &mut Cx<'_>,
-    ) -> Result<Bytes, SocketError> {
-        todo!()
-    }
-    /// Sends a datagram.
-    pub fn send_to(
-        &mut self,
-        socket: SocketId,
-        data: &[u8],
-        remote: SocketAddr,
-        cx: &mut Cx<'_>,
-    ) -> Result<usize, SocketError> {
-        todo!()
-    }
-    /// Receives a datagram: its bytes that fit, its whole length, who sent it.
-    pub fn recv_from(
-        &mut self,
-        socket: SocketId,
-        out: &mut [u8],
-        cx: &mut Cx<'_>,
-    ) -> Result<(usize, usize, SocketAddr), SocketError> {
-        todo!()
-    }
-    /// Ends one or both directions.
-    pub fn shutdown(
-        &mut self,
-        socket: SocketId,
-        how: Shutdown,
-        cx: &mut Cx<'_>,
-    ) -> Result<(), SocketError> {
-        todo!()
-    }
-    /// The program is done with it; the handle dies.
-    pub fn close(&mut self, socket: SocketId, cx: &mut Cx<'_>) {
-        todo!()
-    }
-    /// Sets an option.
-    pub fn set(
-        &mut self,
-        socket: SocketId,
-        option: SocketOption,
-        cx: &mut Cx<'_>,
-    ) -> Result<(), SocketError> {
-        todo!()
-    }
-    /// Gets an option: the variant of `which` with its present value.
-    pub fn get(&self, socket: SocketId, which: SocketOption) -> Result<SocketOption, SocketError> {
-        todo!()
-    }
-    /// SO_ERROR: takes the pending error.
-    pub fn take_error(&mut self, socket: SocketId) -> Option<SocketError> {
-        todo!()
-    }
-    /// Readiness now.
-    pub fn ready(&self, socket: SocketId) -> Ready {
-        todo!()
-    }
-    /// getsockname.
-    pub fn local_addr(&self, socket: SocketId) -> Result<SocketAddr, SocketError> {
-        todo!()
-    }
-    /// getpeername.
-    pub fn peer_addr(&self, socket: SocketId) -> Result<SocketAddr, SocketError> {
-        todo!()
-    }
-    /// Whether it listens (SO_ACCEPTCONN).
-    pub fn is_listening(&self, socket: SocketId) -> bool {
-        todo!()
-    }
-    /// TCP's view of a stream socket (TCP_INFO).
-    pub fn tcp_status(&self, socket: SocketId) -> Option<tcp::Status> {
-        todo!()
-    }
-    /// Every socket and every connection without one, for `netstat`: TCP by (local, remote), then UDP.
-    pub fn rows(&self) -> Vec<SocketRow> {
-        todo!()
-    }
     /// The name of a port.
     pub fn port_name(&self, port: PortId) -> Option<Box<str>> {
         todo!()

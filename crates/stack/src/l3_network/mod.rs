@@ -115,3 +115,21 @@ pub enum Up<T> {
     /// Discarded; perhaps with an answer.
     Drop(crate::DropReason, Option<Reply>),
 }
+
+/// Addresses and routes.
+pub struct Network;
+#[allow(unused_variables)]
+impl Network {
+    /// The way to a destination.
+    pub fn route(&self, dst: IpAddr, src: Option<IpAddr>) -> Result<Path, NetError> {
+        todo!()
+    }
+    /// Whether an address is this host's.
+    pub fn is_local(&self, ip: IpAddr) -> bool {
+        todo!()
+    }
+    /// Whether an address is a broadcast address of this host's networks.
+    pub fn is_broadcast(&self, ip: IpAddr) -> bool {
+        todo!()
+    }
+}
