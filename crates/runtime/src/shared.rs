@@ -42,10 +42,7 @@ pub(crate) struct Shared {
     started: WallInstant,
     pub(crate) world: Mutex<World>,
     /// The driver (real time) or the watchdog (virtual time) waits here.
-    /// The driver (real time) or the watchdog (virtual time) waits here.
     pub(crate) driver: Condvar,
-    /// Those who sleep for a time wait here (real time).
-    pub(crate) sleepers: Condvar,
     /// Those who sleep for a time wait here (real time).
     pub(crate) sleepers: Condvar,
     pub(crate) frames: Option<Arc<FrameQueue>>,
