@@ -25,6 +25,7 @@ mod world;
 
 pub use capture_file::CaptureFile;
 pub use network::{Clock, FrameSink, JoinHandle, Network, NetworkOptions, Node, Summary};
+pub use shared::run_is_over;
 pub use socket::{Incoming, TcpListener, TcpStream, ToLabAddr, UdpSocket};
 
 pub use heptad_lab as lab;

@@ -136,7 +136,22 @@ impl Shared {
     }
 }
 
+/// Why a verb will never be answered: the run was stopped, or nothing is left to happen.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+struct RunOver(String);
+
 /// The run was stopped while a verb waited, or before it.
 pub(crate) fn stopped() -> io::Error {
-    io::Error::new(io::ErrorKind::ConnectionAborted, "the network was stopped")
+    let reason = RunOver("the network was stopped".into());
+    io::Error::new(io::ErrorKind::ConnectionAborted, reason)
+}
+/// What every waiting verb answers in virtual time when nothing is left to happen; the sentence names who waits.
+pub(crate) fn nothing_left(sentence: &str) -> io::Error {
+    io::Error::new(io::ErrorKind::Deadlock, RunOver(sentence.into()))
+}
+/// Whether a verb failed because the run is over: it was stopped, or (virtual time) nothing is left to happen. A
+/// server may take it as the regular end.
+pub fn run_is_over(error: &io::Error) -> bool {
+    error.get_ref().is_some_and(|inner| inner.is::<RunOver>())
 }

@@ -4,7 +4,7 @@
 use core::task::Waker;
 use std::cell::Cell;
 use std::io;
-use std::sync::{Arc, MutexGuard, PoisonError};
+use std::sync::{MutexGuard, PoisonError};
 use std::thread;
 
 use heptad_lab::Outcome;
@@ -12,7 +12,7 @@ use heptad_stack::time::Duration;
 use heptad_stack::{Cx, Instant, SocketError, Stack};
 
 use crate::baton::{Pause, ThreadNo, Turn, Wake};
-use crate::shared::{Shared, Wait, stopped};
+use crate::shared::{Shared, Wait, nothing_left, stopped};
 use crate::socket::io_error;
 use crate::wakers::Sleeper;
 use crate::world::World;
@@ -268,8 +268,4 @@ fn foreign() -> io::Error {
         io::ErrorKind::Unsupported,
         "in virtual time only threads of Network::spawn may wait, and one other while all of those wait",
     )
-}
-/// What every waiting verb answers when nothing is left to happen.
-fn nothing_left(sentence: &Arc<str>) -> io::Error {
-    io::Error::new(io::ErrorKind::Deadlock, sentence.to_string())
 }
