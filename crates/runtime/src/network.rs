@@ -200,8 +200,9 @@ impl Network {
             }
         }
     }
-    /// Lets everything happen up to `limit`. Virtual time: called from outside of the spawned threads, which run
-    /// meanwhile; `Idle` at once when nothing is left to happen. Real time: sleeps until then; `Reached`.
+    /// Lets everything happen up to `limit`, where time stands afterwards. Virtual time: called from outside of the
+    /// spawned threads, which run meanwhile; `Idle` when nothing is left to happen (with [`Instant::MAX`] time then
+    /// stands at the last event). Real time: sleeps until then; `Reached`.
     pub fn run_until(&self, limit: Instant) -> Outcome {
         if self.clock() == Clock::Real {
             self.shared().sleep_real(limit);

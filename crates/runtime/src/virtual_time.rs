@@ -230,7 +230,7 @@ impl World {
         let deadline = self.baton.deadline();
         let limit = self.baton.limit();
         let target = [deadline, limit].into_iter().flatten().min();
-        if self.lab.next_event().is_none() && deadline.is_none() {
+        if self.lab.next_event().is_none() && target.is_none() {
             return self.baton.nothing_left(None).into();
         }
         let outcome = self
@@ -247,7 +247,8 @@ impl World {
                 let sentence = self.tell_stall(&machines);
                 self.baton.nothing_left(Some(&sentence)).into()
             }
-            Outcome::Reached if limit.is_some_and(|limit| now >= limit) => {
+            Outcome::Idle if deadline.is_none() => self.baton.nothing_left(None).into(),
+            Outcome::Idle | Outcome::Reached if limit.is_some_and(|limit| now >= limit) => {
                 self.baton.wake(ThreadNo::OUTSIDE, Wake::TimedOut);
                 Moved::Somebody
             }
