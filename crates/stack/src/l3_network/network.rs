@@ -133,7 +133,10 @@ impl Network {
     pub(super) fn cast(&self, port: PortId, dst: Ipv4Addr) -> Cast {
         if dst.is_multicast() {
             Cast::Multicast
-        } else if self.addresses.is_broadcast_on(port, dst) {
+        } else if self.addresses.is_broadcast_on(port, dst)
+            // Our own broadcasts come round by the loopback.
+            || (port == PortId::LOOPBACK && self.addresses.is_broadcast(dst))
+        {
             Cast::Broadcast
         } else {
             Cast::Unicast
