@@ -454,3 +454,5 @@ mod hosts;
 mod refusals;
 #[cfg(test)]
 mod scenarios;
+#[cfg(test)]
+mod segments;

@@ -3,6 +3,7 @@ use std::vec::Vec;
 
 use bytes::Bytes;
 use heptad_wire::arp::{ArpPacket, Operation};
+use heptad_wire::icmpv4::Icmpv4;
 use heptad_wire::ipv4::{Ipv4Header, Options, protocol};
 use heptad_wire::{EtherType, EthernetHeader, MacAddr, VlanTag};
 use proptest::prelude::*;
@@ -49,8 +50,51 @@ fn tagged(id: u16, payload: &[u8]) -> Vec<u8> {
     ethernet(EtherType::VLAN, &out)
 }
 
+/// Each row: what it is, the frame, the reason.
+type Table<'a> = &'a [(&'a str, Vec<u8>, DropReason)];
+
+/// Each frame has its reason, and it is counted once.
+fn check(table: Table<'_>) {
+    for (what, frame, reason) in table {
+        let mut bob = bob();
+        assert_eq!(
+            bob.receive_bytes(ETH0, frame.clone()),
+            Err(*reason),
+            "{what}"
+        );
+        assert_eq!(bob.drops(), [(*reason, 1)], "{what}");
+    }
+}
+
 #[test]
-fn each_refused_frame_has_its_reason_and_is_counted_once() {
+fn frames_that_layer_2_refuses_have_their_reasons() {
+    use DropReason::*;
+    let fine = to_bob(&udp("10.0.1.10", "10.0.1.20"));
+    let mut half_a_tag = tagged(7, &fine[14..]);
+    half_a_tag.truncate(16);
+    let mut elsewhere = fine.clone();
+    elsewhere[5] = 77;
+    let ip = &fine[14..];
+    let arp = |bytes: &[u8]| ethernet(EtherType::ARP, bytes);
+    check(&[
+        ("13 bytes", fine[..13].to_vec(), LinkHeader),
+        ("half a tag", half_a_tag, LinkHeader),
+        ("another station", elsewhere, OtherHost),
+        (
+            "IPv6",
+            ethernet(EtherType::IPV6, &[0x60; 40]),
+            UnknownEtherType,
+        ),
+        ("VLAN 7", tagged(7, ip), UnknownVlan),
+        ("VLAN 0 only has a priority", tagged(0, ip), UdpNoSocket),
+        ("ARP of 27 bytes", arp(&[0; 27]), ArpMalformed),
+        ("ARP for token ring", arp(&[6; 28]), ArpMalformed),
+    ]);
+}
+
+#[test]
+fn packets_with_malformed_headers_have_their_reasons() {
+    use DropReason::*;
     let fine = to_bob(&udp("10.0.1.10", "10.0.1.20"));
     let changed = |at: usize, to: u8| {
         let mut frame = fine.clone();
@@ -59,55 +103,13 @@ fn each_refused_frame_has_its_reason_and_is_counted_once() {
     };
     let mut truncated = fine.clone();
     truncated.pop();
-    let mut no_vlan_payload = tagged(7, &fine[14..]);
-    no_vlan_payload.truncate(16);
-    let martian = |src| to_bob(&udp(src, "10.0.1.20"));
-    let misled = |dst| to_bob(&udp("10.0.1.10", dst));
-    use DropReason::*;
-    let table: &[(&str, Vec<u8>, DropReason)] = &[
-        ("13 bytes", fine[..13].to_vec(), LinkHeader),
-        ("half a tag", no_vlan_payload, LinkHeader),
-        ("another station", changed(5, 77), OtherHost),
-        (
-            "IPv6",
-            ethernet(EtherType::IPV6, &[0x60; 40]),
-            UnknownEtherType,
-        ),
-        ("VLAN 7", tagged(7, &fine[14..]), UnknownVlan),
-        (
-            "VLAN 0 only has a priority",
-            tagged(0, &fine[14..]),
-            UdpNoSocket,
-        ),
-        (
-            "an empty frame",
-            ethernet(EtherType::IPV4, &[]),
-            IpTruncated,
-        ),
+    check(&[
+        ("nothing", ethernet(EtherType::IPV4, &[]), IpTruncated),
         ("19 bytes of IP", fine[..33].to_vec(), IpTruncated),
         ("version 5", changed(14, 0x55), IpHeader),
         ("a header of 16 bytes", changed(14, 0x44), IpHeader),
         ("a flipped bit", changed(22, 63), IpChecksum),
         ("a byte missing", truncated, IpTruncated),
-        ("from a group", martian("224.0.0.9"), MartianSource),
-        ("from everybody", martian("255.255.255.255"), MartianSource),
-        (
-            "from the cable's broadcast",
-            martian("10.0.1.255"),
-            MartianSource,
-        ),
-        ("from nobody to one", martian("0.0.0.0"), MartianSource),
-        ("from us", martian("10.0.1.20"), MartianSource),
-        ("from loopback", martian("127.0.0.1"), MartianSource),
-        (
-            "from the reserved class",
-            martian("240.0.0.1"),
-            MartianSource,
-        ),
-        ("to loopback", misled("127.0.0.1"), MartianDestination),
-        ("to nobody", misled("0.0.0.0"), MartianDestination),
-        ("to another host", misled("10.0.1.30"), NotForUs),
-        ("to a group", misled("224.0.0.251"), NotForUs),
         (
             "loose source route",
             with_options(&[131, 7, 4, 1, 2, 3, 4]),
@@ -124,31 +126,52 @@ fn each_refused_frame_has_its_reason_and_is_counted_once() {
             IpHeader,
         ),
         (
-            "an option that ends nowhere",
+            "an option without an end",
             with_options(&[7, 9, 0, 0]),
             IpHeader,
         ),
         ("router alert", with_options(&[148, 4, 0, 0]), UdpNoSocket),
+    ]);
+}
+
+#[test]
+fn packets_with_impossible_addresses_have_their_reasons() {
+    use DropReason::*;
+    let from = |src| to_bob(&udp(src, "10.0.1.20"));
+    let to = |dst| to_bob(&udp("10.0.1.10", dst));
+    check(&[
+        ("from a group", from("224.0.0.9"), MartianSource),
+        ("from everybody", from("255.255.255.255"), MartianSource),
         (
-            "ARP of 27 bytes",
-            ethernet(EtherType::ARP, &[0; 27]),
-            ArpMalformed,
+            "from the cable's broadcast",
+            from("10.0.1.255"),
+            MartianSource,
         ),
-        (
-            "ARP for token ring",
-            ethernet(EtherType::ARP, &[6; 28]),
-            ArpMalformed,
-        ),
-    ];
-    for (what, frame, reason) in table {
-        let mut bob = bob();
-        assert_eq!(
-            bob.receive_bytes(ETH0, frame.clone()),
-            Err(*reason),
-            "{what}"
-        );
-        assert_eq!(bob.drops(), [(*reason, 1)], "{what}");
-    }
+        ("from nobody to one", from("0.0.0.0"), MartianSource),
+        ("from us", from("10.0.1.20"), MartianSource),
+        ("from loopback", from("127.0.0.1"), MartianSource),
+        ("from the reserved class", from("240.0.0.1"), MartianSource),
+        ("to loopback", to("127.0.0.1"), MartianDestination),
+        ("to nobody", to("0.0.0.0"), MartianDestination),
+        ("to another host", to("10.0.1.30"), NotForUs),
+        ("to a group", to("224.0.0.251"), NotForUs),
+    ]);
+}
+
+#[test]
+fn a_malformed_option_is_reported_to_its_sender_with_its_place() {
+    let mut bob = bob();
+    bob.ping("10.0.1.20", "10.0.1.10", 8, false);
+    learn(&mut bob, "10.0.1.10", mac_of(99));
+    bob.drain(ETH0);
+    let _ = bob.receive_bytes(ETH0, with_options(&[1, 1, 7, 1]));
+    let frames = bob.drain(ETH0);
+    let (_, message, _) = icmp_in(&frames[0]);
+    let problem = Icmpv4::ParameterProblem {
+        code: 0,
+        pointer: 23,
+    };
+    assert_eq!(message, problem);
 }
 
 #[test]
