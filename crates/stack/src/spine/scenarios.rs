@@ -7,7 +7,7 @@ use heptad_wire::ipv4::protocol;
 
 use super::hosts::*;
 use crate::l3_network::network::Undeliverable;
-use crate::l3_network::{Flow, NetError, News};
+use crate::l3_network::{Flow, Heading, NetError, News, Up};
 use crate::{Caps, Counter, DropReason, Event, Medium, PortConfig, SocketError, SocketKind};
 
 #[test]
@@ -393,4 +393,86 @@ fn watching_changes_nothing_and_the_same_seed_gives_the_same_bytes() {
     let all = run(crate::EventMask::ALL);
     assert!(all.len() > 10_000);
     assert_eq!(all, run(crate::EventMask::NONE));
+}
+
+#[test]
+fn fragments_that_never_become_whole_are_reported_after_thirty_seconds() {
+    let (mut alice, mut bob) = alice_and_bob();
+    let mut first = header("10.0.1.10", "10.0.1.20", protocol::UDP, 16);
+    first.more_fragments = true;
+    let frame = frame_to(mac_of(2), &first, &[7; 16]);
+    assert_eq!(bob.receive_bytes(ETH0, frame), Ok(()));
+    let at = bob.stack.poll_at().unwrap();
+    assert_eq!(at.as_millis(), 30_000);
+    bob.advance(at);
+    settle((&mut alice, ETH0), (&mut bob, ETH0));
+    assert_eq!(bob.drops(), [(DropReason::ReassemblyTimeout, 1)]);
+    assert_eq!(bob.get(Counter::IpReasmTimeout), 1);
+    assert_eq!(alice.get(Counter::IcmpInTimeExcds), 1);
+}
+
+/// What an ICMP error from outside about a datagram of ours is taken to mean.
+fn meaning(kind: u8, code: u8, rest: [u8; 4], quoted_src: &str) -> Result<News, DropReason> {
+    let (mut alice, _) = alice_and_bob();
+    let mut quoted = std::vec![0; 20];
+    header(quoted_src, "203.0.113.9", protocol::UDP, 1480).emit(&mut quoted);
+    quoted.extend([0, 5, 0, 9, 1, 2, 3, 4]);
+    let mut message = std::vec![kind, code, 0, 0];
+    message.extend(rest);
+    message.extend(quoted);
+    let sum = !heptad_wire::checksum::sum(&message);
+    message[2..4].copy_from_slice(&sum.to_be_bytes());
+    let outer = header("10.0.1.1", "10.0.1.10", protocol::ICMP, message.len());
+    let mut packet = alice.pool.packet();
+    packet.append(heptad_wire::Chunk::copy_from(&message));
+    outer.emit(packet.push(20));
+    packet.set_sum(heptad_wire::Sum::Unverified);
+    match alice.cx(|stack, cx| stack.network.receive(ETH0, packet, false, cx)) {
+        Up::Next(Heading::News(news)) => Ok(news),
+        Up::Drop(reason, _) => Err(reason),
+        _ => panic!("an error is news or nothing"),
+    }
+}
+
+#[test]
+fn each_icmp_error_means_what_rfc_1122_says() {
+    let flow = Flow {
+        protocol: protocol::UDP,
+        local: "10.0.1.10:5".parse().unwrap(),
+        remote: "203.0.113.9:9".parse().unwrap(),
+        word: 0x0102_0304,
+    };
+    let table = [
+        (3, 0, NetError::NetUnreachable),
+        (3, 1, NetError::HostUnreachable),
+        (3, 2, NetError::ProtocolUnreachable),
+        (3, 3, NetError::PortUnreachable),
+        (3, 5, NetError::HostUnreachable),
+        (3, 6, NetError::NetUnreachable),
+        (3, 13, NetError::Prohibited),
+        (11, 0, NetError::TimeExceeded),
+        (11, 1, NetError::TimeExceeded),
+        (12, 0, NetError::ParameterProblem),
+    ];
+    for (kind, code, error) in table {
+        let news = meaning(kind, code, [0; 4], "10.0.1.10");
+        assert_eq!(news, Ok(News::Unreachable(flow, error)), "{kind} {code}");
+    }
+    let told = meaning(3, 4, [0, 0, 5, 0], "10.0.1.10");
+    assert_eq!(told, Ok(News::PathMtu(flow, 1280)));
+    let with_length = meaning(3, 4, [0, 32, 5, 0], "10.0.1.10");
+    assert_eq!(with_length, Ok(News::PathMtu(flow, 1280)));
+    // 1500 bytes were sent and the router does not tell: the next plateau of RFC 1191.
+    let plateau = meaning(3, 4, [0; 4], "10.0.1.10");
+    assert_eq!(plateau, Ok(News::PathMtu(flow, 1492)));
+    let tiny = meaning(3, 4, [0, 0, 0, 1], "10.0.1.10");
+    assert_eq!(tiny, Ok(News::PathMtu(flow, 68)));
+}
+
+#[test]
+fn errors_about_packets_that_we_did_not_send_and_redirects_are_ignored() {
+    let forged = meaning(3, 1, [0; 4], "10.0.1.77");
+    assert_eq!(forged, Err(DropReason::IcmpIgnored));
+    let redirect = meaning(5, 1, [10, 0, 1, 66], "10.0.1.10");
+    assert_eq!(redirect, Err(DropReason::IcmpIgnored));
 }
