@@ -194,15 +194,9 @@ impl Lab {
         let copies = self.fabric.observation.copy(&frame);
         let packet = frame.id();
         let verdict = match body {
-            Body::Host(host) if mark.corrupted.is_some() => {
-                // The network interface looks at the frame check sequence before the host sees anything.
-                host.with(now, |_, cx| {
-                    let reason = cx.dropped(DropReason::FrameCheck);
-                    let event = || Event::Drop { id: packet, reason };
-                    cx.events.emit(now, EventMask::DROP, event);
-                    Err(reason)
-                })
-            }
+            Body::Host(host) if mark.corrupted.is_some() => host.with(now, |stack, cx| {
+                Err(stack.receive_damaged(port_id(port), frame, cx))
+            }),
             Body::Host(host) => host.with(now, |stack, cx| stack.receive(port_id(port), frame, cx)),
             Body::Switch(_) if mark.corrupted.is_some() => Err(DropReason::FrameCheck),
             Body::Switch(switch) => {
