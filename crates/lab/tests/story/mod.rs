@@ -86,4 +86,69 @@ impl Story {
             "{outcome:?}"
         );
     }
+    /// A stream socket that listens on a port.
+    pub fn listen(&mut self, node: &str, port: u16) -> End {
+        let end = self.socket(node, SocketKind::Stream);
+        self.bind(end, port);
+        let heard = self
+            .lab
+            .with(end.0, |stack, cx| stack.listen(end.1, 128, cx));
+        heard.expect("a listener");
+        end
+    }
+    /// Begins to connect.
+    pub fn connect(&mut self, node: &str, to: &str) -> End {
+        let end = self.socket(node, SocketKind::Stream);
+        let to = to.parse().expect("an address and a port");
+        let begun = self
+            .lab
+            .with(end.0, |stack, cx| stack.connect(end.1, to, cx));
+        assert_eq!(begun, Err(SocketError::InProgress));
+        end
+    }
+    /// The next connection; lets time pass until it is there.
+    pub fn accept(&mut self, listener: End, limit: Instant) -> End {
+        loop {
+            match self
+                .lab
+                .with(listener.0, |stack, cx| stack.accept(listener.1, cx))
+            {
+                Ok((socket, _)) => return (listener.0, socket),
+                Err(SocketError::WouldBlock) => self.until_ready(limit),
+                Err(other) => panic!("{other}"),
+            }
+        }
+    }
+    /// Lets time pass until some socket is ready.
+    pub fn until_ready(&mut self, limit: Instant) {
+        while self.lab.poll_ready().is_some() {}
+        let outcome = self.lab.run_until(limit, true, u64::MAX);
+        assert_eq!(outcome, Outcome::Ready, "at {:?}", self.lab.now());
+    }
+    /// Sends what the socket takes; how many bytes.
+    pub fn send(&mut self, from: End, bytes: &[u8]) -> usize {
+        match self
+            .lab
+            .with(from.0, |stack, cx| stack.send(from.1, bytes, cx))
+        {
+            Ok(taken) => taken,
+            Err(SocketError::WouldBlock) => 0,
+            Err(other) => panic!("{other}"),
+        }
+    }
+    /// What is there; `None` at the end of the stream.
+    pub fn recv<'b>(&mut self, at: End, buffer: &'b mut [u8]) -> Option<&'b [u8]> {
+        match self
+            .lab
+            .with(at.0, |stack, cx| stack.recv(at.1, buffer, cx))
+        {
+            Ok(0) => None,
+            Ok(len) => Some(&buffer[..len]),
+            Err(SocketError::WouldBlock) => Some(&[]),
+            Err(other) => panic!("{other}"),
+        }
+    }
+    pub fn close(&mut self, end: End) {
+        self.lab.with(end.0, |stack, cx| stack.close(end.1, cx));
+    }
 }
