@@ -1,0 +1,89 @@
+//! How many ICMP errors this host sends (RFC 1812 4.3.2.8): 1000 a second in all with bursts of 50, and one a second to
+//! each destination with bursts of 6, as Linux does. Echo replies and "fragmentation needed" are not limited.
+use alloc::boxed::Box;
+use core::hash::BuildHasher;
+use core::net::IpAddr;
+
+use crate::Instant;
+use crate::Rng;
+use crate::keyed_hash::KeyedHash;
+use crate::time::Duration;
+
+/// A token bucket in one number (the generic cell rate algorithm): when the next token would be due if none were saved.
+#[derive(Clone, Copy, Default)]
+struct Bucket {
+    due: Instant,
+}
+
+/// Rate and burst of a bucket.
+struct Rate {
+    interval: Duration,
+    burst: u32,
+}
+const HOST: Rate = Rate {
+    interval: Duration::from_millis(1),
+    burst: 50,
+};
+const DESTINATION: Rate = Rate {
+    interval: Duration::from_secs(1),
+    burst: 6,
+};
+/// Destinations share a bucket when their keyed hashes meet.
+const BUCKETS: usize = 256;
+
+/// What became of a request to send an error.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Allowance {
+    /// Send it.
+    Granted,
+    /// The host has sent too many.
+    HostLimit,
+    /// This destination has had too many.
+    DestinationLimit,
+}
+
+/// The budget of one host.
+pub struct ErrorBudget {
+    hash: KeyedHash,
+    host: Bucket,
+    /// Made with the first error.
+    destinations: Option<Box<[Bucket; BUCKETS]>>,
+}
+impl ErrorBudget {
+    /// A full budget.
+    pub fn new(rng: &mut Rng) -> Self {
+        Self {
+            hash: KeyedHash::new(rng),
+            host: Bucket::default(),
+            destinations: None,
+        }
+    }
+    /// Takes one error to `dst` out of the budget.
+    pub fn take(&mut self, dst: IpAddr, now: Instant) -> Allowance {
+        let index = self.hash.hash_one(dst) as usize % BUCKETS;
+        let buckets = self
+            .destinations
+            .get_or_insert_with(|| Box::new([Bucket::default(); BUCKETS]));
+        let Some(destination) = buckets.get_mut(index) else {
+            return Allowance::DestinationLimit;
+        };
+        // The host's bucket is asked first but pays only for what is sent.
+        if !self.host.has_token(&HOST, now) {
+            return Allowance::HostLimit;
+        }
+        if !destination.has_token(&DESTINATION, now) {
+            return Allowance::DestinationLimit;
+        }
+        self.host.take(&HOST, now);
+        destination.take(&DESTINATION, now);
+        Allowance::Granted
+    }
+}
+impl Bucket {
+    fn has_token(self, rate: &Rate, now: Instant) -> bool {
+        self.due <= now + rate.interval * (rate.burst - 1)
+    }
+    fn take(&mut self, rate: &Rate, now: Instant) {
+        self.due = self.due.max(now) + rate.interval;
+    }
+}

@@ -1,0 +1,225 @@
+//! Super-segments: the one function that cuts them into frames.
+use alloc::vec::Vec;
+use core::net::{IpAddr, Ipv4Addr};
+use core::ops::Range;
+
+use super::{Chunk, Cut, PacketBuf, Pool, Sum};
+use crate::checksum;
+use crate::ipv4::{self, Ipv4Header};
+use crate::tcp::{self, Flags, TcpHeader};
+
+/// The frames of one cut packet, in order.
+pub struct Cuts {
+    frames: alloc::vec::IntoIter<PacketBuf>,
+}
+impl Iterator for Cuts {
+    type Item = PacketBuf;
+    fn next(&mut self) -> Option<PacketBuf> {
+        self.frames.next()
+    }
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        self.frames.size_hint()
+    }
+}
+impl ExactSizeIterator for Cuts {}
+
+/// What of a super-segment is not header.
+struct Payload {
+    /// Where it begins in the head array.
+    at: usize,
+    len: usize,
+}
+
+impl PacketBuf {
+    /// How many frames this is once cut; 1 without a cut.
+    pub fn frames(&self) -> u32 {
+        match self.0.cut {
+            Some(cut) => self.payload_to_cut(cut).map_or(1, |payload| {
+                payload.len.div_ceil(usize::from(cut.segment)) as u32
+            }),
+            None => 1,
+        }
+    }
+    /// Length of the longest frame once cut (header bytes in front of the payload included).
+    pub fn frame_len(&self) -> usize {
+        match self
+            .0
+            .cut
+            .and_then(|cut| Some((cut, self.payload_to_cut(cut)?)))
+        {
+            Some((cut, payload)) => {
+                payload.at.saturating_sub(usize::from(self.0.start)) + usize::from(cut.segment)
+            }
+            None => self.len(),
+        }
+    }
+    /// The one function that cuts: frames of at most `segment` payload bytes, headers repeated, sequence numbers, IPv4
+    /// identification and lengths advanced, FIN and PSH on the last only, CWR on the first only, the urgent pointer where
+    /// it still points ahead. Frames share the payload, keep the id and are `ToFill`. A packet that is one frame already
+    /// comes back as it is, without the plan; so does one whose plan does not stand on IPv4 and TCP headers in the head.
+    pub fn cut(mut self, pool: &mut Pool) -> Cuts {
+        let mut frames = Vec::new();
+        match self.0.cut.take() {
+            Some(cut) => match self.payload_to_cut(cut) {
+                Some(payload) if self.0.start <= cut.l3 => {
+                    frames.reserve_exact(payload.len.div_ceil(usize::from(cut.segment)));
+                    self.cut_payload(cut, &payload, pool, &mut frames);
+                    pool.recycle(self);
+                }
+                _ => frames.push(self),
+            },
+            None => frames.push(self),
+        }
+        Cuts {
+            frames: frames.into_iter(),
+        }
+    }
+
+    fn cut_payload(
+        &mut self,
+        cut: Cut,
+        payload: &Payload,
+        pool: &mut Pool,
+        frames: &mut Vec<PacketBuf>,
+    ) {
+        let used = usize::from(self.0.start)..payload.at;
+        let in_head = &self.0.head[payload.at..usize::from(self.0.end)];
+        if !in_head.is_empty() {
+            let chunk = Chunk::copy_from(in_head);
+            self.0.body.insert(0, chunk);
+        }
+        let mut chunks = Cursor::new(&self.0.body);
+        for offset in (0..payload.len).step_by(usize::from(cut.segment)) {
+            let len = usize::from(cut.segment).min(payload.len - offset);
+            let mut frame = pool.empty(self.0.id);
+            frame.0.head[used.clone()].copy_from_slice(&self.0.head[used.clone()]);
+            (frame.0.start, frame.0.end) = (self.0.start, payload.at as u8);
+            chunks.take(len, &mut frame.0.body);
+            let piece = Piece {
+                index: frames.len() as u16,
+                payload: offset..offset + len,
+                last: offset + len == payload.len,
+            };
+            let l4 = usize::from(cut.l4 - cut.l3);
+            piece.write_headers(&mut frame.0.head[usize::from(cut.l3)..payload.at], l4);
+            frame.0.sum = Sum::ToFill {
+                start: cut.l4,
+                offset: cut.l4 + tcp::CHECKSUM_AT as u8,
+            };
+            frames.push(frame);
+        }
+    }
+
+    /// The payload behind TCP over IPv4 headers; `None` if they are not where the plan says or one frame holds it all.
+    fn payload_to_cut(&self, cut: Cut) -> Option<Payload> {
+        let (l3, l4) = (usize::from(cut.l3), usize::from(cut.l4));
+        let header = self.0.head.get(l3..l4)?;
+        let [first, ..] = *header else { return None };
+        if Ipv4Header::len_of(first) != Ok(header.len()) || header[9] != ipv4::protocol::TCP {
+            return None;
+        }
+        let at = l4 + TcpHeader::len_of(*self.0.head.get(l4 + 12)?).ok()?;
+        let in_head = usize::from(self.0.end).checked_sub(at)?;
+        let len = in_head + self.0.body.iter().map(Chunk::len).sum::<usize>();
+        (cut.segment > 0 && len > usize::from(cut.segment)).then_some(Payload { at, len })
+    }
+}
+
+/// Which part of a super-segment a frame is.
+pub(super) struct Piece {
+    /// Its place among the frames.
+    pub(super) index: u16,
+    /// Its bytes of the payload.
+    pub(super) payload: Range<usize>,
+    /// Whether none follows.
+    pub(super) last: bool,
+}
+impl Piece {
+    /// Turns the headers of the super-segment (IPv4 first, TCP from `l4`, nothing behind) into this frame's.
+    pub(super) fn write_headers(&self, headers: &mut [u8], l4: usize) {
+        let total_len = headers.len() + self.payload.len();
+        let (ip, tcp) = headers.split_at_mut(l4);
+        advance(&mut ip[4..6], self.index);
+        write_total_len(ip, total_len);
+
+        let seq = u32::from_be_bytes([tcp[4], tcp[5], tcp[6], tcp[7]]);
+        let seq = seq.wrapping_add(self.payload.start as u32);
+        tcp[4..8].copy_from_slice(&seq.to_be_bytes());
+        tcp[13] &= !self.flags_elsewhere();
+        self.write_urgent(tcp);
+        write_pseudo_header_sum(ip, tcp, total_len);
+    }
+    /// Bits of byte 13 that other frames carry.
+    fn flags_elsewhere(&self) -> u8 {
+        let mut bits = Flags::default();
+        if self.index > 0 {
+            bits = bits | Flags::CWR;
+        }
+        if !self.last {
+            bits = bits | Flags::FIN | Flags::PSH;
+        }
+        bits.0 as u8
+    }
+    /// The pointer counts from the frame's own sequence number (RFC 9293 3.1).
+    fn write_urgent(&self, tcp: &mut [u8]) {
+        if tcp[13] & Flags::URG.0 as u8 == 0 {
+            return;
+        }
+        let urgent = usize::from(u16::from_be_bytes([tcp[18], tcp[19]]));
+        let ahead = urgent.saturating_sub(self.payload.start) as u16;
+        tcp[18..20].copy_from_slice(&ahead.to_be_bytes());
+        if ahead == 0 && self.index > 0 {
+            tcp[13] &= !(Flags::URG.0 as u8);
+        }
+    }
+}
+
+/// Writes the total length of an IPv4 header and its checksum anew.
+pub(super) fn write_total_len(ip: &mut [u8], total_len: usize) {
+    ip[2..4].copy_from_slice(&(total_len as u16).to_be_bytes());
+    ip[10..12].fill(0);
+    let sum = checksum::sum(ip);
+    ip[10..12].copy_from_slice(&(!sum).to_be_bytes());
+}
+
+/// Puts the sum of the pseudo-header into the checksum field of a TCP header: `ToFill`.
+pub(super) fn write_pseudo_header_sum(ip: &[u8], tcp: &mut [u8], total_len: usize) {
+    let sum = pseudo_header_sum(ip, total_len);
+    tcp[tcp::CHECKSUM_AT..tcp::CHECKSUM_AT + 2].copy_from_slice(&sum.to_be_bytes());
+}
+
+/// The sum of the pseudo-header of TCP behind an IPv4 header of this packet length.
+pub(super) fn pseudo_header_sum(ip: &[u8], total_len: usize) -> u16 {
+    let address = |at: usize| IpAddr::V4(Ipv4Addr::new(ip[at], ip[at + 1], ip[at + 2], ip[at + 3]));
+    let tcp_len = (total_len - ip.len()) as u32;
+    checksum::pseudo_header(address(12), address(16), ipv4::protocol::TCP, tcp_len)
+}
+
+fn advance(field: &mut [u8], by: u16) {
+    let value = u16::from_be_bytes([field[0], field[1]]).wrapping_add(by);
+    field.copy_from_slice(&value.to_be_bytes());
+}
+
+/// Hands out slices of a list of chunks, front to back.
+struct Cursor<'a> {
+    chunks: &'a [Chunk],
+    taken: usize,
+}
+impl<'a> Cursor<'a> {
+    fn new(chunks: &'a [Chunk]) -> Self {
+        Self { chunks, taken: 0 }
+    }
+    fn take(&mut self, mut len: usize, out: &mut Vec<Chunk>) {
+        while let [chunk, rest @ ..] = self.chunks
+            && len > 0
+        {
+            let n = len.min(chunk.len() - self.taken);
+            out.push(chunk.slice(self.taken..self.taken + n));
+            len -= n;
+            self.taken += n;
+            if self.taken == chunk.len() {
+                (self.chunks, self.taken) = (rest, 0);
+            }
+        }
+    }
+}
