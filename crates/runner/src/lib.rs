@@ -17,7 +17,7 @@
 pub mod channel;
 pub mod exec;
 pub mod filter;
-//mod host;
+pub mod host;
 pub mod memory;
 pub mod notify;
 //mod probe;
@@ -30,7 +30,7 @@ use std::path::PathBuf;
 
 pub use channel::channel;
 pub use exec::run;
-//pub use host::{Host, Owner};
+pub use host::{Host, Owner};
 //pub use probe::{Check, probe};
 
 /// A program to run.
