@@ -20,7 +20,7 @@ pub mod filter;
 pub mod host;
 pub mod memory;
 pub mod notify;
-//mod probe;
+mod probe;
 pub mod protocol;
 pub mod sockaddr;
 
@@ -31,7 +31,7 @@ use std::path::PathBuf;
 pub use channel::channel;
 pub use exec::run;
 pub use host::{Host, Owner};
-//pub use probe::{Check, probe};
+pub use probe::{Check, probe};
 
 /// A program to run.
 #[derive(Debug, Default)]

@@ -7,16 +7,17 @@
 //! ```
 
 use std::net::Shutdown as Direction;
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, OwnedFd};
 
 use heptad_runtime::stack::stack::SocketOption;
 use heptad_runtime::stack::time::Duration;
 use heptad_runtime::stack::{Ready, Shutdown, SocketError};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 use rustix::net::{RecvFlags, SendFlags, recv, send, shutdown};
 
-use super::entry::{Entry, Role};
-use super::sockets::Sockets;
+use super::entry::{Entry, PairReady, Role};
+use super::sockets::{At, Sockets};
 
 /// Bytes moved at once.
 const BLOCK: usize = 64 * 1024;
@@ -42,6 +43,8 @@ pub struct Pump {
     failed: Option<SocketError>,
     /// `shutdown` calls of the program: reading, writing.
     shut: (bool, bool),
+    /// A connect that did not block has ended well, and no other has asked for that yet: Linux answers it with 0.
+    pub unasked: bool,
 }
 
 /// Bytes read on one side and not yet written on the other.
@@ -89,6 +92,19 @@ pub enum Next {
 }
 
 impl Pump {
+    /// A connection that stands; `unasked` when a connect that did not block has made it.
+    pub fn new(unasked: bool) -> Self {
+        Self {
+            unasked,
+            ..Self::default()
+        }
+    }
+
+    /// `shutdown` calls explain that both directions of the pair are shut.
+    fn is_shut(&self) -> bool {
+        self.shut.1 && (self.shut.0 || self.down_ended)
+    }
+
     /// The program called `shutdown`.
     pub fn note_shutdown(&mut self, reading: bool, writing: bool) {
         self.shut.0 |= reading;
@@ -135,7 +151,10 @@ fn move_up(network: &impl Sockets, entry: &mut Entry, block: &mut [u8]) -> Moved
     let mut moved = false;
     if pump.up.is_empty() && entry.pair.readable && !pump.up_ended {
         match recv(entry.end.as_fd(), &mut *block, RecvFlags::DONTWAIT) {
-            Ok((_, 0)) => pump.up_ended = true,
+            Ok((_, 0)) => {
+                pump.up_ended = true;
+                entry.pair.hung_up |= is_hung_up(&entry.end);
+            }
             Ok((_, count)) => {
                 moved = true;
                 pump.up.fill(block.get(..count).unwrap_or(&[]));
@@ -170,7 +189,9 @@ fn move_up(network: &impl Sockets, entry: &mut Entry, block: &mut [u8]) -> Moved
             }
         }
     }
-    if pump.up_ended && !pump.up_told && !pump.reset && pump.failed.is_none() {
+    // A program that has closed the socket wants a close, which may be a reset, and not a FIN first.
+    let closed = entry.pair.hung_up && !pump.is_shut();
+    if pump.up_ended && !pump.up_told && !closed && !pump.reset && pump.failed.is_none() {
         pump.up_told = true;
         let _ = network.shutdown(entry.at, Shutdown::Write);
     }
@@ -230,21 +251,39 @@ fn move_down(network: &impl Sockets, entry: &mut Entry, block: &mut [u8]) -> Mov
             }
         }
     }
-    Moved {
-        moved,
-        wants: Ready::NONE,
-    }
+    let wants = if pump.down_ended {
+        reset_behind_end(network, entry.at, pump)
+    } else {
+        Ready::NONE
+    };
+    Moved { moved, wants }
 }
 
-fn ended(
-    network: &impl Sockets,
-    pair: &super::entry::PairReady,
-    at: super::sockets::At,
-    pump: &mut Pump,
-) -> Option<Next> {
+/// Behind the end of the peer's bytes only a reset can come: it breaks the pipe (Linux says `EPIPE` in CLOSE-WAIT).
+fn reset_behind_end(network: &impl Sockets, at: At, pump: &mut Pump) -> Ready {
+    if pump.up_told || pump.failed.is_some() {
+        return Ready::NONE;
+    }
+    if network.ready(at).intersects(Ready::ERROR | Ready::HANG_UP) {
+        let _ = network.take_error(at);
+        pump.failed = Some(SocketError::BrokenPipe);
+        return Ready::NONE;
+    }
+    Ready::ERROR
+}
+
+fn is_hung_up(end: &OwnedFd) -> bool {
+    let mut fds = [PollFd::new(end, PollFlags::empty())];
+    let now = Timespec {
+        tv_sec: 0,
+        tv_nsec: 0,
+    };
+    poll(&mut fds, Some(&now)).is_ok() && fds.iter().all(|fd| fd.revents().contains(PollFlags::HUP))
+}
+
+fn ended(network: &impl Sockets, pair: &PairReady, at: At, pump: &mut Pump) -> Option<Next> {
     if pair.hung_up && pump.up_ended && pump.up.is_empty() {
-        let by_shutdown = pump.shut.1 && (pump.shut.0 || pump.down_ended);
-        if by_shutdown && !pump.reset {
+        if pump.is_shut() && !pump.reset {
             return Some(Next::Over(pump.failed));
         }
         if pump.reset && pump.failed.is_none() {

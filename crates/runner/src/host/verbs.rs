@@ -367,6 +367,10 @@ impl<S: Sockets> Server<S> {
                 return Ok(None);
             }
             Role::Connecting { .. } => return Err(libc::EALREADY),
+            Role::Stream(pump) if pump.unasked => {
+                pump.unasked = false;
+                return ZERO;
+            }
             _ => return Err(libc::EISCONN),
         }
         match self.network.connect(entry.at, reachable(address)) {
@@ -423,7 +427,8 @@ impl<S: Sockets> Server<S> {
         let result = match error {
             None => {
                 entry::drain_filler(entry.end.as_fd(), filler);
-                entry.role = Role::Stream(Box::<Pump>::default());
+                let unasked = waiting.is_empty();
+                entry.role = Role::Stream(Box::new(Pump::new(unasked)));
                 Ok(Outcome::Value(0))
             }
             Some(error) => {
