@@ -3,7 +3,7 @@ use core::net::IpAddr;
 use std::collections::{BTreeMap, VecDeque};
 
 use heptad_stack::stack::Route;
-use heptad_stack::{EventMask, Instant, SocketError};
+use heptad_stack::{EventMask, Instant, PortId, SocketError};
 
 use crate::agenda::Agenda;
 use crate::fabric::{Cable, Fabric};
@@ -86,7 +86,8 @@ fn plug(
 ) -> Result<Vec<Vec<Socketed>>, LabError> {
     let mut plugged: Vec<Vec<Socketed>> = names.iter().map(|_| Vec::new()).collect();
     for (link, cable) in topology.links.iter().enumerate() {
-        for (end, (node, port)) in cable.ends.iter().enumerate() {
+        let ends = if cable.is_loopback() { 1 } else { 2 };
+        for (end, (node, port)) in cable.ends.iter().enumerate().take(ends) {
             let id = names
                 .get(node)
                 .ok_or_else(|| LabError::NoNode(node.clone()))?;
@@ -96,12 +97,28 @@ fn plug(
                     "{node}:{port} is used twice, or {node} has too many ports"
                 )));
             }
-            let name = port.clone();
-            ports.push(Socketed { name, link, end });
+            let hears = if cable.is_loopback() { end } else { 1 - end };
+            let (name, id) = (port.clone(), PortId::LOOPBACK);
+            ports.push(Socketed {
+                name,
+                link,
+                end,
+                hears,
+                id,
+            });
         }
     }
     for ports in &mut plugged {
-        ports.sort_by(|a, b| (a.name.len(), &a.name).cmp(&(b.name.len(), &b.name)));
+        let loopback = |port: &Socketed| topology.links[port.link].is_loopback();
+        ports.sort_by(|a, b| {
+            let key = |p: &Socketed| (loopback(p), p.name.len(), p.name.clone());
+            key(a).cmp(&key(b))
+        });
+        for (index, port) in ports.iter_mut().enumerate() {
+            if !loopback(port) {
+                port.id = port_id(index);
+            }
+        }
     }
     Ok(plugged)
 }
@@ -115,12 +132,12 @@ fn cables(
     let end = |link: usize, end: usize| {
         let (node, _) = &topology.links[link].ends[end];
         let id = names.get(node).copied().unwrap_or(MachineId(0));
-        let here = |p: &Socketed| p.link == link && p.end == end;
+        let here = |p: &Socketed| p.link == link && (p.end == end || p.hears == p.end);
         let port = plugged[id.0 as usize].iter().position(here).unwrap_or(0);
         (id, port)
     };
     let cable = |(index, link): (usize, &crate::topology::Link)| {
-        if link.ends[0].0 == link.ends[1].0 {
+        if link.ends[0].0 == link.ends[1].0 && !link.is_loopback() {
             return Err(LabError::Impossible(format!(
                 "both ends of {} are at {}",
                 link.name, link.ends[0].0
@@ -128,7 +145,12 @@ fn cables(
         }
         let origin = u32::try_from(names.len() + 2 * index).unwrap_or(u32::MAX);
         let way = |purpose: &str, origin, asked: &crate::topology::Impairments| {
-            Way::new(seed, &link.name, purpose, origin, asked.clone())
+            let way = Way::new(seed, &link.name, purpose, origin, asked.clone());
+            if link.is_loopback() {
+                way.bare_ip()
+            } else {
+                way
+            }
         };
         Ok(Cable {
             name: link.name.clone(),
@@ -165,7 +187,7 @@ fn interfaces(topology: &Topology, names: &BTreeMap<String, MachineId>) -> Vec<I
                 machine: names.get(node).copied().unwrap_or(MachineId(0)),
                 port: port.clone(),
                 link: link.name.clone(),
-                bare_ip: false,
+                bare_ip: link.is_loopback(),
             });
         }
     }
@@ -196,6 +218,10 @@ fn machines(
                 let mut host = Host::new(lab.seed, id, name, node.kind, events);
                 for (index, port) in ports.iter().enumerate() {
                     let cable = &lab.fabric.cables[port.link];
+                    if port.id == PortId::LOOPBACK {
+                        host.stack.plug_loopback(cable.mtu, cable.caps());
+                        continue;
+                    }
                     let config = port_config(id, index, &port.name, cable.mtu, cable.caps());
                     host.stack.add_port(config);
                 }
@@ -238,8 +264,9 @@ fn configure(
     routes: &[PlannedRoute],
 ) -> Result<(), String> {
     let port = |name: &str| {
-        let index = ports.iter().position(|port| port.name == name);
-        index.map(port_id).ok_or_else(|| format!("no port {name}"))
+        let port = ports.iter().find(|port| port.name == name);
+        port.map(|port| port.id)
+            .ok_or_else(|| format!("no port {name}"))
     };
     let said = |what: String| move |e: SocketError| format!("{what}: {e}");
     for (name, address, len) in addresses {

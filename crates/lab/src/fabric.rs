@@ -19,6 +19,10 @@ pub(crate) struct Cable {
     pub ways: [Way; 2],
 }
 impl Cable {
+    /// Plugged into one port with both ends: a host's loopback. Its second direction carries nothing.
+    pub fn leads_back(&self) -> bool {
+        self.ends[0] == self.ends[1]
+    }
     /// What it tells both its ports.
     pub fn caps(&self) -> Caps {
         if self.ways.iter().all(|way| way.asked().is_memory()) {
@@ -87,19 +91,19 @@ impl Fabric {
     }
     /// When the next frame arrives at any of these ports. O(ports).
     pub fn next_arrival(&self, ports: &[Socketed]) -> Option<Instant> {
-        let arrival = |port: &Socketed| self.cables[port.link].ways[1 - port.end].next_arrival();
+        let arrival = |port: &Socketed| self.cables[port.link].ways[port.hears].next_arrival();
         ports.iter().filter_map(arrival).min()
     }
     /// The next frame that has arrived by `now`; of those at one time, the first port's.
     pub fn arrive(&mut self, ports: &[Socketed], now: Instant) -> Option<Arrived> {
         let cables = &self.cables;
         let arrival = |(index, port): (usize, &Socketed)| {
-            let at = cables[port.link].ways[1 - port.end].next_arrival()?;
+            let at = cables[port.link].ways[port.hears].next_arrival()?;
             (at <= now).then_some((at, index))
         };
         let (_, port) = ports.iter().enumerate().filter_map(arrival).min()?;
-        let Socketed { link, end, .. } = ports[port];
-        let InFlight { frame, mark } = self.cables[link].ways[1 - end].arrive(now)?;
+        let Socketed { link, hears, .. } = ports[port];
+        let InFlight { frame, mark } = self.cables[link].ways[hears].arrive(now)?;
         Some(Arrived { port, frame, mark })
     }
     /// A machine has received a frame by a port: what it made of it.
@@ -118,7 +122,7 @@ impl Fabric {
             .flatten();
         let machine = self.cables[by.link].ends[by.end].0;
         let place = place(by.link, by.end, machine, now);
-        let direction = direction(by.link, 1 - by.end);
+        let direction = direction(by.link, by.hears);
         self.observation
             .received(place, direction, verdict, note, copies);
     }
@@ -153,7 +157,9 @@ impl Fabric {
             let [a, b] = cable.ends.map(|(machine, _)| name(machine));
             let [forward, backward] = &cable.ways;
             rows.extend(forward.faults(&cable.name, &format!("{a} → {b}")));
-            rows.extend(backward.faults(&cable.name, &format!("{b} → {a}")));
+            if !cable.leads_back() {
+                rows.extend(backward.faults(&cable.name, &format!("{b} → {a}")));
+            }
         }
         rows
     }

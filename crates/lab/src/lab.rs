@@ -7,7 +7,7 @@ use heptad_stack::{Counters, Cx, DropReason, Event, EventMask, Instant, Ready, S
 use crate::fabric::{Arrived, Fabric};
 use crate::faults::FaultRow;
 use crate::frames::{FrameRecord, Interface};
-use crate::machine::{Body, Host, Machine, port_id};
+use crate::machine::{Body, Host, Machine};
 use crate::switch::Forward;
 use crate::topology::{Change, NodeKind, Topology};
 
@@ -39,6 +39,18 @@ pub struct LabOptions {
     pub observe: bool,
     /// Classes of host events to record.
     pub events: EventMask,
+}
+
+impl Default for LabOptions {
+    /// Seed 0, the event hash kept, nothing recorded.
+    fn default() -> Self {
+        Self {
+            seed: 0,
+            event_hash: true,
+            observe: false,
+            events: EventMask::NONE,
+        }
+    }
 }
 
 /// Why a checked topology can't become a lab.
@@ -203,7 +215,10 @@ impl Lab {
                     Err(reason)
                 })
             }
-            Body::Host(host) => host.with(now, |stack, cx| stack.receive(port_id(port), frame, cx)),
+            Body::Host(host) => {
+                let by = ports[port].id;
+                host.with(now, |stack, cx| stack.receive(by, frame, cx))
+            }
             Body::Switch(_) if mark.corrupted.is_some() => Err(DropReason::FrameCheck),
             Body::Switch(switch) => {
                 let forward = switch.receive(port, &mut frame, now);
@@ -251,10 +266,9 @@ impl Lab {
         let now = self.now;
         let Machine { ports, body, .. } = &mut self.machines[id.0 as usize];
         if let Body::Host(host) = body {
-            for (index, port) in ports.iter().enumerate() {
-                let next = |host: &mut Host| {
-                    host.with(now, |stack, cx| stack.poll_transmit(port_id(index), cx))
-                };
+            for port in ports.iter() {
+                let next =
+                    |host: &mut Host| host.with(now, |stack, cx| stack.poll_transmit(port.id, cx));
                 while let Some(frame) = next(host) {
                     self.fabric.transmit(now, port, frame, &mut host.pool);
                 }
@@ -390,12 +404,13 @@ impl Lab {
         cable.mtu = change.mtu.unwrap_or(cable.mtu);
         let (ends, after) = (cable.ends, cable.caps());
         for (machine, port) in ends {
-            if let Body::Host(host) = &mut self.machines[machine.0 as usize].body {
+            let Machine { ports, body, .. } = &mut self.machines[machine.0 as usize];
+            if let (Body::Host(host), Some(port)) = (body, ports.get(port)) {
                 if after != caps {
-                    host.stack.set_caps(port_id(port), after);
+                    host.stack.set_caps(port.id, after);
                 }
                 if let Some(mtu) = change.mtu {
-                    host.stack.set_mtu(port_id(port), mtu);
+                    host.stack.set_mtu(port.id, mtu);
                 }
             }
             self.drain(machine);

@@ -30,6 +30,10 @@ pub(crate) struct Socketed {
     pub link: usize,
     /// Which of its ends: 0 or 1. The machine sends in the direction of this number.
     pub end: usize,
+    /// The direction in which it hears: the other one, but for a cable that leads back to where it came from.
+    pub hears: usize,
+    /// The stack's id of this port; a switch numbers its own.
+    pub id: PortId,
 }
 
 pub(crate) enum Body {
@@ -87,7 +91,7 @@ impl Host {
     }
 }
 
-/// The stack's id of a machine's port: 0 is the loopback.
+/// The stack's id of a machine's cabled port by its index; 0 is the loopback, which stands behind all of them.
 pub(crate) fn port_id(index: usize) -> PortId {
     PortId(u16::try_from(index + 1).unwrap_or(u16::MAX))
 }

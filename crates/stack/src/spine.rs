@@ -331,7 +331,7 @@ impl Stack {
             return;
         };
         let sent = match port_id {
-            PortId::LOOPBACK => {
+            PortId::LOOPBACK if !self.loopback.is_cabled() => {
                 port.count_sent(&frame);
                 self.loopback.send(frame, cx.now)
             }
@@ -349,7 +349,7 @@ impl Stack {
 impl Stack {
     /// The next frame for a cable: what waits in the port's queue first, then what connections want to send.
     pub(crate) fn descend(&mut self, port: PortId, cx: &mut Cx<'_>) -> Option<PacketBuf> {
-        if port == PortId::LOOPBACK {
+        if port == PortId::LOOPBACK && !self.loopback.is_cabled() {
             self.feed_loopback(cx);
             return None;
         }

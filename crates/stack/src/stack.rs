@@ -130,6 +130,13 @@ impl Stack {
             self.network.set_mtu(port, mtu);
         }
     }
+    /// Plugs a cable into `lo`: what this host sends to itself then leaves by `poll_transmit` and comes in by `receive`, as bare
+    /// IP, and meets whatever the cable does to it.
+    pub fn plug_loopback(&mut self, mtu: u32, caps: Caps) {
+        self.loopback.plug();
+        self.set_caps(PortId::LOOPBACK, caps);
+        self.set_mtu(PortId::LOOPBACK, mtu);
+    }
     /// Adds an address with its on-link prefix (and the route to it). `FamilyNotSupported` for IPv6 so far; `Invalid` for
     /// one that no host can have, that is here already, or a port that is not.
     pub fn add_address(
@@ -196,8 +203,8 @@ impl Stack {
     pub fn on_timeout(&mut self, cx: &mut Cx<'_>) {
         self.serve_timers(cx);
     }
-    /// The next frame to leave by a port: whole frames of the MTU, or super-segments if the cable carries them. `lo` has no
-    /// cable: what leaves by it comes back through `on_timeout`, and the answer is always `None`.
+    /// The next frame to leave by a port: whole frames of the MTU, or super-segments if the cable carries them. Without
+    /// a cable, what leaves by `lo` comes back through `on_timeout`, and the answer is always `None`.
     pub fn poll_transmit(&mut self, port: PortId, cx: &mut Cx<'_>) -> Option<PacketBuf> {
         self.descend(port, cx)
     }
@@ -205,7 +212,8 @@ impl Stack {
     pub fn poll_at(&self) -> Option<Instant> {
         let mut ports = (0u16..).map(PortId).zip(&self.ports);
         let waits = ports.any(|(id, port)| {
-            let has_room = id != PortId::LOOPBACK || self.loopback.has_room();
+            let inside = id == PortId::LOOPBACK && !self.loopback.is_cabled();
+            let has_room = !inside || self.loopback.has_room();
             port.is_waiting() || (has_room && self.transport.wants_transmit(id))
         });
         if waits {

@@ -109,6 +109,8 @@ pub(crate) struct Way {
     held_so_far: u64,
     ids: Pool,
     tallies: Tallies,
+    /// Bytes in front of the IP header: Ethernet's, or none.
+    link_header: usize,
 }
 impl Way {
     /// `purpose` is `forward` or `backward`; `origin` numbers the packets that this direction makes.
@@ -126,6 +128,14 @@ impl Way {
             held_so_far: 0,
             ids: Pool::new(origin),
             tallies,
+            link_header: HEADER_LEN,
+        }
+    }
+    /// Carries bare IP instead of Ethernet.
+    pub fn bare_ip(self) -> Self {
+        Self {
+            link_header: 0,
+            ..self
         }
     }
     /// What it does at present.
@@ -199,7 +209,7 @@ impl Way {
         Ok(())
     }
     fn check_length(&mut self, frame: &PacketBuf, mtu: u32) -> Result<(), Cause> {
-        let len = frame.frame_len().saturating_sub(HEADER_LEN);
+        let len = frame.frame_len().saturating_sub(self.link_header);
         if len <= mtu as usize + TAG_LEN {
             return Ok(());
         }
@@ -260,7 +270,7 @@ impl Way {
             }
         }
         if self.asked.corrupt_undetected > 0.0
-            && let Some((start, bytes)) = ip_payload(&mut frame)
+            && let Some((start, bytes)) = ip_payload(&mut frame, self.link_header)
         {
             let applied = roll.slip < self.asked.corrupt_undetected;
             let asked = self.asked.corrupt_undetected;
@@ -409,7 +419,22 @@ impl Serializer {
 }
 
 /// Where the payload of an IPv4 packet begins in its frame, and its length; `None` where there is none (ARP).
-fn ip_payload(frame: &mut PacketBuf) -> Option<(usize, usize)> {
+fn ip_payload(frame: &mut PacketBuf, link_header: usize) -> Option<(usize, usize)> {
+    let l3 = match link_header {
+        0 => 0,
+        _ => behind_ethernet(frame)?,
+    };
+    let header = frame.peek(l3 + 4).ok()?.get(l3..)?;
+    let (&[first, _, high, low], _) = header.split_first_chunk()?;
+    let header_len = Ipv4Header::len_of(first).ok()?;
+    let total = usize::from(u16::from_be_bytes([high, low]));
+    let end = frame.len().min(l3 + total);
+    let start = l3 + header_len;
+    (end > start).then_some((start, end.saturating_sub(start)))
+}
+
+/// Where the IPv4 header begins in an Ethernet frame, tagged or not; `None` if it carries something else.
+fn behind_ethernet(frame: &mut PacketBuf) -> Option<usize> {
     let mut l3 = HEADER_LEN;
     let mut ethertype = EthernetHeader::parse(frame.peek(l3).ok()?).ok()?.ethertype;
     if ethertype == EtherType::VLAN {
@@ -418,16 +443,7 @@ fn ip_payload(frame: &mut PacketBuf) -> Option<(usize, usize)> {
             .ok()?
             .ethertype;
     }
-    if ethertype != EtherType::IPV4 {
-        return None;
-    }
-    let header = frame.peek(l3 + 4).ok()?.get(l3..)?;
-    let (&[first, _, high, low], _) = header.split_first_chunk()?;
-    let header_len = Ipv4Header::len_of(first).ok()?;
-    let total = usize::from(u16::from_be_bytes([high, low]));
-    let end = frame.len().min(l3 + total);
-    let start = l3 + header_len;
-    (end > start).then_some((start, end.saturating_sub(start)))
+    (ethertype == EtherType::IPV4).then_some(l3)
 }
 
 /// `5.0 %`, `0.25 %`: at least one digit behind the point, at most four.

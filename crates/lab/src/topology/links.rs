@@ -8,7 +8,7 @@ use toml::de::DeValue;
 use super::document::{Fields, Result, Source, Value, nearest};
 use super::nodes::{NodeDraft, check_name};
 use super::units::{duration, percentage, rate};
-use super::{Change, Impairments, Link, Loss};
+use super::{Change, Impairments, Link, Loss, NodeKind};
 
 const IMPAIRMENT_KEYS: &[&str] = &[
     "delay",
@@ -23,6 +23,10 @@ const IMPAIRMENT_KEYS: &[&str] = &[
     "down",
 ];
 const LINK_KEYS: &[&str] = &["endpoints", "name", "mtu", "forward", "backward"];
+/// The port of what a host sends to itself.
+const LOOPBACK: &str = "lo";
+/// Linux's IFNAMSIZ, less the zero byte.
+const LONGEST_PORT: usize = 15;
 const AT_KEYS: &[&str] = &["time", "link", "mtu", "forward", "backward"];
 /// Most packets that a list of lost ones may name.
 const MOST_NTH: usize = 65_536;
@@ -85,9 +89,12 @@ fn read_link(
         endpoint(table.source, a, a_span, nodes)?,
         endpoint(table.source, b, b_span, nodes)?,
     ];
-    if ends[0].0 == ends[1].0 {
+    if ends.iter().any(|(_, port)| port == LOOPBACK) {
+        check_loopback(table, &ends, [a_span, b_span], nodes)?;
+    } else if ends[0].0 == ends[1].0 {
         let message = format!("both ends are at `{}`", ends[0].0);
-        return Err(table.source.error(b_span.clone(), message));
+        let help = format!("\"{0}:lo\" twice makes a cable of its loopback", ends[0].0);
+        return Err(table.source.error(b_span.clone(), message).help(help));
     }
     let (name, name_span) = match table.text("name", "uplink")? {
         None => (String::new(), a_span.start..b_span.end),
@@ -109,6 +116,31 @@ fn read_link(
     Ok((LinkDraft { link, end_spans }, name_span))
 }
 
+/// A cable at `lo` leads back to the same host.
+fn check_loopback(
+    table: Fields<'_, '_>,
+    ends: &[(String, String); 2],
+    spans: [&Range<usize>; 2],
+    nodes: &BTreeMap<String, NodeDraft>,
+) -> Result<()> {
+    let switch = |name: &String| nodes.get(name).is_some_and(|n| n.kind == NodeKind::Switch);
+    let (message, span) = if ends[0] != ends[1] {
+        let at = usize::from(ends[0].1 != LOOPBACK);
+        (
+            "`lo` is a host's own: no cable leads from it to another port",
+            spans[at],
+        )
+    } else if switch(&ends[0].0) {
+        ("a switch has no `lo`", spans[0])
+    } else {
+        return Ok(());
+    };
+    Err(table
+        .source
+        .error(span.clone(), message)
+        .help("use eth0; the `lo` of one host at both ends makes a cable of its loopback"))
+}
+
 /// `alice:eth0` or `alice`.
 fn endpoint(
     source: Source<'_>,
@@ -128,11 +160,11 @@ fn endpoint(
     }
     if let Some(port) = port {
         check_name(source, port, span.clone())?;
-        if port == "lo" || port.len() > 15 {
+        if port.len() > LONGEST_PORT {
             let message = format!("`{port}` can't be the name of a port");
             return Err(source
                 .error(span.clone(), message)
-                .help("at most 15 letters, and not `lo`"));
+                .help(format!("at most {LONGEST_PORT} letters")));
         }
     }
     Ok((node.to_owned(), port.unwrap_or("").to_owned()))
@@ -142,7 +174,8 @@ fn endpoint(
 fn name_ports(source: Source<'_>, links: &mut [LinkDraft]) -> Result<()> {
     let mut used: BTreeMap<String, BTreeMap<String, ()>> = BTreeMap::new();
     for draft in &*links {
-        for ((node, port), span) in draft.link.ends.iter().zip(&draft.end_spans) {
+        let ends = if draft.link.is_loopback() { 1 } else { 2 };
+        for ((node, port), span) in draft.link.ends.iter().zip(&draft.end_spans).take(ends) {
             let ports = used.entry(node.clone()).or_default();
             if !port.is_empty() && ports.insert(port.clone(), ()).is_some() {
                 let message = format!("`{node}:{port}` is the end of two links");

@@ -97,7 +97,7 @@ pub enum ReadyWhen {
 pub struct Link {
     /// `name`, else `a-b`.
     pub name: String,
-    /// (node, port) of both ends.
+    /// (node, port) of both ends. Both the same and the port `lo`: what a host sends to itself crosses this cable.
     pub ends: [(String, String); 2],
     /// From the first end to the second.
     pub forward: Impairments,
@@ -105,6 +105,12 @@ pub struct Link {
     pub backward: Impairments,
     /// Largest network packet, bytes.
     pub mtu: u32,
+}
+impl Link {
+    /// Whether it is plugged into a host's `lo` with both ends.
+    pub fn is_loopback(&self) -> bool {
+        self.ends[0] == self.ends[1]
+    }
 }
 
 /// What a direction of a cable does to frames. All off by default.

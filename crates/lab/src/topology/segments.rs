@@ -20,12 +20,13 @@ pub(crate) fn segments(
         NodeKind::Host | NodeKind::Router => (node.clone(), port.clone()),
     };
     let mut numbers = BTreeMap::new();
-    for end in links.iter().flat_map(|link| &link.ends) {
+    let cables = || links.iter().enumerate().filter(|(_, l)| !l.is_loopback());
+    for end in cables().flat_map(|(_, link)| &link.ends) {
         let next = numbers.len();
         numbers.entry(vertex(end)).or_insert(next);
     }
     let mut parents: Vec<usize> = (0..numbers.len()).collect();
-    for (index, link) in links.iter().enumerate() {
+    for (index, link) in cables() {
         let [a, b] =
             [&link.ends[0], &link.ends[1]].map(|end| root(&mut parents, numbers[&vertex(end)]));
         if a == b {
