@@ -119,6 +119,7 @@ impl Programs {
         program: &Program,
     ) -> Result<(), Failure> {
         let mut command = Command::new("/proc/self/exe");
+        command.arg0("heptad");
         command
             .args(["exec", "--lab", &self.lab, node, "--"])
             .args(words)
