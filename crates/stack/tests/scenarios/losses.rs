@@ -9,6 +9,7 @@ const RETRANSMITTED: &[DropReason] = &[
     DropReason::TcpDuplicate,
     DropReason::TcpOutOfWindow,
     DropReason::TcpPaws,
+    DropReason::TcpSynChallenged,
     DropReason::TcpNoSocket,
     DropReason::TcpTimeWait,
     DropReason::NeighbourUnreachable,
@@ -183,4 +184,23 @@ fn both_sides_talk_at_once_through_loss() {
         assert_eq!(world.states(BOB), [State::Listen]);
         world.only_drops(if loss == 0 { NOTHING } else { RETRANSMITTED });
     }
+}
+
+#[test]
+fn a_cable_that_loses_doubles_flips_and_delays_harms_no_byte() {
+    let mut world = World::pair();
+    world.impair(Faults {
+        loss: 50,
+        duplicate: 20,
+        corrupt: 20,
+        late: 50,
+    });
+    transfer(&mut world, 3_000_000);
+    let flipped = [
+        DropReason::TcpChecksum,
+        DropReason::UdpChecksum,
+        DropReason::TcpRstChallenged,
+    ];
+    world.only_drops(&[RETRANSMITTED, &flipped].concat());
+    assert!(world.count(BOB, Counter::TcpInCsumErrors) > 10);
 }
