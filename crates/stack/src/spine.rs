@@ -441,7 +441,7 @@ impl Stack {
             Medium::Ip => None,
         }
     }
-    fn refuse_at(&mut self, port: PortId, reason: DropReason) {
+    pub(crate) fn refuse_at(&mut self, port: PortId, reason: DropReason) {
         if let Some(port) = self.ports.get_mut(usize::from(port.0)) {
             port.refuse(reason);
         }
