@@ -333,7 +333,10 @@ impl<T> JoinHandle<T> {
     }
     /// Whether it is over; does not wait.
     pub fn is_finished(&self) -> bool {
-        self.inner.is_finished()
+        match &self.joined {
+            Some((network, no)) => network.shared().lock().baton.is_gone(*no),
+            None => self.inner.is_finished(),
+        }
     }
 }
 

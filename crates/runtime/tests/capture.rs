@@ -2,14 +2,15 @@
 mod rig;
 
 use std::fs;
-use std::io;
+use std::io::{self, Read, Write};
+use std::net::Shutdown;
 use std::path::Path;
 
 use heptad_runtime::lab::capture::CaptureHead;
 use heptad_runtime::lab::topology::{Impairments, Loss};
 use heptad_runtime::stack::time::Duration;
-use heptad_runtime::{CaptureFile, Clock, Summary, UdpSocket};
-use rig::{delay, lab, start};
+use heptad_runtime::{CaptureFile, Clock, Summary, TcpListener, TcpStream, UdpSocket};
+use rig::{Pair, delay, lab, start};
 
 fn head() -> CaptureHead {
     CaptureHead {
@@ -20,7 +21,7 @@ fn head() -> CaptureHead {
     }
 }
 
-/// Three clients and a server that answers each, over a cable that loses, doubles and delays.
+/// Three clients of a datagram server and one of a stream server, over a cable that loses, doubles and delays.
 fn run(capture: Option<&Path>) -> Summary {
     let cable = Impairments {
         jitter: Duration::from_millis(3),
@@ -57,10 +58,34 @@ fn run(capture: Option<&Path>) -> Summary {
             })
         })
         .collect();
+    echo_a_stream(&pair);
     for client in clients {
         client.join().expect("no panic");
     }
     pair.network.stop()
+}
+
+/// 100 kB there and back.
+fn echo_a_stream(pair: &Pair) {
+    let listener = TcpListener::bind(&pair.b, "b:7").expect("bind");
+    pair.network.spawn("stream server", move || {
+        let (stream, _) = listener.accept().expect("a client");
+        io::copy(&mut &stream, &mut &stream).expect("echoed");
+    });
+    let mut stream = TcpStream::connect(&pair.a, "b:7").expect("connect");
+    let mut reader = stream.try_clone().expect("clone");
+    let reading = pair.network.spawn("reader", move || {
+        let mut back = Vec::new();
+        reader.read_to_end(&mut back).expect("echoed");
+        back
+    });
+    let bytes: Vec<u8> = (0..100_000u32).map(|n| (n % 251) as u8).collect();
+    stream.write_all(&bytes).expect("sent");
+    stream.shutdown(Shutdown::Write).expect("half-closed");
+    assert!(
+        reading.join().expect("no panic") == bytes,
+        "other bytes came back"
+    );
 }
 
 #[test]
