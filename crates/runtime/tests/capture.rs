@@ -132,6 +132,27 @@ fn a_capture_that_cannot_be_written_says_which() {
 }
 
 #[test]
+fn a_pause_brings_the_frames_to_the_file_while_the_run_goes_on() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("live.pcapng");
+    let lab = lab(delay(1), true);
+    let capture = CaptureFile::create(&path, &head(), &lab).expect("a file");
+    let pair = start(Clock::Real, lab, vec![Box::new(capture)]);
+    let sender = UdpSocket::bind(&pair.a, "a:0").expect("bind");
+    sender.send_to(b"look at me", "b:9").expect("sent");
+    let patience = std::time::Instant::now();
+    let shows = |bytes: Vec<u8>| bytes.windows(10).any(|part| part == b"look at me");
+    while !shows(fs::read(&path).expect("the capture")) {
+        assert!(
+            patience.elapsed() < Duration::from_secs(30),
+            "nothing was flushed"
+        );
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    pair.network.stop();
+}
+
+#[test]
 fn a_full_disk_is_told_at_the_end_and_the_run_goes_on() {
     if !Path::new("/dev/full").exists() {
         eprintln!("skipped: no /dev/full on this system");
