@@ -116,7 +116,8 @@ impl Network {
             .with_world(|world| world.lab.with(machine, verb))
     }
     /// Looks at the lab or changes a cable, under the lock. In virtual time a change by a thread that does not hold the
-    /// baton comes at no particular moment: such a run does not repeat.
+    /// baton comes at no particular moment: such a run does not repeat. Neither here nor in [`Network::with`] may a socket
+    /// of the same run be used or dropped: the lock is taken. Frames go to the sinks, not to [`Lab::take_frames`].
     pub fn lab<R>(&self, look: impl FnOnce(&mut Lab) -> R) -> R {
         self.shared().with_world(|world| look(&mut world.lab))
     }
