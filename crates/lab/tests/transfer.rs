@@ -141,7 +141,6 @@ fn every_byte_arrives_over_a_bad_cable_and_the_run_repeats() {
 }
 
 #[test]
-#[ignore = "long: 100 MB, some seconds in release; run by the full checks"]
 fn a_hundred_megabytes_arrive_over_a_bad_cable() {
     over_a_bad_cable(100_000_000, 42);
 }
