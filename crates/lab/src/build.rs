@@ -9,7 +9,7 @@ use crate::agenda::Agenda;
 use crate::fabric::{Cable, Fabric};
 use crate::frames::Interface;
 use crate::link::Way;
-use crate::machine::{Body, Host, Machine, Socketed, port_config, port_id};
+use crate::machine::{Body, Host, Machine, Patience, Socketed, port_config, port_id};
 use crate::observation::Observation;
 use crate::routing::{PlannedRoute, routes};
 use crate::switch::Switch;
@@ -247,7 +247,7 @@ fn machines(
             kind: node.kind,
             ports,
             body,
-            idle_calls: (Instant::ZERO, 0),
+            patience: Patience::default(),
         });
     }
     for id in lab.names.values().copied().collect::<Vec<_>>() {

@@ -89,8 +89,6 @@ pub enum Outcome {
     Stalled(Vec<MachineId>),
 }
 
-/// Calls at one instant, without a frame, after which a machine counts as one that never lets time move.
-const MOST_IDLE_CALLS: u32 = 10_000;
 /// Most events held until somebody takes them; then the oldest go.
 const EVENT_BOUND: usize = 1 << 20;
 
@@ -176,15 +174,11 @@ impl Lab {
         let (_, id) = self.fabric.agenda.first()?;
         let machine = &mut self.machines[id.0 as usize];
         if let Some(arrived) = self.fabric.arrive(&machine.ports, self.now) {
+            machine.patience.renew();
             self.receive(id, arrived);
             return None;
         }
-        if machine.idle_calls.0 != self.now {
-            machine.idle_calls = (self.now, 0);
-        }
-        machine.idle_calls.1 += 1;
-        if machine.idle_calls.1 > MOST_IDLE_CALLS {
-            machine.idle_calls.1 = 0;
+        if machine.patience.is_over(self.now) {
             return Some(id);
         }
         if let Body::Host(host) = &mut machine.body {
@@ -315,9 +309,11 @@ impl Lab {
         verb: impl FnOnce(&mut Stack, &mut Cx<'_>) -> R,
     ) -> R {
         let now = self.now;
-        let Body::Host(host) = &mut self.machines[machine.0 as usize].body else {
+        let Machine { body, patience, .. } = &mut self.machines[machine.0 as usize];
+        let Body::Host(host) = body else {
             panic!("a verb on a switch, which has no sockets");
         };
+        patience.renew();
         let answer = host.with(now, verb);
         self.collect(machine, None);
         self.drain(machine);
