@@ -17,10 +17,10 @@
 pub mod channel;
 pub mod exec;
 pub mod filter;
-//mod host;
+pub mod host;
 pub mod memory;
 pub mod notify;
-//mod probe;
+mod probe;
 pub mod protocol;
 pub mod sockaddr;
 
@@ -30,8 +30,8 @@ use std::path::PathBuf;
 
 pub use channel::channel;
 pub use exec::run;
-//pub use host::{Host, Owner};
-//pub use probe::{Check, probe};
+pub use host::{Host, Owner};
+pub use probe::{Check, probe};
 
 /// A program to run.
 #[derive(Debug, Default)]

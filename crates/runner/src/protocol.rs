@@ -152,7 +152,7 @@ pub enum Call {
         /// Its number there.
         fd: i32,
     },
-    /// The program did not get the socket (its call was cancelled). Brings the program's end back. No answer.
+    /// The program did not get the socket (its call was cancelled). No answer.
     Undelivered {
         /// Which socket.
         socket: SocketNumber,

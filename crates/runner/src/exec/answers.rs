@@ -328,8 +328,9 @@ impl Guard {
     }
 
     fn undelivered(&mut self, socket: SocketNumber, fds: Vec<OwnedFd>, token: bool) {
-        let end = fds.first().map(AsFd::as_fd);
-        self.tell(Call::Undelivered { socket, token }, end);
+        // The lab still has its end; ours close only once it has been told.
+        self.tell(Call::Undelivered { socket, token }, None);
+        drop(fds);
     }
 }
 

@@ -33,6 +33,10 @@ impl Threads {
     /// # Errors
     /// `EBADF` when it has none of that number, `EPERM` when we may not look into the process, `ESRCH` when it is gone.
     pub fn duplicate(&mut self, thread: i32, fd: i32) -> Result<OwnedFd, i32> {
+        // The number is the program's word: -1 is no descriptor, here least of all.
+        if fd < 0 {
+            return Err(libc::EBADF);
+        }
         match duplicate_by(&self.find(thread)?.pidfd, fd) {
             // The thread died and its number went to another.
             Err(libc::ESRCH) => {
@@ -161,6 +165,9 @@ pub fn search(processes: &[i32], inode: u64, wanted: u64) -> Option<OwnedFd> {
 /// # Errors
 /// As [`Threads::duplicate`].
 pub fn duplicate_of_process(process: i32, fd: i32) -> Result<OwnedFd, i32> {
+    if process <= 0 || fd < 0 {
+        return Err(libc::EBADF);
+    }
     let target = Pid::from_raw(process).ok_or(libc::ESRCH)?;
     let pidfd = pidfd_open(target, PidfdFlags::empty()).map_err(|error| error.raw_os_error())?;
     duplicate_by(&pidfd, fd)

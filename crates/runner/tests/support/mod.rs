@@ -4,27 +4,10 @@
 use std::io::{BufRead, BufReader};
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::process::CommandExt;
-use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
 /// The descriptor that the guard finds its channel at.
 const CHANNEL: i32 = 3;
-
-/// `guarded`, which cargo builds beside the tests.
-pub fn guarded() -> PathBuf {
-    let test = std::env::current_exe().expect("a test knows its own file");
-    let folder = test
-        .parent()
-        .and_then(Path::parent)
-        .expect("target/debug/deps/test");
-    let example = folder.join("examples/guarded");
-    assert!(
-        example.exists(),
-        "{} is missing: cargo test builds it",
-        example.display()
-    );
-    example
-}
 
 /// A command that runs `program` behind a guard which speaks to the other end of `channel`.
 pub fn command(channel: OwnedFd, program: &[&str]) -> Command {
@@ -33,7 +16,7 @@ pub fn command(channel: OwnedFd, program: &[&str]) -> Command {
 
 /// As [`command`], with the guard itself started by `launcher`.
 pub fn command_by(launcher: &[&str], channel: OwnedFd, program: &[&str]) -> Command {
-    let guarded = guarded().into_os_string();
+    let guarded = std::ffi::OsString::from(env!("CARGO_BIN_EXE_guarded"));
     let mut words = launcher.iter().map(Into::into).chain([guarded]);
     let mut command = Command::new(words.next().expect("at least the guard"));
     command.args(words).arg(CHANNEL.to_string()).args(program);
