@@ -49,6 +49,10 @@ pub(crate) fn build(topology: &Topology, options: &LabOptions) -> Result<Lab, La
         fabric: Fabric {
             cables,
             agenda: Agenda::new(names.len()),
+            arrivals: plugged
+                .iter()
+                .map(|ports| Agenda::new(ports.len()))
+                .collect(),
             observation: Observation::new(options.observe, options.event_hash),
         },
         links: topology

@@ -171,9 +171,10 @@ impl Lab {
             }
             return None;
         }
-        let (_, id) = self.fabric.agenda.first()?;
-        let machine = &mut self.machines[id.0 as usize];
-        if let Some(arrived) = self.fabric.arrive(&machine.ports, self.now) {
+        let (_, index) = self.fabric.agenda.first()?;
+        let id = MachineId(u32::try_from(index).unwrap_or(u32::MAX));
+        let machine = &mut self.machines[index];
+        if let Some(arrived) = self.fabric.arrive(id, &machine.ports, self.now) {
             machine.patience.renew();
             self.receive(id, arrived);
             return None;
@@ -274,14 +275,13 @@ impl Lab {
     }
     /// Stands a machine in the agenda where it belongs.
     fn rearm(&mut self, id: MachineId) {
-        let Machine { ports, body, .. } = &self.machines[id.0 as usize];
-        let own = match body {
+        let own = match &self.machines[id.0 as usize].body {
             Body::Host(host) => host.stack.poll_at().map(|at| at.max(self.now)),
             Body::Switch(_) => None,
         };
-        let arrival = self.fabric.next_arrival(ports);
+        let arrival = self.fabric.next_arrival(id);
         let at = [own, arrival].into_iter().flatten().min();
-        self.fabric.agenda.set(id, at);
+        self.fabric.agenda.set(id.0 as usize, at);
     }
     /// Takes a host's events; its drops become records, but for the packet whose arrival carries that verdict already.
     fn collect(&mut self, id: MachineId, refused: Option<heptad_stack::wire::PacketId>) {
