@@ -65,6 +65,7 @@ pub(crate) fn build(topology: &Topology, options: &LabOptions) -> Result<Lab, La
         owners: BTreeMap::new(),
         interfaces: interfaces(topology, &names),
         timeline: VecDeque::new(),
+        changes: BTreeMap::new(),
         ready: VecDeque::new(),
         events: VecDeque::new(),
         drop_events: options.events.intersects(EventMask::DROP),
@@ -200,8 +201,10 @@ fn interfaces(topology: &Topology, names: &BTreeMap<String, MachineId>) -> Vec<I
 
 fn timeline(topology: &Topology, lab: &mut Lab) -> Result<(), LabError> {
     let mut changes = topology.changes.clone();
-    if let Some(stranger) = changes.iter().find(|c| !lab.links.contains_key(&c.link)) {
-        return Err(LabError::NoLink(stranger.link.clone()));
+    for change in &changes {
+        let link = lab.links.get(&change.link);
+        let link = link.ok_or_else(|| LabError::NoLink(change.link.clone()))?;
+        lab.changes.entry(*link).or_insert((0, 0)).1 += 1;
     }
     changes.sort_by_key(|change| change.time);
     lab.timeline = changes.into();

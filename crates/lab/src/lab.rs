@@ -105,6 +105,8 @@ pub struct Lab {
     pub(crate) interfaces: Vec<Interface>,
     /// What is left of the timeline, in order of time.
     pub(crate) timeline: VecDeque<Change>,
+    /// For each cable with a timeline, how many of its changes were made, of how many.
+    pub(crate) changes: BTreeMap<usize, (u64, u64)>,
     /// Machines with a ready socket, each once.
     pub(crate) ready: VecDeque<MachineId>,
     pub(crate) events: VecDeque<(Instant, MachineId, Event)>,
@@ -165,9 +167,13 @@ impl Lab {
     /// Handles the one event that is due; a machine that never lets time move is returned. Changes of cables come before frames.
     fn event(&mut self) -> Option<MachineId> {
         if self.next_change().is_some_and(|at| at <= self.now) {
-            if let Some(change) = self.timeline.pop_front() {
-                // Names were checked when the lab was built.
-                let _ = self.change(&change);
+            if let Some(change) = self.timeline.pop_front()
+                && self.change(&change).is_ok()
+            {
+                let met = self.links.get(&change.link);
+                if let Some((made, _)) = met.and_then(|link| self.changes.get_mut(link)) {
+                    *made += 1;
+                }
             }
             return None;
         }
@@ -420,10 +426,21 @@ impl Lab {
             mtu: Some(cable.mtu),
         })
     }
-    /// Asked and applied faults so far.
+    /// Asked and applied faults so far, and how much of the timeline was reached.
     pub fn faults(&self) -> Vec<FaultRow> {
-        self.fabric
-            .faults(|id| self.machines[id.0 as usize].name.clone())
+        let name = |id: MachineId| self.machines[id.0 as usize].name.clone();
+        let mut rows = self.fabric.faults(name);
+        for (&link, &(made, all)) in &self.changes {
+            let cable = &self.fabric.cables[link];
+            let [a, b] = cable.ends.map(|(machine, _)| name(machine));
+            rows.push(FaultRow::timeline(
+                &cable.name,
+                format!("{a} ↔ {b}"),
+                made,
+                all,
+            ));
+        }
+        rows
     }
     /// The hash so far; `None` when it is off.
     pub fn event_hash(&self) -> Option<EventHash> {

@@ -385,3 +385,20 @@ proptest::proptest! {
         }
     }
 }
+
+#[test]
+fn the_example_at_the_head_of_this_module_is_a_good_file() {
+    let module = include_str!("mod.rs");
+    let example: String = module
+        .lines()
+        .skip_while(|line| *line != "//! ```toml")
+        .skip(1)
+        .take_while(|line| *line != "//! ```")
+        .map(|line| format!("{}\n", line.trim_start_matches("//!")))
+        .collect();
+    let router = "[nodes.r1]\nkind = \"router\"\n";
+    let lab = Topology::parse(&format!("{example}{router}"), "lab.toml").unwrap();
+    assert_eq!(lab.links[0].forward.loss, Loss::Random(0.01));
+    assert_eq!(lab.links[0].backward.loss, Loss::Random(0.05));
+    assert_eq!(lab.changes.len(), 1);
+}
