@@ -206,18 +206,13 @@ impl Lab {
         let copies = self.fabric.observation.copy(&frame);
         let packet = frame.id();
         let verdict = match body {
-            Body::Host(host) if mark.corrupted.is_some() => {
-                // The network interface looks at the frame check sequence before the host sees anything.
-                host.with(now, |_, cx| {
-                    let reason = cx.dropped(DropReason::FrameCheck);
-                    let event = || Event::Drop { id: packet, reason };
-                    cx.events.emit(now, EventMask::DROP, event);
-                    Err(reason)
-                })
-            }
             Body::Host(host) => {
                 let by = ports[port].id;
-                host.with(now, |stack, cx| stack.receive(by, frame, cx))
+                host.with(now, |stack, cx| match mark.corrupted {
+                    // The interface looks at the frame check sequence before the host sees anything.
+                    Some(_) => Err(stack.receive_damaged(by, frame, cx)),
+                    None => stack.receive(by, frame, cx),
+                })
             }
             Body::Switch(_) if mark.corrupted.is_some() => Err(DropReason::FrameCheck),
             Body::Switch(switch) => {

@@ -14,6 +14,7 @@
 
 mod baton;
 pub mod capture_file;
+pub mod channel;
 mod frame_queue;
 pub mod network;
 mod real_time;
@@ -24,6 +25,7 @@ mod wakers;
 mod world;
 
 pub use capture_file::CaptureFile;
+pub use channel::{Receiver, Sender};
 pub use network::{Clock, FrameSink, JoinHandle, Network, NetworkOptions, Node, Summary};
 pub use shared::run_is_over;
 pub use socket::{Incoming, TcpListener, TcpStream, ToLabAddr, UdpSocket};

@@ -11,6 +11,7 @@ use heptad_stack::{Cx, Instant, Ready, SocketId, Stack};
 use crate::baton::{Pause, ThreadNo, Wake};
 use crate::frame_queue::FrameQueue;
 use crate::shared::Shared;
+use crate::virtual_time::{STUCK, say_stuck};
 use crate::wakers::Sleeper;
 use crate::world::World;
 
@@ -93,7 +94,7 @@ impl Network {
         let driven = shared.clone();
         let driver = spawn_named("lab-driver", move || match driven.clock {
             Clock::Real => driven.drive_real(),
-            Clock::Virtual => driven.watch(),
+            Clock::Virtual => driven.watch(STUCK, say_stuck),
         });
         let ending = Mutex::new(Ending {
             driver: Some(driver),
@@ -269,11 +270,12 @@ impl Shared {
             world.settle(&mut wake);
             world.stopped = true;
         }
-        for sleeper in world.wakers.take_all() {
-            if let Sleeper::Waker(waker) = sleeper {
-                wake.push(waker);
-            }
-        }
+        let sleepers = world.wakers.take_all();
+        wake.extend(sleepers.into_iter().filter_map(|sleeper| match sleeper {
+            Sleeper::Waker(waker) => Some(waker),
+            Sleeper::Thread(_) => None,
+        }));
+        wake.extend(world.idle.drain().map(|(_, waker)| waker));
         let summary = Summary {
             ended: world.lab.now(),
             faults: world.lab.faults(),

@@ -8,11 +8,12 @@ use std::thread::{self, Thread};
 use std::time::Instant as WallInstant;
 
 use heptad_stack::time::Duration;
-use heptad_stack::{Cx, Instant, SocketError, Stack};
+use heptad_stack::{Instant, SocketError};
 
-use crate::shared::{Shared, Wait, stopped};
+use crate::shared::{Patience, Shared, stopped};
 use crate::socket::io_error;
 use crate::wakers::Sleeper;
+use crate::world::World;
 
 /// Most events that the driver handles before it lets callers in.
 const DRIVER_BUDGET: u64 = 4_096;
@@ -52,38 +53,33 @@ impl Shared {
         }
     }
 
-    /// A verb in real time: tries, registers this thread under the same lock, parks.
-    pub(crate) fn block_real<R>(
+    /// [`Shared::wait_for`] in real time: tries, registers this thread under the same lock, parks.
+    pub(crate) fn wait_for_real<R>(
         &self,
-        wait: Wait,
-        mut verb: impl FnMut(&mut Stack, &mut Cx<'_>) -> Result<R, SocketError>,
+        patience: Patience,
+        mut attempt: impl FnMut(&mut World, &Sleeper, bool) -> Option<R>,
     ) -> io::Result<R> {
-        let deadline = wait.timeout.map(|timeout| WallInstant::now() + timeout);
+        let now = WallInstant::now();
+        let deadline = patience
+            .timeout()
+            .and_then(|timeout| now.checked_add(timeout));
         let mut wake = Vec::new();
         let parker = Parker::of_this_thread();
         let sleeper = Sleeper::Waker(Waker::from(parker.clone()));
+        let mut waits = patience != Patience::None;
         loop {
             let mut world = self.lock();
             if world.stopped {
                 return Err(stopped());
             }
             self.enter(&mut world);
-            let result = world.lab.with(wait.machine, &mut verb);
-            let is_late = deadline.is_some_and(|deadline| WallInstant::now() >= deadline);
-            let waits =
-                matches!(result, Err(SocketError::WouldBlock)) && !is_late && !wait.nonblocking;
-            if waits {
-                world
-                    .wakers
-                    .add(wait.machine, wait.socket, wait.interest, sleeper.clone());
-            } else if deadline.is_some() {
-                world.wakers.forget(wait.machine, wait.socket, &sleeper);
-            }
+            let result = attempt(&mut world, &sleeper, waits);
             self.leave(world, &mut wake);
-            if !waits {
-                return result.map_err(io_error);
+            if result.is_some() || !waits {
+                return result.ok_or_else(|| io_error(SocketError::WouldBlock));
             }
             parker.park(deadline);
+            waits = deadline.is_none_or(|deadline| WallInstant::now() < deadline);
         }
     }
 

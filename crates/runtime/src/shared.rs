@@ -11,6 +11,8 @@ use heptad_stack::{Cx, Instant, Ready, SocketError, SocketId, Stack};
 
 use crate::frame_queue::FrameQueue;
 use crate::network::Clock;
+use crate::socket::io_error;
+use crate::wakers::Sleeper;
 use crate::world::World;
 
 /// Most events that a caller handles for others before its own verb runs (real time).
@@ -19,6 +21,30 @@ const CALLER_BUDGET: u64 = 1_024;
 const PUMPS: u32 = 8;
 const PUMP_BUDGET: u64 = 64;
 
+/// How long a verb waits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Patience {
+    /// Not at all.
+    None,
+    /// At most so long.
+    Some(Duration),
+    /// For ever.
+    Endless,
+}
+impl Patience {
+    pub(crate) fn timeout(self) -> Option<Duration> {
+        match self {
+            Self::None | Self::Endless => None,
+            Self::Some(timeout) => Some(timeout),
+        }
+    }
+}
+impl From<Option<Duration>> for Patience {
+    fn from(timeout: Option<Duration>) -> Self {
+        timeout.map_or(Self::Endless, Self::Some)
+    }
+}
+
 /// How a verb waits for its socket.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Wait {
@@ -26,10 +52,7 @@ pub(crate) struct Wait {
     pub(crate) socket: SocketId,
     /// For what.
     pub(crate) interest: Ready,
-    /// How long at most; `None`: for ever.
-    pub(crate) timeout: Option<Duration>,
-    /// Answers at once instead.
-    pub(crate) nonblocking: bool,
+    pub(crate) patience: Patience,
     /// For people: `read`, `accept`, …
     pub(crate) verb: &'static str,
 }
@@ -84,11 +107,37 @@ impl Shared {
     pub(crate) fn block<R>(
         &self,
         wait: Wait,
-        verb: impl FnMut(&mut Stack, &mut Cx<'_>) -> Result<R, SocketError>,
+        mut verb: impl FnMut(&mut Stack, &mut Cx<'_>) -> Result<R, SocketError>,
+    ) -> io::Result<R> {
+        let Wait {
+            machine, socket, ..
+        } = wait;
+        let attempt = |world: &mut World, sleeper: &Sleeper, waits| {
+            let result = world.lab.with(machine, &mut verb);
+            let would_block = matches!(result, Err(SocketError::WouldBlock));
+            if would_block && waits {
+                let sleeper = sleeper.clone();
+                world.wakers.add(machine, socket, wait.interest, sleeper);
+            } else {
+                world.wakers.forget(machine, socket, sleeper);
+            }
+            (!would_block).then_some(result)
+        };
+        self.wait_for(wait.verb, wait.patience, attempt)?
+            .map_err(io_error)
+    }
+
+    /// Waits until `attempt` answers; it is called under the lock with whom to wake when it may answer, and with
+    /// whether this thread will wait (if not, the sleeper is to be forgotten). `WouldBlock`: patience is over.
+    pub(crate) fn wait_for<R>(
+        &self,
+        verb: &'static str,
+        patience: Patience,
+        attempt: impl FnMut(&mut World, &Sleeper, bool) -> Option<R>,
     ) -> io::Result<R> {
         match self.clock {
-            Clock::Real => self.block_real(wait, verb),
-            Clock::Virtual => self.block_virtual(wait, verb),
+            Clock::Real => self.wait_for_real(patience, attempt),
+            Clock::Virtual => self.wait_for_virtual(verb, patience, attempt),
         }
     }
 
@@ -96,7 +145,8 @@ impl Shared {
     pub(crate) fn enter(&self, world: &mut World) {
         match self.clock {
             Clock::Real => world.advance(self.wall(), CALLER_BUDGET),
-            Clock::Virtual => world.baton.touch(),
+            Clock::Virtual if world.baton.holds(self.caller()) => world.baton.touch(),
+            Clock::Virtual => {}
         }
     }
     /// After a verb: pumps, passes on what happened, kicks the driver only for an earlier deadline, unlocks, wakes.

@@ -9,10 +9,10 @@ use std::thread;
 
 use heptad_lab::Outcome;
 use heptad_stack::time::Duration;
-use heptad_stack::{Cx, Instant, SocketError, Stack};
+use heptad_stack::{Instant, SocketError};
 
 use crate::baton::{Pause, ThreadNo, Turn, Wake};
-use crate::shared::{Shared, Wait, nothing_left, stopped};
+use crate::shared::{Patience, Shared, nothing_left, stopped};
 use crate::socket::io_error;
 use crate::wakers::Sleeper;
 use crate::world::World;
@@ -22,7 +22,7 @@ const SLICE: u64 = 16_384;
 /// A non-blocking verb that would block takes this long, so that polling lets time move.
 const POLL: Duration = Duration::from_micros(1);
 /// A thread that holds the baton this long without a verb is named.
-const STUCK: std::time::Duration = std::time::Duration::from_secs(5);
+pub(crate) const STUCK: Duration = Duration::from_secs(5);
 
 thread_local! {
     /// In which run, and as which thread, this thread was spawned.
@@ -87,17 +87,20 @@ impl Shared {
         Some(self.rest(world, me).1)
     }
 
-    /// A verb in virtual time.
-    pub(crate) fn block_virtual<R>(
+    /// [`Shared::wait_for`] in virtual time.
+    pub(crate) fn wait_for_virtual<R>(
         &self,
-        wait: Wait,
-        mut verb: impl FnMut(&mut Stack, &mut Cx<'_>) -> Result<R, SocketError>,
+        verb: &'static str,
+        patience: Patience,
+        mut attempt: impl FnMut(&mut World, &Sleeper, bool) -> Option<R>,
     ) -> io::Result<R> {
         let me = self.caller();
+        let sleeper = Sleeper::Thread(me);
         let mut wake = Vec::new();
         let mut world = self.lock();
-        let until = wait.timeout.map(|timeout| world.lab.now() + timeout);
-        let mut is_late = false;
+        let until = world.lab.now() + patience.timeout().unwrap_or(Duration::MAX);
+        let until = (until < Instant::MAX).then_some(until);
+        let mut waits = patience != Patience::None;
         loop {
             if world.stopped {
                 return Err(stopped());
@@ -106,35 +109,27 @@ impl Shared {
                 return Err(foreign());
             }
             world.baton.touch();
-            let result = world.lab.with(wait.machine, &mut verb);
-            let would_block = matches!(result, Err(SocketError::WouldBlock));
+            let result = attempt(&mut world, &sleeper, waits);
             world.settle(&mut wake);
-            if !would_block || is_late {
-                self.unlock_and_wake(world, &mut wake);
-                return result.map_err(io_error);
-            }
-            if wait.nonblocking {
+            if result.is_none() && waits {
+                world.baton.park(me, Pause::Verb(verb, until));
+            } else if result.is_none() && patience == Patience::None {
                 let until = world.lab.now() + POLL;
                 world.baton.park(me, Pause::Sleep(until));
-                let (world, _) = self.rest(world, me);
+            } else {
                 self.unlock_and_wake(world, &mut wake);
-                return result.map_err(io_error);
+                return result.ok_or_else(|| io_error(SocketError::WouldBlock));
             }
-            let sleeper = Sleeper::Thread(me);
-            world
-                .wakers
-                .add(wait.machine, wait.socket, wait.interest, sleeper.clone());
-            world.baton.park(me, Pause::Verb(wait.verb, until));
             if !wake.is_empty() {
                 self.unlock_and_wake(world, &mut wake);
                 world = self.lock();
             }
             let (again, why) = self.rest(world, me);
             world = again;
-            world.wakers.forget(wait.machine, wait.socket, &sleeper);
             match why {
+                _ if !waits => return Err(io_error(SocketError::WouldBlock)),
                 Wake::Ready => {}
-                Wake::TimedOut => is_late = true,
+                Wake::TimedOut => waits = false,
                 Wake::Nothing(sentence) => return Err(nothing_left(&sentence)),
                 Wake::Stopped => return Err(stopped()),
             }
@@ -179,21 +174,21 @@ impl Shared {
         (world, moved != Moved::NobodyWaits)
     }
 
-    /// Names a thread that holds the baton elsewhere than in our verbs.
-    pub(crate) fn watch(&self) {
+    /// The watchdog: names a thread that holds the baton for longer than `patience` without a verb.
+    pub(crate) fn watch(&self, patience: Duration, mut tell: impl FnMut(&str)) {
         let mut world = self.lock();
         let mut seen = world.baton.progress();
         let mut told = false;
         while !world.stopped {
             (world, _) = self
                 .driver
-                .wait_timeout(world, STUCK)
+                .wait_timeout(world, patience)
                 .unwrap_or_else(PoisonError::into_inner);
             let now = world.baton.progress();
             match &now.1 {
                 Some(name) if now == seen => {
                     if !told && !world.stopped {
-                        eprintln!("{}", stuck(name));
+                        tell(name);
                     }
                     told = true;
                 }
@@ -257,10 +252,12 @@ impl World {
     }
 }
 
-fn stuck(name: &str) -> String {
-    format!(
-        "heptad: {name} has used no socket for 5 s while it is its turn: virtual time stands still until it does"
-    )
+/// What is said of a thread that the watchdog found.
+pub(crate) fn say_stuck(name: &str) {
+    eprintln!(
+        "heptad: {name} holds the turn for {} s and uses no socket: virtual time stands still until it does",
+        STUCK.as_secs()
+    );
 }
 
 /// A thread that was not spawned by the run wants to wait while others run.
@@ -269,4 +266,50 @@ fn foreign() -> io::Error {
         io::ErrorKind::Unsupported,
         "in virtual time only threads of Network::spawn may wait, and one other while all of those wait",
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc;
+
+    use heptad_lab::topology::{Impairments, Topology};
+    use heptad_lab::{Lab, LabOptions};
+    use heptad_stack::EventMask;
+
+    use super::*;
+    use crate::network::{Clock, Network, NetworkOptions};
+
+    #[test]
+    fn a_thread_that_waits_elsewhere_is_named_once() {
+        let options = LabOptions {
+            seed: 1,
+            event_hash: false,
+            observe: false,
+            events: EventMask::NONE,
+        };
+        let lab = Lab::new(&Topology::pair(Impairments::default()), options).expect("a lab");
+        let (clock, sinks) = (Clock::Virtual, Vec::new());
+        let network = Network::start(lab, NetworkOptions { clock, sinks });
+        let (tell, told) = mpsc::channel();
+        let shared = network.shared().clone();
+        let watchdog = thread::spawn(move || {
+            shared.watch(Duration::from_millis(10), |name| {
+                tell.send(name.to_owned()).expect("somebody listens");
+            });
+        });
+        let (release, gate) = mpsc::channel::<()>();
+        let stuck = network.spawn("stuck", move || gate.recv().expect("released"));
+        let releases = thread::spawn(move || {
+            let first = told.iter().find(|name| name != "main").expect("a name");
+            thread::sleep(Duration::from_millis(50));
+            release.send(()).expect("it waits");
+            (first, told)
+        });
+        stuck.join().expect("no panic");
+        let (first, told) = releases.join().expect("no panic");
+        assert_eq!(first, "stuck");
+        network.stop();
+        watchdog.join().expect("no panic");
+        assert!(told.iter().all(|name| name != "stuck"), "told twice");
+    }
 }

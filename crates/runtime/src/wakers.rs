@@ -16,7 +16,8 @@ pub(crate) enum Sleeper {
     Waker(Waker),
 }
 impl Sleeper {
-    fn same(&self, other: &Self) -> bool {
+    /// Whether waking one is waking the other.
+    pub(crate) fn same(&self, other: &Self) -> bool {
         match (self, other) {
             (Self::Thread(a), Self::Thread(b)) => a == b,
             (Self::Waker(a), Self::Waker(b)) => a.will_wake(b),

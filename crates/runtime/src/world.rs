@@ -2,6 +2,7 @@
 use core::task::Waker;
 use std::collections::HashMap;
 use std::sync::{Arc, Condvar};
+use std::thread::ThreadId;
 
 use heptad_lab::{Lab, Outcome};
 use heptad_stack::time::Duration;
@@ -17,6 +18,8 @@ pub(crate) struct World {
     pub(crate) wakers: Wakers,
     /// Virtual time only: who may run.
     pub(crate) baton: Baton,
+    /// Real time only: threads that wait for each other, not for a socket; the end of the run wakes them.
+    pub(crate) idle: HashMap<ThreadId, Waker>,
     /// Where each spawned thread waits for its turn.
     seats: HashMap<ThreadNo, Arc<Condvar>>,
     frames: Option<Arc<FrameQueue>>,
@@ -32,6 +35,7 @@ impl World {
             lab,
             wakers: Wakers::default(),
             baton: Baton::new(outside),
+            idle: HashMap::new(),
             seats: HashMap::new(),
             frames,
             driver_sleeps_until: Instant::ZERO,
@@ -57,6 +61,15 @@ impl World {
         }
     }
 
+    /// Wakes threads that wait for each other, not for a socket.
+    pub(crate) fn wake(&mut self, sleepers: Vec<Sleeper>) {
+        for sleeper in sleepers {
+            match sleeper {
+                Sleeper::Thread(no) => self.baton.wake(no, Wake::Ready),
+                Sleeper::Waker(waker) => waker.wake(),
+            }
+        }
+    }
     /// Whether sockets of a machine are to be looked at now by somebody with this interest.
     pub(crate) fn is_ready(
         &self,

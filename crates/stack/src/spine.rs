@@ -35,6 +35,12 @@ struct Lifted {
     payload: Payload,
 }
 
+/// The first frame of a flow that came in a batch, with those that were merged into it.
+struct Held {
+    first: Lifted,
+    merged: Vec<PacketId>,
+}
+
 // ── up ───────────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 impl Stack {
@@ -52,7 +58,7 @@ impl Stack {
         verdicts: &mut Vec<Verdict>,
         cx: &mut Cx<'_>,
     ) {
-        let mut held: Option<(Lifted, usize)> = None;
+        let mut held: Option<Held> = None;
         for frame in frames.drain(..) {
             let mut next = match self.lift(port, frame, cx) {
                 Ok(lifted) => lifted,
@@ -62,32 +68,42 @@ impl Stack {
                     continue;
                 }
             };
-            if self.may_merge(&mut next)
-                && let Some((first, count)) = &mut held
+            if let Some(held) = &mut held
+                && !held.first.payload.group
+                && self.may_merge(&mut next)
             {
-                match first.payload.packet.merge(next.payload.packet) {
+                match held.first.payload.packet.merge(next.payload.packet) {
                     Ok(()) => {
-                        *count += 1;
+                        held.merged.push(next.id);
                         continue;
                     }
                     Err(packet) => next.payload.packet = packet,
                 }
             }
-            self.release(port, held.replace((next, 1)), verdicts, cx);
+            let next = Held {
+                first: next,
+                merged: Vec::new(),
+            };
+            self.release(port, held.replace(next), verdicts, cx);
         }
         self.release(port, held, verdicts, cx);
     }
 
+    /// What was held climbs; its verdict is that of each frame in it.
     fn release(
         &mut self,
         port: PortId,
-        held: Option<(Lifted, usize)>,
+        held: Option<Held>,
         verdicts: &mut Vec<Verdict>,
         cx: &mut Cx<'_>,
     ) {
-        if let Some((lifted, count)) = held {
-            let verdict = self.climb(port, lifted, cx);
-            verdicts.extend(core::iter::repeat_n(verdict, count));
+        let Some(Held { first, merged }) = held else {
+            return;
+        };
+        let verdict = self.climb(port, first, cx);
+        verdicts.push(verdict);
+        for id in merged {
+            verdicts.push(verdict.map_err(|reason| cx.lost(id, reason)));
         }
     }
 
@@ -274,11 +290,19 @@ impl Stack {
             (IpAddr::V4(group), Cast::Multicast) => ethernet::multicast_mac(group),
             (_, Cast::Broadcast) => {
                 cx.count(Counter::IpExtOutBcastPkts);
+                self.hear_ourselves(&packet, cx);
                 MacAddr::BROADCAST
             }
             _ => return self.send_unicast(port, &station, next_hop, packet, cx),
         };
         self.send_frame(port, &station, mac, packet, cx);
+    }
+
+    /// A broadcast reaches every host on the cable, the sender too (RFC 919 7).
+    fn hear_ourselves(&mut self, packet: &PacketBuf, cx: &mut Cx<'_>) {
+        let mut copy = packet.duplicate();
+        copy.set_id(cx.pool.next_id());
+        self.enqueue(PortId::LOOPBACK, copy, cx);
     }
 
     fn send_unicast(
@@ -417,7 +441,7 @@ impl Stack {
             Medium::Ip => None,
         }
     }
-    fn refuse_at(&mut self, port: PortId, reason: DropReason) {
+    pub(crate) fn refuse_at(&mut self, port: PortId, reason: DropReason) {
         if let Some(port) = self.ports.get_mut(usize::from(port.0)) {
             port.refuse(reason);
         }
@@ -425,4 +449,10 @@ impl Stack {
 }
 
 #[cfg(test)]
+mod hosts;
+#[cfg(test)]
+mod refusals;
+#[cfg(test)]
 mod scenarios;
+#[cfg(test)]
+mod segments;

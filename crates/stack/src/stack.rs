@@ -189,6 +189,16 @@ impl Stack {
     ) -> Result<(), DropReason> {
         self.ascend(port, frame, cx)
     }
+    /// A frame came in by a port and its frame check sequence did not hold: the interface discards and counts it.
+    pub fn receive_damaged(
+        &mut self,
+        port: PortId,
+        frame: PacketBuf,
+        cx: &mut Cx<'_>,
+    ) -> DropReason {
+        self.refuse_at(port, DropReason::FrameCheck);
+        cx.discard(frame, DropReason::FrameCheck)
+    }
     /// As many at once: merged where that loses nothing, then received; one verdict a frame, in order.
     pub fn receive_batch(
         &mut self,

@@ -50,6 +50,15 @@ impl LossState {
     pub fn is_on(&self) -> bool {
         self.model != Loss::None
     }
+    /// Of the numbered packets, those that did not come yet.
+    pub fn missing(&self) -> u64 {
+        match &self.model {
+            Loss::Nth(numbers) => {
+                numbers.iter().filter(|number| **number > self.met).count() as u64
+            }
+            _ => 0,
+        }
+    }
     /// A frame passes; two numbers are drawn whatever the model is.
     pub fn next(&mut self, rng: &mut Rng) -> Option<LossCause> {
         let (turn, draw) = (rng.unit(), rng.unit());

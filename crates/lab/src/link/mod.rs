@@ -179,6 +179,7 @@ impl Way {
     }
     /// A frame enters.
     pub fn send(&mut self, frame: PacketBuf, mtu: u32, now: Instant) -> Result<(), Cause> {
+        self.tallies.entered();
         let roll = self.asked.is_random().then(|| self.dice.roll());
         self.check_length(&frame, mtu)?;
         if self.asked.down {
@@ -311,7 +312,7 @@ impl Way {
     }
     /// Asked and applied so far.
     pub fn faults(&self, link: &str, direction: &str) -> Vec<FaultRow> {
-        self.tallies.rows(link, direction)
+        self.tallies.rows(link, direction, self.loss.missing())
     }
 }
 

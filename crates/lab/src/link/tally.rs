@@ -60,7 +60,10 @@ const MOST_WORDINGS: usize = 8;
 
 /// The counts of one direction.
 #[derive(Default)]
-pub(crate) struct Tallies([Tally; 9]);
+pub(crate) struct Tallies {
+    kinds: [Tally; 9],
+    passed: u64,
+}
 impl Tallies {
     /// New values were set.
     pub fn ask(&mut self, asked: &Impairments) {
@@ -68,7 +71,7 @@ impl Tallies {
         self.word(Kind::Down, asked.down.then(|| "down".to_owned()));
         let loss = (asked.loss != crate::topology::Loss::None).then(|| asked.loss.text());
         self.word(Kind::Loss, loss);
-        self.0[Kind::Loss as usize].is_probability = asked.loss.probability().is_some();
+        self.kinds[Kind::Loss as usize].is_probability = asked.loss.probability().is_some();
         let queue = asked.rate.map(|_| format!("{} frames", asked.queue));
         self.word(Kind::Queue, queue);
         for (kind, p) in [
@@ -78,11 +81,11 @@ impl Tallies {
             (Kind::Reorder, asked.reorder),
         ] {
             self.word(kind, chance(p));
-            self.0[kind as usize].is_probability = true;
+            self.kinds[kind as usize].is_probability = true;
         }
     }
     fn word(&mut self, kind: Kind, wording: Option<String>) {
-        let asked = &mut self.0[kind as usize].asked;
+        let asked = &mut self.kinds[kind as usize].asked;
         let Some(wording) = wording else { return };
         if asked.last() != Some(&wording) {
             if asked.len() >= MOST_WORDINGS {
@@ -91,17 +94,21 @@ impl Tallies {
             asked.push(wording);
         }
     }
+    /// A frame entered.
+    pub fn entered(&mut self) {
+        self.passed += 1;
+    }
     /// A frame met a fault that was asked with this probability.
     pub fn met(&mut self, kind: Kind, probability: f64, applied: bool) {
-        let tally = &mut self.0[kind as usize];
+        let tally = &mut self.kinds[kind as usize];
         tally.n += 1;
         tally.expected += probability;
         tally.applied += u64::from(applied);
     }
     /// Rows for what was asked or applied.
-    pub fn rows(&self, link: &str, direction: &str) -> Vec<FaultRow> {
+    pub fn rows(&self, link: &str, direction: &str, missing: u64) -> Vec<FaultRow> {
         let row = |kind: Kind| {
-            let tally = &self.0[kind as usize];
+            let tally = &self.kinds[kind as usize];
             (!tally.asked.is_empty() || tally.applied > 0).then(|| FaultRow {
                 link: link.to_owned(),
                 direction: direction.to_owned(),
@@ -111,6 +118,8 @@ impl Tallies {
                     .then(|| tally.expected / tally.n as f64),
                 applied: tally.applied,
                 n: tally.n,
+                missing: if kind == Kind::Loss { missing } else { 0 },
+                passed: self.passed,
             })
         };
         Kind::ALL.into_iter().filter_map(row).collect()

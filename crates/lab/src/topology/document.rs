@@ -7,6 +7,8 @@ use toml::de::{DeTable, DeValue};
 use super::TopologyError;
 
 pub(super) type Value<'i> = Spanned<DeValue<'i>>;
+/// Texts with their places.
+pub(super) type Texts<'d> = Vec<(&'d str, Range<usize>)>;
 pub(super) type Result<T> = core::result::Result<T, TopologyError>;
 
 /// The text and its name.
@@ -176,7 +178,7 @@ impl<'d, 'i> Fields<'d, 'i> {
             .ok_or_else(|| self.wrong(key, value, "true or false"))
     }
     /// A list of texts with their places.
-    pub fn texts(&self, key: &str, like: &str) -> Result<Option<Vec<(&'d str, Range<usize>)>>> {
+    pub fn texts(&self, key: &str, like: &str) -> Result<Option<Texts<'d>>> {
         let Some(value) = self.get(key) else {
             return Ok(None);
         };

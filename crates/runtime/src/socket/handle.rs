@@ -9,7 +9,7 @@ use heptad_stack::stack::SocketOption;
 use heptad_stack::{Cx, Ready, SocketError, SocketId, SocketKind, Stack};
 
 use super::io_error;
-use crate::shared::Wait;
+use crate::shared::{Patience, Wait};
 use crate::wakers::Sleeper;
 use crate::{Network, Node};
 
@@ -103,12 +103,15 @@ impl Handle {
         timeout: Option<Duration>,
         mut verb: impl FnMut(&mut Stack, SocketId, &mut Cx<'_>) -> Result<R, SocketError>,
     ) -> io::Result<R> {
+        let patience = match self.nonblocking.load(Ordering::Relaxed) {
+            true => Patience::None,
+            false => timeout.into(),
+        };
         let wait = Wait {
             machine: self.machine,
             socket: self.socket,
             interest,
-            timeout,
-            nonblocking: self.nonblocking.load(Ordering::Relaxed),
+            patience,
             verb: name,
         };
         self.network

@@ -11,7 +11,7 @@ use std::net::{Ipv4Addr, Shutdown};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use heptad_runtime::{Node, TcpListener, TcpStream, run_is_over};
+use heptad_runtime::{Network, Node, Sender, TcpListener, TcpStream, run_is_over};
 
 use crate::l6_presentation::text::Lines;
 
@@ -45,7 +45,8 @@ pub fn client(node: &Node, guest: &Guest, out: &mut dyn Write) -> io::Result<u8>
     Ok(0)
 }
 
-/// Serves guests. With `clients`: until so many came and all of them said what they had to say; else until the run is over.
+/// Serves guests and prints what they say. With `clients`: until so many came and all of them said what they had to
+/// say; else until the run is over.
 pub fn server(node: &Node, port: u16, clients: Option<u32>, out: &mut dyn Write) -> io::Result<u8> {
     let listener = TcpListener::bind(node, (Ipv4Addr::UNSPECIFIED, port))?;
     writeln!(out, "chat-server: listening at {}", listener.local_addr()?)?;
@@ -53,32 +54,61 @@ pub fn server(node: &Node, port: u16, clients: Option<u32>, out: &mut dyn Write)
         stays: clients.is_some(),
         ..Room::default()
     });
+    let (bell, heard) = node.network().channel(1024);
+    let door = Door {
+        network: node.network().clone(),
+        listener,
+        room: room.clone(),
+        bell,
+    };
+    let opened = node
+        .network()
+        .spawn("chat door", move || door.open(clients));
     let mut printed = 0;
-    let mut threads = Vec::new();
-    for number in 0..clients.unwrap_or(u32::MAX) {
-        let stream = match listener.accept() {
-            Ok((stream, _)) => Arc::new(stream),
-            Err(error) if run_is_over(&error) => break,
-            Err(error) => return Err(error),
-        };
-        stream.set_write_timeout(Some(PATIENCE))?;
-        room.enter(number, stream.clone());
-        let name = format!("chat guest {}", number + 1);
-        let entered = room.clone();
-        let thread = node
-            .network()
-            .spawn(&name, move || entered.serve(number, &stream));
-        if clients.is_some() {
-            threads.push(thread);
+    while heard.recv().is_ok() {
+        room.print(&mut printed, out)?;
+    }
+    room.print(&mut printed, out)?;
+    match opened.join() {
+        Ok(result) => result.map(|()| 0),
+        Err(_) => Err(io::Error::other("the chat's door broke")),
+    }
+}
+
+/// Where guests come in.
+struct Door {
+    network: Network,
+    listener: TcpListener,
+    room: Arc<Room>,
+    /// Rung when something was said.
+    bell: Sender<()>,
+}
+impl Door {
+    fn open(self, clients: Option<u32>) -> io::Result<()> {
+        let mut threads = Vec::new();
+        for number in 0..clients.unwrap_or(u32::MAX) {
+            let stream = match self.listener.accept() {
+                Ok((stream, _)) => Arc::new(stream),
+                Err(error) if run_is_over(&error) => break,
+                Err(error) => return Err(error),
+            };
+            stream.set_write_timeout(Some(PATIENCE))?;
+            self.room.enter(number, stream.clone());
+            let (room, bell) = (self.room.clone(), self.bell.clone());
+            let name = format!("chat guest {}", number + 1);
+            let thread = self
+                .network
+                .spawn(&name, move || room.serve(number, &stream, &bell));
+            if clients.is_some() {
+                threads.push(thread);
+            }
         }
-        room.print(&mut printed, out)?;
+        for thread in threads {
+            let _ = thread.join();
+        }
+        self.room.close();
+        Ok(())
     }
-    for thread in threads {
-        let _ = thread.join();
-        room.print(&mut printed, out)?;
-    }
-    room.close();
-    Ok(0)
 }
 
 /// The place where all hear what one says.
@@ -132,13 +162,16 @@ impl Room {
         self.lock().guests.insert(guest, present);
     }
     /// Hears a guest until it has said everything.
-    fn serve(&self, guest: u32, stream: &TcpStream) {
+    fn serve(&self, guest: u32, stream: &TcpStream, bell: &Sender<()>) {
         self.tell(guest);
         let mut name = None;
         let heard = each_line(stream, |line| {
             match &name {
                 None => name = Some(line.to_owned()),
-                Some(name) => self.say(guest, format!("{name}: {line}\n")),
+                Some(name) => {
+                    self.say(guest, format!("{name}: {line}\n"));
+                    bell.send(())?;
+                }
             }
             Ok(())
         });

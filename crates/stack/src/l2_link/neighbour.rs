@@ -363,3 +363,179 @@ fn reachable_time(cx: &mut Cx<'_>) -> Duration {
     let base = BASE_REACHABLE_TIME.as_nanos() as u64;
     Duration::from_nanos(base / 2 + cx.rng.below(base))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Counters, EventLog, Rng};
+    use core::net::Ipv4Addr;
+    use heptad_wire::{Chunk, Pool};
+
+    struct Bench {
+        cache: Neighbours,
+        rng: Rng,
+        pool: Pool,
+        events: EventLog,
+        counters: Counters,
+        now: Instant,
+    }
+    impl Bench {
+        fn new() -> Self {
+            let (mut rng, mut pool) = (Rng::from_seed([5; 32]), Pool::new(1));
+            let (mut events, mut counters) = (EventLog::default(), Counters::default());
+            let cache = Neighbours::new(&mut Cx {
+                now: Instant::ZERO,
+                rng: &mut rng,
+                pool: &mut pool,
+                events: &mut events,
+                counters: &mut counters,
+            });
+            Self {
+                cache,
+                rng,
+                pool,
+                events,
+                counters,
+                now: Instant::ZERO,
+            }
+        }
+        fn with<R>(&mut self, verb: impl FnOnce(&mut Neighbours, &mut Cx<'_>) -> R) -> R {
+            let mut cx = Cx {
+                now: self.now,
+                rng: &mut self.rng,
+                pool: &mut self.pool,
+                events: &mut self.events,
+                counters: &mut self.counters,
+            };
+            verb(&mut self.cache, &mut cx)
+        }
+        fn send(&mut self, n: u32, size: usize) -> Resolution {
+            let mut packet = self.pool.packet();
+            packet.append(Chunk::copy_from(&std::vec![0; size]));
+            self.with(|cache, cx| cache.resolve(PortId(1), ip(n), packet, cx))
+        }
+        fn learn(&mut self, n: u32, evidence: Evidence) -> usize {
+            self.with(|c, cx| c.learn(PortId(1), ip(n), mac(n), evidence, cx))
+                .len()
+        }
+        fn state(&self, n: u32) -> Option<&'static str> {
+            let rows = self.cache.rows();
+            rows.iter().find(|row| row.ip == ip(n)).map(|row| row.state)
+        }
+        /// Moves time to the next thing that is due, and tells what it was.
+        fn next(&mut self) -> Option<(Duration, Option<Due>)> {
+            let at = self.cache.poll_at()?;
+            let waited = at - self.now;
+            self.now = at;
+            Some((waited, self.with(|cache, cx| cache.poll_due(cx))))
+        }
+    }
+    fn ip(n: u32) -> IpAddr {
+        IpAddr::V4(Ipv4Addr::from_bits(0x0a00_0000 + n))
+    }
+    fn mac(n: u32) -> MacAddr {
+        let [_, _, a, b] = n.to_be_bytes();
+        MacAddr([2, 0, 0, 0, a, b])
+    }
+
+    #[test]
+    fn an_entry_lives_through_its_states() {
+        let mut bench = Bench::new();
+        assert!(matches!(bench.send(1, 10), Resolution::Ask));
+        assert!(matches!(bench.send(1, 10), Resolution::Waits));
+        assert_eq!(bench.learn(1, Evidence::Reply), 2);
+        assert_eq!(bench.state(1), Some("REACHABLE"));
+        let (reachable, due) = bench.next().unwrap();
+        let secs = reachable.as_secs();
+        assert!((15..45).contains(&secs), "{reachable:?}");
+        assert!(due.is_none());
+        // Nobody speaks to it: it stays, and nothing is due.
+        assert_eq!(
+            (bench.state(1), bench.next().is_none()),
+            (Some("STALE"), true)
+        );
+        let Resolution::Known(found, _) = bench.send(1, 10) else {
+            panic!("a stale address is used");
+        };
+        assert_eq!((found, bench.state(1)), (mac(1), Some("DELAY")));
+        let mut probes = Vec::new();
+        let lost = loop {
+            match bench.next() {
+                Some((waited, Some(Due::Ask { to, .. }))) => probes.push((waited.as_secs(), to)),
+                Some((waited, Some(Due::Lost { pending, .. }))) => break (waited, pending.len()),
+                _ => panic!("it is probed, then lost"),
+            }
+        };
+        let asked = Some(mac(1));
+        assert_eq!(probes, [(5, asked), (1, asked), (1, asked)]);
+        assert_eq!(lost, (Duration::from_secs(1), 0));
+        assert_eq!(bench.state(1), None);
+    }
+
+    #[test]
+    fn an_answered_probe_makes_it_reachable_again() {
+        let mut bench = Bench::new();
+        bench.learn(1, Evidence::Request);
+        assert_eq!(bench.state(1), Some("STALE"));
+        bench.send(1, 10);
+        bench.next();
+        assert_eq!(bench.state(1), Some("PROBE"));
+        bench.learn(1, Evidence::Reply);
+        assert_eq!(bench.state(1), Some("REACHABLE"));
+    }
+
+    #[test]
+    fn what_waits_is_bounded_in_packets_and_in_bytes_and_the_oldest_go() {
+        let mut bench = Bench::new();
+        (0..150).for_each(|_| drop(bench.send(1, 10)));
+        let dropped = |bench: &Bench| bench.counters.drops(DropReason::NeighbourQueueFull);
+        assert_eq!(dropped(&bench), 150 - PENDING_PACKETS as u64);
+        assert_eq!(bench.learn(1, Evidence::Reply), PENDING_PACKETS);
+        let mut bench = Bench::new();
+        (0..10).for_each(|_| drop(bench.send(1, 50_000)));
+        assert_eq!(dropped(&bench), 6);
+        assert_eq!(bench.learn(1, Evidence::Reply), 4);
+    }
+
+    #[test]
+    fn a_full_table_gives_up_the_longest_idle_entry_but_no_unanswered_question() {
+        let mut bench = Bench::new();
+        for n in 0..TABLE_BOUND as u32 {
+            bench.now = Instant::from_nanos(u64::from(n));
+            bench.learn(n, Evidence::Request);
+        }
+        assert!(matches!(bench.send(5000, 1), Resolution::Ask));
+        assert_eq!((bench.state(0), bench.state(1)), (None, Some("STALE")));
+        for n in 5001..5000 + TABLE_BOUND as u32 {
+            assert!(matches!(bench.send(n, 1), Resolution::Ask));
+        }
+        assert!(matches!(
+            bench.send(9999, 1),
+            Resolution::Refused(_, DropReason::NeighbourTableFull)
+        ));
+        assert_eq!(bench.cache.rows().len(), TABLE_BOUND);
+    }
+
+    #[test]
+    fn entries_unused_for_a_minute_leave_a_well_filled_table() {
+        let mut bench = Bench::new();
+        for n in 0..200 {
+            bench.learn(n, Evidence::Request);
+        }
+        bench.now = Instant::ZERO + STALE_LIFE;
+        for n in 200..300 {
+            bench.learn(n, Evidence::Request);
+        }
+        assert_eq!(bench.cache.rows().len(), 200);
+    }
+
+    #[test]
+    fn an_overheard_address_changes_an_entry_but_makes_none() {
+        let mut bench = Bench::new();
+        assert_eq!(bench.learn(1, Evidence::Overheard), 0);
+        assert_eq!(bench.state(1), None);
+        bench.send(1, 10);
+        assert_eq!(bench.learn(1, Evidence::Overheard), 1);
+        assert_eq!(bench.state(1), Some("STALE"));
+    }
+}

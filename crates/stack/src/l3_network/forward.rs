@@ -30,7 +30,8 @@ impl Network {
         group: bool,
         cx: &mut Cx<'_>,
     ) -> Up<Heading> {
-        if !may_be_forwarded(&header) {
+        // RFC 2644: nor broadcasts of another cable of ours.
+        if !may_be_forwarded(&header) || self.addresses.is_broadcast(header.dst) {
             cx.count(Counter::IpInAddrErrors);
             cx.pool.recycle(packet);
             return Up::Drop(DropReason::NotForUs, None);

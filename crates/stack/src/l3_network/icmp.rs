@@ -13,6 +13,8 @@ use crate::{Counter, Cx, DropReason};
 
 /// TTL of what we send.
 const TTL: u8 = 64;
+/// DS field of errors (RFC 1812 4.3.2.5: precedence 6).
+const INTERNETWORK_CONTROL: u8 = 0xc0;
 
 impl Network {
     /// An ICMP message for this host.
@@ -34,7 +36,11 @@ impl Network {
             Icmpv4::EchoRequest { id, seq } if !arrival.group => {
                 Up::Reply(Reply::Transport(echo_reply(arrival, id, seq, cx)))
             }
-            message if message.is_error() => self.heard(&message, &mut arrival.packet),
+            message if message.is_error() => {
+                let up = self.heard(&message, &mut arrival.packet);
+                cx.pool.recycle(arrival.packet);
+                up
+            }
             _ => {
                 cx.pool.recycle(arrival.packet);
                 Up::Drop(DropReason::IcmpIgnored, None)
@@ -66,7 +72,7 @@ impl Network {
             dst,
             protocol: protocol::ICMP,
             ttl: TTL,
-            tos: error_tos(quote.header.tos),
+            tos: INTERNETWORK_CONTROL,
             dont_fragment: false,
             segment: None,
             packet,
@@ -138,14 +144,14 @@ impl Network {
         if !self.addresses.is_ours(ours) {
             return Up::Drop(DropReason::IcmpIgnored, None);
         }
-        let news = match *message {
-            Icmpv4::Unreachable(Unreachable::FragmentationNeeded { mtu }) => {
+        let news = match told_mtu(message) {
+            Some(mtu) => {
                 let sent = bytes
                     .get(2..4)
                     .map_or(0, |b| u16::from_be_bytes([b[0], b[1]]));
                 News::PathMtu(flow, next_mtu(mtu, sent))
             }
-            _ => match net_error(message) {
+            None => match net_error(message) {
                 Some(error) => News::Unreachable(flow, error),
                 None => return Up::Drop(DropReason::IcmpIgnored, None),
             },
@@ -198,12 +204,6 @@ pub(crate) fn write_header(packet: &mut PacketBuf, message: &Icmpv4) {
     packet.set_sum(Sum::Verified);
 }
 
-/// RFC 1812 4.3.2.5: precedence 6 (internetwork control) for errors, and no ECN bits (RFC 3168 6.1.4 has them for TCP only).
-fn error_tos(original: u8) -> u8 {
-    let _ = original;
-    0xc0
-}
-
 /// How many bytes of a quote its flow is read from.
 fn quoted_len(packet: &mut PacketBuf) -> Option<usize> {
     let first = *packet.peek(1).ok()?.first()?;
@@ -222,6 +222,19 @@ fn net_error(message: &Icmpv4) -> Option<NetError> {
         (12, _) => NetError::ParameterProblem,
         _ => return None,
     })
+}
+
+/// The MTU of a "fragmentation needed", 0 if the router does not tell. RFC 4884 gave one of the unused bytes a meaning.
+fn told_mtu(message: &Icmpv4) -> Option<u16> {
+    match *message {
+        Icmpv4::Unreachable(Unreachable::FragmentationNeeded { mtu }) => Some(mtu),
+        Icmpv4::Other {
+            kind: 3,
+            code: 4,
+            rest: [_, _, high, low],
+        } => Some(u16::from_be_bytes([high, low])),
+        _ => None,
+    }
 }
 
 /// The next hop's MTU; from routers that do not tell it, the next lower plateau of RFC 1191 7.

@@ -50,12 +50,12 @@ impl Network {
             return drop(packet, reason, cx);
         }
         match check_options(&header.options) {
-            Verdict::Fine => {}
-            Verdict::Refused => {
+            OptionCheck::Fine => {}
+            OptionCheck::Refused => {
                 cx.count(Counter::IpInHdrErrors);
                 return drop(packet, DropReason::IpOption, cx);
             }
-            Verdict::Malformed { pointer } => {
+            OptionCheck::Malformed { pointer } => {
                 cx.count(Counter::IpInHdrErrors);
                 let problem = Icmpv4::ParameterProblem { code: 0, pointer };
                 let reply = self.refuse(&header, port, group, packet, problem, cx);
@@ -350,7 +350,7 @@ enum Destination {
 }
 
 /// What is to be done about a packet's options.
-enum Verdict {
+enum OptionCheck {
     Fine,
     Refused,
     Malformed { pointer: u8 },
@@ -376,14 +376,14 @@ fn read_header(packet: &mut PacketBuf) -> Result<Ipv4Header, DropReason> {
 }
 
 /// RFC 1122 3.2.1.8: source routes are refused, others are ignored if their lengths are right.
-fn check_options(options: &Options) -> Verdict {
+fn check_options(options: &Options) -> OptionCheck {
     let bytes = options.as_bytes();
     let mut rest = bytes;
     while let [kind, tail @ ..] = rest {
         let len = match (kind, tail) {
-            (0, _) => return Verdict::Fine,
+            (0, _) => return OptionCheck::Fine,
             (1, _) => 1,
-            (kind, _) if SOURCE_ROUTES.contains(kind) => return Verdict::Refused,
+            (kind, _) if SOURCE_ROUTES.contains(kind) => return OptionCheck::Refused,
             (_, [len, ..]) if *len >= 2 => usize::from(*len),
             _ => 0,
         };
@@ -391,11 +391,11 @@ fn check_options(options: &Options) -> Verdict {
             Some((option, after)) if !option.is_empty() => rest = after,
             _ => {
                 let at = heptad_wire::ipv4::MIN_HEADER_LEN + bytes.len() - rest.len() + 1;
-                return Verdict::Malformed { pointer: at as u8 };
+                return OptionCheck::Malformed { pointer: at as u8 };
             }
         }
     }
-    Verdict::Fine
+    OptionCheck::Fine
 }
 
 /// The flow of a packet that we made: its headers are in the head.

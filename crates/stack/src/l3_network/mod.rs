@@ -27,6 +27,8 @@ mod quote;
 mod rate_limit;
 mod reassembly;
 mod route;
+#[cfg(test)]
+mod tests;
 
 #[cfg(test)]
 pub(crate) use icmp::write_header as write_icmp_header;

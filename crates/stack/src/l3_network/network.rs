@@ -133,7 +133,10 @@ impl Network {
     pub(super) fn cast(&self, port: PortId, dst: Ipv4Addr) -> Cast {
         if dst.is_multicast() {
             Cast::Multicast
-        } else if self.addresses.is_broadcast_on(port, dst) {
+        } else if self.addresses.is_broadcast_on(port, dst)
+            // Our own broadcasts come round by the loopback.
+            || (port == PortId::LOOPBACK && self.addresses.is_broadcast(dst))
+        {
             Cast::Broadcast
         } else {
             Cast::Unicast
@@ -178,5 +181,130 @@ impl Network {
                 .ok_or(NetError::NetUnreachable),
             None => Err(NetError::NetUnreachable),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Counters, EventLog, Rng};
+    use heptad_wire::Pool;
+
+    fn ip(text: &str) -> IpAddr {
+        text.parse().unwrap()
+    }
+    fn network() -> Network {
+        let mut network = Network::new(
+            false,
+            &mut Cx {
+                now: Instant::ZERO,
+                rng: &mut Rng::from_seed([1; 32]),
+                pool: &mut Pool::new(1),
+                events: &mut EventLog::default(),
+                counters: &mut Counters::default(),
+            },
+        );
+        let addresses = [
+            (0, "127.0.0.1", 8),
+            (1, "10.0.1.10", 24),
+            (1, "10.0.9.10", 24),
+            (2, "192.0.2.10", 30),
+        ];
+        for (port, address, len) in addresses {
+            network.set_mtu(PortId(port), 1500 + u32::from(port));
+            network.add_address(PortId(port), ip(address), len).unwrap();
+        }
+        let default = Route {
+            prefix: ip("0.0.0.0"),
+            len: 0,
+            via: Some(ip("10.0.9.1")),
+            port: PortId(1),
+        };
+        network.add_route(default).unwrap();
+        network
+    }
+
+    #[test]
+    fn a_way_has_its_port_its_next_hop_and_an_address_to_speak_from() {
+        let network = network();
+        // Destination, port, next hop, source.
+        let table = [
+            ("10.0.1.20", 1, "10.0.1.20", "10.0.1.10"),
+            ("10.0.9.20", 1, "10.0.9.20", "10.0.9.10"),
+            ("192.0.2.9", 2, "192.0.2.9", "192.0.2.10"),
+            // By the router that shares the second address's prefix.
+            ("203.0.113.1", 1, "10.0.9.1", "10.0.9.10"),
+            ("127.0.0.1", 0, "127.0.0.1", "127.0.0.1"),
+            ("127.9.9.9", 0, "127.9.9.9", "127.0.0.1"),
+            ("10.0.1.10", 0, "10.0.1.10", "10.0.1.10"),
+            ("192.0.2.10", 0, "192.0.2.10", "192.0.2.10"),
+            ("10.0.1.255", 1, "10.0.1.255", "10.0.1.10"),
+            // A group is on the cable itself, not behind the router.
+            ("255.255.255.255", 1, "255.255.255.255", "10.0.1.10"),
+            ("224.0.0.1", 1, "224.0.0.1", "10.0.1.10"),
+        ];
+        for (dst, port, next_hop, src) in table {
+            let path = Path {
+                port: PortId(port),
+                next_hop: ip(next_hop),
+                src: ip(src),
+                mtu: 1500 + u32::from(port),
+            };
+            assert_eq!(network.route(ip(dst), None), Ok(path), "{dst}");
+        }
+    }
+
+    #[test]
+    fn a_chosen_source_stays_and_says_where_a_group_is_meant() {
+        let network = network();
+        let src = |dst, src| {
+            network
+                .route(ip(dst), Some(ip(src)))
+                .map(|p| (p.port.0, p.src))
+        };
+        assert_eq!(src("203.0.113.1", "10.0.1.10"), Ok((1, ip("10.0.1.10"))));
+        assert_eq!(src("10.0.1.20", "0.0.0.0"), Ok((1, ip("10.0.1.10"))));
+        let everybody = src("255.255.255.255", "192.0.2.10");
+        assert_eq!(everybody, Ok((2, ip("192.0.2.10"))));
+        // Loopback addresses do not leave the host.
+        let out = src("10.0.1.20", "127.0.0.1");
+        assert_eq!(out, Err(NetError::NetUnreachable));
+    }
+
+    #[test]
+    fn there_is_no_way_to_other_families_or_to_nobody() {
+        let network = network();
+        assert_eq!(network.route(ip("::1"), None), Err(NetError::Family));
+        let nobody = network.route(ip("0.0.0.0"), None);
+        assert_eq!(nobody, Err(NetError::NetUnreachable));
+    }
+
+    #[test]
+    fn addresses_that_no_host_can_have_are_refused() {
+        let mut network = network();
+        let mut add = |address: &str, len| network.add_address(PortId(1), ip(address), len);
+        for address in ["0.0.0.0", "224.0.0.1", "255.255.255.255", "10.0.1.10"] {
+            let refused = add(address, 24);
+            assert_eq!(refused, Err(NetError::ParameterProblem), "{address}");
+        }
+        assert_eq!(add("10.0.1.11", 33), Err(NetError::ParameterProblem));
+        assert_eq!(add("fe80::1", 64), Err(NetError::Family));
+    }
+
+    #[test]
+    fn broadcasts_are_known_by_their_cable() {
+        let network = network();
+        let table = [
+            ("10.0.1.255", true),
+            ("10.0.9.255", true),
+            ("192.0.2.11", true),
+            ("255.255.255.255", true),
+            ("10.0.1.254", false),
+            ("127.255.255.255", false),
+        ];
+        for (address, expected) in table {
+            assert_eq!(network.is_broadcast(ip(address)), expected, "{address}");
+        }
+        assert_eq!(network.cast_to(PortId(2), ip("10.0.1.255")), Cast::Unicast);
     }
 }

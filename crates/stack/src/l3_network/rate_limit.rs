@@ -87,3 +87,47 @@ impl Bucket {
         self.due = self.due.max(now) + rate.interval;
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn granted(budget: &mut ErrorBudget, dst: u32, at: Duration) -> bool {
+        let dst = IpAddr::V4(core::net::Ipv4Addr::from_bits(dst));
+        budget.take(dst, Instant::ZERO + at) == Allowance::Granted
+    }
+
+    #[test]
+    fn a_destination_gets_six_at_once_and_then_one_a_second() {
+        let mut budget = ErrorBudget::new(&mut Rng::from_seed([1; 32]));
+        let mut count = |at| (0..20).filter(|_| granted(&mut budget, 1, at)).count();
+        assert_eq!(count(Duration::from_secs(100)), 6);
+        assert_eq!(count(Duration::from_millis(100_999)), 0);
+        assert_eq!(count(Duration::from_millis(103_500)), 3);
+        assert_eq!(count(Duration::from_secs(1000)), 6);
+    }
+
+    #[test]
+    fn the_host_sends_fifty_at_once_and_then_a_thousand_a_second() {
+        let mut budget = ErrorBudget::new(&mut Rng::from_seed([1; 32]));
+        let mut next = 0;
+        let mut count = |at, tries: u32| {
+            next += tries;
+            (next - tries..next)
+                .filter(|dst| granted(&mut budget, *dst, at))
+                .count()
+        };
+        assert_eq!(count(Duration::from_secs(1), 100), 50);
+        assert_eq!(count(Duration::from_millis(1010), 100), 10);
+    }
+
+    #[test]
+    fn what_a_destination_is_refused_costs_the_host_nothing() {
+        let mut budget = ErrorBudget::new(&mut Rng::from_seed([1; 32]));
+        for _ in 0..1000 {
+            granted(&mut budget, 1, Duration::ZERO);
+        }
+        let others = (2..300u32).filter(|dst| granted(&mut budget, *dst, Duration::ZERO));
+        assert_eq!(others.count(), 44);
+    }
+}

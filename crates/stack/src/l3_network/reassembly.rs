@@ -178,6 +178,12 @@ impl Reassembly {
         self.agenda.first_key_value().map(|((due, _), _)| *due)
     }
 
+    /// Memory of all incomplete datagrams, bytes.
+    #[cfg(test)]
+    pub fn memory(&self) -> usize {
+        self.memory
+    }
+
     fn open(&mut self, key: Key, fragment: &Fragment, now: Instant) -> bool {
         let count = self.per_source.entry(key.src).or_insert(0);
         if *count >= PER_SOURCE {

@@ -109,3 +109,99 @@ pub(super) fn v4(address: IpAddr) -> Result<Ipv4Addr, NetError> {
         IpAddr::V6(_) => Err(NetError::Family),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn ip(bits: u32) -> IpAddr {
+        IpAddr::V4(Ipv4Addr::from_bits(bits))
+    }
+
+    /// The definition: of the routes whose prefix holds the address the longest, then the oldest.
+    fn slow_lookup(routes: &[Route], dst: u32) -> Option<PortId> {
+        let holds = |route: &&Route| {
+            let IpAddr::V4(prefix) = route.prefix else {
+                return false;
+            };
+            let shift = 32 - u32::from(route.len);
+            u64::from(prefix.to_bits()) >> shift == u64::from(dst) >> shift
+        };
+        let mut best: Option<&Route> = None;
+        for route in routes.iter().filter(holds) {
+            if best.is_none_or(|best| route.len > best.len) {
+                best = Some(route);
+            }
+        }
+        best.map(|route| route.port)
+    }
+
+    proptest! {
+        #[test]
+        fn a_lookup_finds_what_a_search_of_the_whole_list_finds(
+            // Few bits differ, so that prefixes nest.
+            entries in prop::collection::vec((0u32..64, 0u8..=32), 0..60),
+            asked in prop::collection::vec(0u32..64, 1..40),
+        ) {
+            let spread = |n: u32| (n & 0x38) << 26 | n & 7;
+            let mut table = RouteTable::new();
+            let mut list = Vec::new();
+            for (number, (prefix, len)) in (1u16..).zip(entries) {
+                let route = Route {
+                    prefix: ip(spread(prefix)),
+                    len,
+                    via: None,
+                    port: PortId(number),
+                };
+                table.add(route).unwrap();
+                list.push(route);
+            }
+            for dst in asked.into_iter().map(spread) {
+                let found = table.lookup(Ipv4Addr::from_bits(dst)).map(|hop| hop.port);
+                prop_assert_eq!(found, slow_lookup(&list, dst));
+            }
+        }
+    }
+
+    #[test]
+    fn the_table_lists_the_default_first_and_a_repeated_route_once() {
+        let mut table = RouteTable::new();
+        let on_link = Route {
+            prefix: "10.0.1.77".parse().unwrap(),
+            len: 24,
+            via: None,
+            port: PortId(1),
+        };
+        let default = Route {
+            prefix: "0.0.0.0".parse().unwrap(),
+            len: 0,
+            via: Some("10.0.1.1".parse().unwrap()),
+            port: PortId(1),
+        };
+        for route in [on_link, default, on_link] {
+            table.add(route).unwrap();
+        }
+        let masked = Route {
+            prefix: "10.0.1.0".parse().unwrap(),
+            ..on_link
+        };
+        assert_eq!(table.rows(), [default, masked]);
+    }
+
+    #[test]
+    fn other_families_and_lengths_are_refused() {
+        let mut table = RouteTable::new();
+        let route = |prefix: &str, len| Route {
+            prefix: prefix.parse().unwrap(),
+            len,
+            via: None,
+            port: PortId(1),
+        };
+        assert_eq!(table.add(route("::", 0)), Err(NetError::Family));
+        assert_eq!(
+            table.add(route("10.0.0.0", 33)),
+            Err(NetError::ParameterProblem)
+        );
+    }
+}

@@ -1,15 +1,59 @@
 //! TCP (RFC 9293). A map of the folder and the face that layer 5 and the spine see.
 //!
 //! One [`Tcp`] a host. Hashed demultiplexing (keyed) into separate slabs: listeners, openings, connections, TIME-WAIT.
+//!
+//! ```text
+//!                   segment                                     calls (calls.rs)
+//!                      ▼                                              ▼
+//!   segment, options ─ demux ─┬─ listener ─ opening ─┐      listen connect accept send recv
+//!                             ├─ active (SYN-SENT) ──┼──▶ tcb ◀── shutdown close abort
+//!                             ├─ arrives/ ───────────┘    │ sender  receiver ─ reassembly
+//!                             └─ time_wait                │ rtt  recovery/  congestion/
+//!                                                         │ delayed_ack keepalive probe
+//!                      ▲                                  ▼
+//!                  departure ◀── output (the only place that decides) ◀── settle, timers
+//! ```
+//!
+//! The states and their one table of transitions: `states`. Sequence numbers: `seq`, the only place that compares them.
+mod active;
+mod arrives;
+mod calls;
+mod challenge;
+mod congestion;
+mod delayed_ack;
+mod demux;
+mod isn;
+mod keepalive;
+mod listener;
+mod opening;
+mod options;
+mod output;
+mod probe;
+mod reassembly;
+mod receiver;
+mod recovery;
+mod rtt;
+mod segment;
+mod sender;
+mod seq;
+mod settle;
+mod states;
+mod status;
+mod tcb;
+mod time_wait;
+mod timers;
+
+use alloc::boxed::Box;
+use alloc::collections::VecDeque;
 use core::net::SocketAddr;
 
-use bytes::Bytes;
+use slab::Slab;
 
 use crate::l1_physical::PortId;
-use crate::l3_network::{Arrival, Departure, Flow, NetError, Path, Up};
+use crate::l3_network::{Arrival, Departure, Flow, NetError, Path, Reply, Up};
 use crate::l4_transport::readiness::Owner;
 use crate::time::Duration;
-use crate::{Cx, Instant};
+use crate::{Counter, Cx, DropReason, Instant};
 
 pub use crate::l4_transport::readiness::{Ready, SocketError};
 
@@ -183,14 +227,48 @@ pub struct Status {
     pub retransmits: u64,
 }
 
-/// TCP of one host.
-pub struct Tcp {}
+/// A slot's content: the same handle through opening, synchronised states and failure.
+enum Conn {
+    Opening(Box<opening::ActiveOpening>),
+    Open(Box<tcb::Tcb>),
+}
 
-#[allow(unused_variables)]
+/// TCP of one host.
+pub struct Tcp {
+    config: Config,
+    secrets: isn::Secrets,
+    demux: demux::Demux,
+    listeners: Slab<listener::Listener>,
+    openings: Slab<opening::Opening>,
+    conns: Slab<Conn>,
+    time_waits: Slab<time_wait::TimeWait>,
+    agenda: timers::Agenda,
+    output: settle::OutputLists,
+    ready: VecDeque<settle::ReadyKey>,
+    challenges: challenge::ChallengeLimit,
+    generation: u32,
+    /// Payload memory of all connections, bytes.
+    memory: usize,
+}
+
 impl Tcp {
     /// A TCP without connections. Secrets (ISN, hash keys) are drawn from `cx.rng`.
     pub fn new(config: Config, cx: &mut Cx<'_>) -> Self {
-        todo!()
+        Self {
+            config,
+            secrets: isn::Secrets::draw(cx),
+            demux: demux::Demux::new(cx),
+            listeners: Slab::new(),
+            openings: Slab::new(),
+            conns: Slab::new(),
+            time_waits: Slab::new(),
+            agenda: timers::Agenda::default(),
+            output: settle::OutputLists::default(),
+            ready: VecDeque::new(),
+            challenges: challenge::ChallengeLimit::default(),
+            generation: 0,
+            memory: 0,
+        }
     }
 
     // ── border, downwards ────────────────────────────────────────────────────────────────────────────────────────
@@ -203,163 +281,167 @@ impl Tcp {
         route: &dyn Fn(core::net::IpAddr) -> Option<Path>,
         cx: &mut Cx<'_>,
     ) -> Up<()> {
-        todo!()
+        let frames = arrival.packet.frames();
+        cx.counters.add(Counter::TcpInSegs, u64::from(frames));
+        if arrival.group {
+            cx.pool.recycle(arrival.packet);
+            return Up::Drop(DropReason::TcpNotUnicast, None);
+        }
+        match segment::Segment::parse(arrival, cx) {
+            Ok((local, remote, seg)) => self.deliver(local, remote, seg, route, cx),
+            Err(reason) => {
+                cx.count(Counter::TcpInErrs);
+                Up::Drop(reason, None)
+            }
+        }
     }
-    /// Timers that are due.
-    pub fn on_timeout(&mut self, cx: &mut Cx<'_>) {
-        todo!()
-    }
-    /// When the next timer is due. O(1); may be early, never late.
-    pub fn poll_at(&self) -> Option<Instant> {
-        todo!()
-    }
-    /// The next segment to leave by this port; connections take turns.
-    pub fn poll_transmit(&mut self, port: PortId, cx: &mut Cx<'_>) -> Option<Departure> {
-        todo!()
-    }
-    /// Whether `poll_transmit` may have something. O(1).
-    pub fn wants_transmit(&self, port: PortId) -> bool {
-        todo!()
-    }
-    /// An ICMP error about a segment of ours (RFC 5461, 5927): soft for synchronised connections, fatal for openings.
-    pub fn unreachable(&mut self, flow: Flow, error: NetError, cx: &mut Cx<'_>) {
-        todo!()
-    }
-    /// A smaller path MTU.
-    pub fn path_mtu(&mut self, flow: Flow, mtu: u32, cx: &mut Cx<'_>) {
-        todo!()
-    }
-    /// A socket whose readiness may have changed since it was last taken from here.
-    pub fn poll_ready(&mut self) -> Option<(Owner, Ready)> {
-        todo!()
-    }
-
-    // ── calls (RFC 9293 3.9.1) ───────────────────────────────────────────────────────────────────────────────────
-
-    /// Passive open. `local.ip()` may be unspecified. Conflicts of ports were checked by layer 5; an identical listener is `AddressInUse`.
-    pub fn listen(
-        &mut self,
-        local: SocketAddr,
-        backlog: u32,
-        options: Options,
-        owner: Owner,
-    ) -> Result<ListenerId, SocketError> {
-        todo!()
-    }
-    /// `listen` again with another backlog.
-    pub fn set_backlog(&mut self, id: ListenerId, backlog: u32) {
-        todo!()
-    }
-    /// Closes a listener: openings and connections that nobody accepted are reset.
-    pub fn close_listener(&mut self, id: ListenerId, cx: &mut Cx<'_>) {
-        todo!()
-    }
-    /// Takes the oldest established connection that waits and gives it to `owner`.
-    pub fn accept(
-        &mut self,
-        id: ListenerId,
-        owner: Owner,
-    ) -> Result<(ConnId, SocketAddr), SocketError> {
-        todo!()
-    }
-    /// Gives back a connection that was accepted but could not be delivered: it waits at the front again.
-    pub fn unaccept(&mut self, id: ListenerId, conn: ConnId) {
-        todo!()
-    }
-    /// Active open. Layer 5 chose the local port and found the way. `AddressInUse` if these four already exist (TIME-WAIT may be reused, RFC 6191).
-    pub fn connect(
+    fn deliver(
         &mut self,
         local: SocketAddr,
         remote: SocketAddr,
-        path: Path,
-        options: Options,
-        owner: Owner,
+        seg: segment::Segment,
+        route: &dyn Fn(core::net::IpAddr) -> Option<Path>,
         cx: &mut Cx<'_>,
-    ) -> Result<ConnId, SocketError> {
-        todo!()
+    ) -> Up<()> {
+        let mut isn = None;
+        let mut entry = self.demux.find(local, remote);
+        if let Some(demux::Entry::TimeWait(index)) = entry {
+            match self.time_wait_receives(index, &seg, cx) {
+                Ok(up) => return up,
+                Err(floor) => isn = Some(floor),
+            }
+            entry = self.demux.find(local, remote);
+        }
+        match entry {
+            Some(demux::Entry::Conn(id)) => return self.conn_receives(id, seg, cx),
+            Some(demux::Entry::Opening(index)) => return self.opening_receives(index, seg, cx),
+            Some(demux::Entry::Listener(index)) => {
+                let knock = listener::Knock {
+                    local,
+                    remote,
+                    isn,
+                    route,
+                };
+                return self.listener_receives(index, &knock, &seg, cx);
+            }
+            Some(demux::Entry::TimeWait(_)) | None => {}
+        }
+        let reset = segment::reset_for(local, remote, &seg, cx);
+        Up::Drop(DropReason::TcpNoSocket, reset.map(Reply::Transport))
     }
-    /// Whether a segment from `remote` to `local` would find an opening, connection or TIME-WAIT entry.
-    pub fn in_use(&self, local: SocketAddr, remote: SocketAddr) -> bool {
-        todo!()
+    /// A segment for a connection or an active opening.
+    fn conn_receives(&mut self, id: ConnId, seg: segment::Segment, cx: &mut Cx<'_>) -> Up<()> {
+        let mut host = arrives::Host {
+            config: &self.config,
+            challenges: &mut self.challenges,
+            full: self.memory >= self.config.memory,
+        };
+        let Some(conn) = self.conns.get_mut(id.index as usize) else {
+            return Up::Drop(DropReason::TcpNoSocket, None);
+        };
+        let verdict = match conn {
+            Conn::Open(tcb) => arrives::arrives(tcb, seg, &mut host, cx).map_err(|r| (r, None)),
+            Conn::Opening(opening) => match active::arrives(opening, seg, host.config, cx) {
+                active::Outcome::Stays(verdict) => verdict,
+                active::Outcome::Opened(mut tcb, seg) => {
+                    let verdict = arrives::arrives(&mut tcb, seg, &mut host, cx);
+                    *conn = Conn::Open(tcb);
+                    verdict.map_err(|r| (r, None))
+                }
+            },
+        };
+        self.settle(id, cx);
+        match verdict {
+            Ok(()) => Up::Done,
+            Err((reason, reply)) => Up::Drop(reason, reply),
+        }
     }
-    /// Takes as many bytes as fit; `WouldBlock` if none, `BrokenPipe` after shutdown or reset, `NotConnected`.
-    pub fn send(&mut self, id: ConnId, data: &[u8], cx: &mut Cx<'_>) -> Result<usize, SocketError> {
-        todo!()
-    }
-    /// As `send`, without a copy; takes all or nothing.
-    pub fn send_bytes(
+    /// `Err`: the entry gave way to a new connection, whose ISN must not be below this.
+    fn time_wait_receives(
         &mut self,
-        id: ConnId,
-        data: Bytes,
+        index: u32,
+        seg: &segment::Segment,
         cx: &mut Cx<'_>,
-    ) -> Result<(), SocketError> {
-        todo!()
+    ) -> Result<Up<()>, seq::SeqNum> {
+        let length = self.config.fin_timeout;
+        let Some(entry) = self.time_waits.get_mut(index as usize) else {
+            return Ok(Up::Drop(DropReason::TcpNoSocket, None));
+        };
+        if entry.may_be_reused(seg) && self.demux.listener(entry.local).is_some() {
+            let isn = self.secrets.isn(entry.local, entry.remote, cx.now);
+            let isn = entry.next_isn(isn);
+            self.agenda.forget();
+            self.remove_time_wait(index);
+            return Err(isn);
+        }
+        Ok(entry.arrives(seg, length, cx))
     }
-    /// Copies out what is in order; 0 at the end of the stream; `WouldBlock`; `ConnectionReset` once after a RST.
-    pub fn recv(
-        &mut self,
-        id: ConnId,
-        out: &mut [u8],
-        peek: bool,
-        cx: &mut Cx<'_>,
-    ) -> Result<usize, SocketError> {
-        todo!()
+
+    /// Timers that are due.
+    pub fn on_timeout(&mut self, cx: &mut Cx<'_>) {
+        self.run_timers(cx);
     }
-    /// As `recv`, without a copy: at most `max` bytes.
-    pub fn recv_bytes(
-        &mut self,
-        id: ConnId,
-        max: usize,
-        cx: &mut Cx<'_>,
-    ) -> Result<Bytes, SocketError> {
-        todo!()
+    /// When the next timer is due. O(1); may be early, never late.
+    pub fn poll_at(&self) -> Option<Instant> {
+        self.agenda.next()
     }
-    /// FIN after what is queued.
-    pub fn shutdown_write(&mut self, id: ConnId, cx: &mut Cx<'_>) -> Result<(), SocketError> {
-        todo!()
+    /// The next segment to leave by this port; connections take turns.
+    pub fn poll_transmit(&mut self, port: PortId, cx: &mut Cx<'_>) -> Option<Departure> {
+        self.take_departure(port, cx)
     }
-    /// Later reads end at once (as Linux does, data is still accepted and acknowledged until close).
-    pub fn shutdown_read(&mut self, id: ConnId, cx: &mut Cx<'_>) -> Result<(), SocketError> {
-        todo!()
+    /// Whether `poll_transmit` may have something. O(1).
+    pub fn wants_transmit(&self, port: PortId) -> bool {
+        self.output.is_waiting(port)
     }
-    /// The program is done: FIN after what is queued, or RST if unread data is left (RFC 2525 2.17). The handle dies.
-    pub fn close(&mut self, id: ConnId, cx: &mut Cx<'_>) {
-        todo!()
+    /// An ICMP error about a segment of ours (RFC 5461, 5927): soft for synchronised connections, fatal for openings.
+    pub fn unreachable(&mut self, flow: Flow, error: NetError, cx: &mut Cx<'_>) {
+        self.network_error(flow, error, cx);
     }
-    /// RST now (SO_LINGER 0). The handle dies.
-    pub fn abort(&mut self, id: ConnId, cx: &mut Cx<'_>) {
-        todo!()
+    /// A smaller path MTU.
+    pub fn path_mtu(&mut self, flow: Flow, mtu: u32, cx: &mut Cx<'_>) {
+        self.shrink_path(flow, mtu, cx);
     }
-    /// What the socket is ready for.
-    pub fn ready(&self, id: ConnId) -> Ready {
-        todo!()
+    /// A socket whose readiness may have changed since it was last taken from here.
+    pub fn poll_ready(&mut self) -> Option<(Owner, Ready)> {
+        self.take_ready()
     }
-    /// What a listener is ready for.
-    pub fn listener_ready(&self, id: ListenerId) -> Ready {
-        todo!()
+
+    fn next_generation(&mut self) -> u32 {
+        self.generation = self.generation.wrapping_add(1);
+        self.generation
     }
-    /// SO_ERROR: takes the pending error.
-    pub fn take_error(&mut self, id: ConnId) -> Option<SocketError> {
-        todo!()
+    fn conn(&self, id: ConnId) -> Option<&Conn> {
+        self.conns
+            .get(id.index as usize)
+            .filter(|conn| conn.ep().generation == id.generation)
     }
-    /// The connection's options, to look at.
-    pub fn options(&self, id: ConnId) -> Option<&Options> {
-        todo!()
-    }
-    /// Changes options; takes effect at once.
-    pub fn set_options(&mut self, id: ConnId, options: Options, cx: &mut Cx<'_>) {
-        todo!()
-    }
-    /// STATUS (RFC 9293 3.9.1.6).
-    pub fn status(&self, id: ConnId) -> Option<Status> {
-        todo!()
-    }
-    /// A listener's status.
-    pub fn listener_status(&self, id: ListenerId) -> Option<Status> {
-        todo!()
-    }
-    /// Every listener, opening, connection and TIME-WAIT entry, in a stable order (local, remote).
-    pub fn all(&self) -> alloc::vec::Vec<Status> {
-        todo!()
+    fn conn_mut(&mut self, id: ConnId) -> Option<&mut Conn> {
+        self.conns
+            .get_mut(id.index as usize)
+            .filter(|conn| conn.ep().generation == id.generation)
     }
 }
+
+impl Conn {
+    fn ep(&self) -> &tcb::Endpoint {
+        match self {
+            Self::Opening(opening) => &opening.ep,
+            Self::Open(tcb) => &tcb.ep,
+        }
+    }
+    fn ep_mut(&mut self) -> &mut tcb::Endpoint {
+        match self {
+            Self::Opening(opening) => &mut opening.ep,
+            Self::Open(tcb) => &mut tcb.ep,
+        }
+    }
+    fn on_timeout(&mut self, config: &Config, cx: &mut Cx<'_>) {
+        match self {
+            Self::Opening(opening) => opening.on_timeout(config, cx),
+            Self::Open(tcb) => tcb.on_timeout(config, cx),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,273 @@
+//! Fifth: the ACK field: what it acknowledges, the window that it tells, what recovery and congestion control learn from it.
+use heptad_wire::tcp::Flags;
+
+use super::{Host, answer_stray, challenge};
+use crate::l4_transport::tcp::State;
+use crate::l4_transport::tcp::congestion::{Acked, Lost};
+use crate::l4_transport::tcp::recovery::scoreboard::Delivered;
+use crate::l4_transport::tcp::recovery::{DUP_THRESH, Phase};
+use crate::l4_transport::tcp::segment::Segment;
+use crate::l4_transport::tcp::seq::SeqNum;
+use crate::l4_transport::tcp::states::Trigger;
+use crate::l4_transport::tcp::tcb::Tcb;
+use crate::{Counter, Cx, DropReason};
+
+/// Processes SEG.ACK.
+pub fn check(
+    tcb: &mut Tcb,
+    seg: &Segment,
+    host: &mut Host<'_>,
+    cx: &mut Cx<'_>,
+) -> Result<(), DropReason> {
+    if seg.has(Flags::RST) || tcb.ep.state == State::Closed {
+        return Ok(());
+    }
+    //= rfc9293#3.10.7.4
+    //# if the ACK bit is off, drop the segment and return
+    if !seg.has(Flags::ACK) {
+        return Err(DropReason::TcpNoAck);
+    }
+    //= rfc9293#3.10.7.4
+    //# If the ACK acks something not yet sent (SEG.ACK > SND.NXT), then send an ACK, drop the segment, and return.
+    if seg.ack.after(tcb.snd.nxt) {
+        answer_stray(tcb, seg, cx);
+        return Err(DropReason::TcpAckInvalid);
+    }
+    //= rfc5961#5.2
+    //# The ACK value is considered acceptable only if it is in the range of ((SND.UNA - MAX.SND.WND) <= SEG.ACK <= SND.NXT)
+    if seg.ack.before(tcb.snd.una - tcb.snd.max_wnd.max(1)) {
+        challenge(tcb, host, cx);
+        return Err(DropReason::TcpAckInvalid);
+    }
+    tcb.keepalive.hear(cx.now);
+    tcb.persist.unanswered = 0;
+    if seg.ack.before(tcb.snd.una) {
+        return Ok(());
+    }
+    let window_moved = update_window(tcb, seg);
+    acknowledge(tcb, seg, window_moved, cx);
+    tcb.update_persist(cx.now);
+    Ok(())
+}
+
+//= rfc9293#3.10.7.4
+//# If (SND.WL1 < SEG.SEQ or (SND.WL1 = SEG.SEQ and SND.WL2 =< SEG.ACK)), set SND.WND <- SEG.WND
+fn update_window(tcb: &mut Tcb, seg: &Segment) -> bool {
+    let wnd = u32::from(seg.wnd) << tcb.agreed.snd_scale;
+    let snd = &mut tcb.snd;
+    let newer = snd.wl1.before(seg.seq)
+        || (snd.wl1 == seg.seq && (snd.wl2.before(seg.ack) || wnd > snd.wnd))
+        || seg.ack.after(snd.una);
+    let same = snd.wl1 == seg.seq && snd.wl2 == seg.ack && wnd < snd.wnd;
+    if !newer && !same {
+        return false;
+    }
+    let moved = wnd != snd.wnd;
+    snd.wnd = wnd;
+    snd.wl1 = seg.seq;
+    snd.wl2 = seg.ack;
+    snd.max_wnd = snd.max_wnd.max(wnd);
+    moved
+}
+
+fn acknowledge(tcb: &mut Tcb, seg: &Segment, window_moved: bool, cx: &mut Cx<'_>) {
+    let had_flight = !tcb.flight.is_empty();
+    let mut delivered = Delivered::default();
+    let una = tcb.snd.una;
+    let advanced = seg.ack.after(una);
+    if advanced {
+        advance(tcb, seg.ack, &mut delivered, cx);
+    }
+    let (dsack, sacked) = read_sack(tcb, seg, una, &mut delivered);
+    if dsack {
+        cx.count(Counter::TcpExtTcpDsackRecv);
+        tcb.recovery.dsack();
+    }
+    if !had_flight {
+        return;
+    }
+    sample_rtt(tcb, seg, &delivered, cx);
+    let duplicate = !advanced && seg.len() == 0 && !window_moved;
+    if tcb.agreed.sack {
+        tcb.recovery.learn(&delivered, cx.now, tcb.rtt.min());
+    }
+    recover(tcb, advanced, duplicate || sacked, &delivered, cx);
+    settle_tail_probe(tcb, seg, dsack);
+    if advanced || delivered.bytes > 0 {
+        tcb.arm_retransmission(cx.now, advanced);
+    }
+}
+
+/// SND.UNA moves.
+fn advance(tcb: &mut Tcb, ack: SeqNum, delivered: &mut Delivered, cx: &mut Cx<'_>) {
+    let was_writable = tcb.is_writable();
+    let fin_acked = tcb.fin_sent() && ack.after(tcb.text_end());
+    let bytes = ack.since(tcb.snd.una) - u32::from(fin_acked);
+    tcb.flight.acknowledge(ack, delivered);
+    tcb.tx.acknowledge(bytes);
+    tcb.snd.una = ack;
+    tcb.rtt.forget_backoff();
+    tcb.unanswered_since = cx.now;
+    tcb.ep.soft_error = None;
+    tcb.grow_send_buffer();
+    if !was_writable && tcb.is_writable() {
+        tcb.ep.notify = true;
+    }
+    if fin_acked {
+        tcb.fin_queued = false;
+        tcb.fin_acked = true;
+        tcb.ep.transition(Trigger::AckOfFin, cx);
+    }
+}
+
+/// SACK blocks: whether the first one reports a duplicate, and whether anything new was reported.
+fn read_sack(tcb: &mut Tcb, seg: &Segment, una: SeqNum, delivered: &mut Delivered) -> (bool, bool) {
+    if !tcb.agreed.sack {
+        return (false, false);
+    }
+    let before = delivered.bytes;
+    let mss = tcb.mss();
+    let blocks = seg.options.sack;
+    let mut dsack = false;
+    for (i, &(left, right)) in blocks.as_slice().iter().enumerate() {
+        let (left, right) = (SeqNum(left), SeqNum(right));
+        if !left.before(right) || right.after(tcb.snd.nxt) {
+            continue;
+        }
+        //= rfc2883#4
+        //# if the first SACK block is below the cumulative ACK, or within the second block, it reports a duplicate
+        let inside_second = i == 0
+            && blocks.as_slice().get(1).is_some_and(|&(l, r)| {
+                left.at_or_after(SeqNum(l)) && right.at_or_before(SeqNum(r))
+            });
+        if i == 0 && (right.at_or_before(seg.ack) || inside_second) {
+            dsack = right.after(una - tcb.snd.max_wnd.max(1));
+            continue;
+        }
+        if left.at_or_after(tcb.snd.una) {
+            tcb.flight.sack(left, right, mss, delivered);
+        }
+    }
+    (dsack, delivered.bytes > before)
+}
+
+/// RFC 6298 3 (Karn) or RFC 7323 4.1.
+fn sample_rtt(tcb: &mut Tcb, seg: &Segment, delivered: &Delivered, cx: &Cx<'_>) {
+    if let (Some(at), false) = (delivered.rtt_from, delivered.resent) {
+        tcb.rtt.sample(cx.now.since(at));
+        return;
+    }
+    if delivered.bytes == 0 || !tcb.agreed.timestamps {
+        return;
+    }
+    let Some((_, echo)) = seg.options.timestamps else {
+        return;
+    };
+    let now = super::super::isn::timestamp(cx.now, tcb.ts.offset);
+    let elapsed = now.wrapping_sub(echo);
+    if echo != 0 && elapsed < 120_000 {
+        tcb.rtt.sample(crate::time::Duration::from_millis(u64::from(
+            elapsed.max(1),
+        )));
+    }
+}
+
+fn recover(tcb: &mut Tcb, advanced: bool, duplicate: bool, delivered: &Delivered, cx: &mut Cx<'_>) {
+    let mut bytes = delivered.bytes;
+    if tcb.agreed.sack {
+        tcb.detect_losses(cx.now);
+    } else {
+        bytes = count_duplicates(tcb, advanced, duplicate, bytes);
+    }
+    match tcb.recovery.phase {
+        Phase::Open => {
+            if tcb.flight.lost() > 0 {
+                tcb.enter_fast_recovery(cx);
+                reduce(tcb, bytes, advanced);
+            } else if advanced {
+                grow(tcb, delivered.bytes, cx);
+            }
+        }
+        Phase::Fast if tcb.snd.una.at_or_after(tcb.recovery.high) => {
+            tcb.window.cwnd = tcb.window.ssthresh;
+            tcb.recovery.leave();
+        }
+        Phase::Fast => {
+            //= rfc6582#3.2
+            //# If this ACK does not acknowledge all of the data up to and including recover, then this is a partial ACK. In this case, retransmit the first unacknowledged segment.
+            if advanced && !tcb.agreed.sack {
+                let mss = tcb.mss();
+                tcb.flight.lose_front(mss);
+            }
+            reduce(tcb, bytes, advanced);
+        }
+        Phase::Timeout => {
+            if tcb.snd.una.at_or_after(tcb.recovery.high) {
+                tcb.recovery.leave();
+            }
+            if advanced {
+                grow(tcb, delivered.bytes, cx);
+            }
+        }
+    }
+}
+
+/// Without SACK: duplicate ACKs. Returns the bytes that left the network.
+fn count_duplicates(tcb: &mut Tcb, advanced: bool, duplicate: bool, bytes: u32) -> u32 {
+    let mss = tcb.mss();
+    let recovery = &mut tcb.recovery;
+    if advanced {
+        let segments = bytes.div_ceil(mss);
+        recovery.dupacks = if recovery.phase == Phase::Fast {
+            recovery.dupacks.saturating_sub(segments.saturating_sub(1))
+        } else {
+            0
+        };
+        return bytes;
+    }
+    if !duplicate {
+        return bytes;
+    }
+    recovery.dupacks = recovery.dupacks.saturating_add(1);
+    let fresh = tcb.snd.una.after(recovery.high + 1) || tcb.snd.una == tcb.snd.iss + 1;
+    if recovery.phase == Phase::Open && recovery.dupacks == DUP_THRESH && fresh {
+        tcb.flight.lose_front(mss);
+    }
+    mss
+}
+
+fn reduce(tcb: &mut Tcb, bytes: u32, advanced: bool) {
+    let pipe = tcb.pipe();
+    tcb.recovery.reduce(&mut tcb.window, pipe, bytes, advanced);
+}
+
+fn grow(tcb: &mut Tcb, bytes: u32, cx: &Cx<'_>) {
+    let limited = tcb.usage.limited
+        || (tcb.window.in_slow_start() && tcb.window.cwnd < tcb.usage.most_out.saturating_mul(2));
+    if limited {
+        let acked = Acked {
+            now: cx.now,
+            bytes,
+            srtt: tcb.round_trip(),
+        };
+        tcb.controller.get().on_ack(&mut tcb.window, &acked);
+    }
+}
+
+/// RFC 8985 7.4: whether the probe repaired a loss that nothing else noticed.
+fn settle_tail_probe(tcb: &mut Tcb, seg: &Segment, dsack: bool) {
+    let Some((high, resent)) = tcb.recovery.probe else {
+        return;
+    };
+    if seg.ack.before(high) {
+        return;
+    }
+    tcb.recovery.probe = None;
+    if resent && !dsack && tcb.recovery.phase == Phase::Open {
+        let flight = tcb.flight.outstanding();
+        tcb.controller
+            .get()
+            .on_loss(&mut tcb.window, &Lost { flight });
+        tcb.window.cwnd = tcb.window.cwnd.min(tcb.window.ssthresh);
+    }
+}

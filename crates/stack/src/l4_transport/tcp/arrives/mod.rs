@@ -1,0 +1,52 @@
+//! A segment arrives at a synchronised connection: RFC 9293 3.10.7.4, in its own order.
+mod check_ack;
+mod check_rst;
+mod check_seq;
+mod check_syn;
+mod fin;
+mod text;
+
+use super::Config;
+use super::challenge::ChallengeLimit;
+use super::segment::Segment;
+use super::tcb::Tcb;
+use crate::{Cx, DropReason};
+
+/// What of the host an arrival may need.
+pub struct Host<'a> {
+    pub config: &'a Config,
+    pub challenges: &'a mut ChallengeLimit,
+    /// The host's bound on memory is reached.
+    pub full: bool,
+}
+
+/// First the sequence number, second RST, (third, security: none), fourth SYN, fifth ACK, (sixth URG: ignored), seventh the text, eighth FIN.
+/// Answers are left in the connection's state: `output` sends them.
+pub fn arrives(
+    tcb: &mut Tcb,
+    mut seg: Segment,
+    host: &mut Host<'_>,
+    cx: &mut Cx<'_>,
+) -> Result<(), DropReason> {
+    check_seq::check(tcb, &seg, host, cx)?;
+    check_rst::check(tcb, &seg, host, cx)?;
+    check_syn::check(tcb, &seg, host, cx)?;
+    check_ack::check(tcb, &seg, host, cx)?;
+    let text = text::process(tcb, &mut seg, host, cx);
+    let fin = fin::process(tcb, &seg, cx);
+    text.or(if fin { Ok(()) } else { text })
+}
+
+/// An ACK that answers something out of place, at most one each 500 ms for segments without text.
+fn answer_stray(tcb: &mut Tcb, seg: &Segment, cx: &mut Cx<'_>) {
+    if seg.text_len > 0 || super::challenge::allow_again(&mut tcb.last_stray, cx.now) {
+        tcb.ack.now();
+    }
+}
+
+/// A challenge ACK (RFC 5961 3.2, 4.2, 5.2).
+fn challenge(tcb: &mut Tcb, host: &mut Host<'_>, cx: &mut Cx<'_>) {
+    if super::challenge::allow_again(&mut tcb.last_stray, cx.now) && host.challenges.allow(cx) {
+        tcb.ack.now();
+    }
+}

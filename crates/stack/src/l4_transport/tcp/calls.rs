@@ -1,0 +1,405 @@
+//! The calls of a program (RFC 9293 3.9.1): open, send, receive, close, abort. None of them blocks.
+use alloc::boxed::Box;
+use alloc::collections::{BTreeSet, VecDeque};
+use core::net::SocketAddr;
+
+use bytes::Bytes;
+
+use super::demux::Entry;
+use super::listener::Listener;
+use super::opening::{ActiveOpening, our_offer, syn_timeout};
+use super::states::Trigger;
+use super::tcb::{Endpoint, Tcb, receive_space, send_space};
+use super::{Conn, ConnId, ListenerId, Options, State, Tcp};
+use crate::event::Event;
+use crate::l3_network::Path;
+use crate::l4_transport::readiness::{Owner, SocketError};
+use crate::{Counter, Cx, EventMask};
+
+impl Tcp {
+    /// Passive open. `local.ip()` may be unspecified. Conflicts of ports were checked by layer 5; an identical listener is `AddressInUse`.
+    pub fn listen(
+        &mut self,
+        local: SocketAddr,
+        backlog: u32,
+        options: Options,
+        owner: Owner,
+    ) -> Result<ListenerId, SocketError> {
+        let entry = self.listeners.vacant_entry();
+        let index = entry.key() as u32;
+        if !self.demux.listen(local, index) {
+            return Err(SocketError::AddressInUse);
+        }
+        entry.insert(Listener {
+            local,
+            backlog,
+            options,
+            owner,
+            openings: BTreeSet::new(),
+            accept: VecDeque::new(),
+            in_ready: false,
+        });
+        Ok(ListenerId(index))
+    }
+    /// `listen` again with another backlog.
+    pub fn set_backlog(&mut self, id: ListenerId, backlog: u32) {
+        if let Some(listener) = self.listeners.get_mut(id.0 as usize) {
+            listener.backlog = backlog;
+        }
+    }
+    /// Closes a listener: openings and connections that nobody accepted are reset.
+    pub fn close_listener(&mut self, id: ListenerId, cx: &mut Cx<'_>) {
+        let Some(listener) = self.listeners.try_remove(id.0 as usize) else {
+            return;
+        };
+        self.demux.unlisten(listener.local);
+        for index in listener.openings {
+            self.reset_opening(index, cx);
+        }
+        for conn in listener.accept {
+            self.abort(conn, cx);
+        }
+    }
+    /// Takes the oldest established connection that waits and gives it to `owner`.
+    pub fn accept(
+        &mut self,
+        id: ListenerId,
+        owner: Owner,
+    ) -> Result<(ConnId, SocketAddr), SocketError> {
+        let listener = self
+            .listeners
+            .get_mut(id.0 as usize)
+            .ok_or(SocketError::BadSocket)?;
+        let conn = listener.accept.pop_front().ok_or(SocketError::WouldBlock)?;
+        let ep = self
+            .conn_mut(conn)
+            .ok_or(SocketError::ConnectionAborted)?
+            .ep_mut();
+        ep.listener = None;
+        ep.owner = Some(owner);
+        Ok((conn, ep.remote))
+    }
+    /// Gives back a connection that was accepted but could not be delivered: it waits at the front again.
+    pub fn unaccept(&mut self, id: ListenerId, conn: ConnId) {
+        let Some(waiting) = self.conn_mut(conn) else {
+            return;
+        };
+        let ep = waiting.ep_mut();
+        ep.owner = None;
+        ep.listener = Some(id.0);
+        if let Some(listener) = self.listeners.get_mut(id.0 as usize) {
+            listener.accept.push_front(conn);
+        }
+        self.listener_changed(id.0);
+    }
+    /// Active open. Layer 5 chose the local port and found the way. `AddressInUse` if these four already exist (TIME-WAIT may be reused, RFC 6191).
+    pub fn connect(
+        &mut self,
+        local: SocketAddr,
+        remote: SocketAddr,
+        path: Path,
+        options: Options,
+        owner: Owner,
+        cx: &mut Cx<'_>,
+    ) -> Result<ConnId, SocketError> {
+        let mut iss = self.secrets.isn(local, remote, cx.now);
+        match self.demux.pair(local, remote) {
+            None => {}
+            Some(Entry::TimeWait(index)) => {
+                let old = self
+                    .time_waits
+                    .get(index as usize)
+                    .filter(|old| old.has_timestamps())
+                    .ok_or(SocketError::AddressInUse)?;
+                iss = old.next_isn(iss);
+                self.agenda.forget();
+                self.remove_time_wait(index);
+            }
+            Some(_) => return Err(SocketError::AddressInUse),
+        }
+        let generation = self.next_generation();
+        let mut ep = Endpoint::new((local, remote), path, options, generation);
+        ep.owner = Some(owner);
+        ep.transition(Trigger::ActiveOpen, cx);
+        ep.notify = false;
+        cx.count(Counter::TcpActiveOpens);
+        let (offer_mss, scale, wnd) = our_offer(&self.config, &options, &path, false);
+        let opening = ActiveOpening {
+            iss,
+            ts_offset: self.secrets.timestamp_offset(local, remote),
+            wnd,
+            offer_mss,
+            scale,
+            shake: None,
+            sent_at: cx.now,
+            retries: 0,
+            due: Some(cx.now + syn_timeout(0)),
+            wants: true,
+            ep,
+        };
+        let id = ConnId {
+            index: self.conns.insert(Conn::Opening(Box::new(opening))) as u32,
+            generation,
+        };
+        self.demux.insert(local, remote, Entry::Conn(id));
+        self.settle(id, cx);
+        Ok(id)
+    }
+    /// Whether a segment from `remote` to `local` would find an opening, connection or TIME-WAIT entry.
+    pub fn in_use(&self, local: SocketAddr, remote: SocketAddr) -> bool {
+        self.demux.pair(local, remote).is_some()
+    }
+    /// Takes as many bytes as fit; `WouldBlock` if none, `BrokenPipe` after shutdown or reset, `NotConnected`.
+    pub fn send(&mut self, id: ConnId, data: &[u8], cx: &mut Cx<'_>) -> Result<usize, SocketError> {
+        let full = self.memory >= self.config.memory;
+        let tcb = self.sender(id)?;
+        if data.is_empty() {
+            return Ok(0);
+        }
+        let room = if full && tcb.tx.len() > 0 {
+            0
+        } else {
+            tcb.send_room() as usize
+        };
+        let (now, _) = data.split_at(room.min(data.len()));
+        if now.is_empty() {
+            return Err(SocketError::WouldBlock);
+        }
+        tcb.restart_after_idle(cx.now);
+        tcb.tx.push(now);
+        self.sent(id, now.len(), cx);
+        Ok(now.len())
+    }
+    /// As `send`, without a copy; takes all or nothing.
+    pub fn send_bytes(
+        &mut self,
+        id: ConnId,
+        data: Bytes,
+        cx: &mut Cx<'_>,
+    ) -> Result<(), SocketError> {
+        let full = self.memory >= self.config.memory;
+        let tcb = self.sender(id)?;
+        if data.is_empty() {
+            return Ok(());
+        }
+        let len = data.len();
+        // what is larger than the whole buffer is taken when the buffer is empty, else it could never be sent
+        let fits = len <= tcb.send_room() as usize || tcb.tx.len() == 0;
+        if !fits || (full && tcb.tx.len() > 0) || u32::try_from(len).is_err() {
+            return Err(SocketError::WouldBlock);
+        }
+        tcb.restart_after_idle(cx.now);
+        tcb.tx.push_bytes(data);
+        self.sent(id, len, cx);
+        Ok(())
+    }
+    /// The connection, if it may send.
+    fn sender(&mut self, id: ConnId) -> Result<&mut Tcb, SocketError> {
+        let conn = self.conn_mut(id).ok_or(SocketError::BadSocket)?;
+        if let Some(error) = conn.ep_mut().error.take() {
+            return Err(error);
+        }
+        match conn {
+            Conn::Opening(opening) if opening.ep.state == State::Closed => {
+                Err(SocketError::BrokenPipe)
+            }
+            Conn::Opening(_) => Err(SocketError::WouldBlock),
+            Conn::Open(tcb) if tcb.ep.state.may_send() && !tcb.fin_queued => Ok(tcb),
+            Conn::Open(_) => Err(SocketError::BrokenPipe),
+        }
+    }
+    fn sent(&mut self, id: ConnId, len: usize, cx: &mut Cx<'_>) {
+        if let Some(conn) = self.conn(id) {
+            let (local, remote) = (conn.ep().local, conn.ep().remote);
+            cx.events.emit(cx.now, EventMask::SOCKET, || Event::Sent {
+                local,
+                remote,
+                len: len as u32,
+            });
+        }
+        self.settle(id, cx);
+    }
+    /// Copies out what is in order; 0 at the end of the stream; `WouldBlock`; `ConnectionReset` once after a RST.
+    pub fn recv(
+        &mut self,
+        id: ConnId,
+        out: &mut [u8],
+        peek: bool,
+        cx: &mut Cx<'_>,
+    ) -> Result<usize, SocketError> {
+        let Some(tcb) = self.reader(id)? else {
+            return Ok(0);
+        };
+        let n = tcb.rcv.read(out, peek);
+        if !peek {
+            self.received(id, n, cx);
+        }
+        Ok(n)
+    }
+    /// As `recv`, without a copy: at most `max` bytes.
+    pub fn recv_bytes(
+        &mut self,
+        id: ConnId,
+        max: usize,
+        cx: &mut Cx<'_>,
+    ) -> Result<Bytes, SocketError> {
+        let Some(tcb) = self.reader(id)? else {
+            return Ok(Bytes::new());
+        };
+        let bytes = tcb.rcv.read_bytes(max).unwrap_or_default();
+        self.received(id, bytes.len(), cx);
+        Ok(bytes)
+    }
+    /// The connection, if bytes wait; `None` at the end of the stream.
+    fn reader(&mut self, id: ConnId) -> Result<Option<&mut Tcb>, SocketError> {
+        match self.conn_mut(id).ok_or(SocketError::BadSocket)? {
+            Conn::Open(tcb) => {
+                if tcb.rcv.queued() > 0 {
+                    return Ok(Some(tcb));
+                }
+                if let Some(error) = tcb.ep.error.take() {
+                    return Err(error);
+                }
+                if tcb.ep.state.may_receive() && !tcb.read_shut {
+                    return Err(SocketError::WouldBlock);
+                }
+                Ok(None)
+            }
+            Conn::Opening(opening) => Err(match opening.ep.error.take() {
+                Some(error) => error,
+                None if opening.ep.state == State::Closed => SocketError::NotConnected,
+                None => SocketError::WouldBlock,
+            }),
+        }
+    }
+    fn received(&mut self, id: ConnId, n: usize, cx: &mut Cx<'_>) {
+        if n == 0 {
+            return;
+        }
+        let Some(Conn::Open(tcb)) = self.conn_mut(id) else {
+            return;
+        };
+        let (local, remote) = (tcb.ep.local, tcb.ep.remote);
+        cx.events
+            .emit(cx.now, EventMask::SOCKET, || Event::Received {
+                local,
+                remote,
+                len: n as u32,
+            });
+        let (rtt, mss) = (tcb.round_trip(), tcb.ack.rcv_mss());
+        tcb.rcv.consumed(n, cx.now, rtt, mss);
+        if tcb.ep.state.may_receive() && tcb.rcv.should_update(mss) {
+            tcb.ack.now();
+        }
+        self.settle(id, cx);
+    }
+    /// FIN after what is queued.
+    pub fn shutdown_write(&mut self, id: ConnId, cx: &mut Cx<'_>) -> Result<(), SocketError> {
+        match self.conn_mut(id).ok_or(SocketError::BadSocket)? {
+            Conn::Opening(_) => return Err(SocketError::NotConnected),
+            Conn::Open(tcb) if tcb.ep.state == State::Closed && !tcb.fin_acked => {
+                return Err(SocketError::NotConnected);
+            }
+            Conn::Open(tcb) => tcb.queue_fin(cx),
+        }
+        self.settle(id, cx);
+        Ok(())
+    }
+    /// Later reads end at once (as Linux does, data is still accepted and acknowledged until close).
+    pub fn shutdown_read(&mut self, id: ConnId, cx: &mut Cx<'_>) -> Result<(), SocketError> {
+        match self.conn_mut(id).ok_or(SocketError::BadSocket)? {
+            Conn::Opening(_) => return Err(SocketError::NotConnected),
+            Conn::Open(tcb) => {
+                tcb.read_shut = true;
+                tcb.ep.notify = true;
+            }
+        }
+        self.settle(id, cx);
+        Ok(())
+    }
+    /// The program is done: FIN after what is queued, or RST if unread data is left (RFC 2525 2.17). The handle dies.
+    pub fn close(&mut self, id: ConnId, cx: &mut Cx<'_>) {
+        let Some(conn) = self.conn_mut(id) else {
+            return;
+        };
+        conn.ep_mut().orphan = true;
+        conn.ep_mut().owner = None;
+        match conn {
+            Conn::Opening(opening) => super::active::abandon(opening, cx),
+            Conn::Open(tcb) => {
+                let unread = tcb.rcv.discard();
+                if unread && tcb.ep.state.is_synchronised() {
+                    cx.count(Counter::TcpExtTcpAbortOnClose);
+                    tcb.abort(cx);
+                } else {
+                    tcb.queue_fin(cx);
+                }
+            }
+        }
+        self.settle(id, cx);
+    }
+    /// RST now (SO_LINGER 0). The handle dies.
+    pub fn abort(&mut self, id: ConnId, cx: &mut Cx<'_>) {
+        let Some(conn) = self.conn_mut(id) else {
+            return;
+        };
+        conn.ep_mut().orphan = true;
+        conn.ep_mut().owner = None;
+        match conn {
+            Conn::Opening(opening) => super::active::abandon(opening, cx),
+            Conn::Open(tcb) => {
+                tcb.rcv.discard();
+                tcb.abort(cx);
+            }
+        }
+        self.settle(id, cx);
+    }
+    /// Changes options; takes effect at once.
+    pub fn set_options(&mut self, id: ConnId, options: Options, cx: &mut Cx<'_>) {
+        let (receive, send) = (
+            receive_space(&self.config, &options),
+            send_space(&self.config, &options),
+        );
+        let Some(conn) = self.conn_mut(id) else {
+            return;
+        };
+        let old = core::mem::replace(&mut conn.ep_mut().options, options);
+        if let Conn::Open(tcb) = conn {
+            if old.rcvbuf != options.rcvbuf {
+                tcb.rcv.resize(receive);
+            }
+            if old.sndbuf != options.sndbuf {
+                tcb.send_space = send;
+                tcb.ep.notify = true;
+            }
+            if old.quickack != options.quickack {
+                tcb.ack.prefer_quick(options.quickack);
+            }
+            if old.congestion != options.congestion {
+                tcb.controller = super::congestion::Controller::new(options.congestion);
+            }
+            tcb.timers.keepalive = None;
+        }
+        self.settle(id, cx);
+    }
+}
+
+impl Tcb {
+    /// CLOSE (RFC 9293 3.10.4): no more will be sent after what is queued.
+    fn queue_fin(&mut self, cx: &mut Cx<'_>) {
+        if self.ep.state.may_send() && !self.fin_queued {
+            self.fin_queued = true;
+            self.ep.transition(Trigger::Close, cx);
+        }
+    }
+    /// ABORT (RFC 9293 3.10.5).
+    fn abort(&mut self, cx: &mut Cx<'_>) {
+        let needs_reset = matches!(
+            self.ep.state,
+            State::Established | State::CloseWait | State::FinWait1 | State::FinWait2
+        );
+        self.reset_owed = needs_reset;
+        self.ep.fail(None, cx);
+        self.release();
+    }
+}

@@ -1,0 +1,86 @@
+//! Congestion control: one trait, one argument struct for each event (RFC 5681, RFC 9438).
+mod cubic;
+mod reno;
+
+use super::Congestion;
+use crate::Instant;
+use crate::time::Duration;
+
+/// Segments of the initial window (RFC 6928).
+pub const INITIAL_WINDOW: u32 = 10;
+
+/// What a controller steers. Bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Window {
+    pub cwnd: u32,
+    pub ssthresh: u32,
+    /// SMSS.
+    pub mss: u32,
+}
+impl Window {
+    /// At the start of a connection.
+    pub fn initial(mss: u32) -> Self {
+        Self {
+            cwnd: mss.saturating_mul(INITIAL_WINDOW),
+            ssthresh: u32::MAX,
+            mss,
+        }
+    }
+    /// Below ssthresh.
+    pub fn in_slow_start(&self) -> bool {
+        self.cwnd < self.ssthresh
+    }
+    /// Slow start by the bytes acknowledged (RFC 3465 without its limit, as Linux); returns the bytes beyond ssthresh.
+    fn slow_start(&mut self, bytes: u32) -> u32 {
+        let room = self.ssthresh.saturating_sub(self.cwnd).min(bytes);
+        self.cwnd = self.cwnd.saturating_add(room);
+        bytes - room
+    }
+}
+
+/// New data was acknowledged while the window was in use.
+#[derive(Clone, Copy, Debug)]
+pub struct Acked {
+    pub now: Instant,
+    pub bytes: u32,
+    pub srtt: Duration,
+}
+/// The network lost something; once for each window.
+#[derive(Clone, Copy, Debug)]
+pub struct Lost {
+    /// RFC 5681's FlightSize.
+    pub flight: u32,
+}
+
+/// A controller.
+pub trait CongestionControl {
+    /// Grows the window.
+    fn on_ack(&mut self, window: &mut Window, acked: &Acked);
+    /// Sets ssthresh; the window itself is lowered by recovery.
+    fn on_loss(&mut self, window: &mut Window, lost: &Lost);
+    /// The retransmission timer expired: what was learned of the path no longer holds.
+    fn on_timeout(&mut self);
+}
+
+/// The controller of a connection.
+#[derive(Clone, Copy, Debug)]
+pub enum Controller {
+    Reno(reno::Reno),
+    Cubic(cubic::Cubic),
+}
+impl Controller {
+    /// By its name.
+    pub fn new(which: Congestion) -> Self {
+        match which {
+            Congestion::Reno => Self::Reno(reno::Reno::default()),
+            Congestion::Cubic => Self::Cubic(cubic::Cubic::default()),
+        }
+    }
+    /// As the trait.
+    pub fn get(&mut self) -> &mut dyn CongestionControl {
+        match self {
+            Self::Reno(reno) => reno,
+            Self::Cubic(cubic) => cubic,
+        }
+    }
+}

@@ -1,0 +1,204 @@
+//! When to acknowledge (RFC 9293 3.8.6.3, RFC 5681 4.2), with Linux's quick ACKs at the start of a stream.
+use super::seq::SeqNum;
+use crate::Instant;
+use crate::time::Duration;
+
+/// Least delay.
+pub const ATO_MIN: Duration = Duration::from_millis(40);
+/// Most delay; RFC 9293 3.8.6.3 allows 500 ms.
+pub const ATO_MAX: Duration = Duration::from_millis(200);
+/// Most segments acknowledged at once in a row.
+const MAX_QUICK: u8 = 16;
+
+/// How urgent an ACK is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Due {
+    No,
+    Delayed,
+    Now,
+}
+
+/// The state of one direction's acknowledgments.
+#[derive(Clone, Copy, Debug)]
+pub struct DelayedAck {
+    due: Due,
+    at: Option<Instant>,
+    /// Segments still to be acknowledged at once.
+    quick: u8,
+    /// The program answers what it reads: ACKs ride on its data.
+    interactive: bool,
+    ato: Duration,
+    last_text: Option<Instant>,
+    /// Largest text that one frame brought.
+    rcv_mss: u32,
+    /// `rcv.nxt` as last told.
+    told: SeqNum,
+}
+
+impl DelayedAck {
+    /// After the handshake; `nxt` is `rcv.nxt`.
+    pub fn new(nxt: SeqNum) -> Self {
+        Self {
+            due: Due::No,
+            at: None,
+            quick: 0,
+            interactive: false,
+            ato: ATO_MIN,
+            last_text: None,
+            rcv_mss: 0,
+            told: nxt,
+        }
+    }
+    /// Whether an ACK must leave now.
+    pub fn is_due(&self) -> bool {
+        self.due == Due::Now
+    }
+    /// Whether an ACK is owed at all.
+    pub fn is_owed(&self) -> bool {
+        self.due != Due::No
+    }
+    /// When the delayed one is due.
+    pub fn at(&self) -> Option<Instant> {
+        self.at
+    }
+    /// `rcv.nxt` as last told.
+    pub fn told(&self) -> SeqNum {
+        self.told
+    }
+    /// Largest text of a frame so far, at least the default MSS.
+    pub fn rcv_mss(&self) -> u32 {
+        self.rcv_mss.max(536)
+    }
+    /// One must leave now.
+    pub fn now(&mut self) {
+        self.due = Due::Now;
+    }
+    /// Something was out of order: the peer needs news soon for a while.
+    pub fn hurry(&mut self) {
+        self.quick = MAX_QUICK;
+        self.interactive = false;
+        self.ato = ATO_MIN;
+        self.now();
+    }
+    /// New text in order: `frames` brought `len` bytes; `nxt` is `rcv.nxt` after it, `wnd` the window told.
+    pub fn text(&mut self, now: Instant, len: u32, frames: u32, nxt: SeqNum, wnd: u32) {
+        self.rcv_mss = self.rcv_mss.max(len.div_ceil(frames.max(1)));
+        self.adapt(now, wnd);
+        let unacknowledged = nxt.since(self.told);
+        let quick = self.quick > 0 && !self.interactive;
+        if quick || unacknowledged > self.rcv_mss() {
+            self.now();
+        } else if self.due == Due::No {
+            self.due = Due::Delayed;
+            self.at = Some(now + self.ato);
+        }
+    }
+    /// Learns the pace of the stream, as Linux's tcp_event_data_recv does.
+    fn adapt(&mut self, now: Instant, wnd: u32) {
+        match self.last_text.replace(now) {
+            None => {
+                let segments = wnd / (2 * self.rcv_mss().max(1));
+                self.quick = u8::try_from(segments)
+                    .unwrap_or(MAX_QUICK)
+                    .clamp(2, MAX_QUICK);
+            }
+            Some(last) => {
+                let gap = now.since(last);
+                if gap <= ATO_MIN / 2 {
+                    self.ato = self.ato / 2 + ATO_MIN / 2;
+                } else if gap < self.ato {
+                    self.ato = (self.ato / 2 + gap).min(ATO_MAX);
+                }
+            }
+        }
+        self.ato = self.ato.clamp(ATO_MIN, ATO_MAX);
+    }
+    /// A segment with an ACK left.
+    pub fn sent(&mut self, nxt: SeqNum, with_text: bool, now: Instant) {
+        if self.due != Due::No {
+            let segments = nxt.since(self.told).div_ceil(self.rcv_mss()).max(1);
+            self.quick = self
+                .quick
+                .saturating_sub(u8::try_from(segments).unwrap_or(u8::MAX));
+        }
+        if with_text
+            && self
+                .last_text
+                .is_some_and(|last| now.since(last) < self.ato)
+        {
+            self.interactive = true;
+        }
+        self.due = Due::No;
+        self.at = None;
+        self.told = nxt;
+    }
+    /// The delay is over.
+    pub fn expire(&mut self) {
+        self.at = None;
+        if self.due == Due::Delayed {
+            self.due = Due::Now;
+            if self.interactive {
+                self.interactive = false;
+                self.ato = ATO_MIN;
+            } else {
+                self.ato = (self.ato * 2).min(ATO_MAX);
+            }
+        }
+    }
+    /// TCP_QUICKACK.
+    pub fn prefer_quick(&mut self, quick: bool) {
+        self.interactive = !quick;
+        if quick && self.due == Due::Delayed {
+            self.now();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    const fn at(ms: u64) -> Instant {
+        Instant::from_nanos(ms * 1_000_000)
+    }
+
+    #[test]
+    fn a_stream_begins_with_quick_acks_and_goes_on_with_every_second_segment() {
+        let mut ack = DelayedAck::new(SeqNum(0));
+        let mut nxt = SeqNum(0);
+        let mut immediate = 0;
+        for _ in 0..16 {
+            nxt += 1000;
+            ack.text(at(1), 1000, 1, nxt, 64_000);
+            assert!(ack.is_due(), "segment {immediate}");
+            ack.sent(nxt, false, at(1));
+            immediate += 1;
+        }
+        nxt += 1000;
+        ack.text(at(2), 1000, 1, nxt, 64_000);
+        assert!(!ack.is_due() && ack.is_owed());
+        assert_eq!(ack.at(), Some(at(42)));
+        nxt += 1000;
+        ack.text(at(3), 1000, 1, nxt, 64_000);
+        assert!(ack.is_due());
+    }
+
+    #[test]
+    fn an_interactive_stream_waits_for_an_answer_to_ride_on() {
+        let mut ack = DelayedAck::new(SeqNum(0));
+        ack.text(at(1), 10, 1, SeqNum(10), 64_000);
+        ack.sent(SeqNum(10), true, at(2));
+        ack.text(at(3), 10, 1, SeqNum(20), 64_000);
+        assert!(!ack.is_due() && ack.at().is_some());
+        ack.expire();
+        assert!(ack.is_due());
+    }
+
+    #[test]
+    fn out_of_order_text_is_acknowledged_at_once() {
+        let mut ack = DelayedAck::new(SeqNum(0));
+        ack.hurry();
+        assert!(ack.is_due());
+        ack.sent(SeqNum(0), false, at(0));
+        assert!(!ack.is_owed());
+    }
+}

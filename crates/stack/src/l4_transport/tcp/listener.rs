@@ -1,0 +1,354 @@
+//! LISTEN: the SYN queue and the accept queue, both bounded; SYN-RECEIVED of those who knock.
+use alloc::boxed::Box;
+use alloc::collections::{BTreeSet, VecDeque};
+use alloc::vec::Vec;
+use core::net::{IpAddr, SocketAddr};
+
+use heptad_wire::tcp::Flags;
+
+use super::challenge::allow_again;
+use super::demux::Entry;
+use super::opening::{Handshake, Opening, our_offer, syn_timeout};
+use super::options::{Agreed, mss_limit};
+use super::segment::{Segment, reset_for};
+use super::seq::SeqNum;
+use super::tcb::{Endpoint, Tcb};
+use super::timers::{Item, Key};
+use super::{Conn, ConnId, Options, State, Tcp, states};
+use crate::event::Event;
+use crate::l3_network::{Path, Reply, Up};
+use crate::l4_transport::readiness::Owner;
+use crate::{Counter, Cx, DropReason, EventMask};
+
+/// Least bound of the SYN queue.
+const LEAST_SYN_QUEUE: usize = 256;
+
+/// One listener.
+#[derive(Debug)]
+pub struct Listener {
+    pub local: SocketAddr,
+    pub backlog: u32,
+    pub options: Options,
+    pub owner: Owner,
+    /// Slots in the slab of openings.
+    pub openings: BTreeSet<u32>,
+    /// Established, oldest first.
+    pub accept: VecDeque<ConnId>,
+    pub in_ready: bool,
+}
+impl Listener {
+    /// Linux holds one more than the backlog says.
+    fn accept_queue_full(&self, somaxconn: u32) -> bool {
+        self.accept.len() > self.backlog.min(somaxconn) as usize
+    }
+    fn syn_queue_full(&self, somaxconn: u32) -> bool {
+        self.openings.len() >= (self.backlog.min(somaxconn) as usize).max(LEAST_SYN_QUEUE)
+    }
+}
+
+/// How a knock is answered: the way back, and a floor for the ISN when a TIME-WAIT entry gives way.
+pub struct Knock<'a> {
+    pub local: SocketAddr,
+    pub remote: SocketAddr,
+    pub isn: Option<SeqNum>,
+    pub route: &'a dyn Fn(IpAddr) -> Option<Path>,
+}
+
+impl Tcp {
+    /// RFC 9293 3.10.7.2.
+    pub(super) fn listener_receives(
+        &mut self,
+        index: u32,
+        knock: &Knock<'_>,
+        seg: &Segment,
+        cx: &mut Cx<'_>,
+    ) -> Up<()> {
+        if seg.has(Flags::RST) {
+            return Up::Drop(DropReason::TcpNoSocket, None);
+        }
+        if seg.has(Flags::ACK) {
+            let reset = reset_for(knock.local, knock.remote, seg, cx);
+            return Up::Drop(DropReason::TcpNoSocket, reset.map(Reply::Transport));
+        }
+        if !seg.has(Flags::SYN) {
+            return Up::Drop(DropReason::TcpNoAck, None);
+        }
+        match self.open_passively(index, knock, seg, cx) {
+            Ok(reply) => Up::Reply(reply),
+            Err(reason) => {
+                cx.count(Counter::TcpExtListenDrops);
+                Up::Drop(reason, None)
+            }
+        }
+    }
+
+    fn open_passively(
+        &mut self,
+        index: u32,
+        knock: &Knock<'_>,
+        seg: &Segment,
+        cx: &mut Cx<'_>,
+    ) -> Result<Reply, DropReason> {
+        let most = self.config.somaxconn;
+        let listener = self
+            .listeners
+            .get(index as usize)
+            .ok_or(DropReason::TcpNoSocket)?;
+        if listener.accept_queue_full(most) {
+            cx.count(Counter::TcpExtListenOverflows);
+            return Err(DropReason::TcpAcceptQueueFull);
+        }
+        if listener.syn_queue_full(most) {
+            return Err(DropReason::TcpSynQueueFull);
+        }
+        let path = (knock.route)(knock.remote.ip()).ok_or(DropReason::NoRoute)?;
+        let options = listener.options;
+        let mut opening = self.new_opening(index, knock, path, &options, seg, cx);
+        opening.generation = self.next_generation();
+        let key = self.openings.insert(opening) as u32;
+        if let Some(listener) = self.listeners.get_mut(index as usize) {
+            listener.openings.insert(key);
+        }
+        self.demux
+            .insert(knock.local, knock.remote, Entry::Opening(key));
+        let at = opening.due;
+        self.agenda.add(at, opening_key(key, &opening), false);
+        let (local, remote) = (knock.local, knock.remote);
+        cx.events
+            .emit(cx.now, EventMask::TCP_STATE, || Event::TcpState {
+                local,
+                remote,
+                from: State::Listen,
+                to: State::SynReceived,
+            });
+        let reply = opening
+            .syn_ack(&self.config, cx.now)
+            .depart(Vec::new(), 1, cx);
+        Ok(Reply::Transport(reply))
+    }
+
+    fn new_opening(
+        &self,
+        listener: u32,
+        knock: &Knock<'_>,
+        path: Path,
+        options: &Options,
+        seg: &Segment,
+        cx: &Cx<'_>,
+    ) -> Opening {
+        let (local, remote) = (knock.local, knock.remote);
+        let limit = mss_limit(path.mtu, local.ip(), options.maxseg);
+        let timestamps = self.config.timestamps && seg.options.timestamps.is_some();
+        let (offer_mss, scale, wnd) = our_offer(&self.config, options, &path, timestamps);
+        let agreed = Agreed::new(&self.config, &seg.options, limit, scale);
+        let irs = seg.seq;
+        Opening {
+            generation: 0,
+            listener,
+            local,
+            remote,
+            path,
+            shake: Handshake {
+                iss: knock
+                    .isn
+                    .unwrap_or_else(|| self.secrets.isn(local, remote, cx.now)),
+                irs,
+                agreed,
+                wnd: u32::from(seg.wnd),
+                edge: irs + 1 + u32::from(wnd),
+                ts_recent: seg.options.timestamps.map_or(0, |(value, _)| value),
+                ts_offset: self.secrets.timestamp_offset(local, remote),
+                sent_at: cx.now,
+                resent: false,
+            },
+            ttl: options.ttl,
+            tos: options.tos,
+            wnd,
+            offer_mss,
+            retries: 0,
+            due: cx.now + syn_timeout(0),
+            wants: false,
+            in_output: false,
+            last_stray: None,
+        }
+    }
+
+    /// RFC 9293 3.10.7.4 in SYN-RECEIVED, with RFC 5961's challenges.
+    pub(super) fn opening_receives(&mut self, index: u32, seg: Segment, cx: &mut Cx<'_>) -> Up<()> {
+        let Some(opening) = self.openings.get(index as usize).copied() else {
+            return Up::Drop(DropReason::TcpNoSocket, None);
+        };
+        match check_opening(&opening, &seg) {
+            Verdict::Establish => self.establish(index, &opening, seg, cx),
+            Verdict::Reset => {
+                cx.count(Counter::TcpAttemptFails);
+                cx.count(Counter::TcpExtEmbryonicRsts);
+                self.remove_opening(index, cx);
+                Up::Done
+            }
+            Verdict::RepeatSynAck => {
+                let mut last = opening.last_stray;
+                let again = allow_again(&mut last, cx.now);
+                self.note_opening_stray(index, last, again);
+                let reply = again.then(|| {
+                    cx.count(Counter::TcpExtTcpSynRetrans);
+                    let out = opening.syn_ack(&self.config, cx.now);
+                    Reply::Transport(out.depart(Vec::new(), 1, cx))
+                });
+                Up::Drop(DropReason::TcpDuplicate, reply)
+            }
+            Verdict::Challenge(reason) => {
+                let mut last = opening.last_stray;
+                let allowed = allow_again(&mut last, cx.now) && self.challenges.allow(cx);
+                self.note_opening_stray(index, last, false);
+                let reply = allowed
+                    .then(|| Reply::Transport(opening.ack(cx.now).depart(Vec::new(), 1, cx)));
+                Up::Drop(reason, reply)
+            }
+            Verdict::Refuse(reason) => {
+                let reset = reset_for(opening.local, opening.remote, &seg, cx);
+                Up::Drop(reason, reset.map(Reply::Transport))
+            }
+            Verdict::Ignore(reason) => Up::Drop(reason, None),
+        }
+    }
+    fn note_opening_stray(&mut self, index: u32, last: Option<crate::Instant>, resent: bool) {
+        if let Some(opening) = self.openings.get_mut(index as usize) {
+            opening.last_stray = last;
+            opening.shake.resent |= resent;
+        }
+    }
+
+    /// The handshake is complete: the opening becomes a connection in the accept queue.
+    fn establish(
+        &mut self,
+        index: u32,
+        opening: &Opening,
+        seg: Segment,
+        cx: &mut Cx<'_>,
+    ) -> Up<()> {
+        let most = self.config.somaxconn;
+        let Some(listener) = self.listeners.get(opening.listener as usize) else {
+            return Up::Drop(DropReason::TcpNoSocket, None);
+        };
+        if listener.accept_queue_full(most) {
+            cx.count(Counter::TcpExtListenOverflows);
+            cx.count(Counter::TcpExtListenDrops);
+            return Up::Drop(DropReason::TcpAcceptQueueFull, None);
+        }
+        let options = listener.options;
+        self.remove_opening(index, cx);
+        let generation = self.next_generation();
+        let ends = (opening.local, opening.remote);
+        let mut ep = Endpoint::new(ends, opening.path, options, generation);
+        ep.listener = Some(opening.listener);
+        ep.state = State::SynReceived;
+        ep.transition(states::Trigger::AckOfSyn, cx);
+        cx.count(Counter::TcpPassiveOpens);
+        let tcb = Box::new(Tcb::new(ep, &opening.shake, &self.config, cx.now));
+        let id = ConnId {
+            index: self.conns.insert(Conn::Open(tcb)) as u32,
+            generation,
+        };
+        self.demux
+            .insert(opening.local, opening.remote, Entry::Conn(id));
+        if let Some(listener) = self.listeners.get_mut(opening.listener as usize) {
+            listener.accept.push_back(id);
+        }
+        self.listener_changed(opening.listener);
+        self.conn_receives(id, seg, cx)
+    }
+
+    /// An opening ends: by a RST, by silence, by its listener's end, or by success.
+    pub(super) fn remove_opening(&mut self, index: u32, _: &mut Cx<'_>) {
+        let Some(opening) = self.openings.try_remove(index as usize) else {
+            return;
+        };
+        self.demux
+            .remove(opening.local, opening.remote, Entry::Opening(index));
+        self.agenda.forget();
+        if let Some(listener) = self.listeners.get_mut(opening.listener as usize) {
+            listener.openings.remove(&index);
+        }
+    }
+
+    /// The SYN,ACK was not answered in time.
+    pub(super) fn opening_timeout(&mut self, index: u32, cx: &mut Cx<'_>) {
+        let most = self.config.synack_retries;
+        let Some(opening) = self.openings.get_mut(index as usize) else {
+            return;
+        };
+        if u32::from(opening.retries) >= most {
+            cx.count(Counter::TcpAttemptFails);
+            self.remove_opening(index, cx);
+            return;
+        }
+        opening.retries += 1;
+        opening.shake.resent = true;
+        opening.due = cx.now + syn_timeout(opening.retries);
+        opening.wants = true;
+        let (at, key, port) = (opening.due, opening_key(index, opening), opening.path.port);
+        let queued = core::mem::replace(&mut opening.in_output, true);
+        self.agenda.add(at, key, false);
+        if !queued {
+            self.output.add(port, key);
+        }
+    }
+}
+
+/// The agenda's and output's key of an opening.
+pub fn opening_key(index: u32, opening: &Opening) -> Key {
+    Key {
+        item: Item::Opening,
+        index,
+        generation: opening.generation,
+    }
+}
+
+enum Verdict {
+    Establish,
+    Reset,
+    RepeatSynAck,
+    Challenge(DropReason),
+    Refuse(DropReason),
+    Ignore(DropReason),
+}
+
+fn check_opening(opening: &Opening, seg: &Segment) -> Verdict {
+    let shake = &opening.shake;
+    let nxt = shake.irs + 1;
+    let bare_syn = seg.has(Flags::SYN) && !seg.has(Flags::ACK) && !seg.has(Flags::RST);
+    if bare_syn && seg.seq == shake.irs {
+        return Verdict::RepeatSynAck;
+    }
+    let old = match (shake.agreed.timestamps, seg.options.timestamps) {
+        (true, Some((value, _))) => SeqNum(value).before(SeqNum(shake.ts_recent)),
+        _ => false,
+    };
+    let inside = seg.end().at_or_after(nxt) && seg.seq.at_or_before(shake.edge);
+    if seg.has(Flags::RST) {
+        return match (inside, seg.seq == nxt) {
+            (_, true) => Verdict::Reset,
+            (true, _) if seg.seq.after(nxt) => Verdict::Challenge(DropReason::TcpRstChallenged),
+            _ => Verdict::Ignore(DropReason::TcpOutOfWindow),
+        };
+    }
+    if old {
+        return Verdict::Challenge(DropReason::TcpPaws);
+    }
+    if !inside {
+        return Verdict::Challenge(DropReason::TcpOutOfWindow);
+    }
+    if seg.has(Flags::SYN) {
+        return Verdict::Challenge(DropReason::TcpSynChallenged);
+    }
+    if !seg.has(Flags::ACK) {
+        return Verdict::Ignore(DropReason::TcpNoAck);
+    }
+    //= rfc9293#3.10.7.4
+    //# If the segment acknowledgment is not acceptable, form a reset segment <SEQ=SEG.ACK><CTL=RST> and send it.
+    if seg.ack != shake.iss + 1 {
+        return Verdict::Refuse(DropReason::TcpAckInvalid);
+    }
+    Verdict::Establish
+}

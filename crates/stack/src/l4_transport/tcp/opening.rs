@@ -1,0 +1,210 @@
+//! Openings: small values for SYN-SENT and SYN-RECEIVED, and simultaneous open (RFC 9293 3.5).
+use core::net::SocketAddr;
+
+use super::options::{Agreed, MAX_SCALE, Offer, mss_limit, scale_for};
+use super::segment::Outgoing;
+use super::seq::SeqNum;
+use super::tcb::{Endpoint, receive_space};
+use super::{Config, Options};
+use crate::l3_network::Path;
+use crate::l4_transport::readiness::SocketError;
+use crate::time::Duration;
+use crate::{Counter, Cx, Instant};
+
+/// What both SYNs settled.
+#[derive(Clone, Copy, Debug)]
+pub struct Handshake {
+    pub iss: SeqNum,
+    pub irs: SeqNum,
+    pub agreed: Agreed,
+    /// SND.WND: of a SYN, never scaled.
+    pub wnd: u32,
+    /// The right edge that our SYN told.
+    pub edge: SeqNum,
+    pub ts_recent: u32,
+    pub ts_offset: u32,
+    /// When our SYN or SYN,ACK left.
+    pub sent_at: Instant,
+    /// It left more than once.
+    pub resent: bool,
+}
+
+/// SYN-RECEIVED of a listener.
+#[derive(Clone, Copy, Debug)]
+pub struct Opening {
+    pub generation: u32,
+    pub listener: u32,
+    pub local: SocketAddr,
+    pub remote: SocketAddr,
+    pub path: Path,
+    pub shake: Handshake,
+    pub ttl: u8,
+    pub tos: u8,
+    /// What our SYN,ACK tells.
+    pub wnd: u16,
+    pub offer_mss: u16,
+    pub retries: u8,
+    /// When the SYN,ACK leaves again.
+    pub due: Instant,
+    /// The SYN,ACK waits to leave again.
+    pub wants: bool,
+    pub in_output: bool,
+    pub last_stray: Option<Instant>,
+}
+
+/// SYN-SENT, and SYN-RECEIVED of a simultaneous open.
+#[derive(Debug)]
+pub struct ActiveOpening {
+    pub ep: Endpoint,
+    pub iss: SeqNum,
+    pub ts_offset: u32,
+    pub wnd: u16,
+    pub offer_mss: u16,
+    pub scale: u8,
+    /// Set once the peer's SYN came.
+    pub shake: Option<Handshake>,
+    pub sent_at: Instant,
+    pub retries: u8,
+    pub due: Option<Instant>,
+    /// The SYN or SYN,ACK waits to leave.
+    pub wants: bool,
+}
+
+/// How long to wait after the n-th SYN: 1, 2, 4, ... seconds.
+pub fn syn_timeout(retries: u8) -> Duration {
+    Duration::from_secs(1 << retries.min(7)).min(super::rtt::MAX_RTO)
+}
+
+/// What our SYN tells: MSS, shift and window field.
+pub fn our_offer(
+    config: &Config,
+    options: &Options,
+    path: &Path,
+    timestamps: bool,
+) -> (u16, u8, u16) {
+    let mss = mss_limit(path.mtu, path.src, options.maxseg);
+    let space = receive_space(config, options);
+    let largest = if options.rcvbuf > 0 {
+        options.rcvbuf
+    } else {
+        config.rmem.1
+    };
+    let scale = scale_for(largest).min(MAX_SCALE);
+    let unit = u32::from(mss) - if timestamps { 12 } else { 0 };
+    let field = if space.initial > unit {
+        space.initial.min(65_535) / unit.max(1) * unit
+    } else {
+        space.initial
+    };
+    (mss, scale, field.min(65_535) as u16)
+}
+
+impl Opening {
+    /// SYN,ACK.
+    pub fn syn_ack(&self, config: &Config, now: Instant) -> Outgoing {
+        let mut out = Outgoing::new(self.local, self.remote, &Options::default());
+        out.ttl = self.ttl;
+        out.tos = self.tos;
+        write_syn_ack(&mut out, &self.shake, self.offer_mss, self.wnd, config, now);
+        out
+    }
+    /// A bare ACK from here: an answer to a RST or segment that is not quite right.
+    pub fn ack(&self, now: Instant) -> Outgoing {
+        let mut out = Outgoing::new(self.local, self.remote, &Options::default());
+        out.ttl = self.ttl;
+        out.tos = self.tos;
+        out.seq = self.shake.iss + 1;
+        out.ack = self.shake.irs + 1;
+        out.wnd = self.wnd >> self.shake.agreed.rcv_scale;
+        out.options = super::options::data_options(self.shake.timestamps(now), &[]);
+        out
+    }
+}
+
+impl Handshake {
+    /// TSval and TSecr, if agreed.
+    pub fn timestamps(&self, now: Instant) -> Option<(u32, u32)> {
+        self.agreed
+            .timestamps
+            .then(|| (super::isn::timestamp(now, self.ts_offset), self.ts_recent))
+    }
+}
+
+/// Fills in a SYN,ACK.
+pub fn write_syn_ack(
+    out: &mut Outgoing,
+    shake: &Handshake,
+    mss: u16,
+    wnd: u16,
+    config: &Config,
+    now: Instant,
+) {
+    use heptad_wire::tcp::Flags;
+    out.seq = shake.iss;
+    out.ack = shake.irs + 1;
+    out.flags = Flags::SYN | Flags::ACK;
+    out.wnd = wnd;
+    out.options = Offer {
+        mss,
+        window_scale: shake.agreed.scaling.then_some(shake.agreed.rcv_scale),
+        sack: shake.agreed.sack && config.sack,
+        timestamps: shake.timestamps(now),
+    }
+    .write();
+}
+
+impl ActiveOpening {
+    /// The SYN was not answered in time (RFC 9293 3.8.3: R2 for SYN).
+    pub fn on_timeout(&mut self, config: &Config, cx: &mut Cx<'_>) {
+        if self.due.is_none_or(|at| at > cx.now) {
+            return;
+        }
+        let most = if self.shake.is_some() {
+            config.synack_retries
+        } else {
+            config.syn_retries
+        };
+        let user = self.ep.options.user_timeout;
+        let late = !user.is_zero() && cx.now.since(self.sent_at) >= user;
+        if u32::from(self.retries) >= most || late {
+            cx.count(Counter::TcpAttemptFails);
+            cx.count(Counter::TcpExtTcpAbortOnTimeout);
+            let error = self.ep.soft_error.unwrap_or(SocketError::TimedOut);
+            super::active::fail(self, error, cx);
+            return;
+        }
+        self.retries += 1;
+        self.due = Some(cx.now + syn_timeout(self.retries));
+        self.wants = true;
+        cx.count(Counter::TcpExtTcpSynRetrans);
+        cx.count(Counter::TcpRetransSegs);
+    }
+    /// Gives its identity to the connection that it becomes.
+    pub fn take_endpoint(&mut self) -> Endpoint {
+        let ends = (self.ep.local, self.ep.remote);
+        let empty = Endpoint::new(ends, self.ep.path, self.ep.options, self.ep.generation);
+        core::mem::replace(&mut self.ep, empty)
+    }
+    /// SYN, or SYN,ACK once the peer's SYN came.
+    pub fn syn(&self, config: &Config, now: Instant) -> Outgoing {
+        use heptad_wire::tcp::Flags;
+        let mut out = Outgoing::new(self.ep.local, self.ep.remote, &self.ep.options);
+        if let Some(shake) = &self.shake {
+            write_syn_ack(&mut out, shake, self.offer_mss, self.wnd, config, now);
+            return out;
+        }
+        out.seq = self.iss;
+        out.flags = Flags::SYN;
+        out.wnd = self.wnd;
+        out.options = Offer {
+            mss: self.offer_mss,
+            window_scale: config.window_scaling.then_some(self.scale),
+            sack: config.sack,
+            timestamps: config
+                .timestamps
+                .then(|| (super::isn::timestamp(now, self.ts_offset), 0)),
+        }
+        .write();
+        out
+    }
+}

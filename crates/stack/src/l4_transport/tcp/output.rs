@@ -1,0 +1,363 @@
+//! The only place that decides the next segment of a connection; `poll_transmit` sends it, `settle` asks whether there is one.
+use alloc::vec::Vec;
+use heptad_wire::tcp::Flags;
+
+use super::isn;
+use super::options::data_options;
+use super::recovery::Phase;
+use super::segment::Outgoing;
+use super::seq::SeqNum;
+use super::tcb::Tcb;
+use crate::event::{Cause, Event};
+use crate::l3_network::Departure;
+use crate::time::Duration;
+use crate::{Counter, Cx, EventMask, Instant};
+
+/// Most text of a super-segment: with its headers it is an IPv4 packet.
+const MOST_TEXT: u32 = 65_535 - 20 - 60;
+
+/// What is to leave next.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Next {
+    /// RST
+    Reset,
+    /// An empty segment below SND.UNA that asks for an ACK (keepalive, zero window).
+    Probe,
+    /// Again: `len` in sequence space.
+    Resend { seq: SeqNum, len: u32, cause: Cause },
+    /// For the first time: text and perhaps FIN.
+    New { len: u32, fin: bool },
+    /// ACK alone.
+    Ack,
+}
+
+impl Tcb {
+    /// The decision.
+    pub fn next_segment(&self) -> Option<Next> {
+        if self.reset_owed {
+            return Some(Next::Reset);
+        }
+        if !self.ep.state.is_synchronised() {
+            return None;
+        }
+        if self.tail_probe {
+            return Some(self.next_tail_probe());
+        }
+        if self.persist.due {
+            return Some(self.next_window_probe());
+        }
+        if self.keepalive.due {
+            return Some(Next::Probe);
+        }
+        self.next_resend()
+            .or_else(|| self.next_new())
+            .or_else(|| self.ack.is_due().then_some(Next::Ack))
+    }
+
+    /// Lost bytes, as far as the congestion window allows (RFC 6675 5 step C).
+    fn next_resend(&self) -> Option<Next> {
+        let record = self.flight.first_lost()?;
+        let mss = self.mss();
+        let (pipe, cwnd) = (self.pipe(), self.window.cwnd);
+        let room = cwnd.saturating_sub(pipe) / mss * mss;
+        if room == 0 && pipe > 0 {
+            return None;
+        }
+        let edge = self.snd.una + self.snd.wnd;
+        let is_first = record.seq == self.snd.una;
+        if record.end().after(edge) && !is_first {
+            return None;
+        }
+        let len = record.len.min(room.max(mss)).min(most_text(mss));
+        // The FIN rides on the last text, it does not make a segment longer than a frame.
+        let cause = if self.recovery.phase == Phase::Timeout {
+            Cause::Rto
+        } else {
+            Cause::FastRetransmit
+        };
+        Some(Next::Resend {
+            seq: record.seq,
+            len,
+            cause,
+        })
+    }
+
+    /// New text and FIN within both windows; Nagle, cork and silly-window avoidance (RFC 9293 3.7.4, 3.8.6.2.1).
+    fn next_new(&self) -> Option<Next> {
+        let unsent = self.unsent();
+        let fin = self.fin_queued && !self.fin_sent();
+        if unsent == 0 && !fin {
+            return None;
+        }
+        let edge = self.snd.una + self.snd.wnd;
+        let window = if edge.after(self.snd.nxt) {
+            edge.since(self.snd.nxt)
+        } else {
+            0
+        };
+        if unsent == 0 {
+            return (window > 0).then_some(Next::New { len: 0, fin: true });
+        }
+        let mss = self.frame_mss();
+        let congestion = self.window.cwnd.saturating_sub(self.pipe());
+        let room = window.min(congestion).min(most_text(mss));
+        if room < unsent {
+            let len = whole(room, mss);
+            if len > 0 {
+                return Some(Next::New { len, fin: false });
+            }
+            return self.next_small(window, congestion, room);
+        }
+        let partial = unsent % mss;
+        let len = if partial > 0 && !self.may_send_partial(fin) {
+            unsent - partial
+        } else {
+            unsent
+        };
+        let fin = fin && len == unsent && window > len;
+        (len > 0).then_some(Next::New { len, fin })
+    }
+    //= rfc9293#3.8.6.2.1
+    //# Send data if at least a fraction of the maximum window can be sent, i.e., if: [SND.NXT = SND.UNA and] min(D,U) >= Fs * Max(SND.WND)
+    fn next_small(&self, window: u32, congestion: u32, room: u32) -> Option<Next> {
+        let worth = room > 0 && window <= congestion && room >= self.snd.max_wnd / 2;
+        (worth && self.flight.is_empty()).then_some(Next::New {
+            len: room,
+            fin: false,
+        })
+    }
+    //= rfc9293#3.7.4
+    //# If there is unacknowledged data (i.e., SND.NXT > SND.UNA), then the sending TCP endpoint buffers all user data until the outstanding data has been acknowledged or until it can send a full-sized segment
+    fn may_send_partial(&self, fin: bool) -> bool {
+        if fin {
+            return true;
+        }
+        if self.ep.options.cork {
+            return self.cork_over;
+        }
+        // As Minshall: only a small segment that is not acknowledged holds back another one.
+        self.ep.options.nodelay || !self.snd.sml.after(self.snd.una)
+    }
+    /// New text if there is any (RFC 8985 7.3), else the last segment again.
+    fn next_tail_probe(&self) -> Next {
+        let mss = self.frame_mss();
+        let edge = self.snd.una + self.snd.wnd;
+        let fits = if edge.after(self.snd.nxt) {
+            edge.since(self.snd.nxt)
+        } else {
+            0
+        };
+        let len = self.unsent().min(mss).min(fits);
+        if len > 0 {
+            return Next::New { len, fin: false };
+        }
+        match self.flight.back() {
+            Some(last) => {
+                let len = last.len.min(mss);
+                Next::Resend {
+                    seq: last.end() - len,
+                    len,
+                    cause: Cause::Probe,
+                }
+            }
+            None => Next::Ack,
+        }
+    }
+    /// What fits into a small window, or an empty probe of a shut one.
+    fn next_window_probe(&self) -> Next {
+        let len = self.unsent().min(self.snd.wnd).min(self.frame_mss());
+        if len > 0 && self.flight.is_empty() {
+            Next::New { len, fin: false }
+        } else {
+            Next::Probe
+        }
+    }
+
+    /// Sends what was decided.
+    pub fn transmit(&mut self, next: Next, cx: &mut Cx<'_>) -> Departure {
+        match next {
+            Next::Reset => self.transmit_reset(cx),
+            Next::Probe => self.transmit_probe(cx),
+            Next::Ack => self.transmit_ack(cx),
+            Next::New { len, fin } => self.transmit_new(len, fin, cx),
+            Next::Resend { seq, len, cause } => self.transmit_again(seq, len, cause, cx),
+        }
+    }
+    fn header(&mut self, seq: SeqNum, flags: Flags, cx: &Cx<'_>) -> Outgoing {
+        let mut out = Outgoing::new(self.ep.local, self.ep.remote, &self.ep.options);
+        out.seq = seq;
+        out.ack = self.rcv.nxt;
+        out.flags = flags;
+        let mss = self.ack.rcv_mss().min(self.mss());
+        let before = self.rcv.wnd();
+        out.wnd = self.rcv.tell_window(mss);
+        if out.wnd == 0 && before > 0 {
+            self.told_zero = true;
+        }
+        let timestamps = self
+            .agreed
+            .timestamps
+            .then(|| (isn::timestamp(cx.now, self.ts.offset), self.ts.recent));
+        let blocks = if self.agreed.sack {
+            self.rcv.take_sack_blocks()
+        } else {
+            Vec::new()
+        };
+        out.options = data_options(timestamps, &blocks);
+        out
+    }
+    fn transmit_reset(&mut self, cx: &mut Cx<'_>) -> Departure {
+        self.reset_owed = false;
+        let seq = self.snd.nxt;
+        let mut out = self.header(seq, Flags::RST | Flags::ACK, cx);
+        out.wnd = 0;
+        out.depart(Vec::new(), 1, cx)
+    }
+    fn transmit_ack(&mut self, cx: &mut Cx<'_>) -> Departure {
+        let seq = self.snd.nxt;
+        let out = self.header(seq, Flags::ACK, cx);
+        self.ack.sent(self.rcv.nxt, false, cx.now);
+        self.tail_probe = false;
+        out.depart(Vec::new(), 1, cx)
+    }
+    fn transmit_probe(&mut self, cx: &mut Cx<'_>) -> Departure {
+        self.persist.due = false;
+        self.keepalive.due = false;
+        let seq = self.snd.una - 1;
+        let out = self.header(seq, Flags::ACK, cx);
+        self.ack.sent(self.rcv.nxt, false, cx.now);
+        out.depart(Vec::new(), 1, cx)
+    }
+    fn transmit_new(&mut self, len: u32, fin: bool, cx: &mut Cx<'_>) -> Departure {
+        let mss = self.frame_mss();
+        let seq = self.snd.nxt;
+        let all = len == self.unsent();
+        let text = self.tx.share(seq.since(self.snd.una), len);
+        let mut flags = Flags::ACK;
+        if len > 0 && (all || len > mss) {
+            flags = flags | Flags::PSH;
+        }
+        if fin {
+            flags = flags | Flags::FIN;
+        }
+        let out = self.header(seq, flags, cx);
+        let total = len + u32::from(fin);
+        if self.flight.is_empty() {
+            self.unanswered_since = cx.now;
+        }
+        self.flight.push(seq, total, cx.now);
+        self.snd.nxt += total;
+        if len % mss != 0 {
+            self.snd.sml = self.snd.nxt;
+        }
+        if self.tail_probe {
+            self.tail_probe = false;
+            self.recovery.probe = Some((self.snd.nxt, false));
+        }
+        self.persist.due = false;
+        self.ack.sent(self.rcv.nxt, len > 0, cx.now);
+        self.last_sent = cx.now;
+        self.recovery.sent(total);
+        self.note_usage();
+        self.arm_retransmission(cx.now, false);
+        let frames = len.div_ceil(mss).max(1);
+        cx.counters
+            .add(Counter::TcpExtTcpOrigDataSent, u64::from(frames));
+        out.depart(text, mss as u16, cx)
+    }
+    fn transmit_again(
+        &mut self,
+        seq: SeqNum,
+        len: u32,
+        cause: Cause,
+        cx: &mut Cx<'_>,
+    ) -> Departure {
+        let mss = self.mss();
+        let len = self.flight.resend(seq, len, cx.now);
+        let end = seq + len;
+        let fin = self.fin_queued && end.after(self.text_end());
+        let text_len = len - u32::from(fin);
+        let text = self.tx.share(seq.since(self.snd.una), text_len);
+        let mut flags = Flags::ACK;
+        if text_len > mss || end.at_or_after(self.text_end()) && text_len > 0 {
+            flags = flags | Flags::PSH;
+        }
+        if fin {
+            flags = flags | Flags::FIN;
+        }
+        let out = self.header(seq, flags, cx);
+        if self.tail_probe {
+            self.tail_probe = false;
+            self.recovery.probe = Some((self.snd.nxt, true));
+        }
+        self.ack.sent(self.rcv.nxt, text_len > 0, cx.now);
+        self.last_sent = cx.now;
+        self.recovery.sent(len);
+        self.arm_retransmission(cx.now, false);
+        let frames = u64::from(text_len.div_ceil(mss).max(1));
+        self.retransmits += frames;
+        cx.counters.add(Counter::TcpRetransSegs, frames);
+        if cause == Cause::FastRetransmit {
+            cx.counters.add(Counter::TcpExtTcpFastRetrans, frames);
+        }
+        let (local, remote, iss) = (self.ep.local, self.ep.remote, self.snd.iss);
+        cx.events
+            .emit(cx.now, EventMask::TCP_RECOVERY, || Event::Retransmit {
+                local,
+                remote,
+                seq: seq.since(iss),
+                len,
+                cause,
+            });
+        out.depart(text, mss as u16, cx)
+    }
+
+    /// Whether the congestion window is what limits this connection (Linux's tcp_cwnd_validate).
+    fn note_usage(&mut self) {
+        let limited = self.unsent() > 0 && self.pipe() + self.mss() > self.window.cwnd;
+        let out = self.flight.outstanding();
+        let usage = &mut self.usage;
+        let over = self.snd.una.at_or_after(usage.until);
+        if over || limited || (!usage.limited && out > usage.most_out) {
+            usage.limited = limited;
+            usage.most_out = out;
+            usage.until = self.snd.nxt;
+        }
+    }
+    //= rfc5681#4.1
+    //# a TCP SHOULD set cwnd to no more than RW before beginning transmission if the TCP has not sent data in an interval exceeding the retransmission timeout
+    /// Sending begins again: for each RTO of idleness the window halves, down to the initial one.
+    pub fn restart_after_idle(&mut self, now: Instant) {
+        if !self.flight.is_empty() || self.unsent() > 0 {
+            return;
+        }
+        let rto = self.rtt.base_rto().max(Duration::from_millis(1));
+        let mut idle = now.since(self.last_sent);
+        if idle <= rto {
+            return;
+        }
+        let window = &mut self.window;
+        let least = (window.mss * super::congestion::INITIAL_WINDOW).min(window.cwnd);
+        window.ssthresh = window.ssthresh.max(window.cwnd / 4 * 3);
+        while idle > rto && window.cwnd > least {
+            idle -= rto;
+            window.cwnd /= 2;
+        }
+        window.cwnd = window.cwnd.max(least);
+    }
+    /// Send buffer autotuning: room for twice the congestion window (Linux's tcp_sndbuf_expand).
+    pub fn grow_send_buffer(&mut self) {
+        let wanted = self.window.cwnd.saturating_mul(2);
+        let space = &mut self.send_space;
+        space.initial = space.initial.max(wanted.min(space.most));
+    }
+}
+
+/// The longest super-segment of whole segments; one segment is always one (the loopback's fills an IPv4 packet).
+fn most_text(mss: u32) -> u32 {
+    whole(MOST_TEXT, mss).max(mss)
+}
+/// As many bytes as make whole segments.
+fn whole(bytes: u32, mss: u32) -> u32 {
+    bytes / mss * mss
+}

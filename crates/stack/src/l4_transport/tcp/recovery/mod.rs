@@ -1,0 +1,194 @@
+//! Loss recovery: which records are lost, how fast to send meanwhile, when it is over.
+//!
+//! RFC 6675's scoreboard and pipe, RFC 8985's evidence by time (RACK) and its probe of the tail, RFC 6582 without SACK,
+//! RFC 9937's proportional reduction, RFC 6298's timer.
+pub mod scoreboard;
+mod timeout;
+
+use crate::Instant;
+use crate::l4_transport::tcp::congestion::Window;
+use crate::l4_transport::tcp::seq::SeqNum;
+use crate::time::Duration;
+use scoreboard::{Delivered, Flight, Record};
+
+/// Duplicate ACKs that mean a loss (RFC 5681 3.2).
+pub const DUP_THRESH: u32 = 3;
+
+/// What kind of recovery runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Phase {
+    /// None.
+    Open,
+    /// After duplicate ACKs or SACK evidence.
+    Fast,
+    /// After a retransmission timeout.
+    Timeout,
+}
+
+/// The state of recovery.
+#[derive(Clone, Copy, Debug)]
+pub struct Recovery {
+    pub phase: Phase,
+    /// RecoveryPoint: recovery ends when this is acknowledged.
+    pub high: SeqNum,
+    /// Duplicate ACKs in a row (without SACK they stand for segments that left the network).
+    pub dupacks: u32,
+    prr_delivered: u32,
+    prr_out: u32,
+    prior_cwnd: u32,
+    rack: Rack,
+    /// A tail loss probe was sent when this was `snd.nxt`, and whether it was a retransmission.
+    pub probe: Option<(SeqNum, bool)>,
+}
+
+/// RFC 8985 5: the most recently sent segment that arrived.
+#[derive(Clone, Copy, Debug, Default)]
+struct Rack {
+    newest: Option<(Instant, SeqNum)>,
+    rtt: Duration,
+    reordering: bool,
+    /// Quarter minimum round trips that reordering is given (D-SACKs raise it).
+    steps: u8,
+    /// Recoveries that `steps` still holds for.
+    persist: u8,
+}
+
+impl Recovery {
+    /// At the start; `iss` is acknowledged.
+    pub fn new(iss: SeqNum) -> Self {
+        Self {
+            phase: Phase::Open,
+            high: iss,
+            dupacks: 0,
+            prr_delivered: 0,
+            prr_out: 0,
+            prior_cwnd: 0,
+            rack: Rack {
+                steps: 1,
+                ..Rack::default()
+            },
+            probe: None,
+        }
+    }
+    /// Begins fast recovery.
+    pub fn enter_fast(&mut self, nxt: SeqNum, cwnd: u32) {
+        self.phase = Phase::Fast;
+        self.high = nxt;
+        self.prior_cwnd = cwnd.max(1);
+        self.prr_delivered = 0;
+        self.prr_out = 0;
+    }
+    /// Begins recovery by the timer.
+    pub fn enter_timeout(&mut self, nxt: SeqNum) {
+        self.phase = Phase::Timeout;
+        self.high = nxt;
+        self.dupacks = 0;
+        self.probe = None;
+    }
+    /// Ends recovery.
+    pub fn leave(&mut self) {
+        self.phase = Phase::Open;
+        self.dupacks = 0;
+        if self.rack.persist > 0 {
+            self.rack.persist -= 1;
+            if self.rack.persist == 0 {
+                self.rack.steps = 1;
+            }
+        }
+    }
+    /// Bytes were sent.
+    pub fn sent(&mut self, len: u32) {
+        if self.phase == Phase::Fast {
+            self.prr_out = self.prr_out.saturating_add(len);
+        }
+    }
+    /// RFC 9937 6.2: how far the window opens after `delivered` bytes left the network.
+    pub fn reduce(&mut self, window: &mut Window, pipe: u32, delivered: u32, safe: bool) {
+        self.prr_delivered = self.prr_delivered.saturating_add(delivered);
+        let send = if pipe > window.ssthresh {
+            let target = u64::from(self.prr_delivered) * u64::from(window.ssthresh);
+            let target = target.div_ceil(u64::from(self.prior_cwnd)) as u32;
+            target.saturating_sub(self.prr_out)
+        } else {
+            let mut limit = self
+                .prr_delivered
+                .saturating_sub(self.prr_out)
+                .max(delivered);
+            if safe {
+                limit = limit.saturating_add(window.mss);
+            }
+            limit.min(window.ssthresh.saturating_sub(pipe))
+        };
+        let least = if self.prr_out == 0 { window.mss } else { 0 };
+        window.cwnd = pipe.saturating_add(send.max(least));
+    }
+    /// A D-SACK: reordering was taken for loss (RFC 8985 6.2 step 4).
+    pub fn dsack(&mut self) {
+        if self.rack.steps < 255 {
+            self.rack.steps += 1;
+        }
+        self.rack.persist = 16;
+    }
+    /// Learns from what was delivered (RFC 8985 6.2 steps 1 to 3).
+    pub fn learn(&mut self, delivered: &Delivered, now: Instant, min_rtt: Option<Duration>) {
+        self.rack.reordering |= delivered.reordered;
+        let Some((sent_at, end, resent)) = delivered.newest else {
+            return;
+        };
+        let rtt = now.since(sent_at);
+        if resent && min_rtt.is_some_and(|min| rtt < min) {
+            return;
+        }
+        self.rack.rtt = rtt;
+        let newer = self
+            .rack
+            .newest
+            .is_none_or(|(at, e)| (sent_at, 0) > (at, 0) || (sent_at == at && end.after(e)));
+        if newer {
+            self.rack.newest = Some((sent_at, end));
+        }
+    }
+    /// Marks what was sent long enough before something that arrived (RFC 8985 6.2 step 5).
+    /// Returns when to look again, if something may be lost but is given time.
+    pub fn detect(
+        &self,
+        flight: &mut Flight,
+        now: Instant,
+        min_rtt: Option<Duration>,
+        srtt: Option<Duration>,
+        mss: u32,
+    ) -> Option<Instant> {
+        let (newest, end) = self.rack.newest?;
+        let patience = self.patience(flight, min_rtt, srtt, mss);
+        let mut again: Option<Instant> = None;
+        flight.lose_where(|record: &Record| {
+            let earlier =
+                record.sent_at < newest || (record.sent_at == newest && record.end().before(end));
+            if !earlier {
+                return false;
+            }
+            let deadline = record.sent_at + self.rack.rtt + patience;
+            if deadline <= now {
+                return true;
+            }
+            again = Some(again.map_or(deadline, |a| a.max(deadline)));
+            false
+        });
+        again
+    }
+    fn patience(
+        &self,
+        flight: &Flight,
+        min_rtt: Option<Duration>,
+        srtt: Option<Duration>,
+        mss: u32,
+    ) -> Duration {
+        let certain = self.phase != Phase::Open || flight.sacked_segments(mss) >= DUP_THRESH;
+        if !self.rack.reordering && certain {
+            return Duration::ZERO;
+        }
+        let quarter = min_rtt.unwrap_or(Duration::ZERO) / 4;
+        let window = quarter * u32::from(self.rack.steps);
+        window.min(srtt.unwrap_or(Duration::ZERO))
+    }
+}

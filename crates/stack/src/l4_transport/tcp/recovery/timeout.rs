@@ -1,0 +1,141 @@
+//! Recovery's acts on a connection: entering it, its three timers (RFC 6298, RFC 8985 6.3 and 7).
+use super::Phase;
+use crate::l4_transport::readiness::SocketError;
+use crate::l4_transport::tcp::Config;
+use crate::l4_transport::tcp::congestion::Lost;
+use crate::l4_transport::tcp::delayed_ack::ATO_MAX;
+use crate::l4_transport::tcp::tcb::Tcb;
+use crate::time::Duration;
+use crate::{Counter, Cx, Instant};
+
+impl Tcb {
+    /// Looks for losses by time; arms the reordering timer if some need patience.
+    pub fn detect_losses(&mut self, now: Instant) {
+        let evidence = self.flight.sacked() > 0 || self.recovery.phase != Phase::Open;
+        self.timers.reordering = if evidence {
+            let mss = self.mss();
+            let (min, srtt) = (self.rtt.min(), self.rtt.srtt());
+            self.recovery.detect(&mut self.flight, now, min, srtt, mss)
+        } else {
+            None
+        };
+    }
+    /// Something is lost: ssthresh comes down, once for each window (RFC 6675 5).
+    pub fn enter_fast_recovery(&mut self, cx: &mut Cx<'_>) {
+        let flight = self.flight.outstanding();
+        let cwnd = self.window.cwnd;
+        self.controller
+            .get()
+            .on_loss(&mut self.window, &Lost { flight });
+        self.recovery.enter_fast(self.snd.nxt, cwnd);
+        self.recovery.probe = None;
+        self.timers.probe_timeout = None;
+        cx.count(if self.agreed.sack {
+            Counter::TcpExtTcpSackRecovery
+        } else {
+            Counter::TcpExtTcpRenoRecovery
+        });
+    }
+    //= rfc6298#5.3
+    //# When an ACK is received that acknowledges new data, restart the retransmission timer so that it will expire after RTO seconds
+    /// Restarts the timers after an ACK or after sending. `restart`: also one that runs.
+    pub fn arm_retransmission(&mut self, now: Instant, restart: bool) {
+        if self.flight.is_empty() {
+            self.timers.rto = None;
+            self.timers.probe_timeout = None;
+            self.timers.reordering = None;
+            return;
+        }
+        if restart || self.timers.rto.is_none() {
+            self.timers.rto = Some(now + self.rtt.rto());
+        }
+        self.arm_tail_probe(now);
+    }
+    //= rfc8985#7.2
+    //# PTO = 2 * SRTT; if FlightSize is one segment, PTO += TLP.max_ack_delay
+    fn arm_tail_probe(&mut self, now: Instant) {
+        let quiet = self.recovery.phase == Phase::Open
+            && self.recovery.probe.is_none()
+            && self.agreed.sack
+            && self.flight.sacked() == 0;
+        self.timers.probe_timeout = None;
+        let (true, Some(srtt)) = (quiet, self.rtt.srtt()) else {
+            return;
+        };
+        let mut wait = srtt * 2;
+        if self.flight.outstanding() <= self.mss() {
+            wait += ATO_MAX;
+        } else {
+            wait += Duration::from_millis(2);
+        }
+        let at = now + wait;
+        if self.timers.rto.is_none_or(|rto| at < rto) {
+            self.timers.probe_timeout = Some(at);
+        }
+    }
+    /// RFC 8985 7.3: the tail may be lost.
+    pub fn on_probe_timeout(&mut self, cx: &mut Cx<'_>) {
+        self.timers.probe_timeout = None;
+        if self.flight.is_empty() || self.recovery.phase != Phase::Open {
+            return;
+        }
+        self.tail_probe = true;
+        self.timers.rto = Some(cx.now + self.rtt.rto());
+        cx.count(Counter::TcpExtTcpLossProbes);
+    }
+    /// Patience with reordering is over.
+    pub fn on_reordering(&mut self, cx: &mut Cx<'_>) {
+        self.detect_losses(cx.now);
+        if self.flight.lost() > 0 && self.recovery.phase == Phase::Open {
+            self.enter_fast_recovery(cx);
+            let pipe = self.pipe();
+            self.recovery.reduce(&mut self.window, pipe, 0, false);
+        }
+        self.arm_retransmission(cx.now, false);
+    }
+    //= rfc6298#5.4
+    //# Retransmit the earliest segment that has not been acknowledged by the TCP receiver.
+    /// The retransmission timer expired.
+    pub fn on_retransmission_timeout(&mut self, config: &Config, cx: &mut Cx<'_>) {
+        self.timers.rto = None;
+        if self.flight.is_empty() {
+            return;
+        }
+        cx.count(Counter::TcpExtTcpTimeouts);
+        if self.gives_up(config, cx.now) {
+            cx.count(Counter::TcpExtTcpAbortOnTimeout);
+            let error = self.ep.soft_error.unwrap_or(SocketError::TimedOut);
+            self.fail(error, cx);
+            return;
+        }
+        let flight = self.flight.outstanding();
+        let first = self.recovery.phase != Phase::Timeout || self.snd.una.after(self.recovery.high);
+        if first && self.rtt.backoff() == 0 {
+            self.controller
+                .get()
+                .on_loss(&mut self.window, &Lost { flight });
+        }
+        self.controller.get().on_timeout();
+        self.recovery.enter_timeout(self.snd.nxt);
+        self.flight.lose_all();
+        self.window.cwnd = self.window.mss;
+        self.timers.probe_timeout = None;
+        self.timers.reordering = None;
+        self.tail_probe = false;
+        self.rtt.back_off();
+        self.timers.rto = Some(cx.now + self.rtt.rto());
+    }
+    /// RFC 9293 3.8.3's R2 and the user timeout.
+    fn gives_up(&self, config: &Config, now: Instant) -> bool {
+        let user = self.ep.options.user_timeout;
+        if !user.is_zero() {
+            return now.since(self.unanswered_since) >= user;
+        }
+        let most = if self.ep.orphan {
+            config.retries2.min(8)
+        } else {
+            config.retries2
+        };
+        u32::from(self.rtt.backoff()) >= most
+    }
+}

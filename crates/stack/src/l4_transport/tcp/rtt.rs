@@ -1,0 +1,109 @@
+//! Round-trip time and the retransmission timeout that follows from it (RFC 6298).
+use crate::time::Duration;
+
+/// Before the first sample.
+pub const INITIAL_RTO: Duration = Duration::from_secs(1);
+/// Least margin above the smoothed time: Linux's choice, where RFC 6298 2.4 asks for one second in all.
+pub const MIN_RTO: Duration = Duration::from_millis(200);
+/// Most, also with backoff.
+pub const MAX_RTO: Duration = Duration::from_secs(120);
+
+/// The estimator.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Rtt {
+    srtt: Option<Duration>,
+    rttvar: Duration,
+    min: Option<Duration>,
+    backoff: u8,
+}
+impl Rtt {
+    /// A sample of a segment that was not sent twice (Karn), or by timestamps.
+    //= rfc6298#2.3
+    //# RTTVAR <- (1 - beta) * RTTVAR + beta * |SRTT - R'|
+    pub fn sample(&mut self, r: Duration) {
+        let r = r.max(Duration::from_micros(1));
+        match self.srtt {
+            None => {
+                self.srtt = Some(r);
+                self.rttvar = r / 2;
+            }
+            Some(srtt) => {
+                self.rttvar = (self.rttvar * 3 + srtt.abs_diff(r)) / 4;
+                self.srtt = Some((srtt * 7 + r) / 8);
+            }
+        }
+        self.min = Some(self.min.map_or(r, |m| m.min(r)));
+    }
+    /// SRTT.
+    pub fn srtt(&self) -> Option<Duration> {
+        self.srtt
+    }
+    /// The shortest seen.
+    pub fn min(&self) -> Option<Duration> {
+        self.min
+    }
+    /// RTO with its backoff.
+    pub fn rto(&self) -> Duration {
+        self.rto_at(self.backoff)
+    }
+    /// RTO without backoff.
+    pub fn base_rto(&self) -> Duration {
+        self.rto_at(0)
+    }
+    fn rto_at(&self, backoff: u8) -> Duration {
+        let base = match self.srtt {
+            None => INITIAL_RTO,
+            Some(srtt) => srtt + (self.rttvar * 4).max(MIN_RTO),
+        };
+        base.saturating_mul(1 << backoff.min(16)).min(MAX_RTO)
+    }
+    //= rfc6298#5.5
+    //# The host MUST set RTO <- RTO * 2 ("back off the timer").
+    /// Doubles the timeout.
+    pub fn back_off(&mut self) {
+        self.backoff = self.backoff.saturating_add(1);
+    }
+    /// How often it was doubled.
+    pub fn backoff(&self) -> u8 {
+        self.backoff
+    }
+    /// Something new was acknowledged.
+    pub fn forget_backoff(&mut self) {
+        self.backoff = 0;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    const fn ms(n: u64) -> Duration {
+        Duration::from_millis(n)
+    }
+
+    #[test]
+    fn the_timeout_follows_the_samples() {
+        let mut rtt = Rtt::default();
+        assert_eq!(rtt.rto(), ms(1000));
+        rtt.sample(ms(100));
+        assert_eq!(rtt.srtt(), Some(ms(100)));
+        assert_eq!(rtt.rto(), ms(300));
+        for _ in 0..100 {
+            rtt.sample(ms(100));
+        }
+        assert_eq!(rtt.rto(), ms(300), "never closer than the least margin");
+        rtt.sample(ms(900));
+        assert_eq!(rtt.srtt(), Some(ms(200)));
+        assert!(rtt.rto() >= ms(1000), "{:?}", rtt.rto());
+    }
+
+    #[test]
+    fn backoff_doubles_up_to_two_minutes() {
+        let mut rtt = Rtt::default();
+        for expected in [1, 2, 4, 8, 16, 32, 64, 120, 120] {
+            assert_eq!(rtt.rto(), Duration::from_secs(expected));
+            rtt.back_off();
+        }
+        rtt.forget_backoff();
+        assert_eq!(rtt.rto(), INITIAL_RTO);
+    }
+}

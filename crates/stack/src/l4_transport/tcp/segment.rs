@@ -1,0 +1,214 @@
+//! Segments as values: what came up, read; what goes down, written.
+use core::net::SocketAddr;
+
+use alloc::vec::Vec;
+use heptad_wire::checksum;
+use heptad_wire::ipv4::protocol;
+use heptad_wire::tcp::{Flags, MIN_HEADER_LEN, TcpHeader, TcpOptions};
+use heptad_wire::{Chunk, PacketBuf, Sum};
+
+use super::Options;
+use super::options::SegmentOptions;
+use super::seq::SeqNum;
+use crate::l3_network::{Arrival, Departure};
+use crate::{Counter, Cx, DropReason};
+
+/// A segment that arrived. The names are RFC 9293's: `seg.seq`, `seg.ack`, `seg.wnd`.
+#[derive(Debug)]
+pub struct Segment {
+    pub seq: SeqNum,
+    pub ack: SeqNum,
+    pub flags: Flags,
+    /// As on the wire, unscaled.
+    pub wnd: u16,
+    pub options: SegmentOptions,
+    pub text: Vec<Chunk>,
+    /// Bytes of text.
+    pub text_len: u32,
+    /// How many frames brought it.
+    pub frames: u32,
+}
+
+impl Segment {
+    /// Reads a segment: our end, theirs, the segment. The packet goes back to the pool.
+    pub fn parse(
+        arrival: Arrival,
+        cx: &mut Cx<'_>,
+    ) -> Result<(SocketAddr, SocketAddr, Self), DropReason> {
+        let Arrival {
+            src,
+            dst,
+            mut packet,
+            ..
+        } = arrival;
+        let read = Self::read(src, dst, &mut packet, cx);
+        cx.pool.recycle(packet);
+        let (header, segment) = read?;
+        Ok((
+            SocketAddr::new(dst, header.dst_port),
+            SocketAddr::new(src, header.src_port),
+            segment,
+        ))
+    }
+
+    fn read(
+        src: core::net::IpAddr,
+        dst: core::net::IpAddr,
+        packet: &mut PacketBuf,
+        cx: &mut Cx<'_>,
+    ) -> Result<(TcpHeader, Self), DropReason> {
+        if packet.sum() == Sum::Unverified && !checksum_holds(src, dst, packet) {
+            cx.count(Counter::TcpInCsumErrors);
+            return Err(DropReason::TcpChecksum);
+        }
+        let frames = packet.frames();
+        let first = packet
+            .peek(MIN_HEADER_LEN)
+            .map_err(|_| DropReason::TcpHeader)?;
+        let byte12 = first.get(12).copied().ok_or(DropReason::TcpHeader)?;
+        let len = TcpHeader::len_of(byte12).map_err(|_| DropReason::TcpHeader)?;
+        let bytes = packet.pull(len).map_err(|_| DropReason::TcpHeader)?;
+        let header = TcpHeader::parse(bytes).map_err(|_| DropReason::TcpHeader)?;
+        let text_len = u32::try_from(packet.len()).map_err(|_| DropReason::TcpHeader)?;
+        let text = if text_len == 0 {
+            Vec::new()
+        } else {
+            packet.take_payload()
+        };
+        let segment = Self {
+            seq: SeqNum(header.seq),
+            ack: SeqNum(header.ack),
+            flags: header.flags,
+            wnd: header.window,
+            options: SegmentOptions::read(&header.options),
+            text,
+            text_len,
+            frames,
+        };
+        Ok((header, segment))
+    }
+
+    /// Whether a control bit is set.
+    pub fn has(&self, flag: Flags) -> bool {
+        self.flags.contains(flag)
+    }
+    /// SEG.LEN: text, SYN and FIN.
+    pub fn len(&self) -> u32 {
+        self.text_len + u32::from(self.has(Flags::SYN)) + u32::from(self.has(Flags::FIN))
+    }
+    /// The first sequence number after it.
+    pub fn end(&self) -> SeqNum {
+        self.seq + self.len()
+    }
+}
+
+fn checksum_holds(src: core::net::IpAddr, dst: core::net::IpAddr, packet: &PacketBuf) -> bool {
+    let Ok(len) = u32::try_from(packet.len()) else {
+        return false;
+    };
+    let pseudo = checksum::pseudo_header(src, dst, protocol::TCP, len);
+    checksum::add(pseudo, packet.ones_complement()) == 0xffff
+}
+
+/// A segment that is to leave.
+#[derive(Clone, Copy, Debug)]
+pub struct Outgoing {
+    pub local: SocketAddr,
+    pub remote: SocketAddr,
+    pub seq: SeqNum,
+    pub ack: SeqNum,
+    pub flags: Flags,
+    /// As on the wire, already scaled.
+    pub wnd: u16,
+    pub options: TcpOptions,
+    pub ttl: u8,
+    pub tos: u8,
+}
+
+impl Outgoing {
+    /// A bare segment with the TTL and DS field of a socket's options.
+    pub fn new(local: SocketAddr, remote: SocketAddr, options: &Options) -> Self {
+        Self {
+            local,
+            remote,
+            seq: SeqNum(0),
+            ack: SeqNum(0),
+            flags: Flags::ACK,
+            wnd: 0,
+            options: TcpOptions::NONE,
+            ttl: options.ttl,
+            tos: options.tos,
+        }
+    }
+
+    /// Writes it; `mss` tells how much text one frame may carry.
+    pub fn depart(self, text: Vec<Chunk>, mss: u16, cx: &mut Cx<'_>) -> Departure {
+        let mut options = self.options;
+        options.pad();
+        let text_len: usize = text.iter().map(Chunk::len).sum();
+        let mut header = TcpHeader {
+            src_port: self.local.port(),
+            dst_port: self.remote.port(),
+            seq: self.seq.0,
+            ack: self.ack.0,
+            reserved: 0,
+            flags: self.flags,
+            window: self.wnd,
+            checksum: 0,
+            urgent: 0,
+            options,
+        };
+        let total = u32::try_from(header.len() + text_len).unwrap_or(u32::MAX);
+        header.checksum =
+            checksum::pseudo_header(self.local.ip(), self.remote.ip(), protocol::TCP, total);
+        let mut packet = cx.pool.packet();
+        header.emit(packet.push(header.len()));
+        for chunk in text {
+            packet.append(chunk);
+        }
+        let start = packet.head_start();
+        packet.set_sum(Sum::ToFill {
+            start,
+            offset: start.saturating_add(16),
+        });
+        let mss = usize::from(mss.max(1));
+        cx.counters
+            .add(Counter::TcpOutSegs, text_len.div_ceil(mss).max(1) as u64);
+        if self.flags.contains(Flags::RST) {
+            cx.count(Counter::TcpOutRsts);
+        }
+        Departure {
+            src: self.local.ip(),
+            dst: self.remote.ip(),
+            protocol: protocol::TCP,
+            ttl: self.ttl,
+            tos: self.tos,
+            dont_fragment: true,
+            segment: (text_len > mss).then_some(mss as u16),
+            packet,
+        }
+    }
+}
+
+/// The RST that answers a segment nobody here knows.
+//= rfc9293#3.10.7.1
+//# If the ACK bit is off, sequence number zero is used
+pub fn reset_for(
+    local: SocketAddr,
+    remote: SocketAddr,
+    seg: &Segment,
+    cx: &mut Cx<'_>,
+) -> Option<Departure> {
+    if seg.has(Flags::RST) {
+        return None;
+    }
+    let mut out = Outgoing::new(local, remote, &Options::default());
+    if seg.has(Flags::ACK) {
+        out.seq = seg.ack;
+        out.flags = Flags::RST;
+    } else {
+        out.ack = seg.end();
+        out.flags = Flags::RST | Flags::ACK;
+    }
+    Some(out.depart(Vec::new(), 1, cx))
+}
