@@ -163,6 +163,7 @@ impl Tcp {
         };
         let (now, _) = data.split_at(room.min(data.len()));
         if now.is_empty() {
+            tcb.wants_room = true;
             return Err(SocketError::WouldBlock);
         }
         tcb.restart_after_idle(cx.now);
@@ -186,6 +187,7 @@ impl Tcp {
         // what is larger than the whole buffer is taken when the buffer is empty, else it could never be sent
         let fits = len <= tcb.send_room() as usize || tcb.tx.len() == 0;
         if !fits || (full && tcb.tx.len() > 0) || u32::try_from(len).is_err() {
+            tcb.wants_room = true;
             return Err(SocketError::WouldBlock);
         }
         tcb.restart_after_idle(cx.now);
@@ -286,7 +288,7 @@ impl Tcp {
                 remote,
                 len: n as u32,
             });
-        let (rtt, mss) = (tcb.round_trip(), tcb.ack.rcv_mss());
+        let (rtt, mss) = (tcb.round_trip(), tcb.receive_mss());
         tcb.rcv.consumed(n, cx.now, rtt, mss);
         if tcb.ep.state.may_receive() && tcb.rcv.should_update(mss) {
             tcb.ack.now();
@@ -297,7 +299,7 @@ impl Tcp {
     pub fn shutdown_write(&mut self, id: ConnId, cx: &mut Cx<'_>) -> Result<(), SocketError> {
         match self.conn_mut(id).ok_or(SocketError::BadSocket)? {
             Conn::Opening(_) => return Err(SocketError::NotConnected),
-            Conn::Open(tcb) if tcb.ep.state == State::Closed && !tcb.fin_acked => {
+            Conn::Open(tcb) if tcb.ep.state == State::Closed => {
                 return Err(SocketError::NotConnected);
             }
             Conn::Open(tcb) => tcb.queue_fin(cx),
