@@ -1,1 +1,101 @@
-fn main() {}
+//! The project's own commands: its tests, all of its checks, and the rules of the house.
+//!
+//! `cargo xtask --help` lists them. Start reading at [`ci`], which names every check in order.
+#![forbid(unsafe_code)]
+
+mod ci;
+mod layers;
+mod lexer;
+mod mentions;
+mod programs;
+mod size;
+mod source;
+mod suite;
+mod test_code;
+mod tools;
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use anyhow::{Context, Result};
+use clap::{Parser, Subcommand};
+
+use crate::source::Violation;
+
+const EXAMPLES: &str = "Examples:
+  cargo xtask test                      all tests; installs or names the programs they need
+  cargo xtask test -p heptad-wire       the tests of one crate
+  cargo xtask test -p heptad-stack arp  those of its tests that have `arp` in their name
+  cargo xtask ci                        everything that must hold before a change goes in
+  cargo xtask ci --full                 that, and the long sweeps in release mode
+  cargo xtask layers                    who names whom against the rules
+
+Exit codes: 0 all is well, 1 a check failed, 2 a wrong flag; `test` ends with cargo test's own.";
+
+/// The project's own commands.
+#[derive(Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask", after_help = EXAMPLES)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Makes sure of the programs that tests use, then runs all tests.
+    Test(suite::Selection),
+    /// All checks: tests, formatting, clippy, layers, sizes, licences.
+    Ci {
+        /// Adds the tests marked `#[ignore]` (long sweeps), built in release mode.
+        #[arg(long)]
+        full: bool,
+    },
+    /// Refuses imports that point up, system names in protocol code, and unsafe outside of its rooms.
+    Layers,
+    /// Refuses files over 1,000 lines, functions over 80, more than six arguments.
+    Size,
+}
+
+fn main() -> ExitCode {
+    match run(Cli::parse().command) {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("xtask: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(command: Command) -> Result<ExitCode> {
+    let root = root()?;
+    match command {
+        Command::Test(selection) => suite::command(&root, &selection),
+        Command::Ci { full } => ci::run(&root, full),
+        Command::Layers => Ok(report("layers", &layers::check(&root)?)),
+        Command::Size => Ok(report("size", &size::check(&root)?)),
+    }
+}
+
+/// The workspace's root: the folder above this package.
+fn root() -> Result<PathBuf> {
+    let package = std::env::var_os("CARGO_MANIFEST_DIR")
+        .map_or_else(|| env!("CARGO_MANIFEST_DIR").into(), PathBuf::from);
+    let root = package.parent().map(Path::to_path_buf);
+    root.context("xtask stands in no folder; start it with `cargo xtask`")
+}
+
+fn report(check: &str, violations: &[Violation]) -> ExitCode {
+    for violation in violations {
+        println!("{violation}");
+    }
+    match violations.len() {
+        0 => {
+            eprintln!("{check}: nothing against the rules");
+            ExitCode::SUCCESS
+        }
+        count => {
+            eprintln!("{check}: {count} against the rules");
+            ExitCode::FAILURE
+        }
+    }
+}

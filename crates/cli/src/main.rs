@@ -1,1 +1,57 @@
-fn main() {}
+//! The `heptad` command: reads flags, asks the other crates, prints.
+//!
+//! It must not know any protocol. Start reading at `args.rs`; each command is a file below `commands/`.
+#![forbid(unsafe_code)]
+
+mod args;
+mod commands;
+mod control;
+mod failure;
+mod host;
+mod paint;
+mod report;
+mod table;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+use clap::error::ErrorKind;
+
+use args::{Cli, Command, LabCommand};
+use failure::Failure;
+
+fn main() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => return usage(&error),
+    };
+    match run(cli) {
+        Ok(code) => ExitCode::from(code),
+        Err(failure) => failure.print_and_code(),
+    }
+}
+
+/// Prints clap's message; `netstat` keeps net-tools' own exit code for a bad option.
+fn usage(error: &clap::Error) -> ExitCode {
+    let _ = error.print(); // a closed terminal changes nothing about the code
+    match error.kind() {
+        ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => ExitCode::SUCCESS,
+        _ if std::env::args().nth(1).as_deref() == Some("netstat") => ExitCode::from(3),
+        _ => ExitCode::from(failure::USAGE),
+    }
+}
+
+fn run(cli: Cli) -> Result<u8, Failure> {
+    let paint = paint::Paint::from_choice(cli.color);
+    match cli.command {
+        None => commands::demo::demo(&cli.demo, cli.json, paint),
+        Some(Command::Lab(LabCommand::Up(up))) => commands::lab::up(&up, cli.json),
+        Some(Command::Lab(LabCommand::Down(which))) => commands::lab::down(&which, cli.json),
+        Some(Command::Lab(LabCommand::Ls)) => commands::lab::ls(cli.json),
+        Some(Command::Exec(exec)) => commands::exec::exec(&exec),
+        Some(Command::Run(run)) => commands::run::run(&run, cli.json),
+        Some(Command::Netstat(netstat)) => commands::netstat::netstat(&netstat, cli.json),
+        Some(Command::Doctor) => commands::doctor::doctor(cli.json, paint),
+        Some(Command::Host) => commands::host::host(),
+    }
+}

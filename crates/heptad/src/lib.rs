@@ -1,1 +1,65 @@
-//! placeholder
+//! A whole network in user space: the crate that a project adds. Re-exports, no logic.
+//!
+//! An echo over two hosts and a cable that loses a tenth of all frames, in virtual time:
+//!
+//! ```
+//! use std::io::{Read, Write};
+//! use std::net::Shutdown;
+//!
+//! use heptad::{Clock, Lab, LabOptions, Network, NetworkOptions, TcpListener, TcpStream, Topology};
+//!
+//! let file = r#"
+//!     [nodes.alice]
+//!     address = "10.0.0.1/24"
+//!     [nodes.bob]
+//!     address = "10.0.0.2/24"
+//!     [[links]]
+//!     endpoints = ["alice:eth0", "bob:eth0"]
+//!     delay = "20ms"
+//!     loss = "10%"
+//! "#;
+//! let topology = Topology::parse(file, "echo.toml")?;
+//! let lab = Lab::new(&topology, LabOptions { seed: 42, ..LabOptions::default() })?;
+//! let network = Network::start(lab, NetworkOptions { clock: Clock::Virtual, sinks: Vec::new() });
+//! let (alice, bob) = (network.node("alice").unwrap(), network.node("bob").unwrap());
+//!
+//! let listener = TcpListener::bind(&bob, "0.0.0.0:7".parse()?)?;
+//! let server = network.spawn("server", move || -> std::io::Result<u64> {
+//!     let (mut stream, _) = listener.accept()?;
+//!     let mut text = Vec::new();
+//!     stream.read_to_end(&mut text)?;
+//!     stream.write_all(&text)?;
+//!     Ok(text.len() as u64)
+//! });
+//! let client = network.spawn("client", move || -> std::io::Result<String> {
+//!     let mut stream = TcpStream::connect(&alice, "10.0.0.2:7".parse().unwrap())?;
+//!     stream.write_all("안녕하세요".as_bytes())?;
+//!     stream.shutdown(Shutdown::Write)?;
+//!     let mut echo = String::new();
+//!     stream.read_to_string(&mut echo)?;
+//!     Ok(echo)
+//! });
+//! assert_eq!(client.join().unwrap()?, "안녕하세요");
+//! assert_eq!(server.join().unwrap()?, 15);
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! | to do | look at |
+//! |---|---|
+//! | sockets on nodes, shaped like `std::net` | [`TcpListener`], [`TcpStream`], [`UdpSocket`] |
+//! | many hosts, cables with faults, one seed | [`Topology`], [`Lab`] |
+//! | one host without any I/O, to embed | [`stack`] |
+//! | headers and packet buffers | [`wire`] |
+#![forbid(unsafe_code)]
+
+pub use heptad_lab as lab;
+pub use heptad_runtime as runtime;
+pub use heptad_services as services;
+pub use heptad_stack as stack;
+pub use heptad_wire as wire;
+
+pub use heptad_lab::{Lab, LabOptions, Topology};
+pub use heptad_runtime::{
+    CaptureFile, Clock, Network, NetworkOptions, Node, TcpListener, TcpStream, UdpSocket,
+};
+pub use heptad_stack::{Instant, Stack};

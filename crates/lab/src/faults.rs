@@ -17,4 +17,42 @@ pub struct FaultRow {
     pub applied: u64,
     /// Frames that it could have been applied to.
     pub n: u64,
+    /// Of the packets that a numbered loss names: those that never came.
+    pub missing: u64,
+    /// Frames that entered this direction, whatever happened to them.
+    pub passed: u64,
+}
+impl FaultRow {
+    /// What was asked and could not be applied, for people; `None` when all is well. A direction that no frame entered is well: there
+    /// was nothing to do it to.
+    pub fn unapplied(&self) -> Option<String> {
+        let Self {
+            link,
+            direction,
+            kind,
+            asked,
+            applied,
+            n,
+            missing,
+            passed,
+            probability,
+        } = self;
+        let at = format!("{link}, {direction}");
+        if *passed == 0 || asked.is_empty() {
+            return None;
+        }
+        if *missing > 0 {
+            return Some(format!(
+                "{at}: {kind} asked for {asked}, but only {n} came by: {missing} never did"
+            ));
+        }
+        let is_chance = !matches!(*kind, "down" | "queue");
+        if is_chance && *n == 0 {
+            return Some(format!("{at}: {kind} {asked} fits none of {passed} frames"));
+        }
+        // Less likely than 1 in 10^9 if the dice are fair.
+        let expected = probability.unwrap_or(0.0) * *n as f64;
+        (*applied == 0 && expected > 21.0)
+            .then(|| format!("{at}: {kind} asked {asked}, applied 0 of {n}"))
+    }
 }

@@ -7,13 +7,14 @@ use crate::MachineId;
 /// At which end of a cable, and how, a frame was seen.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Moment {
-    /// It left the sender's port.
+    /// It left the sender's port and is under way.
     Sent,
     /// It arrived, and this is what the receiver made of it.
     Received(Result<(), DropReason>),
-    /// The cable lost it; the text tells the cause (`loss: draw 0.031 < 0.05`).
+    /// It left the sender's port and the cable lost it; the text tells the cause (`loss: draw 0.031 < 0.05`). Stands in the
+    /// place of `Sent`; only a frame that was under way when its cable was cut has both.
     Lost(String),
-    /// A machine discarded it later (a record of its own that names the packet): no bytes.
+    /// A machine discarded it later (a record of its own that names the packet): no bytes, and the machine's first interface.
     DroppedLater(DropReason),
 }
 

@@ -1,10 +1,14 @@
 //! The lab: machines, cables, agenda. Virtual by nature: time moves only in `run_until`.
 use core::net::IpAddr;
+use std::collections::{BTreeMap, VecDeque};
 
-use heptad_stack::{Cx, Event, EventMask, Instant, Ready, SocketId, Stack};
+use heptad_stack::{Counters, Cx, DropReason, Event, EventMask, Instant, Ready, SocketId, Stack};
 
+use crate::fabric::{Arrived, Fabric};
 use crate::faults::FaultRow;
 use crate::frames::{FrameRecord, Interface};
+use crate::machine::{Body, Host, Machine};
+use crate::switch::Forward;
 use crate::topology::{Change, NodeKind, Topology};
 
 /// A machine of the lab: its index in the order of names.
@@ -35,6 +39,18 @@ pub struct LabOptions {
     pub observe: bool,
     /// Classes of host events to record.
     pub events: EventMask,
+}
+
+impl Default for LabOptions {
+    /// Seed 0, the event hash kept, nothing recorded.
+    fn default() -> Self {
+        Self {
+            seed: 0,
+            event_hash: true,
+            observe: false,
+            events: EventMask::NONE,
+        }
+    }
 }
 
 /// Why a checked topology can't become a lab.
@@ -73,27 +89,224 @@ pub enum Outcome {
     Stalled(Vec<MachineId>),
 }
 
-/// A whole network.
-pub struct Lab {}
+/// Calls at one instant, without a frame, after which a machine counts as one that never lets time move.
+const MOST_IDLE_CALLS: u32 = 10_000;
+/// Most events held until somebody takes them; then the oldest go.
+const EVENT_BOUND: usize = 1 << 20;
 
-#[allow(unused_variables)]
+/// A whole network.
+pub struct Lab {
+    pub(crate) seed: u64,
+    pub(crate) now: Instant,
+    pub(crate) machines: Vec<Machine>,
+    pub(crate) fabric: Fabric,
+    pub(crate) names: BTreeMap<String, MachineId>,
+    pub(crate) links: BTreeMap<String, usize>,
+    pub(crate) addresses: Vec<Vec<(String, IpAddr, u8)>>,
+    pub(crate) owners: BTreeMap<IpAddr, MachineId>,
+    pub(crate) interfaces: Vec<Interface>,
+    /// What is left of the timeline, in order of time.
+    pub(crate) timeline: VecDeque<Change>,
+    /// Machines with a ready socket, each once.
+    pub(crate) ready: VecDeque<MachineId>,
+    pub(crate) events: VecDeque<(Instant, MachineId, Event)>,
+    /// Whether the hosts' drops were asked for as events, beside being recorded.
+    pub(crate) drop_events: bool,
+}
+
 impl Lab {
     /// Builds machines and cables.
     pub fn new(topology: &Topology, options: LabOptions) -> Result<Self, LabError> {
-        todo!()
+        crate::build::build(topology, &options)
     }
     /// Time of the last event, or of the last limit that was reached.
     pub fn now(&self) -> Instant {
-        todo!()
+        self.now
     }
-    /// When the next event is due. O(log machines).
+    /// When the next event is due. O(1).
     pub fn next_event(&self) -> Option<Instant> {
-        todo!()
+        let machine = self.fabric.agenda.first().map(|(at, _)| at);
+        [machine, self.next_change()].into_iter().flatten().min()
+    }
+    fn next_change(&self) -> Option<Instant> {
+        let change = self.timeline.front()?;
+        Some(Instant::ZERO + change.time)
     }
     /// Handles events up to and including `limit`. Stops early, after the events of one instant, when a socket became ready
     /// and `stop_when_ready` is set. At most `budget` events a call (then `Reached` with `now()` before the limit).
+    ///
+    /// Time stands at the limit afterwards (`Reached`, and `Idle` with a limit other than [`Instant::MAX`]), else at the last event.
     pub fn run_until(&mut self, limit: Instant, stop_when_ready: bool, budget: u64) -> Outcome {
-        todo!()
+        let mut budget = budget;
+        loop {
+            let next = self.next_event();
+            let time_moves = next.is_none_or(|at| at > self.now);
+            if time_moves && stop_when_ready && !self.ready.is_empty() {
+                return Outcome::Ready;
+            }
+            let Some(at) = next else {
+                if limit != Instant::MAX {
+                    self.now = self.now.max(limit);
+                }
+                return Outcome::Idle;
+            };
+            if at > limit {
+                self.now = self.now.max(limit);
+                return Outcome::Reached;
+            }
+            let Some(left) = budget.checked_sub(1) else {
+                return Outcome::Reached;
+            };
+            budget = left;
+            self.now = self.now.max(at);
+            if let Some(stalled) = self.event() {
+                return Outcome::Stalled(vec![stalled]);
+            }
+        }
+    }
+    /// Handles the one event that is due; a machine that never lets time move is returned. Changes of cables come before frames.
+    fn event(&mut self) -> Option<MachineId> {
+        if self.next_change().is_some_and(|at| at <= self.now) {
+            if let Some(change) = self.timeline.pop_front() {
+                // Names were checked when the lab was built.
+                let _ = self.change(&change);
+            }
+            return None;
+        }
+        let (_, id) = self.fabric.agenda.first()?;
+        let machine = &mut self.machines[id.0 as usize];
+        if let Some(arrived) = self.fabric.arrive(&machine.ports, self.now) {
+            self.receive(id, arrived);
+            return None;
+        }
+        if machine.idle_calls.0 != self.now {
+            machine.idle_calls = (self.now, 0);
+        }
+        machine.idle_calls.1 += 1;
+        if machine.idle_calls.1 > MOST_IDLE_CALLS {
+            machine.idle_calls.1 = 0;
+            return Some(id);
+        }
+        if let Body::Host(host) = &mut machine.body {
+            host.with(self.now, |stack, cx| stack.on_timeout(cx));
+        }
+        self.collect(id, None);
+        self.drain(id);
+        None
+    }
+    /// A frame reaches a machine.
+    fn receive(&mut self, id: MachineId, arrived: Arrived) {
+        let now = self.now;
+        let Machine { ports, body, .. } = &mut self.machines[id.0 as usize];
+        let Arrived {
+            port,
+            mut frame,
+            mark,
+        } = arrived;
+        let copies = self.fabric.observation.copy(&frame);
+        let packet = frame.id();
+        let verdict = match body {
+            Body::Host(host) => {
+                let by = ports[port].id;
+                host.with(now, |stack, cx| match mark.corrupted {
+                    // The interface looks at the frame check sequence before the host sees anything.
+                    Some(_) => Err(stack.receive_damaged(by, frame, cx)),
+                    None => stack.receive(by, frame, cx),
+                })
+            }
+            Body::Switch(_) if mark.corrupted.is_some() => Err(DropReason::FrameCheck),
+            Body::Switch(switch) => {
+                let forward = switch.receive(port, &mut frame, now);
+                let verdict = forward.map(|_| ());
+                let by = &ports[port];
+                self.fabric.received(now, by, verdict, mark, copies);
+                self.forward(id, port, forward.unwrap_or(Forward::Stay), frame);
+                self.rearm(id);
+                return;
+            }
+        };
+        let by = &ports[port];
+        self.fabric.received(now, by, verdict, mark, copies);
+        self.collect(id, verdict.is_err().then_some(packet));
+        self.drain(id);
+    }
+    /// A switch sends a frame on; copies of a flooded one keep its id.
+    fn forward(
+        &mut self,
+        id: MachineId,
+        port: usize,
+        forward: Forward,
+        frame: heptad_stack::wire::PacketBuf,
+    ) {
+        let now = self.now;
+        let Machine { ports, body, .. } = &mut self.machines[id.0 as usize];
+        let Body::Switch(switch) = body else { return };
+        match forward {
+            Forward::Stay => {}
+            Forward::To(there) => {
+                if let Some(out) = ports.get(there) {
+                    self.fabric.transmit(now, out, frame, &mut switch.pool);
+                }
+            }
+            Forward::Flood => {
+                for (_, out) in ports.iter().enumerate().filter(|(n, _)| *n != port) {
+                    let copy = frame.duplicate();
+                    self.fabric.transmit(now, out, copy, &mut switch.pool);
+                }
+            }
+        }
+    }
+    /// After each change: frames out of every port, ready sockets, the next time.
+    pub(crate) fn drain(&mut self, id: MachineId) {
+        let now = self.now;
+        let Machine { ports, body, .. } = &mut self.machines[id.0 as usize];
+        if let Body::Host(host) = body {
+            for port in ports.iter() {
+                let next =
+                    |host: &mut Host| host.with(now, |stack, cx| stack.poll_transmit(port.id, cx));
+                while let Some(frame) = next(host) {
+                    self.fabric.transmit(now, port, frame, &mut host.pool);
+                }
+            }
+            if host.ready.is_none() {
+                host.ready = host.stack.poll_ready();
+                if host.ready.is_some() {
+                    self.ready.push_back(id);
+                }
+            }
+        }
+        self.collect(id, None);
+        self.rearm(id);
+    }
+    /// Stands a machine in the agenda where it belongs.
+    fn rearm(&mut self, id: MachineId) {
+        let Machine { ports, body, .. } = &self.machines[id.0 as usize];
+        let own = match body {
+            Body::Host(host) => host.stack.poll_at().map(|at| at.max(self.now)),
+            Body::Switch(_) => None,
+        };
+        let arrival = self.fabric.next_arrival(ports);
+        let at = [own, arrival].into_iter().flatten().min();
+        self.fabric.agenda.set(id, at);
+    }
+    /// Takes a host's events; its drops become records, but for the packet whose arrival carries that verdict already.
+    fn collect(&mut self, id: MachineId, refused: Option<heptad_stack::wire::PacketId>) {
+        let Machine { ports, body, .. } = &mut self.machines[id.0 as usize];
+        let Body::Host(host) = body else { return };
+        while let Some((at, event)) = host.events.take() {
+            if let Event::Drop { id, reason } = event {
+                if refused != Some(id) && self.fabric.observation.is_recording() {
+                    self.fabric.dropped_later(self.now, ports, id, reason);
+                }
+                if !self.drop_events {
+                    continue;
+                }
+            }
+            if self.events.len() >= EVENT_BOUND {
+                self.events.pop_front();
+            }
+            self.events.push_back((at, id, event));
+        }
     }
     /// Runs a verb on a host at the present time, then drains it. Panics on a switch: it has no sockets.
     pub fn with<R>(
@@ -101,62 +314,139 @@ impl Lab {
         machine: MachineId,
         verb: impl FnOnce(&mut Stack, &mut Cx<'_>) -> R,
     ) -> R {
-        todo!()
+        let now = self.now;
+        let Body::Host(host) = &mut self.machines[machine.0 as usize].body else {
+            panic!("a verb on a switch, which has no sockets");
+        };
+        let answer = host.with(now, verb);
+        self.collect(machine, None);
+        self.drain(machine);
+        answer
+    }
+    fn host(&self, machine: MachineId) -> Option<&Host> {
+        match &self.machines.get(machine.0 as usize)?.body {
+            Body::Host(host) => Some(host),
+            Body::Switch(_) => None,
+        }
     }
     /// Looks at a host without changing it; `None` for a switch.
     pub fn stack(&self, machine: MachineId) -> Option<&Stack> {
-        todo!()
+        self.host(machine).map(|host| &host.stack)
     }
     /// A host's MIB; `None` for a switch.
-    pub fn counters(&self, machine: MachineId) -> Option<&heptad_stack::Counters> {
-        todo!()
+    pub fn counters(&self, machine: MachineId) -> Option<&Counters> {
+        self.host(machine).map(|host| &host.counters)
     }
-    /// A socket whose readiness changed.
+    /// A socket whose readiness changed, with its readiness now; machines take turns.
     pub fn poll_ready(&mut self) -> Option<(MachineId, SocketId, Ready)> {
-        todo!()
+        let id = self.ready.pop_front()?;
+        let Body::Host(host) = &mut self.machines[id.0 as usize].body else {
+            return None;
+        };
+        let (socket, _) = host.ready.take()?;
+        host.ready = host.stack.poll_ready();
+        if host.ready.is_some() {
+            self.ready.push_back(id);
+        }
+        Some((id, socket, host.stack.ready(socket)))
     }
     /// By name.
     pub fn machine(&self, name: &str) -> Option<MachineId> {
-        todo!()
+        self.names.get(name).copied()
     }
     /// All, in order of names.
     pub fn machines(&self) -> Vec<MachineInfo> {
-        todo!()
+        let info = |(id, name): (MachineId, &str)| MachineInfo {
+            id,
+            name: name.to_owned(),
+            kind: self.machines[id.0 as usize].kind,
+            addresses: self.addresses[id.0 as usize].clone(),
+        };
+        self.names
+            .iter()
+            .map(|(name, id)| info((*id, name)))
+            .collect()
     }
     /// A name's first address.
     pub fn resolve(&self, name: &str) -> Option<IpAddr> {
-        todo!()
+        let id = self.machine(name)?;
+        let (_, address, _) = self.addresses.get(id.0 as usize)?.first()?;
+        Some(*address)
     }
     /// Who owns an address.
     pub fn owner(&self, address: IpAddr) -> Option<MachineId> {
-        todo!()
+        self.owners.get(&address).copied()
     }
     /// Both ends of every cable, in the order of captures.
     pub fn interfaces(&self) -> &[Interface] {
-        todo!()
+        &self.interfaces
     }
     /// Changes a cable now (`change.time` is not looked at).
     pub fn change(&mut self, change: &Change) -> Result<(), LabError> {
-        todo!()
+        let link = *self
+            .links
+            .get(&change.link)
+            .ok_or_else(|| LabError::NoLink(change.link.clone()))?;
+        let caps = self.fabric.cables[link].caps();
+        for (end, asked) in [&change.forward, &change.backward].into_iter().enumerate() {
+            if let Some(asked) = asked {
+                let way = &mut self.fabric.cables[link].ways[end];
+                let lost = way.set(asked.clone());
+                self.fabric.lost_under_way(self.now, link, end, lost);
+            }
+        }
+        let cable = &mut self.fabric.cables[link];
+        cable.mtu = change.mtu.unwrap_or(cable.mtu);
+        let (ends, after) = (cable.ends, cable.caps());
+        for (machine, port) in ends {
+            let Machine { ports, body, .. } = &mut self.machines[machine.0 as usize];
+            if let (Body::Host(host), Some(port)) = (body, ports.get(port)) {
+                if after != caps {
+                    host.stack.set_caps(port.id, after);
+                }
+                if let Some(mtu) = change.mtu {
+                    host.stack.set_mtu(port.id, mtu);
+                }
+            }
+            self.drain(machine);
+        }
+        Ok(())
+    }
+    /// What a cable does at present: its directions and MTU, as a change that would set the same.
+    pub fn link(&self, name: &str) -> Option<Change> {
+        let cable = self.fabric.cables.get(*self.links.get(name)?)?;
+        let [forward, backward] = &cable.ways;
+        Some(Change {
+            time: self.now.since(Instant::ZERO),
+            link: name.to_owned(),
+            forward: Some(forward.asked().clone()),
+            backward: Some(backward.asked().clone()),
+            mtu: Some(cable.mtu),
+        })
     }
     /// Asked and applied faults so far.
     pub fn faults(&self) -> Vec<FaultRow> {
-        todo!()
+        self.fabric
+            .faults(|id| self.machines[id.0 as usize].name.clone())
     }
     /// The hash so far; `None` when it is off.
     pub fn event_hash(&self) -> Option<EventHash> {
-        todo!()
+        self.fabric.observation.event_hash()
     }
     /// Takes the frames recorded since.
     pub fn take_frames(&mut self) -> Vec<FrameRecord> {
-        todo!()
+        self.fabric.observation.take()
+    }
+    /// Frames that were recorded but went because nobody took them.
+    pub fn lost_frame_records(&self) -> u64 {
+        self.fabric.observation.lost_records()
     }
     /// Takes the hosts' events since, in order of time.
     pub fn take_events(&mut self) -> Vec<(Instant, MachineId, Event)> {
-        todo!()
+        core::mem::take(&mut self.events).into()
     }
     /// The seed.
     pub fn seed(&self) -> u64 {
-        todo!()
+        self.seed
     }
 }

@@ -10,10 +10,19 @@
 //! Start reading at [`Lab`].
 #![forbid(unsafe_code)]
 
+mod agenda;
+mod build;
 pub mod capture;
+mod fabric;
 pub mod faults;
 pub mod frames;
 pub mod lab;
+mod link;
+mod machine;
+mod observation;
+mod routing;
+pub mod seed;
+mod switch;
 pub mod topology;
 
 pub use faults::FaultRow;

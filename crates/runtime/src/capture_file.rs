@@ -1,24 +1,88 @@
 //! Frames into a pcapng file, as they come.
-use std::io;
-use std::path::Path;
+use core::net::IpAddr;
+use std::fs::{self, File};
+use std::io::{self, BufWriter, Write};
+use std::path::{Path, PathBuf};
 
-use heptad_lab::capture::CaptureHead;
+use heptad_lab::capture::{CaptureHead, Pcapng};
 use heptad_lab::{FrameRecord, Lab};
 
 use crate::FrameSink;
 
-/// A pcapng file being written.
-pub struct CaptureFile {}
+/// Bytes that are gathered before they go to the file.
+const BUFFER: usize = 1 << 18;
 
-#[allow(unused_variables)]
+/// A pcapng file being written. What was written is complete after [`FrameSink::finish`], and whenever no frame came
+/// for a moment.
+pub struct CaptureFile {
+    path: PathBuf,
+    file: BufWriter<File>,
+    pcapng: Pcapng,
+    /// Bytes of the frames at hand; kept for its memory.
+    scratch: Vec<u8>,
+}
+
 impl CaptureFile {
-    /// Creates the file (folders above it too) and writes its head.
+    /// Creates the file (folders above it too) and writes its head. Every error names the path.
     pub fn create(path: &Path, head: &CaptureHead, lab: &Lab) -> io::Result<Self> {
-        todo!()
+        let mut scratch = Vec::new();
+        let names = names(lab);
+        let pcapng = Pcapng::begin(head, lab.interfaces(), &names, &mut scratch);
+        if let Some(folder) = path.parent() {
+            fs::create_dir_all(folder).map_err(|error| named(folder, &error))?;
+        }
+        let file = File::create(path).map_err(|error| named(path, &error))?;
+        let mut capture = Self {
+            path: path.to_owned(),
+            file: BufWriter::with_capacity(BUFFER, file),
+            pcapng,
+            scratch,
+        };
+        capture.write_scratch()?;
+        Ok(capture)
+    }
+
+    fn write_scratch(&mut self) -> io::Result<()> {
+        let result = self.file.write_all(&self.scratch);
+        self.scratch.clear();
+        result.map_err(|error| named(&self.path, &error))
+    }
+    fn flush(&mut self) -> io::Result<()> {
+        self.file.flush().map_err(|error| named(&self.path, &error))
     }
 }
 impl FrameSink for CaptureFile {
-    fn frames(&mut self, _frames: &[FrameRecord]) -> io::Result<()> {
-        todo!()
+    fn frames(&mut self, frames: &[FrameRecord]) -> io::Result<()> {
+        for frame in frames {
+            self.pcapng.record(frame, &mut self.scratch);
+            if self.scratch.len() >= BUFFER {
+                self.write_scratch()?;
+            }
+        }
+        self.write_scratch()
     }
+    fn idle(&mut self) -> io::Result<()> {
+        self.flush()
+    }
+    fn finish(&mut self) -> io::Result<()> {
+        self.flush()
+    }
+}
+
+/// Every address with its node's name.
+fn names(lab: &Lab) -> Vec<(IpAddr, String)> {
+    lab.machines()
+        .into_iter()
+        .flat_map(|machine| {
+            let name = machine.name;
+            machine
+                .addresses
+                .into_iter()
+                .map(move |(_, address, _)| (address, name.clone()))
+        })
+        .collect()
+}
+
+fn named(path: &Path, error: &io::Error) -> io::Error {
+    io::Error::new(error.kind(), format!("capture {}: {error}", path.display()))
 }

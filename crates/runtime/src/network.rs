@@ -1,11 +1,19 @@
-//! One running lab: the world behind one lock, the driver, wakers.
+//! One running lab: start, verbs, wakers, threads of programs, and the end.
 use core::task::Waker;
 use std::io;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread;
 
 use heptad_lab::{EventHash, FaultRow, FrameRecord, Lab, MachineId, Outcome};
 use heptad_stack::time::Duration;
 use heptad_stack::{Cx, Instant, Ready, SocketId, Stack};
+
+use crate::baton::{Pause, ThreadNo, Wake};
+use crate::frame_queue::FrameQueue;
+use crate::shared::Shared;
+use crate::virtual_time::{STUCK, say_stuck};
+use crate::wakers::Sleeper;
+use crate::world::World;
 
 /// Whose time it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -18,8 +26,12 @@ pub enum Clock {
 
 /// Receives the frames that were seen, in order, outside of the lock.
 pub trait FrameSink: Send {
-    /// Some frames.
+    /// Some frames. After an error this sink gets no more; the error is kept for the [`Summary`].
     fn frames(&mut self, frames: &[FrameRecord]) -> io::Result<()>;
+    /// No frame came for a moment: a time to flush.
+    fn idle(&mut self) -> io::Result<()> {
+        Ok(())
+    }
     /// The run is over.
     fn finish(&mut self) -> io::Result<()> {
         Ok(())
@@ -33,13 +45,6 @@ pub struct NetworkOptions {
     /// Who wants the frames (the lab must observe).
     pub sinks: Vec<Box<dyn FrameSink>>,
 }
-
-/// A running lab; cheap to clone.
-#[derive(Clone)]
-pub struct Network {
-    world: Arc<World>,
-}
-struct World {}
 
 /// What a run was.
 #[derive(Clone, Debug)]
@@ -56,74 +61,279 @@ pub struct Summary {
     pub sink_error: Option<String>,
 }
 
-#[allow(unused_variables)]
+/// A running lab; cheap to clone. When the last clone goes, the run stops.
+#[derive(Clone)]
+pub struct Network {
+    run: Arc<Run>,
+}
+struct Run {
+    shared: Arc<Shared>,
+    ending: Mutex<Ending>,
+}
+#[derive(Default)]
+struct Ending {
+    driver: Option<thread::JoinHandle<()>>,
+    writer: Option<thread::JoinHandle<()>>,
+    summary: Option<Summary>,
+}
+
 impl Network {
-    /// Starts the driver.
+    /// Starts the run. In virtual time the calling thread holds the baton: threads that it spawns begin when it waits
+    /// (`join`, `run_until`, `sleep`, a verb of a socket).
     pub fn start(lab: Lab, options: NetworkOptions) -> Self {
-        todo!()
+        let NetworkOptions { clock, sinks } = options;
+        let (frames, writer) = if sinks.is_empty() {
+            (None, None)
+        } else {
+            let (queue, writer) = FrameQueue::start(sinks);
+            (Some(queue), Some(writer))
+        };
+        let outside = thread::current();
+        let world = World::new(lab, frames.clone(), outside.name().unwrap_or("main"));
+        let shared = Arc::new(Shared::new(clock, world, frames));
+        let driven = shared.clone();
+        let driver = spawn_named("lab-driver", move || match driven.clock {
+            Clock::Real => driven.drive_real(),
+            Clock::Virtual => driven.watch(STUCK, say_stuck),
+        });
+        let ending = Mutex::new(Ending {
+            driver: Some(driver),
+            writer,
+            summary: None,
+        });
+        Self {
+            run: Arc::new(Run { shared, ending }),
+        }
     }
-    /// Lets time advance, runs a non-blocking verb on a node, drains, wakes.
+
+    /// Lets time advance, runs a non-blocking verb on a host, drains, wakes. Panics on a switch: it has no sockets.
     pub fn with<R>(
         &self,
         machine: MachineId,
         verb: impl FnOnce(&mut Stack, &mut Cx<'_>) -> R,
     ) -> R {
-        todo!()
+        self.shared()
+            .with_world(|world| world.lab.with(machine, verb))
     }
-    /// Looks at the lab or changes a cable, under the lock.
+    /// Looks at the lab or changes a cable, under the lock. In virtual time a change by a thread that does not hold the
+    /// baton comes at no particular moment: such a run does not repeat.
     pub fn lab<R>(&self, look: impl FnOnce(&mut Lab) -> R) -> R {
-        todo!()
+        self.shared().with_world(|world| look(&mut world.lab))
     }
-    /// Wakes `waker` once when any bit of `interest` (or an error or hang-up) is or becomes ready. Replaces an earlier waker that would wake the same.
+    /// Wakes `waker` once when any bit of `interest` (or an error or hang-up) is or becomes ready. Replaces an earlier
+    /// waker that would wake the same.
     pub fn register(&self, machine: MachineId, socket: SocketId, interest: Ready, waker: &Waker) {
-        todo!()
+        let is_due = self.shared().with_world(|world| {
+            let is_due = world.stopped || world.is_ready(machine, socket, interest);
+            if !is_due {
+                let sleeper = Sleeper::Waker(waker.clone());
+                world.wakers.add(machine, socket, interest, sleeper);
+            }
+            is_due
+        });
+        if is_due {
+            waker.wake_by_ref();
+        }
     }
     /// Forgets the wakers of a socket.
     pub fn deregister(&self, machine: MachineId, socket: SocketId) {
-        todo!()
+        let mut world = self.shared().lock();
+        world.wakers.take_socket(machine, socket);
     }
-    /// A node by name.
+
+    /// A node by name; `None` for a switch, which has no sockets.
     pub fn node(&self, name: &str) -> Option<Node> {
-        todo!()
+        let machine = self.lab(|lab| {
+            let machine = lab.machine(name)?;
+            lab.stack(machine).map(|_| machine)
+        })?;
+        Some(Node {
+            network: self.clone(),
+            machine,
+        })
     }
     /// The clock.
     pub fn clock(&self) -> Clock {
-        todo!()
+        self.shared().clock
     }
     /// Lab time now (real clock: the wall's).
     pub fn now(&self) -> Instant {
-        todo!()
+        match self.shared().clock {
+            Clock::Real => self.shared().wall(),
+            Clock::Virtual => self.shared().lock().lab.now(),
+        }
     }
-    /// A thread of a program. In virtual time it holds the baton while it runs; time moves only when all such threads wait in our verbs.
+
+    /// A thread of a program. In virtual time it queues for the baton, runs while it holds it, and time moves only when
+    /// all such threads wait in our verbs. It must not wait for another thread in any other way (a mutex that is held
+    /// over a verb, a channel): such a thread is named on stderr after 5 s.
     pub fn spawn<T: Send + 'static>(
         &self,
         name: &str,
         program: impl FnOnce() -> T + Send + 'static,
     ) -> JoinHandle<T> {
-        todo!()
+        let shared = self.shared().clone();
+        let turns = (shared.clock == Clock::Virtual).then(|| {
+            let no = shared.lock().baton.spawn(name);
+            Turns { shared, no }
+        });
+        let number = turns.as_ref().map(|turns| turns.no);
+        let inner = spawn_named(name, move || {
+            let _turns = turns.inspect(|turns| turns.shared.begin_thread(turns.no));
+            program()
+        });
+        JoinHandle {
+            inner,
+            joined: number.map(|no| (self.clone(), no)),
+        }
     }
-    /// Sleeps in lab time (from a spawned thread in virtual time).
+    /// Sleeps in lab time; shorter when the run is stopped.
     pub fn sleep(&self, duration: Duration) {
-        todo!()
+        let until = self.now() + duration;
+        match self.clock() {
+            Clock::Real => self.shared().sleep_real(until),
+            Clock::Virtual => {
+                let woken = self.shared().pause_virtual(Pause::Sleep(until));
+                assert!(
+                    woken.is_some(),
+                    "a foreign thread cannot sleep in virtual time: use Network::spawn"
+                );
+            }
+        }
     }
-    /// Virtual time, no program threads running: moves to `limit` or until nothing is left to happen.
+    /// Lets everything happen up to `limit`, where time stands afterwards. Virtual time: called from outside of the
+    /// spawned threads, which run meanwhile; `Idle` when nothing is left to happen (with [`Instant::MAX`] time then
+    /// stands at the last event). Real time: sleeps until then; `Reached`.
     pub fn run_until(&self, limit: Instant) -> Outcome {
-        todo!()
+        if self.clock() == Clock::Real {
+            self.shared().sleep_real(limit);
+            return Outcome::Reached;
+        }
+        assert!(
+            self.shared().caller() == ThreadNo::OUTSIDE,
+            "a spawned thread cannot run the others: it has Network::sleep"
+        );
+        match self.shared().pause_virtual(Pause::RunUntil(limit)) {
+            Some(Wake::Nothing(_)) => Outcome::Idle,
+            Some(_) => Outcome::Reached,
+            None => panic!("two threads from outside run the same virtual time"),
+        }
     }
-    /// Ends the run: stops the driver, gives the sinks what is left and finishes them. Blocked verbs answer with an error.
+
+    /// Ends the run: stops the driver, gives the sinks what is left and finishes them. Verbs that wait, and all later
+    /// ones, answer `ConnectionAborted`. Again: the same summary.
     pub fn stop(&self) -> Summary {
-        todo!()
+        let mut ending = self
+            .run
+            .ending
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        if let Some(summary) = &ending.summary {
+            return summary.clone();
+        }
+        let mut summary = self.shared().stop();
+        for thread in [ending.driver.take(), ending.writer.take()]
+            .into_iter()
+            .flatten()
+        {
+            if thread.join().is_err() {
+                let message = "a thread of the runtime panicked".to_owned();
+                summary.sink_error.get_or_insert(message);
+            }
+        }
+        if let Some(frames) = &self.shared().frames {
+            summary.sink_error = summary.sink_error.or(frames.error());
+        }
+        ending.summary = Some(summary.clone());
+        summary
+    }
+
+    pub(crate) fn shared(&self) -> &Arc<Shared> {
+        &self.run.shared
     }
 }
 
-/// A thread of a program, to wait for (not from inside another spawned thread's verb in virtual time: `join` gives the baton up).
+/// Nobody is left who could stop it: the driver and the writer end by themselves.
+impl Drop for Run {
+    fn drop(&mut self) {
+        self.shared.stop();
+    }
+}
+
+impl Shared {
+    /// Freezes the lab, lets the frames go, calls everybody who waits.
+    fn stop(&self) -> Summary {
+        let mut wake = Vec::new();
+        let mut world = self.lock();
+        if !world.stopped {
+            self.enter(&mut world);
+            world.settle(&mut wake);
+            world.stopped = true;
+        }
+        let sleepers = world.wakers.take_all();
+        wake.extend(sleepers.into_iter().filter_map(|sleeper| match sleeper {
+            Sleeper::Waker(waker) => Some(waker),
+            Sleeper::Thread(_) => None,
+        }));
+        wake.extend(world.idle.drain().map(|(_, waker)| waker));
+        let summary = Summary {
+            ended: world.lab.now(),
+            faults: world.lab.faults(),
+            event_hash: world.lab.event_hash(),
+            worst_lag: world.worst_lag,
+            sink_error: None,
+        };
+        world.call_all_seats();
+        self.driver.notify_all();
+        self.sleepers.notify_all();
+        if let Some(frames) = &self.frames {
+            frames.end();
+        }
+        self.unlock_and_wake(world, &mut wake);
+        summary
+    }
+}
+
+/// A spawned thread's place among the others; given up when it ends, by a panic too.
+struct Turns {
+    shared: Arc<Shared>,
+    no: ThreadNo,
+}
+impl Drop for Turns {
+    fn drop(&mut self) {
+        self.shared.end_thread(self.no);
+    }
+}
+
+fn spawn_named<T: Send + 'static>(
+    name: &str,
+    run: impl FnOnce() -> T + Send + 'static,
+) -> thread::JoinHandle<T> {
+    thread::Builder::new()
+        .name(name.replace('\0', "?"))
+        .spawn(run)
+        .expect("the system gives us a thread")
+}
+
+/// A thread of a program, to wait for.
 pub struct JoinHandle<T> {
-    inner: std::thread::JoinHandle<T>,
+    inner: thread::JoinHandle<T>,
+    joined: Option<(Network, ThreadNo)>,
 }
 impl<T> JoinHandle<T> {
-    /// Waits for its end; a panic is its error.
-    pub fn join(self) -> std::thread::Result<T> {
-        todo!()
+    /// Waits for its end; a panic is its error. In virtual time this gives the baton up, and when all that is left
+    /// are threads that wait for each other's end, the error is that sentence.
+    pub fn join(self) -> thread::Result<T> {
+        if let Some((network, no)) = self.joined
+            && let Some(Wake::Nothing(sentence)) = network.shared().pause_virtual(Pause::Join(no))
+        {
+            return Err(Box::new(sentence.to_string()));
+        }
+        self.inner.join()
+    }
+    /// Whether it is over; does not wait.
+    pub fn is_finished(&self) -> bool {
+        self.inner.is_finished()
     }
 }
 
@@ -144,7 +354,8 @@ impl Node {
     }
     /// A node's name, or an address written out.
     pub fn resolve(&self, name: &str) -> Option<core::net::IpAddr> {
-        self.network
-            .lab(|lab| name.parse().ok().or_else(|| lab.resolve(name)))
+        name.parse()
+            .ok()
+            .or_else(|| self.network.lab(|lab| lab.resolve(name)))
     }
 }

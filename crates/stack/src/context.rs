@@ -1,7 +1,7 @@
 //! The one argument that every protocol machine gets from outside.
-use heptad_wire::Pool;
+use heptad_wire::{PacketBuf, PacketId, Pool};
 
-use crate::{Counter, Counters, DropReason, EventLog, Instant, Rng};
+use crate::{Counter, Counters, DropReason, Event, EventLog, EventMask, Instant, Rng};
 
 /// What a machine may use besides its own state: the time of the event, chance, packets, and where to report.
 pub struct Cx<'a> {
@@ -25,5 +25,17 @@ impl Cx<'_> {
     pub fn dropped(&mut self, reason: DropReason) -> DropReason {
         self.counters.dropped(reason);
         reason
+    }
+    /// Counts a packet that is discarded, tells those who watch, and returns the reason.
+    pub fn lost(&mut self, id: PacketId, reason: DropReason) -> DropReason {
+        self.events
+            .emit(self.now, EventMask::DROP, || Event::Drop { id, reason });
+        self.dropped(reason)
+    }
+    /// As [`Self::lost`] for a packet that is still here; it goes back to the pool.
+    pub fn discard(&mut self, packet: PacketBuf, reason: DropReason) -> DropReason {
+        let id = packet.id();
+        self.pool.recycle(packet);
+        self.lost(id, reason)
     }
 }

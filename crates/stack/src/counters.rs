@@ -32,6 +32,7 @@ counters! {
         IcmpInDestUnreachs = "InDestUnreachs", IcmpInTimeExcds = "InTimeExcds", IcmpInParmProbs = "InParmProbs",
         IcmpInEchos = "InEchos", IcmpInEchoReps = "InEchoReps", IcmpOutMsgs = "OutMsgs",
         IcmpOutErrors = "OutErrors", IcmpOutRateLimitHost = "OutRateLimitHost",
+        IcmpOutRateLimitGlobal = "OutRateLimitGlobal",
         IcmpOutDestUnreachs = "OutDestUnreachs", IcmpOutTimeExcds = "OutTimeExcds",
         IcmpOutParmProbs = "OutParmProbs", IcmpOutEchos = "OutEchos", IcmpOutEchoReps = "OutEchoReps",
     }

@@ -48,6 +48,8 @@ reasons! {
     IpTruncated = "shorter than its IP header says",
     /// A source address that can't be one (multicast, broadcast, our own).
     MartianSource = "martian source address",
+    /// A destination address that can't be one here (zero, loopback from outside).
+    MartianDestination = "martian destination address",
     /// Not for us, and we do not forward.
     NotForUs = "not for this host",
     /// No route to the destination.
@@ -60,6 +62,8 @@ reasons! {
     FragmentOverlap = "overlapping fragments",
     /// A fragment that contradicts its datagram's others.
     FragmentMalformed = "malformed fragment",
+    /// A fragment that was there already.
+    FragmentDuplicate = "duplicate fragment",
     /// The bound on memory for reassembly was reached.
     ReassemblyFull = "reassembly memory full",
     /// Not all fragments came in time.

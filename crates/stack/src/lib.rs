@@ -19,10 +19,12 @@ extern crate alloc;
 #[cfg(test)]
 extern crate std;
 
+mod api;
 pub mod context;
 pub mod counters;
 pub mod drop_reason;
 pub mod event;
+pub mod keyed_hash;
 pub mod l1_physical;
 pub mod l2_link;
 pub mod l3_network;

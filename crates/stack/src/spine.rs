@@ -1,1 +1,458 @@
 //! A packet's whole way, up and down, layer by layer: the only file that names every layer.
+//!
+//! ```text
+//!   receive ─▶ 1 port ─▶ 2 Ethernet ─▶ 3 IPv4 ─▶ 4 TCP, UDP ─▶ sockets
+//!                            │ ARP         │ router: onward, down again
+//!   cable   ◀─ 1 port ◀─ 2 neighbour ◀─ 3 route, fragments ◀─ 4 Departure
+//! ```
+//!
+//! Each layer returns what it found out as a value ([`Up`]); `settle` is the one place that turns such a value into a
+//! verdict, counts the drop and sends the answer.
+use alloc::boxed::Box;
+use alloc::vec::Vec;
+use core::net::IpAddr;
+
+use heptad_wire::icmpv4::{Icmpv4, Unreachable};
+use heptad_wire::{EtherType, MacAddr, PacketBuf, PacketId};
+
+use crate::l1_physical::{Medium, PortId};
+use crate::l2_link::arp::{self, Station};
+use crate::l2_link::ethernet::{self, Payload};
+use crate::l2_link::neighbour::{Due, Resolution};
+use crate::l3_network::network::Undeliverable;
+use crate::l3_network::{
+    Cast, Departure, Flow, Heading, NetError, News, Outgoing, Path, Quote, Reply, Up,
+};
+use crate::stack::Stack;
+use crate::{Counter, Cx, DropReason};
+
+/// What became of a frame.
+pub(crate) type Verdict = Result<(), DropReason>;
+
+/// A packet on its way up, once its link header is off.
+struct Lifted {
+    id: PacketId,
+    payload: Payload,
+}
+
+/// The first frame of a flow that came in a batch, with those that were merged into it.
+struct Held {
+    first: Lifted,
+    merged: Vec<PacketId>,
+}
+
+// ── up ───────────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+impl Stack {
+    /// A frame's whole way up.
+    pub(crate) fn ascend(&mut self, port: PortId, frame: PacketBuf, cx: &mut Cx<'_>) -> Verdict {
+        let lifted = self.lift(port, frame, cx)?;
+        self.climb(port, lifted, cx)
+    }
+
+    /// Frames that came together: neighbours of one TCP flow climb as one. One verdict a frame, in order.
+    pub(crate) fn ascend_together(
+        &mut self,
+        port: PortId,
+        frames: &mut Vec<PacketBuf>,
+        verdicts: &mut Vec<Verdict>,
+        cx: &mut Cx<'_>,
+    ) {
+        let mut held: Option<Held> = None;
+        for frame in frames.drain(..) {
+            let mut next = match self.lift(port, frame, cx) {
+                Ok(lifted) => lifted,
+                Err(reason) => {
+                    self.release(port, held.take(), verdicts, cx);
+                    verdicts.push(Err(reason));
+                    continue;
+                }
+            };
+            if let Some(held) = &mut held
+                && !held.first.payload.group
+                && self.may_merge(&mut next)
+            {
+                match held.first.payload.packet.merge(next.payload.packet) {
+                    Ok(()) => {
+                        held.merged.push(next.id);
+                        continue;
+                    }
+                    Err(packet) => next.payload.packet = packet,
+                }
+            }
+            let next = Held {
+                first: next,
+                merged: Vec::new(),
+            };
+            self.release(port, held.replace(next), verdicts, cx);
+        }
+        self.release(port, held, verdicts, cx);
+    }
+
+    /// What was held climbs; its verdict is that of each frame in it.
+    fn release(
+        &mut self,
+        port: PortId,
+        held: Option<Held>,
+        verdicts: &mut Vec<Verdict>,
+        cx: &mut Cx<'_>,
+    ) {
+        let Some(Held { first, merged }) = held else {
+            return;
+        };
+        let verdict = self.climb(port, first, cx);
+        verdicts.push(verdict);
+        for id in merged {
+            verdicts.push(verdict.map_err(|reason| cx.lost(id, reason)));
+        }
+    }
+
+    /// Layers 1 and 2.
+    fn lift(
+        &mut self,
+        port_id: PortId,
+        frame: PacketBuf,
+        cx: &mut Cx<'_>,
+    ) -> Result<Lifted, DropReason> {
+        let id = frame.id();
+        let Some(port) = self.ports.get_mut(usize::from(port_id.0)) else {
+            return Err(cx.discard(frame, DropReason::OtherHost));
+        };
+        port.receive(&frame);
+        match ethernet::decapsulate(port.config().medium, frame) {
+            Ok(payload) => Ok(Lifted { id, payload }),
+            Err((frame, reason)) => {
+                port.refuse(reason);
+                Err(cx.discard(frame, reason))
+            }
+        }
+    }
+
+    /// Layers 2 (ARP) to 4.
+    fn climb(&mut self, port: PortId, lifted: Lifted, cx: &mut Cx<'_>) -> Verdict {
+        let Lifted { id, payload } = lifted;
+        let Payload {
+            ethertype,
+            group,
+            packet,
+        } = payload;
+        match ethertype {
+            EtherType::IPV4 => {}
+            EtherType::ARP => return self.receive_arp(port, packet, cx),
+            _ => {
+                self.refuse_at(port, DropReason::UnknownEtherType);
+                return Err(cx.discard(packet, DropReason::UnknownEtherType));
+            }
+        }
+        let up = self.network.receive(port, packet, group, cx);
+        let (arrival, quote) = match self.settle(id, up, None, cx)? {
+            Some(Heading::Local(arrival, quote)) => (arrival, quote),
+            Some(Heading::Onward(path, outgoing)) => {
+                self.send_all(&path, outgoing, cx);
+                return Ok(());
+            }
+            Some(Heading::News(news)) => {
+                self.tell(news, cx);
+                return Ok(());
+            }
+            None => return Ok(()),
+        };
+        let Self {
+            network, transport, ..
+        } = self;
+        let way_back = |ip| network.route(ip, None).ok();
+        let up = transport.receive(arrival, &way_back, cx);
+        self.settle(id, up, quote, cx).map(|_| ())
+    }
+
+    /// The one place where a layer's answer becomes a verdict: a drop is counted once, a reply is sent.
+    fn settle<T>(
+        &mut self,
+        id: PacketId,
+        up: Up<T>,
+        quote: Option<Box<Quote>>,
+        cx: &mut Cx<'_>,
+    ) -> Result<Option<T>, DropReason> {
+        let (verdict, reply) = match up {
+            Up::Next(found) => return Ok(Some(found)),
+            Up::Done => (Ok(None), None),
+            Up::Reply(reply) => (Ok(None), Some(reply)),
+            Up::Drop(reason, reply) => (Err(cx.lost(id, reason)), reply),
+        };
+        if let Some(reply) = reply {
+            self.answer(reply, quote, cx);
+        }
+        verdict
+    }
+
+    fn answer(&mut self, reply: Reply, quote: Option<Box<Quote>>, cx: &mut Cx<'_>) {
+        let code = match reply {
+            Reply::Transport(departure) => return self.transmit(departure, cx),
+            Reply::PortUnreachable => Unreachable::Port,
+            Reply::ProtocolUnreachable => Unreachable::Protocol,
+        };
+        let message = Icmpv4::Unreachable(code);
+        let error = quote.and_then(|quote| self.network.error(&quote, message, cx));
+        if let Some(departure) = error {
+            self.transmit(departure, cx);
+        }
+    }
+
+    fn tell(&mut self, news: News, cx: &mut Cx<'_>) {
+        match news {
+            News::Unreachable(flow, error) => self.transport.unreachable(flow, error, cx),
+            News::PathMtu(flow, mtu) => self.transport.path_mtu(flow, mtu, cx),
+        }
+    }
+
+    fn receive_arp(&mut self, port: PortId, mut packet: PacketBuf, cx: &mut Cx<'_>) -> Verdict {
+        let Some(station) = self.station(port) else {
+            self.refuse_at(port, DropReason::UnknownEtherType);
+            return Err(cx.discard(packet, DropReason::UnknownEtherType));
+        };
+        let Self {
+            network,
+            neighbours,
+            ..
+        } = self;
+        let is_ours = |ip| network.is_on(port, IpAddr::V4(ip));
+        let outcome = match arp::receive(neighbours, &station, &mut packet, is_ours, cx) {
+            Ok(outcome) => outcome,
+            Err(reason) => return Err(cx.discard(packet, reason)),
+        };
+        cx.pool.recycle(packet);
+        if let Some(reply) = outcome.reply {
+            self.enqueue(port, reply, cx);
+        }
+        if let Some((mac, waited)) = outcome.resolved {
+            for packet in waited {
+                self.send_frame(port, &station, mac, packet, cx);
+            }
+        }
+        Ok(())
+    }
+
+    fn may_merge(&self, lifted: &mut Lifted) -> bool {
+        let Payload {
+            ethertype,
+            group,
+            packet,
+        } = &mut lifted.payload;
+        *ethertype == EtherType::IPV4 && !*group && self.network.may_merge(packet)
+    }
+}
+
+// ── down ─────────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+impl Stack {
+    /// A packet's whole way down from layer 4, as far as a port's queue (or a neighbour's, until it answers).
+    pub(crate) fn transmit(&mut self, departure: Departure, cx: &mut Cx<'_>) {
+        let Departure { src, dst, .. } = departure;
+        let path = match self.network.route(dst, Some(src)) {
+            Ok(path) => path,
+            Err(error) => return self.no_route(departure, error, cx),
+        };
+        match self.network.encapsulate(departure, &path, cx) {
+            Ok(outgoing) => self.send_all(&path, outgoing, cx),
+            Err(refusal) => {
+                cx.discard(refusal.packet, refusal.reason);
+                if let Some(news) = refusal.news {
+                    self.tell(news, cx);
+                }
+            }
+        }
+    }
+
+    fn no_route(&mut self, departure: Departure, error: NetError, cx: &mut Cx<'_>) {
+        cx.count(Counter::IpOutNoRoutes);
+        if let Some(flow) = Flow::of_departure(&departure) {
+            self.transport.unreachable(flow, error, cx);
+        }
+        cx.discard(departure.packet, DropReason::NoRoute);
+    }
+
+    fn send_all(&mut self, path: &Path, outgoing: Outgoing, cx: &mut Cx<'_>) {
+        for packet in outgoing {
+            self.send_packet(path.port, path.next_hop, packet, cx);
+        }
+    }
+
+    /// One IP packet to a neighbour on a port's cable.
+    fn send_packet(&mut self, port: PortId, next_hop: IpAddr, packet: PacketBuf, cx: &mut Cx<'_>) {
+        let frames = u64::from(packet.frames());
+        cx.counters.add(Counter::IpOutTransmits, frames);
+        let octets = crate::l1_physical::bytes_once_cut(&packet);
+        cx.counters.add(Counter::IpExtOutOctets, octets);
+        let Some(station) = self.station(port) else {
+            return self.enqueue(port, packet, cx);
+        };
+        let mac = match (next_hop, self.network.cast_to(port, next_hop)) {
+            (IpAddr::V4(group), Cast::Multicast) => ethernet::multicast_mac(group),
+            (_, Cast::Broadcast) => {
+                cx.count(Counter::IpExtOutBcastPkts);
+                self.hear_ourselves(&packet, cx);
+                MacAddr::BROADCAST
+            }
+            _ => return self.send_unicast(port, &station, next_hop, packet, cx),
+        };
+        self.send_frame(port, &station, mac, packet, cx);
+    }
+
+    /// A broadcast reaches every host on the cable, the sender too (RFC 919 7).
+    fn hear_ourselves(&mut self, packet: &PacketBuf, cx: &mut Cx<'_>) {
+        let mut copy = packet.duplicate();
+        copy.set_id(cx.pool.next_id());
+        self.enqueue(PortId::LOOPBACK, copy, cx);
+    }
+
+    fn send_unicast(
+        &mut self,
+        port: PortId,
+        station: &Station,
+        next_hop: IpAddr,
+        packet: PacketBuf,
+        cx: &mut Cx<'_>,
+    ) {
+        match self.neighbours.resolve(port, next_hop, packet, cx) {
+            Resolution::Known(mac, packet) => self.send_frame(port, station, mac, packet, cx),
+            Resolution::Ask => self.ask(port, next_hop, None, cx),
+            Resolution::Waits => {}
+            Resolution::Refused(packet, reason) => {
+                cx.count(Counter::IpOutDiscards);
+                cx.discard(packet, reason);
+            }
+        }
+    }
+
+    fn send_frame(
+        &mut self,
+        port: PortId,
+        station: &Station,
+        dst: MacAddr,
+        mut packet: PacketBuf,
+        cx: &mut Cx<'_>,
+    ) {
+        ethernet::encapsulate(&mut packet, station.mac, dst, EtherType::IPV4);
+        self.enqueue(port, packet, cx);
+    }
+
+    fn ask(&mut self, port: PortId, ip: IpAddr, to: Option<MacAddr>, cx: &mut Cx<'_>) {
+        let (Some(station), IpAddr::V4(target)) = (self.station(port), ip) else {
+            return;
+        };
+        let our_ip = match self.network.source(port, ip) {
+            Some(IpAddr::V4(ours)) => ours,
+            _ => core::net::Ipv4Addr::UNSPECIFIED,
+        };
+        let question = arp::request(&station, our_ip, target, to, cx.pool);
+        self.enqueue(port, question, cx);
+    }
+
+    /// Layer 1: into the port's queue, or round by the loopback.
+    fn enqueue(&mut self, port_id: PortId, frame: PacketBuf, cx: &mut Cx<'_>) {
+        let Some(port) = self.ports.get_mut(usize::from(port_id.0)) else {
+            cx.discard(frame, DropReason::NoRoute);
+            return;
+        };
+        let sent = match port_id {
+            PortId::LOOPBACK if !self.loopback.is_cabled() => {
+                port.count_sent(&frame);
+                self.loopback.send(frame, cx.now)
+            }
+            _ => port.enqueue(frame),
+        };
+        if let Err((frame, reason)) = sent {
+            cx.count(Counter::IpOutDiscards);
+            cx.discard(frame, reason);
+        }
+    }
+}
+
+// ── what is due ──────────────────────────────────────────────────────────────────────────────────────────────────────
+
+impl Stack {
+    /// The next frame for a cable: what waits in the port's queue first, then what connections want to send.
+    pub(crate) fn descend(&mut self, port: PortId, cx: &mut Cx<'_>) -> Option<PacketBuf> {
+        if port == PortId::LOOPBACK && !self.loopback.is_cabled() {
+            self.feed_loopback(cx);
+            return None;
+        }
+        loop {
+            let queue = self.ports.get_mut(usize::from(port.0))?;
+            if let Some(frame) = queue.poll_transmit(cx) {
+                return Some(frame);
+            }
+            let departure = self.transport.poll_transmit(port, cx)?;
+            self.transmit(departure, cx);
+        }
+    }
+
+    /// Everything whose time has come, from the cable upwards.
+    pub(crate) fn serve_timers(&mut self, cx: &mut Cx<'_>) {
+        while let Some(packet) = self.loopback.arrived(cx.now) {
+            // The verdict has been counted; nobody else waits for it.
+            let _ = self.ascend(PortId::LOOPBACK, packet, cx);
+        }
+        while let Some(due) = self.neighbours.poll_due(cx) {
+            match due {
+                Due::Ask { port, ip, to } => self.ask(port, ip, to, cx),
+                Due::Lost { port, pending, .. } => {
+                    for packet in pending {
+                        self.give_up(port, packet, cx);
+                    }
+                }
+            }
+        }
+        while let Some(first) = self.network.poll_expired(cx) {
+            let message = Icmpv4::TimeExceeded { code: 1 };
+            let error = first.and_then(|quote| self.network.error(&quote, message, cx));
+            if let Some(departure) = error {
+                self.transmit(departure, cx);
+            }
+        }
+        self.transport.on_timeout(cx);
+        self.feed_loopback(cx);
+    }
+
+    /// Connections to this host itself send as long as the loopback has room.
+    fn feed_loopback(&mut self, cx: &mut Cx<'_>) {
+        while self.loopback.has_room() {
+            let Some(departure) = self.transport.poll_transmit(PortId::LOOPBACK, cx) else {
+                return;
+            };
+            self.transmit(departure, cx);
+        }
+    }
+
+    /// A packet waited for a neighbour that never answered.
+    fn give_up(&mut self, port: PortId, mut packet: PacketBuf, cx: &mut Cx<'_>) {
+        let whose = self.network.undeliverable(port, &mut packet, cx);
+        cx.discard(packet, DropReason::NeighbourUnreachable);
+        match whose {
+            Undeliverable::Ours(news) => self.tell(news, cx),
+            Undeliverable::Theirs(departure) => self.transmit(departure, cx),
+            Undeliverable::Nobody => {}
+        }
+    }
+
+    fn station(&self, port: PortId) -> Option<Station> {
+        match self.ports.get(usize::from(port.0))?.config().medium {
+            Medium::Ethernet(mac) => Some(Station { port, mac }),
+            Medium::Ip => None,
+        }
+    }
+    pub(crate) fn refuse_at(&mut self, port: PortId, reason: DropReason) {
+        if let Some(port) = self.ports.get_mut(usize::from(port.0)) {
+            port.refuse(reason);
+        }
+    }
+}
+
+#[cfg(test)]
+mod hosts;
+#[cfg(test)]
+mod refusals;
+#[cfg(test)]
+mod scenarios;
+#[cfg(test)]
+mod segments;

@@ -3,16 +3,20 @@
 //! Verbs never block. After each call from outside the caller drains: `poll_transmit` for each port, then `poll_ready`, then asks `poll_at`.
 use alloc::boxed::Box;
 use alloc::vec::Vec;
-use core::net::{IpAddr, SocketAddr};
+use core::net::{IpAddr, Ipv4Addr, SocketAddr};
 
-use bytes::Bytes;
-use heptad_wire::{MacAddr, PacketBuf};
+use heptad_wire::PacketBuf;
 
-use crate::l1_physical::{Caps, PortConfig, PortCounters, PortId};
-use crate::l4_transport::tcp;
-use crate::l5_session::{Ready, Shutdown, SocketError, SocketId, SocketKind};
+use crate::l1_physical::{Caps, Loopback, Medium, Port, PortConfig, PortCounters, PortId};
+use crate::l2_link::Neighbours;
+use crate::l3_network::{NetError, Network};
+use crate::l4_transport::{Transport, tcp};
+use crate::l5_session::{Ready, SocketError, SocketId, SocketKind, Sockets};
 use crate::time::Duration;
 use crate::{Cx, DropReason, Instant};
+
+pub use crate::l2_link::Neighbour;
+pub use crate::l3_network::Route;
 
 /// How to make a host.
 #[derive(Clone, Debug, Default)]
@@ -21,32 +25,6 @@ pub struct StackConfig {
     pub forwarding: bool,
     /// TCP's settings.
     pub tcp: tcp::Config,
-}
-
-/// A route: packets to `prefix/len` leave by `port`, through `via` or directly.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Route {
-    /// Network address.
-    pub prefix: IpAddr,
-    /// Prefix length, bits.
-    pub len: u8,
-    /// The next router; `None`: on-link.
-    pub via: Option<IpAddr>,
-    /// Out of this port.
-    pub port: PortId,
-}
-
-/// A neighbour, as `arp -n` and `ip neigh` show it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Neighbour {
-    /// Its network address.
-    pub ip: IpAddr,
-    /// Its link address; `None` while it is asked for.
-    pub mac: Option<MacAddr>,
-    /// Where it is.
-    pub port: PortId,
-    /// `REACHABLE`, `STALE`, `INCOMPLETE`, … (RFC 4861 7.3.2's words).
-    pub state: &'static str,
 }
 
 /// Options of a socket (`setsockopt`); `get` answers with the same variant filled in.
@@ -94,57 +72,110 @@ pub struct SocketRow {
 }
 
 /// One host.
-pub struct Stack {}
+pub struct Stack {
+    /// By id; the first is `lo`.
+    pub(crate) ports: Vec<Port>,
+    pub(crate) loopback: Loopback,
+    pub(crate) neighbours: Neighbours,
+    pub(crate) network: Network,
+    pub(crate) transport: Transport,
+    pub(crate) sockets: Sockets,
+}
 
-#[allow(unused_variables)]
 impl Stack {
     /// A host with the loopback port and 127.0.0.1/8.
     pub fn new(config: StackConfig, cx: &mut Cx<'_>) -> Self {
-        todo!()
+        let sockets = Sockets::new(&config.tcp);
+        let mut stack = Self {
+            ports: Vec::new(),
+            loopback: Loopback::default(),
+            neighbours: Neighbours::new(cx),
+            network: Network::new(config.forwarding, cx),
+            transport: Transport::new(config.tcp, cx),
+            sockets,
+        };
+        let lo = stack.add_port(PortConfig {
+            name: "lo".into(),
+            medium: Medium::Ip,
+            mtu: Loopback::MTU,
+            caps: Caps::MEMORY,
+            queue_limit: Loopback::BOUND as u32,
+        });
+        stack
+            .add_address(lo, Ipv4Addr::LOCALHOST.into(), 8)
+            .expect("127.0.0.1/8 is an address, and the first one");
+        stack
     }
 
     // ── ports, addresses, routes ─────────────────────────────────────────────────────────────────────────────────
 
-    /// Adds a port; ids count from 1 (0 is `lo`).
+    /// Adds a port; ids count from 1 (0 is `lo`). Panics at the 65,536th.
     pub fn add_port(&mut self, config: PortConfig) -> PortId {
-        todo!()
+        let index = u16::try_from(self.ports.len()).expect("a host has fewer than 65,536 ports");
+        let id = PortId(index);
+        self.network.set_mtu(id, config.mtu);
+        self.ports.push(Port::new(config));
+        id
     }
     /// Changes what the cable carries (a rate or loss was set on a running cable).
     pub fn set_caps(&mut self, port: PortId, caps: Caps) {
-        todo!()
+        if let Some(port) = self.ports.get_mut(usize::from(port.0)) {
+            port.set_caps(caps);
+        }
     }
-    /// Changes the MTU.
+    /// Changes the MTU, bytes. Connections hear of it when a packet is too long.
     pub fn set_mtu(&mut self, port: PortId, mtu: u32) {
-        todo!()
+        if let Some(slot) = self.ports.get_mut(usize::from(port.0)) {
+            slot.set_mtu(mtu);
+            self.network.set_mtu(port, mtu);
+        }
     }
-    /// Adds an address with its on-link prefix (and the route to it). `FamilyNotSupported` for IPv6 so far.
+    /// Plugs a cable into `lo`: what this host sends to itself then leaves by `poll_transmit` and comes in by `receive`, as bare
+    /// IP, and meets whatever the cable does to it.
+    pub fn plug_loopback(&mut self, mtu: u32, caps: Caps) {
+        self.loopback.plug();
+        self.set_caps(PortId::LOOPBACK, caps);
+        self.set_mtu(PortId::LOOPBACK, mtu);
+    }
+    /// Adds an address with its on-link prefix (and the route to it). `FamilyNotSupported` for IPv6 so far; `Invalid` for
+    /// one that no host can have, that is here already, or a port that is not.
     pub fn add_address(
         &mut self,
         port: PortId,
         address: IpAddr,
         prefix_len: u8,
     ) -> Result<(), SocketError> {
-        todo!()
+        self.check_port(port)?;
+        self.network
+            .add_address(port, address, prefix_len)
+            .map_err(configuration_error)
     }
-    /// Adds a route; longest prefix wins, then the older one.
+    /// Adds a route; longest prefix wins, then the older one. Errors as for [`Self::add_address`].
     pub fn add_route(&mut self, route: Route) -> Result<(), SocketError> {
-        todo!()
+        self.check_port(route.port)?;
+        self.network.add_route(route).map_err(configuration_error)
     }
     /// Names and counts of the ports, in order of their ids.
     pub fn ports(&self) -> Vec<(PortConfig, PortCounters)> {
-        todo!()
+        let ports = self.ports.iter();
+        ports.map(|p| (p.config().clone(), p.counters())).collect()
     }
-    /// Addresses with their port and prefix length.
+    /// The name of a port.
+    pub fn port_name(&self, port: PortId) -> Option<Box<str>> {
+        let port = self.ports.get(usize::from(port.0))?;
+        Some(port.config().name.clone())
+    }
+    /// Addresses with their port and prefix length, by port.
     pub fn addresses(&self) -> Vec<(PortId, IpAddr, u8)> {
-        todo!()
+        self.network.address_rows()
     }
-    /// The routing table.
+    /// The routing table, the default first.
     pub fn routes(&self) -> Vec<Route> {
-        todo!()
+        self.network.route_rows()
     }
     /// The neighbour table, ordered by address.
     pub fn neighbours(&self) -> Vec<Neighbour> {
-        todo!()
+        self.neighbours.rows()
     }
 
     // ── border to the cables ─────────────────────────────────────────────────────────────────────────────────────
@@ -156,7 +187,17 @@ impl Stack {
         frame: PacketBuf,
         cx: &mut Cx<'_>,
     ) -> Result<(), DropReason> {
-        todo!()
+        self.ascend(port, frame, cx)
+    }
+    /// A frame came in by a port and its frame check sequence did not hold: the interface discards and counts it.
+    pub fn receive_damaged(
+        &mut self,
+        port: PortId,
+        frame: PacketBuf,
+        cx: &mut Cx<'_>,
+    ) -> DropReason {
+        self.refuse_at(port, DropReason::FrameCheck);
+        cx.discard(frame, DropReason::FrameCheck)
     }
     /// As many at once: merged where that loses nothing, then received; one verdict a frame, in order.
     pub fn receive_batch(
@@ -166,194 +207,53 @@ impl Stack {
         verdicts: &mut Vec<Result<(), DropReason>>,
         cx: &mut Cx<'_>,
     ) {
-        todo!()
+        self.ascend_together(port, frames, verdicts, cx);
     }
     /// Does what is due by `cx.now`.
     pub fn on_timeout(&mut self, cx: &mut Cx<'_>) {
-        todo!()
+        self.serve_timers(cx);
     }
-    /// The next frame to leave by a port: whole frames of the MTU, or super-segments if the cable carries them.
+    /// The next frame to leave by a port: whole frames of the MTU, or super-segments if the cable carries them. Without
+    /// a cable, what leaves by `lo` comes back through `on_timeout`, and the answer is always `None`.
     pub fn poll_transmit(&mut self, port: PortId, cx: &mut Cx<'_>) -> Option<PacketBuf> {
-        todo!()
+        self.descend(port, cx)
     }
     /// When `on_timeout` is due next; `Some(Instant::ZERO)` while something is due or waits to be sent. O(ports), not O(sockets).
     pub fn poll_at(&self) -> Option<Instant> {
-        todo!()
+        let mut ports = (0u16..).map(PortId).zip(&self.ports);
+        let waits = ports.any(|(id, port)| {
+            let inside = id == PortId::LOOPBACK && !self.loopback.is_cabled();
+            let has_room = !inside || self.loopback.has_room();
+            port.is_waiting() || (has_room && self.transport.wants_transmit(id))
+        });
+        if waits {
+            return Some(Instant::ZERO);
+        }
+        let timers = [
+            self.loopback.poll_at(),
+            self.neighbours.poll_at(),
+            self.network.poll_at(),
+            self.transport.poll_at(),
+        ];
+        timers.into_iter().flatten().min()
     }
     /// A socket whose readiness may have changed, with its readiness now. A socket appears once until it changes again.
     pub fn poll_ready(&mut self) -> Option<(SocketId, Ready)> {
-        todo!()
+        self.sockets.poll_ready(&mut self.transport)
     }
 
-    // ── verbs ────────────────────────────────────────────────────────────────────────────────────────────────────
+    fn check_port(&self, port: PortId) -> Result<(), SocketError> {
+        match usize::from(port.0) < self.ports.len() {
+            true => Ok(()),
+            false => Err(SocketError::Invalid),
+        }
+    }
+}
 
-    /// A new socket for an address family (told by any address of it). IPv6 so far: `FamilyNotSupported`.
-    pub fn socket(&mut self, family: IpAddr, kind: SocketKind) -> Result<SocketId, SocketError> {
-        todo!()
-    }
-    /// Binds; port 0 draws an ephemeral one (RFC 6056).
-    pub fn bind(
-        &mut self,
-        socket: SocketId,
-        local: SocketAddr,
-        cx: &mut Cx<'_>,
-    ) -> Result<(), SocketError> {
-        todo!()
-    }
-    /// Makes it a listener (again: changes the backlog). Unbound: an ephemeral port.
-    pub fn listen(
-        &mut self,
-        socket: SocketId,
-        backlog: u32,
-        cx: &mut Cx<'_>,
-    ) -> Result<(), SocketError> {
-        todo!()
-    }
-    /// Streams: starts to connect, `Err(InProgress)`; later `Already`, then `Ok`/`IsConnected` or the error. Datagrams: sets the peer, `Ok` at once.
-    pub fn connect(
-        &mut self,
-        socket: SocketId,
-        remote: SocketAddr,
-        cx: &mut Cx<'_>,
-    ) -> Result<(), SocketError> {
-        todo!()
-    }
-    /// AF_UNSPEC: dissolves a datagram's peer; a stream is aborted and may be used again.
-    pub fn disconnect(&mut self, socket: SocketId, cx: &mut Cx<'_>) -> Result<(), SocketError> {
-        todo!()
-    }
-    /// The oldest connection that waits; `WouldBlock`.
-    pub fn accept(
-        &mut self,
-        socket: SocketId,
-        cx: &mut Cx<'_>,
-    ) -> Result<(SocketId, SocketAddr), SocketError> {
-        todo!()
-    }
-    /// Puts an accepted connection back that could not be delivered to the program.
-    pub fn unaccept(&mut self, listener: SocketId, accepted: SocketId) {
-        todo!()
-    }
-    /// Sends on a stream or a connected datagram socket; how many bytes were taken.
-    pub fn send(
-        &mut self,
-        socket: SocketId,
-        data: &[u8],
-        cx: &mut Cx<'_>,
-    ) -> Result<usize, SocketError> {
-        todo!()
-    }
-    /// As `send` without a copy, all or nothing.
-    pub fn send_bytes(
-        &mut self,
-        socket: SocketId,
-        data: Bytes,
-        cx: &mut Cx<'_>,
-    ) -> Result<(), SocketError> {
-        todo!()
-    }
-    /// Receives from a stream or a datagram socket (the rest of a datagram is discarded); 0 at the end of a stream.
-    pub fn recv(
-        &mut self,
-        socket: SocketId,
-        out: &mut [u8],
-        cx: &mut Cx<'_>,
-    ) -> Result<usize, SocketError> {
-        todo!()
-    }
-    /// As `recv`, and the bytes stay.
-    pub fn peek(
-        &mut self,
-        socket: SocketId,
-        out: &mut [u8],
-        cx: &mut Cx<'_>,
-    ) -> Result<usize, SocketError> {
-        todo!()
-    }
-    /// As `recv` without a copy.
-    pub fn recv_bytes(
-        &mut self,
-        socket: SocketId,
-        max: usize,
-        cx: &mut Cx<'_>,
-    ) -> Result<Bytes, SocketError> {
-        todo!()
-    }
-    /// Sends a datagram.
-    pub fn send_to(
-        &mut self,
-        socket: SocketId,
-        data: &[u8],
-        remote: SocketAddr,
-        cx: &mut Cx<'_>,
-    ) -> Result<usize, SocketError> {
-        todo!()
-    }
-    /// Receives a datagram: its bytes that fit, its whole length, who sent it.
-    pub fn recv_from(
-        &mut self,
-        socket: SocketId,
-        out: &mut [u8],
-        cx: &mut Cx<'_>,
-    ) -> Result<(usize, usize, SocketAddr), SocketError> {
-        todo!()
-    }
-    /// Ends one or both directions.
-    pub fn shutdown(
-        &mut self,
-        socket: SocketId,
-        how: Shutdown,
-        cx: &mut Cx<'_>,
-    ) -> Result<(), SocketError> {
-        todo!()
-    }
-    /// The program is done with it; the handle dies.
-    pub fn close(&mut self, socket: SocketId, cx: &mut Cx<'_>) {
-        todo!()
-    }
-    /// Sets an option.
-    pub fn set(
-        &mut self,
-        socket: SocketId,
-        option: SocketOption,
-        cx: &mut Cx<'_>,
-    ) -> Result<(), SocketError> {
-        todo!()
-    }
-    /// Gets an option: the variant of `which` with its present value.
-    pub fn get(&self, socket: SocketId, which: SocketOption) -> Result<SocketOption, SocketError> {
-        todo!()
-    }
-    /// SO_ERROR: takes the pending error.
-    pub fn take_error(&mut self, socket: SocketId) -> Option<SocketError> {
-        todo!()
-    }
-    /// Readiness now.
-    pub fn ready(&self, socket: SocketId) -> Ready {
-        todo!()
-    }
-    /// getsockname.
-    pub fn local_addr(&self, socket: SocketId) -> Result<SocketAddr, SocketError> {
-        todo!()
-    }
-    /// getpeername.
-    pub fn peer_addr(&self, socket: SocketId) -> Result<SocketAddr, SocketError> {
-        todo!()
-    }
-    /// Whether it listens (SO_ACCEPTCONN).
-    pub fn is_listening(&self, socket: SocketId) -> bool {
-        todo!()
-    }
-    /// TCP's view of a stream socket (TCP_INFO).
-    pub fn tcp_status(&self, socket: SocketId) -> Option<tcp::Status> {
-        todo!()
-    }
-    /// Every socket and every connection without one, for `netstat`: TCP by (local, remote), then UDP.
-    pub fn rows(&self) -> Vec<SocketRow> {
-        todo!()
-    }
-    /// The name of a port.
-    pub fn port_name(&self, port: PortId) -> Option<Box<str>> {
-        todo!()
+/// What the one who configures a host is told.
+fn configuration_error(error: NetError) -> SocketError {
+    match error {
+        NetError::Family => SocketError::FamilyNotSupported,
+        _ => SocketError::Invalid,
     }
 }

@@ -2,6 +2,13 @@
 use alloc::boxed::Box;
 use heptad_wire::MacAddr;
 
+mod loopback;
+mod port;
+
+pub use loopback::Loopback;
+pub use port::Port;
+pub(crate) use port::bytes_once_cut;
+
 /// A port of a host (an interface), by its index in order of creation. Index 0 is the loopback `lo`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct PortId(pub u16);

@@ -1,1 +1,8 @@
 //! Layer 2: Ethernet, VLAN tags, ARP and the neighbour cache.
+//!
+//! Must not know: addresses of this host (it is told), routes, what a packet carries.
+pub mod arp;
+pub mod ethernet;
+pub mod neighbour;
+
+pub use neighbour::{Neighbour, Neighbours};

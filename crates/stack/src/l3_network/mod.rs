@@ -1,9 +1,40 @@
 //! Layer 3: IPv4, ICMP, routes, fragments, forwarding. Above this module an address is a `core::net::IpAddr`.
+//!
+//! ```text
+//!   receive:  ipv4 ─▶ forward ─────────────────────────▶ Heading::Onward
+//!               └─▶ reassembly ─▶ icmp (echo, errors) ─▶ Reply, Heading::News
+//!                        └─────────────────────────────▶ Heading::Local
+//!   send:     route ─▶ encapsulate ─▶ fragment ────────▶ Outgoing
+//! ```
+//!
+//! Start reading at [`network`].
+use alloc::boxed::Box;
+use alloc::vec::Vec;
 use core::net::IpAddr;
 
 use heptad_wire::PacketBuf;
 
 use crate::l1_physical::PortId;
+
+mod address;
+mod forward;
+mod fragment;
+mod icmp;
+mod identification;
+mod ipv4;
+pub mod network;
+mod quote;
+mod rate_limit;
+mod reassembly;
+mod route;
+#[cfg(test)]
+mod tests;
+
+#[cfg(test)]
+pub(crate) use icmp::write_header as write_icmp_header;
+pub use network::Network;
+pub use quote::Quote;
+pub use route::Route;
 
 /// What layer 3 hands up: one whole datagram for this host. The packet begins with the transport header.
 pub struct Arrival {
@@ -114,4 +145,67 @@ pub enum Up<T> {
     Reply(Reply),
     /// Discarded; perhaps with an answer.
     Drop(crate::DropReason, Option<Reply>),
+}
+
+/// Where a packet that came up to layer 3 is bound for.
+pub enum Heading {
+    /// A whole datagram for this host, and what an ICMP error about it would quote (TCP answers for itself: nothing).
+    Local(Arrival, Option<Box<Quote>>),
+    /// On to the next hop: this host is a router.
+    Onward(Path, Outgoing),
+    /// What an ICMP error says of something that we sent.
+    News(News),
+}
+
+/// What the network has to say to the layers above.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum News {
+    /// It could not be delivered.
+    Unreachable(Flow, NetError),
+    /// The way carries packets of this length only (RFC 1191).
+    PathMtu(Flow, u32),
+}
+
+/// The packets that go out instead of one: itself, or its fragments.
+pub struct Outgoing {
+    /// The first.
+    pub first: PacketBuf,
+    /// The others, in order.
+    pub rest: Vec<PacketBuf>,
+}
+impl From<PacketBuf> for Outgoing {
+    fn from(first: PacketBuf) -> Self {
+        Self {
+            first,
+            rest: Vec::new(),
+        }
+    }
+}
+impl IntoIterator for Outgoing {
+    type Item = PacketBuf;
+    type IntoIter = core::iter::Chain<core::iter::Once<PacketBuf>, alloc::vec::IntoIter<PacketBuf>>;
+    fn into_iter(self) -> Self::IntoIter {
+        core::iter::once(self.first).chain(self.rest)
+    }
+}
+
+/// A packet that layer 3 could not send, and what the sender should hear.
+pub struct Refusal {
+    /// The packet, to be discarded.
+    pub packet: PacketBuf,
+    /// Why.
+    pub reason: crate::DropReason,
+    /// For the layers above, if it was ours.
+    pub news: Option<News>,
+}
+
+/// To how many a destination speaks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Cast {
+    /// One.
+    Unicast,
+    /// All on the cable.
+    Broadcast,
+    /// A group.
+    Multicast,
 }

@@ -1,49 +1,131 @@
 //! Layer 4: TCP and UDP, and who gets what (demultiplexing, port allocation).
+pub mod ports;
 pub mod readiness;
 pub mod tcp;
+pub mod udp;
 
-use crate::Cx;
-use crate::Instant;
+use core::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+
+use heptad_wire::ipv4::protocol;
+
 use crate::l1_physical::PortId;
-use crate::l3_network::{Arrival, Departure, Flow, NetError, Up};
+use crate::l3_network::{Arrival, Departure, Flow, NetError, Path, Reply, Up};
+use crate::{Counter, Cx, DropReason, Instant};
+use ports::PortSpace;
+use readiness::{Owner, Ready, SocketError};
+use tcp::Tcp;
+use udp::Udp;
 
 /// The transport protocols of one host.
 pub struct Transport {
     /// TCP.
-    pub tcp: tcp::Tcp,
+    pub tcp: Tcp,
+    /// UDP.
+    pub udp: Udp,
+    /// Who holds which TCP port.
+    pub tcp_ports: PortSpace,
+    /// Who holds which UDP port.
+    pub udp_ports: PortSpace,
+    /// Whose turn it is to send when both want to.
+    udp_first: bool,
 }
 impl Transport {
+    /// Without sockets. Secrets are drawn from `cx.rng`.
+    pub fn new(config: tcp::Config, cx: &mut Cx<'_>) -> Self {
+        Self {
+            tcp: Tcp::new(config, cx),
+            udp: Udp::new(cx.rng),
+            tcp_ports: PortSpace::new(cx.rng),
+            udp_ports: PortSpace::new(cx.rng),
+            udp_first: false,
+        }
+    }
     /// A datagram for this host. `route` finds the way back to an address.
     pub fn receive(
         &mut self,
         arrival: Arrival,
-        route: &dyn Fn(core::net::IpAddr) -> Option<crate::l3_network::Path>,
+        route: &dyn Fn(IpAddr) -> Option<Path>,
         cx: &mut Cx<'_>,
     ) -> Up<()> {
-        todo!()
+        match arrival.protocol {
+            protocol::TCP => self.tcp.receive(arrival, route, cx),
+            protocol::UDP => self.udp.receive(arrival, cx),
+            _ => {
+                cx.count(Counter::IpInUnknownProtos);
+                //= rfc1122#3.2.2.1
+                //# A host SHOULD generate Destination Unreachable messages with code: 2 (Protocol Unreachable)
+                let reply = (!arrival.group).then_some(Reply::ProtocolUnreachable);
+                Up::Drop(DropReason::UnknownProtocol, reply)
+            }
+        }
     }
     /// The network said no to something we sent.
     pub fn unreachable(&mut self, flow: Flow, error: NetError, cx: &mut Cx<'_>) {
-        todo!()
+        match flow.protocol {
+            protocol::TCP => self.tcp.unreachable(flow, error, cx),
+            protocol::UDP => self.udp.unreachable(flow, error),
+            _ => {}
+        }
     }
-    /// A smaller MTU on the way (RFC 1191).
+    /// A smaller MTU on the way (RFC 1191). UDP leaves fragmenting to layer 3.
     pub fn path_mtu(&mut self, flow: Flow, mtu: u32, cx: &mut Cx<'_>) {
-        todo!()
+        if flow.protocol == protocol::TCP {
+            self.tcp.path_mtu(flow, mtu, cx);
+        }
     }
     /// Timers that are due.
     pub fn on_timeout(&mut self, cx: &mut Cx<'_>) {
-        todo!()
+        self.tcp.on_timeout(cx);
     }
     /// When the next timer is due. O(1).
     pub fn poll_at(&self) -> Option<Instant> {
-        todo!()
+        self.tcp.poll_at()
     }
-    /// The next packet that a connection or socket wants to send by this port.
+    /// The next packet that a connection or socket wants to send by this port. TCP and UDP take turns.
     pub fn poll_transmit(&mut self, port: PortId, cx: &mut Cx<'_>) -> Option<Departure> {
-        todo!()
+        self.udp_first = !self.udp_first;
+        if self.udp_first {
+            let departure = self.udp.poll_transmit(port);
+            departure.or_else(|| self.tcp.poll_transmit(port, cx))
+        } else {
+            let departure = self.tcp.poll_transmit(port, cx);
+            departure.or_else(|| self.udp.poll_transmit(port))
+        }
     }
     /// Whether `poll_transmit` has something for this port. O(1).
     pub fn wants_transmit(&self, port: PortId) -> bool {
-        todo!()
+        self.tcp.wants_transmit(port) || self.udp.wants_transmit(port)
     }
+    /// An endpoint whose readiness may have changed since it was last taken from here.
+    pub fn poll_ready(&mut self) -> Option<(Owner, Ready)> {
+        self.tcp.poll_ready().or_else(|| self.udp.poll_ready())
+    }
+}
+
+/// The unspecified address of the same family.
+pub(crate) fn any_of(addr: IpAddr) -> IpAddr {
+    match addr {
+        IpAddr::V4(_) => Ipv4Addr::UNSPECIFIED.into(),
+        IpAddr::V6(_) => Ipv6Addr::UNSPECIFIED.into(),
+    }
+}
+
+/// What a program is told of it.
+pub(crate) fn net_error(error: NetError) -> SocketError {
+    match error {
+        NetError::NetUnreachable => SocketError::NetworkUnreachable,
+        NetError::HostUnreachable | NetError::Prohibited | NetError::TimeExceeded => {
+            SocketError::HostUnreachable
+        }
+        NetError::ProtocolUnreachable => SocketError::NoProtocolOption,
+        NetError::PortUnreachable => SocketError::ConnectionRefused,
+        NetError::ParameterProblem => SocketError::Protocol,
+        NetError::Broadcast => SocketError::AccessDenied,
+        NetError::Family => SocketError::FamilyNotSupported,
+    }
+}
+
+/// Whether a connection of these ends exists, for the port space.
+pub(crate) fn in_use(tcp: &Tcp) -> impl Fn(SocketAddr, SocketAddr) -> bool + '_ {
+    |local, remote| tcp.in_use(local, remote)
 }

@@ -1,13 +1,40 @@
 //! Layer 5: sockets. The table, the verbs, options, readiness, errno.
+//!
+//! A socket is a row of the table; what carries its bytes (a TCP connection or listener, a UDP endpoint) is layer 4's. The verbs
+//! answer exactly as Linux does, in the order in which Linux looks: `association` (bind, listen, connect, accept, shutdown, close)
+//! and `transfer` (send, recv).
+mod association;
+mod errno;
+mod options;
+mod table;
+mod transfer;
+
 pub use crate::l4_transport::readiness::{Owner, Ready, SocketError};
+pub use table::Sockets;
+
+use crate::Cx;
+use crate::l3_network::Network;
+use crate::l4_transport::Transport;
 
 /// A socket's handle; `generation` tells a reused slot from the one that was meant.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct SocketId {
     /// Slot.
     pub index: u32,
-    /// How-manieth use of the slot.
+    /// How-manieth use of the table.
     pub generation: u32,
+}
+impl SocketId {
+    /// In one word, as layer 4 keeps it.
+    pub(crate) const fn owner(self) -> Owner {
+        Owner((self.generation as u64) << 32 | self.index as u64)
+    }
+    pub(crate) const fn of(owner: Owner) -> Self {
+        Self {
+            index: owner.0 as u32,
+            generation: (owner.0 >> 32) as u32,
+        }
+    }
 }
 
 /// What `socket` makes.
@@ -28,4 +55,22 @@ pub enum Shutdown {
     Write,
     /// SHUT_RDWR
     Both,
+}
+impl Shutdown {
+    pub(crate) fn reads(self) -> bool {
+        self != Self::Write
+    }
+    pub(crate) fn writes(self) -> bool {
+        self != Self::Read
+    }
+}
+
+/// What lies below layer 5, lent to a verb.
+pub struct Below<'a, 'c> {
+    /// Addresses and routes.
+    pub network: &'a Network,
+    /// TCP, UDP and their ports.
+    pub transport: &'a mut Transport,
+    /// Now, chance, packets, events, counters.
+    pub cx: &'a mut Cx<'c>,
 }

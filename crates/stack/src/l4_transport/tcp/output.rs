@@ -68,7 +68,7 @@ impl Tcb {
         if record.end().after(edge) && !is_first {
             return None;
         }
-        let len = record.len.min(room.max(mss)).min(whole(MOST_TEXT, mss));
+        let len = record.len.min(room.max(mss)).min(most_text(mss));
         // The FIN rides on the last text, it does not make a segment longer than a frame.
         let cause = if self.recovery.phase == Phase::Timeout {
             Cause::Rto
@@ -100,7 +100,7 @@ impl Tcb {
         }
         let mss = self.frame_mss();
         let congestion = self.window.cwnd.saturating_sub(self.pipe());
-        let room = window.min(congestion).min(whole(MOST_TEXT, mss));
+        let room = window.min(congestion).min(most_text(mss));
         if room < unsent {
             let len = whole(room, mss);
             if len > 0 {
@@ -353,6 +353,10 @@ impl Tcb {
     }
 }
 
+/// The longest super-segment of whole segments; one segment is always one (the loopback's fills an IPv4 packet).
+fn most_text(mss: u32) -> u32 {
+    whole(MOST_TEXT, mss).max(mss)
+}
 /// As many bytes as make whole segments.
 fn whole(bytes: u32, mss: u32) -> u32 {
     bytes / mss * mss

@@ -1,9 +1,22 @@
 //! The lab file (TOML): read, checked, with line and column in every complaint.
+mod addressing;
+mod document;
+mod links;
+mod nodes;
+mod segments;
+mod units;
+
 use core::net::IpAddr;
 use std::collections::BTreeMap;
 use std::ops::Range;
 
 use heptad_stack::time::Duration;
+use sha2::{Digest, Sha256};
+
+use document::{Fields, Source};
+
+pub(crate) use addressing::Subnet;
+pub(crate) use segments::segments;
 
 /// A checked lab file.
 #[derive(Clone, Debug, PartialEq)]
@@ -84,7 +97,7 @@ pub enum ReadyWhen {
 pub struct Link {
     /// `name`, else `a-b`.
     pub name: String,
-    /// (node, port) of both ends.
+    /// (node, port) of both ends. Both the same and the port `lo`: what a host sends to itself crosses this cable.
     pub ends: [(String, String); 2],
     /// From the first end to the second.
     pub forward: Impairments,
@@ -92,6 +105,12 @@ pub struct Link {
     pub backward: Impairments,
     /// Largest network packet, bytes.
     pub mtu: u32,
+}
+impl Link {
+    /// Whether it is plugged into a host's `lo` with both ends.
+    pub fn is_loopback(&self) -> bool {
+        self.ends[0] == self.ends[1]
+    }
 }
 
 /// What a direction of a cable does to frames. All off by default.
@@ -195,14 +214,143 @@ pub struct TopologyError {
     pub span: Range<usize>,
 }
 
-#[allow(unused_variables)]
 impl Topology {
     /// Reads and checks a lab file's text; `file` is its name for messages.
     pub fn parse(text: &str, file: &str) -> Result<Self, TopologyError> {
-        todo!()
+        let source = Source { text, file };
+        let document = source.parse()?;
+        let root = Fields {
+            source,
+            table: document.get_ref(),
+            what: "the lab file",
+        };
+        root.only(&[&["name", "seed", "clock", "epoch", "nodes", "links", "at"]])?;
+        let drafts = nodes::read(root)?;
+        let links = links::read(root, &drafts)?;
+        let mut addresses = addressing::addresses(source, &drafts, &links)?;
+        let changes = links::timeline(root, &links)?;
+        let node = |(name, draft): (String, nodes::NodeDraft)| {
+            let node = Node {
+                kind: draft.kind,
+                addresses: addresses.remove(&name).unwrap_or_default(),
+                gateway: draft.gateway.map(|(address, _)| address),
+                programs: draft.programs,
+            };
+            (name, node)
+        };
+        Ok(Self {
+            name: lab_name(root, file)?,
+            seed: root.number("seed", 0..=u64::MAX)?,
+            virtual_clock: clock(root)?,
+            epoch_nanos: epoch(root)?,
+            nodes: drafts.into_iter().map(node).collect(),
+            links: links.into_iter().map(|draft| draft.link).collect(),
+            changes,
+            sha256: hex(&Sha256::digest(text.as_bytes())),
+        })
     }
-    /// Two hosts `a` and `b` (10.0.0.1/24, 10.0.0.2/24) on one cable.
+    /// Two hosts `a` and `b` (10.0.0.1/24, 10.0.0.2/24) on one cable named `a-b`, in virtual time.
     pub fn pair(impairments: Impairments) -> Self {
-        todo!()
+        let host = |last| Node {
+            kind: NodeKind::Host,
+            addresses: BTreeMap::from([(
+                "eth0".to_owned(),
+                vec![(IpAddr::from([10, 0, 0, last]), 24)],
+            )]),
+            gateway: None,
+            programs: Vec::new(),
+        };
+        let end = |node: &str| (node.to_owned(), "eth0".to_owned());
+        Self {
+            name: "pair".to_owned(),
+            seed: None,
+            virtual_clock: true,
+            epoch_nanos: EPOCH_2026,
+            nodes: BTreeMap::from([("a".to_owned(), host(1)), ("b".to_owned(), host(2))]),
+            links: vec![Link {
+                name: "a-b".to_owned(),
+                ends: [end("a"), end("b")],
+                forward: impairments.clone(),
+                backward: impairments,
+                mtu: 1500,
+            }],
+            changes: Vec::new(),
+            sha256: hex(&Sha256::digest(b"")),
+        }
     }
 }
+
+/// 2026-01-01T00:00:00Z in nanoseconds since 1970.
+pub const EPOCH_2026: u64 = 1_767_225_600_000_000_000;
+
+/// `name`, else the file's stem.
+fn lab_name(root: Fields<'_, '_>, file: &str) -> document::Result<String> {
+    let Some((name, value)) = root.text("name", "chat")? else {
+        let last = file.rsplit('/').next().unwrap_or(file);
+        let stem = last.rsplit_once('.').map_or(last, |(stem, _)| stem);
+        return Ok(if stem.is_empty() { "lab" } else { stem }.to_owned());
+    };
+    nodes::check_name(root.source, name, value.span())?;
+    Ok(name.to_owned())
+}
+
+/// Whether `clock` is virtual.
+fn clock(root: Fields<'_, '_>) -> document::Result<bool> {
+    match root.text("clock", "virtual")? {
+        None | Some(("real", _)) => Ok(false),
+        Some(("virtual", _)) => Ok(true),
+        Some((other, value)) => Err(root
+            .error(value, format!("`{other}` is not a clock"))
+            .help("real or virtual")),
+    }
+}
+
+/// `epoch`, a date and time with its offset, in nanoseconds since 1970.
+fn epoch(root: Fields<'_, '_>) -> document::Result<u64> {
+    let Some(value) = root.get("epoch") else {
+        return Ok(EPOCH_2026);
+    };
+    let wrong = || {
+        root.wrong(
+            "epoch",
+            value,
+            "a date and time, such as 2026-01-01T00:00:00Z",
+        )
+    };
+    let when = value.get_ref().as_datetime().ok_or_else(wrong)?;
+    nanos_since_1970(when).ok_or_else(|| {
+        root.error(
+            value,
+            "`epoch` is a date and time with its offset, from 1970 on",
+        )
+        .help("epoch = 2026-01-01T00:00:00Z")
+    })
+}
+
+fn nanos_since_1970(when: &toml::value::Datetime) -> Option<u64> {
+    use toml::value::Offset;
+    let (date, time) = (when.date?, when.time?);
+    let minutes_east = match when.offset? {
+        Offset::Z => 0,
+        Offset::Custom { minutes } => i64::from(minutes),
+    };
+    // Days of the civil calendar, counted in years that begin in March, so that a leap day comes last.
+    let (month, day) = (i64::from(date.month), i64::from(date.day));
+    let year = i64::from(date.year) - i64::from(month <= 2);
+    let day_of_year = (153 * ((month + 9) % 12) + 2) / 5 + day - 1;
+    let days = 365 * year + year / 4 - year / 100 + year / 400 + day_of_year - 719_468;
+    let minutes = i64::from(time.hour) * 60 + i64::from(time.minute) - minutes_east;
+    let seconds = days * 86_400 + minutes * 60 + i64::from(time.second.unwrap_or(0));
+    let nanos = u64::from(time.nanosecond.unwrap_or(0));
+    u64::try_from(seconds)
+        .ok()?
+        .checked_mul(1_000_000_000)?
+        .checked_add(nanos)
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+#[cfg(test)]
+mod tests;

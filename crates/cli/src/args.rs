@@ -1,0 +1,243 @@
+//! Every flag of the command, defined once: parsing and help come from here.
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+/// A whole network in user space. Alone: the demonstration.
+#[derive(Parser)]
+#[command(name = "heptad", version, max_term_width = 80)]
+#[command(after_help = "Examples:\n  \
+    heptad                                         two programs, one network, seven layers\n  \
+    heptad run --loss 5% --rtt 80ms -- python3 app.py\n  \
+    heptad lab up labs/chat/lab.toml\n  \
+    heptad exec alice -- python3 labs/chat/client.py bob 8080 alice\n  \
+    heptad netstat -ant --node bob\n\n\
+    Exit codes: 0 fine; 1 what was tested failed; 2 usage or a bad lab file;\n\
+    124 timeout; 125 heptad itself failed; 126 not executable; 127 not found;\n\
+    else the program's own code, 128+n for signal n.")]
+#[command(args_conflicts_with_subcommands = true)]
+pub struct Cli {
+    #[command(subcommand)]
+    pub command: Option<Command>,
+    #[command(flatten)]
+    pub demo: Demo,
+    /// Print JSON instead of text.
+    #[arg(long, global = true)]
+    pub json: bool,
+    /// Colour: by default only on a terminal, and never with NO_COLOR set.
+    #[arg(long, global = true, value_enum, default_value_t = ColorChoice::Auto, value_name = "WHEN")]
+    pub color: ColorChoice,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum ColorChoice {
+    Auto,
+    Always,
+    Never,
+}
+
+#[derive(Args)]
+pub struct Demo {
+    /// Seed of the demonstration's network.
+    #[arg(long, default_value_t = 42)]
+    pub seed: u64,
+    /// Use the built-in Rust programs even if Python is there.
+    #[arg(long)]
+    pub builtin: bool,
+    /// Folder for the capture.
+    #[arg(long, default_value = "heptad-out", value_name = "DIR")]
+    pub out: PathBuf,
+}
+
+#[derive(Subcommand)]
+pub enum Command {
+    /// Start, stop and list labs.
+    #[command(subcommand)]
+    Lab(LabCommand),
+    /// Run an unmodified program on a node of a running lab.
+    #[command(after_help = "Example:\n  heptad exec alice -- curl http://bob:8080/")]
+    Exec(Exec),
+    /// Run an unmodified program on a network of its own.
+    #[command(
+        after_help = "Example:\n  heptad run --loss 5% --rtt 80ms --seed 7 -- python3 app.py\n\n\
+        Whatever the program starts shares one node, `here`: servers and clients\n\
+        meet at 127.0.0.1, and every packet between them crosses the impaired\n\
+        cable. The loss applies to each packet; half of the round trip to each way."
+    )]
+    Run(Run),
+    /// Sockets of a node, as net-tools' netstat prints them.
+    #[command(after_help = "Example:\n  heptad netstat -ant --node bob")]
+    Netstat(Netstat),
+    /// What this machine allows, and what follows for Heptad.
+    #[command(after_help = "Example:\n  heptad doctor")]
+    Doctor,
+    /// The process behind a lab (started by the others; reads its orders from standard input).
+    #[command(hide = true)]
+    Host,
+}
+
+#[derive(Subcommand)]
+pub enum LabCommand {
+    /// Start a lab from its file. With a real clock it goes on in the background; a virtual one runs to its end here.
+    #[command(after_help = "Example:\n  heptad lab up labs/chat/lab.toml")]
+    Up(Up),
+    /// Stop a lab and everything it started.
+    #[command(after_help = "Example:\n  heptad lab down chat")]
+    Down(Which),
+    /// The running labs.
+    #[command(after_help = "Example:\n  heptad lab ls --json")]
+    Ls,
+}
+
+#[derive(Args)]
+pub struct Up {
+    /// The lab file (TOML).
+    pub file: PathBuf,
+    /// Seed; else the file's, else one from the system, printed.
+    #[arg(long)]
+    pub seed: Option<u64>,
+    /// Capture file (pcapng); default heptad-out/NAME-seedN.pcapng.
+    #[arg(long, value_name = "FILE", conflicts_with = "no_capture")]
+    pub capture: Option<PathBuf>,
+    /// Write no capture.
+    #[arg(long)]
+    pub no_capture: bool,
+    /// Stay in the foreground until Ctrl-C.
+    #[arg(long, short)]
+    pub foreground: bool,
+    /// Virtual clock: stop at this lab time even if programs go on.
+    #[arg(long, value_name = "TIME", value_parser = duration)]
+    pub until: Option<Duration>,
+}
+
+#[derive(Args)]
+pub struct Which {
+    /// The lab; default: the only one.
+    pub lab: Option<String>,
+}
+
+#[derive(Args)]
+pub struct Exec {
+    /// The lab; default: the only one.
+    #[arg(long, env = "HEPTAD_LAB")]
+    pub lab: Option<String>,
+    /// The node to run it on.
+    pub node: String,
+    /// The program and its arguments.
+    #[arg(last = true, required = true, value_name = "PROGRAM")]
+    pub program: Vec<OsString>,
+}
+
+#[derive(Args)]
+pub struct Run {
+    /// Frames lost, in each direction.
+    #[arg(long, value_name = "PERCENT", default_value = "0%")]
+    pub loss: String,
+    /// Round-trip time.
+    #[arg(long, value_name = "TIME", default_value = "0ms")]
+    pub rtt: String,
+    /// Jitter of each direction.
+    #[arg(long, value_name = "TIME", default_value = "0ms")]
+    pub jitter: String,
+    /// Rate of each direction, such as "10 Mbit".
+    #[arg(long, value_name = "RATE")]
+    pub rate: Option<String>,
+    /// Seed; else one from the system, printed.
+    #[arg(long)]
+    pub seed: Option<u64>,
+    /// Write a capture (pcapng) here.
+    #[arg(long, value_name = "FILE")]
+    pub capture: Option<PathBuf>,
+    /// Say nothing at the end.
+    #[arg(long, short)]
+    pub quiet: bool,
+    /// The program and its arguments.
+    #[arg(last = true, required = true, value_name = "PROGRAM")]
+    pub program: Vec<OsString>,
+}
+
+#[derive(Args)]
+#[command(disable_help_flag = true)]
+pub struct Netstat {
+    /// The lab; default: the only one.
+    #[arg(long, env = "HEPTAD_LAB")]
+    pub lab: Option<String>,
+    /// The node; default: all of them, each under its name.
+    #[arg(long)]
+    pub node: Option<String>,
+    /// All sockets, listening ones too.
+    #[arg(short = 'a', long)]
+    pub all: bool,
+    /// Numbers instead of names.
+    #[arg(short = 'n', long)]
+    pub numeric: bool,
+    /// TCP only.
+    #[arg(short = 't', long)]
+    pub tcp: bool,
+    /// UDP only.
+    #[arg(short = 'u', long)]
+    pub udp: bool,
+    /// Listening sockets only.
+    #[arg(short = 'l', long)]
+    pub listening: bool,
+    /// PID and name of the program.
+    #[arg(short = 'p', long)]
+    pub programs: bool,
+    /// Statistics of each protocol.
+    #[arg(short = 's', long)]
+    pub statistics: bool,
+    /// Print help.
+    #[arg(long, action = clap::ArgAction::Help)]
+    pub help: Option<bool>,
+}
+
+/// `90s`, `1h`, `250ms`.
+pub fn duration(text: &str) -> Result<Duration, String> {
+    let split = text
+        .find(|c: char| c.is_ascii_alphabetic())
+        .unwrap_or(text.len());
+    let (number, unit) = text.split_at(split);
+    let scale = match unit {
+        "ms" => 0.001,
+        "s" => 1.0,
+        "m" | "min" => 60.0,
+        "h" => 3600.0,
+        _ => return Err("a time such as 250ms, 90s, 5min or 1h is needed".into()),
+    };
+    let number: f64 = number
+        .trim()
+        .parse()
+        .map_err(|_| format!("{number:?} is not a number"))?;
+    Duration::try_from_secs_f64(number * scale).map_err(|error| error.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_definition_is_sound() {
+        use clap::CommandFactory;
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn durations_read_as_people_write_them() {
+        for (text, expected) in [
+            ("250ms", Some(250)),
+            ("1h", Some(3_600_000)),
+            ("1.5s", Some(1500)),
+            ("5", None),
+            ("-1s", None),
+            ("s", None),
+        ] {
+            assert_eq!(
+                duration(text).ok().map(|d| d.as_millis() as u64),
+                expected,
+                "{text}"
+            );
+        }
+    }
+}

@@ -1,0 +1,414 @@
+//! The story, told in 80 columns from the frames that were seen.
+use std::fmt::Write as _;
+use std::io::Write as _;
+use std::net::IpAddr;
+
+use heptad_lab::{FrameRecord, Moment};
+use heptad_wire::tcp::Flags;
+
+use super::dissect::{Dissected, Inner, arp_line, dissect, flag_names, options};
+use super::{SCRIPT, Seen};
+use crate::args::{Cli, Command};
+use crate::commands::netstat::{Names, sockets_text};
+use crate::failure::Failure;
+use crate::paint::{Paint, pad};
+use crate::report::fault_table;
+
+/// Tells all of it on stdout.
+pub fn tell(seen: &Seen, paint: Paint) -> Result<(), Failure> {
+    let story = Story {
+        seen,
+        paint,
+        isn: initial_sequence_numbers(seen),
+    };
+    let chapters = [
+        story.heading(),
+        story.handshake(),
+        story.layers(),
+        story.conversation(),
+        story.netstat("while they talk", &seen.established),
+        story.netstat("after goodbye", &seen.after),
+        story.faults(),
+        story.verdict(),
+    ];
+    let mut out = std::io::stdout();
+    Ok(write!(out, "{}", chapters.join("\n"))?)
+}
+
+struct Story<'a> {
+    seen: &'a Seen,
+    paint: Paint,
+    /// Of alice and of bob.
+    isn: (u32, u32),
+}
+
+/// A TCP frame of the story at one cable end.
+struct Segment<'a> {
+    record: &'a FrameRecord,
+    frame: Dissected<'a>,
+}
+
+impl Story<'_> {
+    fn heading(&self) -> String {
+        let programs = match &self.seen.builtin_because {
+            None => "two unmodified Python programs".to_string(),
+            Some(why) => format!("built-in Rust programs ({why})"),
+        };
+        let address = |name| {
+            self.address(name)
+                .map_or(String::new(), |ip| ip.to_string())
+        };
+        format!(
+            "{} · seed {} · {programs} · no root · real time\n\n  {} {} ──── r1 ──── {} {}        20 ms ± 5 ms, loss 5 %; 10 Mbit\n",
+            self.paint.bold("chat"),
+            self.seen.report.seed,
+            self.paint.name("alice"),
+            address("alice"),
+            address("bob"),
+            self.paint.name("bob"),
+        )
+    }
+
+    /// Everything that leaves a host until the three-way handshake is done.
+    fn handshake(&self) -> String {
+        let mut text = format!(
+            "{}  client.py: connect((\"bob\", 8080))\n",
+            self.chapter("악수", "handshake")
+        );
+        for record in &self.seen.frames {
+            let Some(frame) = dissect(&record.bytes) else {
+                continue;
+            };
+            let from_host = ["alice", "bob"].contains(&self.machine(record).as_str());
+            if let Moment::Lost(cause) = &record.moment {
+                text += &self.line(record, &self.paint.bad("✕"), &format!("lost: {cause}"), "");
+            }
+            if record.moment != Moment::Sent || !from_host {
+                continue;
+            }
+            match &frame.inner {
+                Inner::Arp(arp) => {
+                    let (what, to) = arp_line(arp);
+                    let to = to.map_or("everybody".to_string(), |ip| self.name_of(IpAddr::V4(ip)));
+                    text += &self.line(
+                        record,
+                        "ARP",
+                        &what,
+                        &format!("{} → {to}", self.machine(record)),
+                    );
+                }
+                Inner::Tcp { tcp, ip, .. } => {
+                    let (seq, ack) = self.relative(ip.src.into(), tcp.seq, tcp.ack);
+                    let numbers = if tcp.flags.contains(Flags::ACK) {
+                        format!("seq {seq} ack {ack}")
+                    } else {
+                        format!("seq {seq}")
+                    };
+                    let what = format!("{:<8} {numbers}  {}", flag_names(tcp.flags), options(tcp));
+                    let way = format!("{} → {}", self.machine(record), self.name_of(ip.dst.into()));
+                    text += &self.line(record, "TCP", &what, &way);
+                    if self.machine(record) == "alice" && tcp.flags == Flags::ACK {
+                        return text
+                            + &format!(
+                                "    {:.3} ESTABLISHED: three segments, one round trip\n",
+                                seconds(record)
+                            );
+                    }
+                }
+                Inner::Other => {}
+            }
+        }
+        text
+    }
+
+    /// One message, down seven layers at alice and up at bob.
+    fn layers(&self) -> String {
+        let message = SCRIPT[0];
+        let Some((down, up)) = self.message(message) else {
+            return format!(
+                "{}  (no single frame carried the first message)\n",
+                self.chapter("일곱 계층", "seven layers")
+            );
+        };
+        let (
+            Inner::Tcp { ip, tcp, payload },
+            Inner::Tcp {
+                ip: ip_up,
+                tcp: tcp_up,
+                ..
+            },
+        ) = (&down.frame.inner, &up.frame.inner)
+        else {
+            return String::new();
+        };
+        let (seq, ack) = self.relative(ip.src.into(), tcp.seq, tcp.ack);
+        let hex: Vec<String> = message
+            .chars()
+            .map(|c| hex(c.encode_utf8(&mut [0; 4]).as_bytes()))
+            .collect();
+        let later = up.record.at.since(down.record.at).as_secs_f64() * 1e3;
+        let rows = [
+            (
+                "7 응용 application",
+                format!("{message:?} + newline"),
+                format!("{message:?}"),
+            ),
+            (
+                "6 표현 presentation",
+                format!("{} bytes of UTF-8", payload.len()),
+                format!("{} characters + newline", message.chars().count()),
+            ),
+            (
+                "5 세션 session",
+                format!("{}:{} →", ip.src, tcp.src_port),
+                format!("→ {}:{}", ip_up.dst, tcp_up.dst_port),
+            ),
+            (
+                "4 전송 transport",
+                format!("TCP {} seq {seq} ack {ack}", flag_names(tcp.flags)),
+                format!("in order, next {}", seq + payload.len() as u32),
+            ),
+            (
+                "3 네트워크 network",
+                format!("IPv4 ttl {}, {} bytes", ip.ttl, ip.total_len),
+                format!("ttl {}: one router", ip_up.ttl),
+            ),
+            (
+                "2 데이터링크 data link",
+                format!("→ {}", down.frame.ethernet.dst),
+                format!("{} →", up.frame.ethernet.src),
+            ),
+            (
+                "",
+                format!("fcs {:08x}", down.frame.fcs),
+                format!("fcs {:08x} good", up.frame.fcs),
+            ),
+            (
+                "1 물리 physical",
+                format!(
+                    "{} bytes at {}",
+                    down.record.bytes.len(),
+                    self.interface(down.record)
+                ),
+                format!("{}, {later:.1} ms later", self.interface(up.record)),
+            ),
+        ];
+        let mut text = format!(
+            "{}\n  {} {} {}\n",
+            self.chapter("일곱 계층", "seven layers"),
+            pad("", 23),
+            pad("alice: send ↓", 27),
+            "bob: recv ↑"
+        );
+        for (layer, left, right) in rows {
+            let _ = writeln!(
+                text,
+                "  {} {} {right}",
+                self.paint.name(&pad(layer, 23)),
+                pad(&left, 27)
+            ); // a String takes all
+        }
+        text + &format!(
+            "  {} = {}\n  packet {:#x} at both ends: the same one\n",
+            message,
+            hex.join(" · "),
+            down.record.id.as_u64()
+        )
+    }
+
+    fn conversation(&self) -> String {
+        let mut text = format!("{}\n", self.chapter("대화", "conversation"));
+        for (name, lines) in [("alice", &self.seen.alice), ("bob", &self.seen.bob)] {
+            for line in lines {
+                text += &format!(
+                    "  {} {line}\n",
+                    self.paint.name(&pad(&format!("{name}$"), 6))
+                );
+            }
+        }
+        text
+    }
+
+    fn netstat(&self, when: &str, nodes: &[crate::control::NodeSockets]) -> String {
+        use clap::Parser;
+        let Ok(Cli {
+            command: Some(Command::Netstat(flags)),
+            ..
+        }) = Cli::try_parse_from(["heptad", "netstat", "-ant"])
+        else {
+            return String::new();
+        };
+        let mut text = String::new();
+        for node in nodes {
+            let prompt = format!("{}$ netstat -ant", node.node);
+            text += &format!("{}  {}\n", self.paint.name(&prompt), self.paint.dim(when));
+            text += &sockets_text(&flags, node, &Names::default())
+                .lines()
+                .skip(1)
+                .map(|line| format!("{}\n", line.trim_end()))
+                .collect::<String>();
+        }
+        text
+    }
+
+    fn faults(&self) -> String {
+        let again = match self.seen.sent_again {
+            0 => "nothing had to be sent again".to_string(),
+            1 => "1 segment was sent again".to_string(),
+            n => format!("{n} segments were sent again"),
+        };
+        format!(
+            "{}  {again}\n{}",
+            self.chapter("장애", "faults asked and applied"),
+            indent(&fault_table(&self.seen.report.faults))
+        )
+    }
+
+    fn verdict(&self) -> String {
+        let (arrived, sent) = (self.seen.arrived(), SCRIPT.len());
+        let verdict = if arrived == sent {
+            self.paint.good(&format!(
+                "✓ {arrived} of {sent} lines arrived exactly as they were sent"
+            ))
+        } else {
+            self.paint.bad(&format!(
+                "✕ only {arrived} of {sent} lines arrived as they were sent"
+            ))
+        };
+        let mut text = format!("{verdict}\n");
+        if let Some(capture) = &self.seen.report.capture {
+            text +=
+                &format!("capture {capture}\nopen it with Wireshark, or: tshark -r {capture}\n");
+        }
+        if let Some(error) = &self.seen.report.capture_error {
+            text += &format!("the capture is not whole: {error}\n");
+        }
+        text
+    }
+
+    /// The frame that carried a whole message away from alice, and the same packet as bob got it.
+    fn message(&self, message: &str) -> Option<(Segment<'_>, Segment<'_>)> {
+        let carries = |segment: &Segment<'_>| match &segment.frame.inner {
+            Inner::Tcp { payload, .. } => payload.strip_suffix(b"\n") == Some(message.as_bytes()),
+            _ => false,
+        };
+        let at = |name: &'static str, received: bool| {
+            let here = move |segment: &Segment<'_>| match segment.record.moment {
+                Moment::Sent => !received && self.machine(segment.record) == name,
+                Moment::Received(Ok(())) => received && self.machine(segment.record) == name,
+                _ => false,
+            };
+            self.segments()
+                .filter(carries)
+                .filter(move |segment| here(segment))
+        };
+        at("alice", false).find_map(|down| {
+            at("bob", true)
+                .find(|up| up.record.id == down.record.id)
+                .map(|up| (down, up))
+        })
+    }
+
+    fn segments(&self) -> impl Iterator<Item = Segment<'_>> {
+        self.seen.frames.iter().filter_map(|record| {
+            Some(Segment {
+                record,
+                frame: dissect(&record.bytes)?,
+            })
+        })
+    }
+
+    fn chapter(&self, korean: &str, english: &str) -> String {
+        self.paint.bold(&format!("{korean} {english}"))
+    }
+
+    fn line(&self, record: &FrameRecord, protocol: &str, what: &str, way: &str) -> String {
+        format!(
+            "    {:.3} {} {} {way}\n",
+            seconds(record),
+            pad(protocol, 4),
+            pad(what, 46)
+        )
+        .trim_end()
+        .to_string()
+            + "\n"
+    }
+
+    fn relative(&self, from: IpAddr, seq: u32, ack: u32) -> (u32, u32) {
+        let (alice, bob) = self.isn;
+        let (ours, theirs) = if Some(from) == self.address("alice") {
+            (alice, bob)
+        } else {
+            (bob, alice)
+        };
+        (seq.wrapping_sub(ours), ack.wrapping_sub(theirs))
+    }
+
+    fn machine(&self, record: &FrameRecord) -> String {
+        self.seen
+            .machines
+            .iter()
+            .find(|machine| machine.id == record.machine)
+            .map_or(String::new(), |machine| machine.name.clone())
+    }
+
+    fn interface(&self, record: &FrameRecord) -> String {
+        self.seen
+            .interfaces
+            .get(record.interface as usize)
+            .map_or(String::new(), |interface| interface.name.clone())
+    }
+
+    fn address(&self, name: &str) -> Option<IpAddr> {
+        address(self.seen, name)
+    }
+
+    fn name_of(&self, ip: IpAddr) -> String {
+        let owner = self.seen.machines.iter().find(|machine| {
+            machine
+                .addresses
+                .iter()
+                .any(|(_, address, _)| *address == ip)
+        });
+        owner.map_or_else(|| ip.to_string(), |machine| machine.name.clone())
+    }
+}
+
+fn address(seen: &Seen, name: &str) -> Option<IpAddr> {
+    let machine = seen.machines.iter().find(|machine| machine.name == name)?;
+    machine.addresses.first().map(|(_, address, _)| *address)
+}
+
+/// The SYN's sequence number of each host.
+fn initial_sequence_numbers(seen: &Seen) -> (u32, u32) {
+    let of = |name: &str| {
+        seen.frames
+            .iter()
+            .find_map(|record| match dissect(&record.bytes)?.inner {
+                Inner::Tcp { ip, tcp, .. }
+                    if tcp.flags.contains(Flags::SYN)
+                        && Some(IpAddr::V4(ip.src)) == address(seen, name) =>
+                {
+                    Some(tcp.seq)
+                }
+                _ => None,
+            })
+    };
+    (of("alice").unwrap_or(0), of("bob").unwrap_or(0))
+}
+
+fn seconds(record: &FrameRecord) -> f64 {
+    record.at.as_nanos() as f64 / 1e9
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes
+        .iter()
+        .map(|byte| format!("{byte:02x}"))
+        .collect::<Vec<_>>()
+        .join(" ")
+}
+
+fn indent(text: &str) -> String {
+    text.lines().map(|line| format!("  {line}\n")).collect()
+}

@@ -1,0 +1,92 @@
+//! `heptad doctor`: what this machine allows.
+use serde::Serialize;
+
+use super::print_json;
+use crate::failure::Failure;
+use crate::paint::{Paint, pad};
+
+#[derive(Serialize)]
+struct Row {
+    name: String,
+    ok: bool,
+    needed: bool,
+    detail: String,
+}
+
+/// Prints each check; 1 if something that Heptad needs is missing.
+pub fn doctor(json: bool, paint: Paint) -> Result<u8, Failure> {
+    let mut rows: Vec<Row> = heptad_runner::probe()
+        .into_iter()
+        .map(|check| Row {
+            name: check.name.to_string(),
+            ok: check.ok,
+            needed: check.needed,
+            detail: check.detail,
+        })
+        .collect();
+    rows.push(runtime_folder());
+    rows.push(python());
+    let healthy = rows.iter().all(|row| row.ok || !row.needed);
+    if json {
+        print_json(&serde_json::json!({"healthy": healthy, "checks": rows}))?;
+        return Ok(u8::from(!healthy));
+    }
+    for row in &rows {
+        let word = match (row.ok, row.needed) {
+            (true, _) => paint.good("yes "),
+            (false, true) => paint.bad("NO  "),
+            (false, false) => paint.dim("no  "),
+        };
+        println!("{word} {} {}", pad(&row.name, 28), row.detail);
+    }
+    println!();
+    println!(
+        "{}",
+        if healthy {
+            "Heptad can run unmodified programs here."
+        } else {
+            "Heptad cannot run unmodified programs here; labs with built-in programs work."
+        }
+    );
+    Ok(u8::from(!healthy))
+}
+
+fn runtime_folder() -> Row {
+    let folder = crate::control::folder::folder();
+    Row {
+        name: "folder for running labs".into(),
+        ok: folder.is_ok(),
+        needed: true,
+        detail: folder.map_or_else(
+            |failure| failure.message(),
+            |path| path.display().to_string(),
+        ),
+    }
+}
+
+fn python() -> Row {
+    let found = find_program("python3");
+    Row {
+        name: "python3".into(),
+        ok: found.is_some(),
+        needed: false,
+        detail: found.map_or(
+            "not found: the demonstration uses built-in programs".into(),
+            |path| path.display().to_string(),
+        ),
+    }
+}
+
+/// A program in PATH.
+pub fn find_program(name: &str) -> Option<std::path::PathBuf> {
+    let path = std::env::var_os("PATH")?;
+    std::env::split_paths(&path)
+        .map(|folder| folder.join(name))
+        .find(|file| is_executable(file))
+}
+
+fn is_executable(file: &std::path::Path) -> bool {
+    use std::os::unix::fs::PermissionsExt;
+    file.metadata()
+        .is_ok_and(|meta| meta.is_file() && meta.permissions().mode() & 0o111 != 0)
+}

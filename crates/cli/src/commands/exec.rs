@@ -1,0 +1,23 @@
+//! `heptad exec NODE -- PROGRAM`
+use std::ffi::OsString;
+
+use heptad_runner::Job;
+
+use crate::args::Exec;
+use crate::control::client::Client;
+use crate::failure::{Failure, OURS};
+
+/// Runs a program on a node of a running lab; its exit code is ours.
+pub fn exec(exec: &Exec) -> Result<u8, Failure> {
+    let client = Client::find(exec.lab.as_deref())?;
+    on_node(&client, &exec.node, &exec.program)
+}
+
+/// Hands the lab its end of a channel, then becomes the program's front.
+pub fn on_node(client: &Client, node: &str, program: &[OsString]) -> Result<u8, Failure> {
+    let (ours, theirs) = heptad_runner::channel()?;
+    client.exec(node, theirs)?;
+    let exit = heptad_runner::run(Job::new(program.to_vec()), ours)
+        .map_err(|error| Failure::new(OURS, error))?;
+    Ok(exit.code())
+}

@@ -1,0 +1,191 @@
+//! `heptad lab up|down|ls`
+use std::path::{Path, PathBuf};
+
+use heptad_lab::Topology;
+use serde::Serialize;
+
+use super::host::{start, stop_on_signals};
+use super::print_json;
+use crate::args::{Up, Which};
+use crate::control::client::{Client, running};
+use crate::control::{Answer, Ask, Info, folder};
+use crate::failure::Failure;
+use crate::host::{CaptureTo, LabHost, Orders};
+use crate::report::Report;
+use crate::table;
+
+/// Starts a lab.
+pub fn up(up: &Up, json: bool) -> Result<u8, Failure> {
+    let text = std::fs::read_to_string(&up.file)
+        .map_err(|error| Failure::usage(format!("cannot read {}: {error}", up.file.display())))?;
+    let file = up.file.display().to_string();
+    let topology =
+        Topology::parse(&text, &file).map_err(|error| Failure::lab_file(&error, &text))?;
+    let mut orders = orders(up, text, file)?;
+    if topology.virtual_clock {
+        return up_virtual(up, &orders, json);
+    }
+    if up.until.is_some() {
+        return Err(Failure::usage(
+            "--until needs a lab with clock = \"virtual\"",
+        ));
+    }
+    if up.foreground {
+        return up_foreground(&orders, json);
+    }
+    orders.log = Some(folder::folder()?.join(format!("{}.log", topology.name)));
+    let log = orders.log.clone();
+    let started = start::start(&orders)?;
+    if json {
+        print_json(
+            &serde_json::json!({"lab": started.name, "seed": started.seed, "capture": started.capture, "log": log}),
+        )?;
+    } else {
+        print_up(&topology, started.seed, started.capture.as_deref());
+        if let Some(log) = &log {
+            println!("programs print into {}", log.display());
+        }
+        println!(
+            "heptad exec NODE -- PROGRAM runs something in it; heptad lab down {} ends it",
+            started.name
+        );
+    }
+    Ok(0)
+}
+
+fn up_foreground(orders: &Orders, json: bool) -> Result<u8, Failure> {
+    let host = LabHost::start(orders, Vec::new())?;
+    stop_on_signals(host.stopper())?;
+    if let Err(failure) = host.start_programs() {
+        host.finish();
+        return Err(failure);
+    }
+    if !json {
+        print_up(
+            &host.topology,
+            host.seed,
+            host.capture
+                .as_ref()
+                .map(|path| path.display().to_string())
+                .as_deref(),
+        );
+        println!("Ctrl-C ends it");
+    }
+    tell_end(&host.wait(), json)
+}
+
+fn up_virtual(up: &Up, orders: &Orders, json: bool) -> Result<u8, Failure> {
+    let host = LabHost::start(orders, Vec::new())?;
+    let code = host.run_virtual(up.until);
+    let report = host.finish();
+    tell_end(&report, json)?;
+    code
+}
+
+fn tell_end(report: &Report, json: bool) -> Result<u8, Failure> {
+    if json {
+        print_json(report)?;
+    } else {
+        println!(
+            "{} ended after {:.3} s of lab time, seed {}",
+            report.lab, report.lab_time, report.seed
+        );
+        print!("{}", report.text());
+        if let Some(hash) = &report.event_hash {
+            println!("event hash {hash}");
+        }
+    }
+    Ok(u8::from(report.capture_error.is_some()) * crate::failure::OURS)
+}
+
+fn orders(up: &Up, text: String, file: String) -> Result<Orders, Failure> {
+    let here = std::env::current_dir()?;
+    let folder = match up.file.parent() {
+        Some(parent) if parent != Path::new("") => here.join(parent),
+        _ => here.clone(),
+    };
+    let capture = match &up.capture {
+        Some(path) => CaptureTo::File(here.join(path)),
+        None if up.no_capture => CaptureTo::Nowhere,
+        None => CaptureTo::Default(here),
+    };
+    Ok(Orders {
+        text,
+        file,
+        folder,
+        name: None,
+        seed: up.seed,
+        capture,
+        log: None,
+        attached: false,
+    })
+}
+
+fn print_up(topology: &Topology, seed: u64, capture: Option<&str>) {
+    println!("{} is up, seed {seed}", topology.name);
+    for (name, node) in &topology.nodes {
+        let addresses: Vec<String> = node
+            .addresses
+            .values()
+            .flatten()
+            .map(|(ip, len)| format!("{ip}/{len}"))
+            .collect();
+        println!("  {name} {}", addresses.join(" "));
+    }
+    if let Some(capture) = capture {
+        println!("capture {capture}");
+    }
+}
+
+/// Ends a lab.
+pub fn down(which: &Which, json: bool) -> Result<u8, Failure> {
+    let client = Client::find(which.lab.as_deref())?;
+    let Answer::Down(report) = client.ask(&Ask::Down)? else {
+        return Err(Failure::ours("the lab answered something else"));
+    };
+    tell_end(&report, json)
+}
+
+#[derive(Serialize)]
+struct Listed {
+    labs: Vec<Info>,
+}
+
+/// Lists the running labs.
+pub fn ls(json: bool) -> Result<u8, Failure> {
+    let labs: Vec<Info> = running()?.into_iter().map(|(_, info)| info).collect();
+    if json {
+        print_json(&Listed { labs })?;
+        return Ok(0);
+    }
+    if labs.is_empty() {
+        eprintln!("no lab is running");
+        return Ok(0);
+    }
+    let head = ["LAB", "SEED", "PID", "UPTIME", "NODES"]
+        .map(str::to_string)
+        .to_vec();
+    let rows = labs.iter().map(|lab| {
+        let nodes: Vec<&str> = lab.nodes.iter().map(|node| node.name.as_str()).collect();
+        vec![
+            lab.name.clone(),
+            lab.seed.to_string(),
+            lab.pid.to_string(),
+            format!("{:.0} s", lab.uptime),
+            nodes.join(" "),
+        ]
+    });
+    print!(
+        "{}",
+        table::columns(&std::iter::once(head).chain(rows).collect::<Vec<_>>())
+    );
+    Ok(0)
+}
+
+/// The default place of a capture, relative to the present folder when it lies below it.
+pub fn shown(path: &Path) -> PathBuf {
+    std::env::current_dir()
+        .ok()
+        .and_then(|here| path.strip_prefix(here).ok().map(Path::to_path_buf))
+        .unwrap_or_else(|| path.to_path_buf())
+}

@@ -1,0 +1,242 @@
+//! `heptad netstat`: the words and columns of net-tools 2.10.
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::io::Write as _;
+
+use super::print_json;
+use crate::args::Netstat;
+use crate::control::client::Client;
+use crate::control::{Answer, Ask, Info, NodeSockets, Socket};
+use crate::failure::Failure;
+
+mod statistics;
+
+/// Prints sockets or statistics of one node, or of all, each under its name.
+pub fn netstat(netstat: &Netstat, json: bool) -> Result<u8, Failure> {
+    let client = Client::find(netstat.lab.as_deref())?;
+    if netstat.statistics {
+        return statistics::print(&client, netstat.node.clone(), json);
+    }
+    let Answer::Sockets { mut nodes } = client.ask(&Ask::Sockets {
+        node: netstat.node.clone(),
+    })?
+    else {
+        return Err(Failure::ours("the lab answered something else"));
+    };
+    let names = if netstat.numeric {
+        Names::default()
+    } else {
+        Names::of(&client)?
+    };
+    for node in &mut nodes {
+        node.sockets.retain(|socket| shown(netstat, socket));
+    }
+    if json {
+        print_json(&serde_json::json!({ "nodes": nodes }))?;
+        return Ok(0);
+    }
+    let mut out = std::io::stdout();
+    for (i, node) in nodes.iter().enumerate() {
+        if netstat.node.is_none() {
+            writeln!(out, "{}{}:", if i > 0 { "\n" } else { "" }, node.node)?;
+        }
+        write!(out, "{}", sockets_text(netstat, node, &names))?;
+    }
+    Ok(0)
+}
+
+fn shown(netstat: &Netstat, socket: &Socket) -> bool {
+    let protocol = match (netstat.tcp, netstat.udp) {
+        (false, false) | (true, true) => true,
+        (tcp, _) => (socket.proto == "tcp") == tcp,
+    };
+    let listening = socket.state == "LISTEN" || (socket.proto == "udp" && socket.foreign.is_none());
+    protocol && (netstat.all || netstat.listening == listening)
+}
+
+/// The table of one node, byte for byte as net-tools prints it.
+pub fn sockets_text(netstat: &Netstat, node: &NodeSockets, names: &Names) -> String {
+    let scope = match (netstat.all, netstat.listening) {
+        (true, _) => "servers and established",
+        (false, true) => "only servers",
+        (false, false) => "w/o servers",
+    };
+    let program_head = if netstat.programs {
+        " PID/Program name    "
+    } else {
+        ""
+    };
+    let mut text = format!("Active Internet connections ({scope})\n");
+    text += &row(
+        "Proto",
+        "Recv-Q",
+        "Send-Q",
+        "Local Address",
+        "Foreign Address",
+        "State",
+        program_head,
+    );
+    for socket in &node.sockets {
+        let program = match (netstat.programs, socket.pid) {
+            (false, _) => String::new(),
+            (true, None) => format!(" {:<20}", "-"),
+            (true, Some(pid)) => format!(
+                " {:<20}",
+                format!("{pid}/{}", socket.program.as_deref().unwrap_or(""))
+            ),
+        };
+        let foreign = socket
+            .foreign
+            .as_deref()
+            .map_or_else(|| "0.0.0.0:*".to_string(), |foreign| names.shown(foreign));
+        let local = names.shown(&socket.local);
+        text += &row(
+            &socket.proto,
+            &socket.recv_q.to_string(),
+            &socket.send_q.to_string(),
+            &local,
+            &foreign,
+            &socket.state,
+            &program,
+        );
+    }
+    text
+}
+
+#[allow(clippy::too_many_arguments)] // one a column
+fn row(
+    proto: &str,
+    recv_q: &str,
+    send_q: &str,
+    local: &str,
+    foreign: &str,
+    state: &str,
+    program: &str,
+) -> String {
+    let mut line = String::new();
+    let _ = writeln!(
+        line,
+        "{proto:<5} {recv_q:>6} {send_q:>6} {local:<23} {foreign:<23} {state:<11}{program}"
+    ); // a String takes all
+    line
+}
+
+/// Names of addresses, for output without -n.
+#[derive(Default)]
+pub struct Names(BTreeMap<String, String>);
+
+impl Names {
+    fn of(client: &Client) -> Result<Self, Failure> {
+        let Answer::Info(Info { nodes, .. }) = client.ask(&Ask::Info)? else {
+            return Err(Failure::ours("the lab answered something else"));
+        };
+        let mut names = BTreeMap::from([("127.0.0.1".to_string(), "localhost".to_string())]);
+        for node in nodes {
+            for address in &node.addresses {
+                let ip = address.split('/').next().unwrap_or(address);
+                names.insert(ip.to_string(), node.name.clone());
+            }
+        }
+        Ok(Self(names))
+    }
+
+    fn shown(&self, address: &str) -> String {
+        match address.rsplit_once(':') {
+            Some((ip, port)) => format!("{}:{port}", self.0.get(ip).map_or(ip, String::as_str)),
+            None => address.to_string(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+    use crate::args::{Cli, Command};
+
+    fn flags(words: &str) -> Netstat {
+        match Cli::try_parse_from(
+            ["heptad", "netstat"]
+                .into_iter()
+                .chain(words.split_whitespace()),
+        )
+        .map(|cli| cli.command)
+        {
+            Ok(Some(Command::Netstat(netstat))) => netstat,
+            _ => panic!("{words} does not parse"),
+        }
+    }
+
+    fn socket(local: &str, foreign: Option<&str>, state: &str) -> Socket {
+        let (local, foreign) = (local.into(), foreign.map(str::to_string));
+        Socket {
+            proto: "tcp".into(),
+            recv_q: 0,
+            send_q: 0,
+            local,
+            foreign,
+            state: state.into(),
+            pid: Some(7),
+            program: Some("python3".into()),
+        }
+    }
+
+    #[test]
+    fn rows_are_those_of_net_tools_byte_for_byte() {
+        let sockets = vec![
+            socket("0.0.0.0:8080", None, "LISTEN"),
+            socket("198.51.100.20:8080", Some("192.0.2.10:43900"), "CLOSE_WAIT"),
+        ];
+        let node = NodeSockets {
+            node: "bob".into(),
+            sockets,
+        };
+        let expected = "\
+Active Internet connections (servers and established)
+Proto Recv-Q Send-Q Local Address           Foreign Address         State      \n\
+tcp        0      0 0.0.0.0:8080            0.0.0.0:*               LISTEN     \n\
+tcp        0      0 198.51.100.20:8080      192.0.2.10:43900        CLOSE_WAIT \n";
+        assert_eq!(
+            sockets_text(&flags("-ant"), &node, &Names::default()),
+            expected
+        );
+    }
+
+    #[test]
+    fn the_program_column_is_that_of_net_tools() {
+        let node = NodeSockets {
+            node: "bob".into(),
+            sockets: vec![socket("0.0.0.0:8080", None, "LISTEN")],
+        };
+        let text = sockets_text(&flags("-ltnp"), &node, &Names::default());
+        let expected = "\
+Active Internet connections (only servers)
+Proto Recv-Q Send-Q Local Address           Foreign Address         State       PID/Program name    \n\
+tcp        0      0 0.0.0.0:8080            0.0.0.0:*               LISTEN      7/python3           \n";
+        assert_eq!(text, expected);
+    }
+
+    #[test]
+    fn flags_choose_the_rows() {
+        let rows = [
+            socket("0.0.0.0:80", None, "LISTEN"),
+            socket("1.2.3.4:5", Some("1.2.3.5:6"), "ESTABLISHED"),
+        ];
+        for (words, expected) in [
+            ("-ant", [true, true]),
+            ("-nt", [false, true]),
+            ("-lnt", [true, false]),
+            ("-anu", [false, false]),
+        ] {
+            assert_eq!(
+                [
+                    shown(&flags(words), &rows[0]),
+                    shown(&flags(words), &rows[1])
+                ],
+                expected,
+                "{words}"
+            );
+        }
+    }
+}

@@ -1,0 +1,84 @@
+//! `heptad run -- PROGRAM`: a program on a network of its own.
+use crate::args::Run;
+use crate::commands::exec;
+use crate::commands::host::start;
+use crate::control::client::Client;
+use crate::failure::Failure;
+use crate::host::{CaptureTo, Orders};
+
+/// The node that programs of `run` live on.
+const NODE: &str = "here";
+
+/// Runs a program on a network of its own; its exit code is ours.
+pub fn run(run: &Run, json: bool) -> Result<u8, Failure> {
+    let here = std::env::current_dir()?;
+    let capture = run
+        .capture
+        .as_ref()
+        .map_or(CaptureTo::Nowhere, |path| CaptureTo::File(here.join(path)));
+    let name = format!("run-{}", std::process::id());
+    let text = lab_file(run)?;
+    let orders = Orders {
+        text,
+        file: "run".into(),
+        folder: here,
+        name: Some(name),
+        seed: run.seed,
+        capture,
+        log: None,
+        attached: true,
+    };
+    let started = start::start(&orders)?;
+    let client = Client {
+        name: started.name.clone(),
+    };
+    let seed = started.seed;
+    let code = exec::on_node(&client, NODE, &run.program);
+    let report = started.end();
+    match report {
+        Some(report) if json => eprint_json(&report)?,
+        Some(report) if !run.quiet => eprint!("heptad: seed {seed}\n{}", report.text()),
+        _ => {}
+    }
+    code
+}
+
+/// The program's own output owns stdout: the report goes to stderr even as JSON.
+fn eprint_json(report: &crate::report::Report) -> Result<(), Failure> {
+    let text = serde_json::to_string(&super::Versioned {
+        v: 1,
+        object: report,
+    })
+    .map_err(Failure::ours)?;
+    eprintln!("{text}");
+    Ok(())
+}
+
+/// One node whose loopback is a cable with the asked impairments.
+fn lab_file(run: &Run) -> Result<String, Failure> {
+    let half = half(&run.rtt)?;
+    let rate = run
+        .rate
+        .as_ref()
+        .map(|rate| format!("rate = {}\n", quoted(rate)))
+        .unwrap_or_default();
+    Ok(format!(
+        "name = \"run\"\n[nodes.{NODE}]\naddress = \"10.0.0.1/24\"\n\n\
+         [[links]]\nname = \"lo\"\nendpoints = [\"{NODE}:lo\", \"{NODE}:lo\"]\nmtu = 1500\n\
+         delay = \"{half}us\"\njitter = {}\nloss = {}\n{rate}",
+        quoted(&run.jitter),
+        quoted(&run.loss),
+    ))
+}
+
+/// Half of a round trip, in microseconds.
+fn half(rtt: &str) -> Result<u64, Failure> {
+    let whole = crate::args::duration(rtt)
+        .map_err(|message| Failure::usage(format!("--rtt {rtt}: {message}")))?;
+    u64::try_from(whole.as_micros() / 2)
+        .map_err(|_| Failure::usage(format!("--rtt {rtt} is too long")))
+}
+
+fn quoted(text: &str) -> String {
+    serde_json::Value::from(text).to_string()
+}

@@ -1,0 +1,253 @@
+//! A lab that runs in this process: network, programs, control socket, capture.
+use std::fs;
+use std::io::Read;
+use std::os::fd::OwnedFd;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, mpsc};
+
+use heptad_lab::capture::CaptureHead;
+use heptad_lab::{Lab, LabOptions, Topology};
+use heptad_runtime::{CaptureFile, Clock, FrameSink, Network, NetworkOptions};
+use heptad_stack::EventMask;
+use serde::{Deserialize, Serialize};
+
+use crate::control::server::Server;
+use crate::control::{Answer, Ask};
+use crate::failure::Failure;
+use crate::report::Report;
+
+pub mod answers;
+pub mod programs;
+
+use programs::Programs;
+
+/// What a lab's process is told to do.
+#[derive(Serialize, Deserialize, Debug, Clone)]
+pub struct Orders {
+    /// The lab file's text.
+    pub text: String,
+    /// Its name, for messages.
+    pub file: String,
+    /// Where its programs' paths begin.
+    pub folder: PathBuf,
+    /// Overrides the name in the file.
+    pub name: Option<String>,
+    /// Overrides the seed in the file.
+    pub seed: Option<u64>,
+    /// Where to write a capture.
+    pub capture: CaptureTo,
+    /// Where programs of the lab print; `None`: where we do.
+    pub log: Option<PathBuf>,
+    /// End when standard input ends: whoever started us is gone.
+    pub attached: bool,
+}
+
+/// Where a capture goes.
+#[derive(Serialize, Deserialize, Debug, Clone)]
+pub enum CaptureTo {
+    /// `heptad-out/NAME-seedN.pcapng` below this folder.
+    Default(PathBuf),
+    /// This file.
+    File(PathBuf),
+    /// None is written.
+    Nowhere,
+}
+
+/// Why a lab should end.
+pub enum Stop {
+    /// Somebody asked; the report goes back to them.
+    Down(mpsc::Sender<Report>),
+    /// A signal, or the end of standard input.
+    Told,
+}
+
+/// A lab with its network, programs and control socket.
+pub struct LabHost {
+    /// Its name.
+    pub name: String,
+    /// Its seed.
+    pub seed: u64,
+    /// The checked file.
+    pub topology: Topology,
+    /// The running network.
+    pub network: Network,
+    /// Where the capture goes, if one is written.
+    pub capture: Option<PathBuf>,
+    programs: Arc<Programs>,
+    server: Option<Server>,
+    stops: mpsc::Receiver<Stop>,
+    stop: mpsc::Sender<Stop>,
+}
+
+impl LabHost {
+    /// Builds the lab, starts its clock and its control socket; programs are not started yet.
+    pub fn start(orders: &Orders, sinks: Vec<Box<dyn FrameSink>>) -> Result<Self, Failure> {
+        let topology = Topology::parse(&orders.text, &orders.file)
+            .map_err(|error| Failure::lab_file(&error, &orders.text))?;
+        let name = orders.name.clone().unwrap_or_else(|| topology.name.clone());
+        let seed = match orders.seed.or(topology.seed) {
+            Some(seed) => seed,
+            None => seed_from_system()?,
+        };
+        let capture = orders.capture.path(&name, seed);
+        let options = LabOptions {
+            seed,
+            event_hash: true,
+            observe: capture.is_some() || !sinks.is_empty(),
+            events: EventMask::NONE,
+        };
+        let lab = Lab::new(&topology, options).map_err(Failure::usage)?;
+        let network = start_network(lab, &topology, capture.as_deref(), sinks, seed)?;
+        let programs = Arc::new(Programs::new(network.clone(), name.clone(), orders)?);
+        let (stop, stops) = mpsc::channel();
+        let mut host = Self {
+            name,
+            seed,
+            topology,
+            network,
+            capture,
+            programs,
+            server: None,
+            stops,
+            stop,
+        };
+        if host.network.clock() == Clock::Real {
+            host.server = Some(host.listen()?);
+        }
+        Ok(host)
+    }
+
+    /// Starts the programs of the lab file; returns when those that others wait for are ready.
+    pub fn start_programs(&self) -> Result<(), Failure> {
+        self.programs.start(&self.topology)
+    }
+
+    /// Virtual clock: runs until every program ended and nothing is left to happen, or until the limit. The first failed program's code.
+    pub fn run_virtual(&self, until: Option<std::time::Duration>) -> Result<u8, Failure> {
+        self.programs.run_virtual(&self.topology, until)
+    }
+
+    /// The programs of this lab.
+    pub fn programs(&self) -> &Programs {
+        &self.programs
+    }
+
+    /// A handle with which the lab can be told to end.
+    pub fn stopper(&self) -> mpsc::Sender<Stop> {
+        self.stop.clone()
+    }
+
+    /// Waits until the lab is told to end, and ends it.
+    pub fn wait(self) -> Report {
+        let told = self.stops.recv();
+        let (report, server) = self.end();
+        if let Ok(Stop::Down(reply)) = told {
+            let _ = reply.send(report.clone()); // the asker may have left
+        }
+        drop(server); // after the answer went out
+        report
+    }
+
+    /// Ends the lab now.
+    pub fn finish(self) -> Report {
+        self.end().0
+    }
+
+    fn end(self) -> (Report, Option<Server>) {
+        self.programs.stop();
+        let summary = self.network.stop();
+        let capture = self.capture.as_ref().map(|path| path.display().to_string());
+        (
+            Report::new(&self.name, self.seed, capture, &summary),
+            self.server,
+        )
+    }
+
+    fn listen(&self) -> Result<Server, Failure> {
+        let answers = answers::Answers {
+            name: self.name.clone(),
+            seed: self.seed,
+            capture: self.capture.as_ref().map(|path| path.display().to_string()),
+            network: self.network.clone(),
+            programs: Arc::clone(&self.programs),
+        };
+        let stop = self.stop.clone();
+        let respond = move |ask: Ask, fd: Option<OwnedFd>| match ask {
+            Ask::Down => {
+                let (reply, report) = mpsc::channel();
+                let _ = stop.send(Stop::Down(reply));
+                match report.recv() {
+                    Ok(report) => Answer::Down(report),
+                    Err(_) => Answer::Error {
+                        message: "the lab was ending already".into(),
+                    },
+                }
+            }
+            other => answers.answer(other, fd),
+        };
+        // `respond` is called from one thread; the channel's sender inside is cloned for it alone.
+        Server::start(&self.name, Arc::new(respond))
+    }
+}
+
+impl CaptureTo {
+    fn path(&self, name: &str, seed: u64) -> Option<PathBuf> {
+        match self {
+            Self::Default(folder) => Some(
+                folder
+                    .join("heptad-out")
+                    .join(format!("{name}-seed{seed}.pcapng")),
+            ),
+            Self::File(path) => Some(path.clone()),
+            Self::Nowhere => None,
+        }
+    }
+}
+
+fn start_network(
+    lab: Lab,
+    topology: &Topology,
+    capture: Option<&Path>,
+    mut sinks: Vec<Box<dyn FrameSink>>,
+    seed: u64,
+) -> Result<Network, Failure> {
+    let clock = if topology.virtual_clock {
+        Clock::Virtual
+    } else {
+        Clock::Real
+    };
+    if let Some(path) = capture {
+        let head = CaptureHead {
+            lab: topology.name.clone(),
+            seed,
+            lab_sha256: topology.sha256.clone(),
+            epoch_nanos: if topology.virtual_clock {
+                topology.epoch_nanos
+            } else {
+                nanos_since_1970()
+            },
+        };
+        let file = CaptureFile::create(path, &head, &lab).map_err(|error| {
+            Failure::ours(format!(
+                "cannot write the capture {}: {error}",
+                path.display()
+            ))
+        })?;
+        sinks.push(Box::new(file));
+    }
+    Ok(Network::start(lab, NetworkOptions { clock, sinks }))
+}
+
+fn nanos_since_1970() -> u64 {
+    let since = std::time::SystemTime::now()
+        .duration_since(std::time::UNIX_EPOCH)
+        .unwrap_or_default();
+    u64::try_from(since.as_nanos()).unwrap_or(0)
+}
+
+/// Short enough to be typed again.
+fn seed_from_system() -> Result<u64, Failure> {
+    let mut bytes = [0; 4];
+    fs::File::open("/dev/urandom")?.read_exact(&mut bytes)?;
+    Ok(u64::from(u32::from_le_bytes(bytes)))
+}

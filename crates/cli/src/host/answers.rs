@@ -1,0 +1,203 @@
+//! What a running lab says about itself.
+use std::os::fd::OwnedFd;
+use std::sync::Arc;
+
+use heptad_lab::MachineInfo;
+use heptad_lab::topology::NodeKind;
+use heptad_runtime::Network;
+use heptad_stack::l4_transport::tcp::State;
+use heptad_stack::stack::SocketRow;
+use heptad_stack::{Counter, DropReason, SocketKind};
+
+use crate::control::{Answer, Ask, Info, NodeCounters, NodeInfo, NodeSockets, Socket};
+use crate::host::programs::Programs;
+
+/// Everything that answers need.
+pub struct Answers {
+    pub name: String,
+    pub seed: u64,
+    pub capture: Option<String>,
+    pub network: Network,
+    pub programs: Arc<Programs>,
+}
+
+impl Answers {
+    /// Answers one question (`Down` is not for us).
+    pub fn answer(&self, ask: Ask, fd: Option<OwnedFd>) -> Answer {
+        let answer = match ask {
+            Ask::Info => Ok(Answer::Info(self.info())),
+            Ask::Exec { node } => self.exec(&node, fd),
+            Ask::Sockets { node } => self.hosts(node.as_deref()).map(|hosts| Answer::Sockets {
+                nodes: hosts
+                    .iter()
+                    .map(|host| sockets(&self.network, &self.programs, host))
+                    .collect(),
+            }),
+            Ask::Counters { node } => self.hosts(node.as_deref()).map(|hosts| Answer::Counters {
+                nodes: hosts
+                    .iter()
+                    .filter_map(|host| self.counters(host))
+                    .collect(),
+            }),
+            Ask::Down => Err("not here".to_string()),
+        };
+        answer.unwrap_or_else(|message| Answer::Error { message })
+    }
+
+    fn info(&self) -> Info {
+        let nodes = self.network.lab(|lab| lab.machines());
+        Info {
+            name: self.name.clone(),
+            seed: self.seed,
+            pid: std::process::id(),
+            nodes: nodes.iter().map(node_info).collect(),
+            uptime: self.network.now().as_nanos() as f64 / 1e9,
+            capture: self.capture.clone(),
+        }
+    }
+
+    fn exec(&self, node: &str, fd: Option<OwnedFd>) -> Result<Answer, String> {
+        let host = self.hosts(Some(node))?.pop().ok_or("no such node")?;
+        if host.kind != NodeKind::Host {
+            return Err(format!(
+                "{node} is a {}; programs run on hosts",
+                kind(host.kind)
+            ));
+        }
+        let channel = fd.ok_or("no channel came along")?;
+        self.programs
+            .attach(host.id, channel)
+            .map_err(|error| error.to_string())?;
+        Ok(Answer::Exec)
+    }
+
+    /// The node of this name, or every node that has sockets.
+    fn hosts(&self, node: Option<&str>) -> Result<Vec<MachineInfo>, String> {
+        let machines = self.network.lab(|lab| lab.machines());
+        let with_sockets: Vec<MachineInfo> = machines
+            .into_iter()
+            .filter(|m| m.kind != NodeKind::Switch)
+            .collect();
+        let Some(name) = node else {
+            return Ok(with_sockets);
+        };
+        let names: Vec<&str> = with_sockets.iter().map(|m| m.name.as_str()).collect();
+        let message = format!(
+            "no host or router named {name} in the lab {}; there are: {}",
+            self.name,
+            names.join(", ")
+        );
+        match with_sockets.iter().find(|m| m.name == name) {
+            Some(host) => Ok(vec![host.clone()]),
+            None => Err(message),
+        }
+    }
+
+    fn counters(&self, host: &MachineInfo) -> Option<NodeCounters> {
+        self.network.lab(|lab| {
+            let counters = lab.counters(host.id)?;
+            let drops = DropReason::ALL
+                .iter()
+                .map(|&reason| (reason.text().to_string(), counters.drops(reason)));
+            let mib = Counter::ALL
+                .iter()
+                .map(|&c| (c.group().to_string(), c.name().to_string(), counters.get(c)));
+            // RFC 4022: the one gauge of the group.
+            let standing =
+                |row: &SocketRow| matches!(row.state, Some(State::Established | State::CloseWait));
+            let established = lab.stack(host.id).map_or(0, |stack| {
+                stack.rows().iter().filter(|row| standing(row)).count()
+            });
+            let gauge = (
+                "Tcp".to_string(),
+                "CurrEstab".to_string(),
+                established as u64,
+            );
+            Some(NodeCounters {
+                node: host.name.clone(),
+                forwarding: host.kind == NodeKind::Router,
+                counters: mib.chain([gauge]).collect(),
+                drops: drops.filter(|(_, n)| *n > 0).collect(),
+            })
+        })
+    }
+}
+
+/// The rows of one host.
+pub fn sockets(network: &Network, programs: &Programs, host: &MachineInfo) -> NodeSockets {
+    let owners = programs.owners();
+    let rows = network.lab(|lab| {
+        lab.stack(host.id)
+            .map(|stack| stack.rows())
+            .unwrap_or_default()
+    });
+    let with_owner = |row: &SocketRow| {
+        let owner = owners
+            .iter()
+            .find(|owner| owner.machine == host.id && Some(owner.socket) == row.socket);
+        socket(row, owner.map(|owner| (owner.pid, owner.program.clone())))
+    };
+    NodeSockets {
+        node: host.name.clone(),
+        sockets: rows.iter().map(with_owner).collect(),
+    }
+}
+
+fn socket(row: &SocketRow, owner: Option<(u32, String)>) -> Socket {
+    let proto = match row.kind {
+        SocketKind::Stream => "tcp",
+        SocketKind::Datagram => "udp",
+    };
+    let (pid, program) = owner.unzip();
+    Socket {
+        proto: proto.into(),
+        recv_q: row.recv_q,
+        send_q: if row.state == Some(State::Listen) {
+            0
+        } else {
+            row.send_q
+        },
+        local: row.local.to_string(),
+        foreign: row.remote.map(|remote| remote.to_string()),
+        state: row.state.map(netstat_word).unwrap_or_default().into(),
+        pid,
+        program,
+    }
+}
+
+/// net-tools' words for the states.
+fn netstat_word(state: State) -> &'static str {
+    match state {
+        State::Closed => "CLOSE",
+        State::Listen => "LISTEN",
+        State::SynSent => "SYN_SENT",
+        State::SynReceived => "SYN_RECV",
+        State::Established => "ESTABLISHED",
+        State::FinWait1 => "FIN_WAIT1",
+        State::FinWait2 => "FIN_WAIT2",
+        State::CloseWait => "CLOSE_WAIT",
+        State::Closing => "CLOSING",
+        State::LastAck => "LAST_ACK",
+        State::TimeWait => "TIME_WAIT",
+    }
+}
+
+fn node_info(machine: &MachineInfo) -> NodeInfo {
+    NodeInfo {
+        name: machine.name.clone(),
+        kind: kind(machine.kind).into(),
+        addresses: machine
+            .addresses
+            .iter()
+            .map(|(_, address, len)| format!("{address}/{len}"))
+            .collect(),
+    }
+}
+
+fn kind(kind: NodeKind) -> &'static str {
+    match kind {
+        NodeKind::Host => "host",
+        NodeKind::Router => "router",
+        NodeKind::Switch => "switch",
+    }
+}

@@ -1,0 +1,333 @@
+//! The programs of a lab: outside ones behind a guard of their own, built-in ones as threads.
+use std::fs::{File, OpenOptions};
+use std::io::{self, Write};
+use std::os::fd::OwnedFd;
+use std::os::unix::process::CommandExt;
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use heptad_lab::topology::{Program, ReadyWhen, What};
+use heptad_lab::{MachineId, Outcome, Topology};
+use heptad_runner::{Host, Owner};
+use heptad_runtime::network::JoinHandle;
+use heptad_runtime::{Clock, Network, Node};
+use heptad_services::builtin::Builtin;
+use heptad_stack::l4_transport::tcp::State;
+use heptad_stack::{Instant as LabInstant, SocketKind};
+
+use super::Orders;
+use crate::failure::{Failure, OURS};
+
+/// How long a program with `ready` may take.
+const READY_WITHIN: Duration = Duration::from_secs(30);
+/// How long a program may take to end after SIGTERM.
+const END_WITHIN: Duration = Duration::from_secs(3);
+
+/// The programs of one lab.
+pub struct Programs {
+    network: Network,
+    lab: String,
+    folder: PathBuf,
+    log: Option<PathBuf>,
+    /// Serves guards; only with a real clock.
+    guests: Option<Host>,
+    children: Mutex<Vec<Child>>,
+}
+
+impl Programs {
+    /// None started yet.
+    pub fn new(network: Network, lab: String, orders: &Orders) -> Result<Self, Failure> {
+        let guests = match network.clock() {
+            Clock::Real => Some(Host::start(network.clone())?),
+            Clock::Virtual => None,
+        };
+        let (folder, log) = (orders.folder.clone(), orders.log.clone());
+        Ok(Self {
+            network,
+            lab,
+            folder,
+            log,
+            guests,
+            children: Mutex::default(),
+        })
+    }
+
+    /// Serves the guard at the far end.
+    pub fn attach(&self, machine: MachineId, channel: OwnedFd) -> io::Result<()> {
+        match &self.guests {
+            Some(guests) => guests.attach(machine, channel),
+            None => Err(io::Error::other(
+                "outside programs need a lab with a real clock",
+            )),
+        }
+    }
+
+    /// Which program holds which socket.
+    pub fn owners(&self) -> Vec<Owner> {
+        self.guests.as_ref().map(Host::owners).unwrap_or_default()
+    }
+
+    /// Starts all of a lab file's programs: those with `ready` first, each awaited; then the others at their times.
+    pub fn start(self: &Arc<Self>, topology: &Topology) -> Result<(), Failure> {
+        for (node, program) in in_order(topology) {
+            let wait = program
+                .start
+                .saturating_sub(Duration::from_nanos(self.network.now().as_nanos()));
+            if !wait.is_zero() && program.ready.is_none() {
+                let (programs, program) = (Arc::clone(self), program.clone());
+                std::thread::Builder::new()
+                    .name("launcher".into())
+                    .spawn(move || {
+                        std::thread::sleep(wait);
+                        if let Err(failure) = programs.launch(&node, &program) {
+                            eprintln!("heptad: {}", failure.message());
+                        }
+                    })?;
+                continue;
+            }
+            std::thread::sleep(wait);
+            self.launch(&node, program)?;
+            if let Some(ready) = program.ready {
+                self.wait_ready(&node, ready)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn launch(&self, node: &str, program: &Program) -> Result<(), Failure> {
+        match &program.what {
+            What::Run(words) => self.launch_outside(node, words, program),
+            What::Builtin(words) => {
+                let (node, builtin) = (self.node(node)?, parse(words)?);
+                let log = self.log_file()?;
+                self.network
+                    .spawn(&words.join(" "), move || run_builtin(&builtin, &node, log));
+                Ok(())
+            }
+        }
+    }
+
+    fn launch_outside(
+        &self,
+        node: &str,
+        words: &[String],
+        program: &Program,
+    ) -> Result<(), Failure> {
+        let mut command = Command::new("/proc/self/exe");
+        command
+            .args(["exec", "--lab", &self.lab, node, "--"])
+            .args(words)
+            .envs(&program.env);
+        command
+            .current_dir(&self.folder)
+            .stdin(Stdio::null())
+            .process_group(0);
+        if let Some(log) = self.log_file()? {
+            command.stdout(log.try_clone()?).stderr(log);
+        } else {
+            command.stdout(io::stderr());
+        }
+        let child = command
+            .spawn()
+            .map_err(|error| Failure::ours(format!("cannot start {}: {error}", words.join(" "))))?;
+        self.children().push(child);
+        Ok(())
+    }
+
+    /// Waits until something listens where the lab file says so.
+    fn wait_ready(&self, node: &str, ready: ReadyWhen) -> Result<(), Failure> {
+        let (machine, deadline) = (self.node(node)?.machine(), Instant::now() + READY_WITHIN);
+        while !is_ready(&self.network, machine, ready) {
+            if let Some(code) = self.early_end() {
+                return Err(Failure::new(
+                    code,
+                    format!("a program of {node} ended before it was ready (exit code {code})"),
+                ));
+            }
+            if Instant::now() > deadline {
+                return Err(Failure::new(
+                    124,
+                    format!(
+                        "nothing became ready on {node} within {} s",
+                        READY_WITHIN.as_secs()
+                    ),
+                ));
+            }
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        Ok(())
+    }
+
+    /// The exit code of the newest child, if it ended.
+    fn early_end(&self) -> Option<u8> {
+        let status = self.children().last_mut()?.try_wait().ok()??;
+        Some(u8::try_from(status.code().unwrap_or(125)).unwrap_or(125))
+    }
+
+    /// Virtual clock: starts everything, and lets time run.
+    pub fn run_virtual(&self, topology: &Topology, until: Option<Duration>) -> Result<u8, Failure> {
+        let mut programs = Vec::new();
+        for (node, program) in in_order(topology) {
+            let What::Builtin(words) = &program.what else {
+                return Err(Failure::usage(format!(
+                    "{node}: outside programs need clock = \"real\"; a virtual lab runs built-in ones"
+                )));
+            };
+            programs.push((
+                self.node(&node)?,
+                words.join(" "),
+                parse(words)?,
+                program.start,
+                program.ready,
+            ));
+        }
+        let network = self.network.clone();
+        let launcher = self
+            .network
+            .spawn("launcher", move || launch_virtual(&network, programs));
+        if let Some(until) = until {
+            // Programs that go on past the limit are cut off by the end of the lab.
+            self.network.run_until(LabInstant::ZERO + until);
+            return Ok(0);
+        }
+        let started = launcher
+            .join()
+            .map_err(|_| Failure::ours("the launcher ended badly"))?;
+        let mut first_failure = 0;
+        // Whoever others wait for is a server: it may wait for ever.
+        for (_, program) in started.into_iter().filter(|(ready, _)| ready.is_none()) {
+            let code = program.join().unwrap_or(OURS);
+            if first_failure == 0 {
+                first_failure = code;
+            }
+        }
+        match self.network.run_until(LabInstant::MAX) {
+            Outcome::Stalled(machines) => {
+                Err(Failure::ours(format!("time stands still at {machines:?}")))
+            }
+            _ => Ok(first_failure),
+        }
+    }
+
+    /// Ends every child: SIGTERM, a while, SIGKILL.
+    pub fn stop(&self) {
+        let mut children = self.children();
+        for child in children.iter_mut() {
+            if matches!(child.try_wait(), Ok(None)) {
+                terminate(child);
+            }
+        }
+        let deadline = Instant::now() + END_WITHIN;
+        while Instant::now() < deadline
+            && children
+                .iter_mut()
+                .any(|child| matches!(child.try_wait(), Ok(None)))
+        {
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        for child in children.iter_mut() {
+            let _ = child.kill(); // no harm to one that ended
+            let _ = child.wait();
+        }
+        children.clear();
+    }
+
+    fn node(&self, name: &str) -> Result<Node, Failure> {
+        self.network
+            .node(name)
+            .ok_or_else(|| Failure::usage(format!("no node named {name}")))
+    }
+
+    fn log_file(&self) -> Result<Option<File>, Failure> {
+        let Some(path) = &self.log else {
+            return Ok(None);
+        };
+        Ok(Some(
+            OpenOptions::new().create(true).append(true).open(path)?,
+        ))
+    }
+
+    fn children(&self) -> MutexGuard<'_, Vec<Child>> {
+        self.children.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// SIGTERM; it may just have ended.
+pub fn terminate(child: &mut Child) {
+    if let Some(pid) = i32::try_from(child.id())
+        .ok()
+        .and_then(rustix::process::Pid::from_raw)
+    {
+        let _ = rustix::process::kill_process(pid, rustix::process::Signal::TERM);
+    }
+}
+
+/// Those that others wait for come first; else as the file has them, node by node.
+fn in_order(topology: &Topology) -> Vec<(String, &Program)> {
+    let all = topology.nodes.iter().flat_map(|(name, node)| {
+        node.programs
+            .iter()
+            .map(move |program| (name.clone(), program))
+    });
+    let (mut first, later): (Vec<_>, Vec<_>) =
+        all.partition(|(_, program)| program.ready.is_some());
+    first.extend(later);
+    first
+}
+
+fn parse(words: &[String]) -> Result<Builtin, Failure> {
+    Builtin::parse(words).map_err(Failure::usage)
+}
+
+fn run_builtin(builtin: &Builtin, node: &Node, log: Option<File>) -> u8 {
+    let mut out: Box<dyn Write> = match log {
+        Some(file) => Box::new(file),
+        None => Box::new(io::stderr()),
+    };
+    match builtin.run(node, out.as_mut()) {
+        Ok(code) => code,
+        Err(error) => {
+            let _ = writeln!(out, "{error}");
+            1
+        }
+    }
+}
+
+type Waiting = (Node, String, Builtin, Duration, Option<ReadyWhen>);
+
+/// Runs as a thread of the lab, so that the order of starts is part of the run.
+fn launch_virtual(
+    network: &Network,
+    programs: Vec<Waiting>,
+) -> Vec<(Option<ReadyWhen>, JoinHandle<u8>)> {
+    let mut handles = Vec::new();
+    for (node, name, builtin, start, ready) in programs {
+        network.sleep(start.saturating_sub(Duration::from_nanos(network.now().as_nanos())));
+        let machine = node.machine();
+        handles.push((
+            ready,
+            network.spawn(&name, move || run_builtin(&builtin, &node, None)),
+        ));
+        let give_up = network.now() + READY_WITHIN;
+        while ready.is_some_and(|ready| !is_ready(network, machine, ready))
+            && network.now() < give_up
+        {
+            network.sleep(Duration::from_millis(1));
+        }
+    }
+    handles
+}
+
+fn is_ready(network: &Network, machine: MachineId, ready: ReadyWhen) -> bool {
+    let rows = network.lab(|lab| {
+        lab.stack(machine)
+            .map(|stack| stack.rows())
+            .unwrap_or_default()
+    });
+    rows.iter().any(|row| match ready {
+        ReadyWhen::Tcp(port) => row.state == Some(State::Listen) && row.local.port() == port,
+        ReadyWhen::Udp(port) => row.kind == SocketKind::Datagram && row.local.port() == port,
+    })
+}

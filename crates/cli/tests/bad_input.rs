@@ -1,0 +1,142 @@
+//! Whatever a user gets wrong ends in a clear message, the right exit code, and nothing left running.
+mod support;
+use support::{Sandbox, has_program};
+
+const PAIR: &str = "name = \"pair\"\n[nodes.a]\naddress = \"10.0.0.1/24\"\n[nodes.b]\naddress = \"10.0.0.2/24\"\n[[links]]\nendpoints = [\"a:eth0\", \"b:eth0\"]\n";
+
+#[test]
+fn a_bad_lab_file_is_refused_with_file_line_and_column() {
+    let rows = [
+        (
+            "an unknown key",
+            PAIR.replace("endpoints", "colour = \"red\"\nendpoints"),
+            "lab.toml:7:1",
+            "colour",
+        ),
+        (
+            "two nodes of one address",
+            PAIR.replace("10.0.0.2", "10.0.0.1"),
+            "lab.toml:5:",
+            "10.0.0.1",
+        ),
+        (
+            "a loss of 140 %",
+            format!("{PAIR}loss = \"140%\"\n"),
+            "lab.toml:8:",
+            "140",
+        ),
+        (
+            "an unknown node",
+            PAIR.replace("\"b:eth0\"", "\"c:eth0\""),
+            "lab.toml:7:",
+            "c",
+        ),
+        ("no TOML at all", "name = ".to_string(), "lab.toml:1:", ""),
+    ];
+    for (what, text, place, word) in rows {
+        let sandbox = Sandbox::new();
+        sandbox.write("lab.toml", &text);
+        let ran = sandbox.run(&["lab", "up", "lab.toml"]).expect_code(2);
+        assert!(
+            ran.stderr.contains(place) && ran.stderr.contains(word),
+            "{what}: {ran:#?}"
+        );
+        assert!(
+            sandbox.alive().is_empty(),
+            "{what}: something is left running"
+        );
+    }
+}
+
+#[test]
+fn a_missing_lab_file_is_named() {
+    let ran = Sandbox::new()
+        .run(&["lab", "up", "nowhere.toml"])
+        .expect_code(2);
+    assert!(ran.stderr.contains("nowhere.toml"), "{ran:#?}");
+}
+
+#[test]
+fn a_program_that_does_not_exist_is_127_and_one_that_is_no_program_126() {
+    let sandbox = Sandbox::new();
+    let text = sandbox.write("text", "no program\n");
+    for (program, code) in [
+        ("no-such-program", 127),
+        (text.to_str().expect("utf-8"), 126),
+    ] {
+        let ran = sandbox.run(&["run", "--", program]).expect_code(code);
+        assert!(ran.stderr.contains(program), "{ran:#?}");
+    }
+    sandbox.expect_nothing_left();
+}
+
+#[test]
+fn an_impossible_impairment_is_a_usage_error() {
+    let sandbox = Sandbox::new();
+    for words in [
+        ["run", "--loss", "140%"],
+        ["run", "--rtt", "soon"],
+        ["run", "--loss", "5"],
+    ] {
+        let mut words = words.to_vec();
+        words.extend(["--", "true"]);
+        let ran = sandbox.run(&words).expect_code(2);
+        assert!(!ran.stderr.is_empty(), "{ran:#?}");
+    }
+    sandbox.expect_nothing_left();
+}
+
+#[test]
+fn a_capture_that_cannot_be_written_is_told_before_anything_runs() {
+    let sandbox = Sandbox::new();
+    sandbox.write("lab.toml", PAIR);
+    let ran = sandbox
+        .run(&["lab", "up", "lab.toml", "--capture", "/proc/none/x.pcapng"])
+        .expect_code(125);
+    assert!(ran.stderr.contains("/proc/none/x.pcapng"), "{ran:#?}");
+    sandbox.expect_nothing_left();
+}
+
+#[test]
+fn a_port_in_use_is_the_programs_own_error() {
+    if !has_program("python3") {
+        return;
+    }
+    let sandbox = Sandbox::new();
+    let twice = "import socket\na=socket.socket(); a.bind(('0.0.0.0', 80)); a.listen()\nb=socket.socket(); b.bind(('0.0.0.0', 80))";
+    let ran = sandbox
+        .run(&["run", "-q", "--", "python3", "-c", twice])
+        .expect_code(1);
+    assert!(ran.stderr.contains("Address already in use"), "{ran:#?}");
+    sandbox.expect_nothing_left();
+}
+
+#[test]
+fn commands_that_need_a_lab_say_when_there_is_none() {
+    let sandbox = Sandbox::new();
+    for words in [
+        &["netstat", "-ant"][..],
+        &["exec", "a", "--", "true"],
+        &["lab", "down"],
+        &["lab", "down", "nosuch"],
+    ] {
+        let ran = sandbox.run(words).expect_code(2);
+        assert!(ran.stderr.contains("lab"), "{ran:#?}");
+    }
+}
+
+#[test]
+fn netstat_keeps_net_tools_code_for_an_unknown_option() {
+    Sandbox::new().run(&["netstat", "-Z"]).expect_code(3);
+}
+
+#[test]
+fn one_name_is_one_running_lab() {
+    let sandbox = Sandbox::new();
+    sandbox.write("lab.toml", PAIR);
+    sandbox.run(&["lab", "up", "lab.toml"]).expect_code(0);
+    let ran = sandbox.run(&["lab", "up", "lab.toml"]).expect_code(2);
+    assert!(ran.stderr.contains("already running"), "{ran:#?}");
+    sandbox.run(&["lab", "down", "pair"]).expect_code(0);
+    sandbox.expect_nothing_left();
+}

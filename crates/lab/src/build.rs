@@ -1,0 +1,292 @@
+//! From a checked topology to machines and cables.
+use core::net::IpAddr;
+use std::collections::{BTreeMap, VecDeque};
+
+use heptad_stack::stack::Route;
+use heptad_stack::{EventMask, Instant, PortId, SocketError};
+
+use crate::agenda::Agenda;
+use crate::fabric::{Cable, Fabric};
+use crate::frames::Interface;
+use crate::link::Way;
+use crate::machine::{Body, Host, Machine, Socketed, port_config, port_id};
+use crate::observation::Observation;
+use crate::routing::{PlannedRoute, routes};
+use crate::switch::Switch;
+use crate::topology::{NodeKind, Topology, segments};
+use crate::{Lab, LabError, LabOptions, MachineId};
+
+/// Packet ids hold 24 bits of origin: machines, two directions a cable, and one for copies.
+const MOST_ORIGINS: usize = 0xff_ffff;
+/// Ports of one machine.
+const MOST_PORTS: usize = 4096;
+
+pub(crate) fn build(topology: &Topology, options: &LabOptions) -> Result<Lab, LabError> {
+    let impossible = |what: String| LabError::Impossible(what);
+    let origins = topology.nodes.len() + 2 * topology.links.len();
+    if origins >= MOST_ORIGINS {
+        return Err(impossible(format!(
+            "{origins} machines and directions of cables are too many"
+        )));
+    }
+    let kind = |name: &str| topology.nodes.get(name).map_or(NodeKind::Host, |n| n.kind);
+    segments(kind, &topology.links).map_err(|at| {
+        let link = topology.links.get(at).map_or("", |l| l.name.as_str());
+        impossible(format!("link {link} closes a loop of switches"))
+    })?;
+    let names: BTreeMap<String, MachineId> = topology
+        .nodes
+        .keys()
+        .cloned()
+        .zip((0..).map(MachineId))
+        .collect();
+    let plugged = plug(topology, &names)?;
+    let cables = cables(topology, options.seed, &names, &plugged)?;
+    let mut lab = Lab {
+        seed: options.seed,
+        now: Instant::ZERO,
+        machines: Vec::new(),
+        fabric: Fabric {
+            cables,
+            agenda: Agenda::new(names.len()),
+            observation: Observation::new(options.observe, options.event_hash),
+        },
+        links: topology
+            .links
+            .iter()
+            .map(|l| l.name.clone())
+            .zip(0..)
+            .collect(),
+        addresses: addresses(topology),
+        owners: BTreeMap::new(),
+        interfaces: interfaces(topology, &names),
+        timeline: VecDeque::new(),
+        ready: VecDeque::new(),
+        events: VecDeque::new(),
+        drop_events: options.events.intersects(EventMask::DROP),
+        names,
+    };
+    if lab.links.len() != topology.links.len() {
+        return Err(impossible("two links of one name".into()));
+    }
+    timeline(topology, &mut lab)?;
+    let events = if options.observe {
+        EventMask(options.events.0 | EventMask::DROP.0)
+    } else {
+        options.events
+    };
+    machines(topology, &mut lab, plugged, events)?;
+    Ok(lab)
+}
+
+/// The ports of every machine, in order: `eth2` before `eth10`.
+fn plug(
+    topology: &Topology,
+    names: &BTreeMap<String, MachineId>,
+) -> Result<Vec<Vec<Socketed>>, LabError> {
+    let mut plugged: Vec<Vec<Socketed>> = names.iter().map(|_| Vec::new()).collect();
+    for (link, cable) in topology.links.iter().enumerate() {
+        let ends = if cable.is_loopback() { 1 } else { 2 };
+        for (end, (node, port)) in cable.ends.iter().enumerate().take(ends) {
+            let id = names
+                .get(node)
+                .ok_or_else(|| LabError::NoNode(node.clone()))?;
+            let ports = &mut plugged[id.0 as usize];
+            if ports.len() >= MOST_PORTS || ports.iter().any(|p| p.name == *port) {
+                return Err(LabError::Impossible(format!(
+                    "{node}:{port} is used twice, or {node} has too many ports"
+                )));
+            }
+            let hears = if cable.is_loopback() { end } else { 1 - end };
+            let (name, id) = (port.clone(), PortId::LOOPBACK);
+            ports.push(Socketed {
+                name,
+                link,
+                end,
+                hears,
+                id,
+            });
+        }
+    }
+    for ports in &mut plugged {
+        let loopback = |port: &Socketed| topology.links[port.link].is_loopback();
+        ports.sort_by(|a, b| {
+            let key = |p: &Socketed| (loopback(p), p.name.len(), p.name.clone());
+            key(a).cmp(&key(b))
+        });
+        for (index, port) in ports.iter_mut().enumerate() {
+            if !loopback(port) {
+                port.id = port_id(index);
+            }
+        }
+    }
+    Ok(plugged)
+}
+
+fn cables(
+    topology: &Topology,
+    seed: u64,
+    names: &BTreeMap<String, MachineId>,
+    plugged: &[Vec<Socketed>],
+) -> Result<Vec<Cable>, LabError> {
+    let end = |link: usize, end: usize| {
+        let (node, _) = &topology.links[link].ends[end];
+        let id = names.get(node).copied().unwrap_or(MachineId(0));
+        let here = |p: &Socketed| p.link == link && (p.end == end || p.hears == p.end);
+        let port = plugged[id.0 as usize].iter().position(here).unwrap_or(0);
+        (id, port)
+    };
+    let cable = |(index, link): (usize, &crate::topology::Link)| {
+        if link.ends[0].0 == link.ends[1].0 && !link.is_loopback() {
+            return Err(LabError::Impossible(format!(
+                "both ends of {} are at {}",
+                link.name, link.ends[0].0
+            )));
+        }
+        let origin = u32::try_from(names.len() + 2 * index).unwrap_or(u32::MAX);
+        let way = |purpose: &str, origin, asked: &crate::topology::Impairments| {
+            let way = Way::new(seed, &link.name, purpose, origin, asked.clone());
+            if link.is_loopback() {
+                way.bare_ip()
+            } else {
+                way
+            }
+        };
+        Ok(Cable {
+            name: link.name.clone(),
+            mtu: link.mtu,
+            ends: [end(index, 0), end(index, 1)],
+            ways: [
+                way("forward", origin, &link.forward),
+                way("backward", origin + 1, &link.backward),
+            ],
+        })
+    };
+    topology.links.iter().enumerate().map(cable).collect()
+}
+
+/// Port, address and prefix length of every machine's addresses.
+fn addresses(topology: &Topology) -> Vec<Vec<(String, IpAddr, u8)>> {
+    let of = |node: &crate::topology::Node| {
+        let ports = node.addresses.iter();
+        ports
+            .flat_map(|(port, list)| list.iter().map(move |(a, len)| (port.clone(), *a, *len)))
+            .collect()
+    };
+    topology.nodes.values().map(of).collect()
+}
+
+fn interfaces(topology: &Topology, names: &BTreeMap<String, MachineId>) -> Vec<Interface> {
+    let mut interfaces = Vec::new();
+    for link in &topology.links {
+        let [a, b] = &link.ends;
+        for ((node, port), (peer, peer_port)) in [(a, b), (b, a)] {
+            interfaces.push(Interface {
+                name: format!("{node}/{port}"),
+                description: format!("to {peer}/{peer_port}"),
+                machine: names.get(node).copied().unwrap_or(MachineId(0)),
+                port: port.clone(),
+                link: link.name.clone(),
+                bare_ip: link.is_loopback(),
+            });
+        }
+    }
+    interfaces
+}
+
+fn timeline(topology: &Topology, lab: &mut Lab) -> Result<(), LabError> {
+    let mut changes = topology.changes.clone();
+    if let Some(stranger) = changes.iter().find(|c| !lab.links.contains_key(&c.link)) {
+        return Err(LabError::NoLink(stranger.link.clone()));
+    }
+    changes.sort_by_key(|change| change.time);
+    lab.timeline = changes.into();
+    Ok(())
+}
+
+fn machines(
+    topology: &Topology,
+    lab: &mut Lab,
+    plugged: Vec<Vec<Socketed>>,
+    events: EventMask,
+) -> Result<(), LabError> {
+    let routes = routes(topology);
+    for ((id, (name, node)), ports) in (0..).map(MachineId).zip(&topology.nodes).zip(plugged) {
+        let body = match node.kind {
+            NodeKind::Switch => Body::Switch(Switch::new(id.0)),
+            NodeKind::Host | NodeKind::Router => {
+                let mut host = Host::new(lab.seed, id, name, node.kind, events);
+                for (index, port) in ports.iter().enumerate() {
+                    let cable = &lab.fabric.cables[port.link];
+                    if port.id == PortId::LOOPBACK {
+                        host.stack.plug_loopback(cable.mtu, cable.caps());
+                        continue;
+                    }
+                    let config = port_config(id, index, &port.name, cable.mtu, cable.caps());
+                    host.stack.add_port(config);
+                }
+                let own = routes.get(name).map_or(&[][..], Vec::as_slice);
+                configure(&mut host, &ports, &lab.addresses[id.0 as usize], own)
+                    .map_err(|wrong| LabError::Impossible(format!("{name}: {wrong}")))?;
+                Body::Host(Box::new(host))
+            }
+        };
+        for (_, address, _) in &lab.addresses[id.0 as usize] {
+            if let Some(other) = lab.owners.insert(*address, id) {
+                let other = &lab
+                    .machines
+                    .get(other.0 as usize)
+                    .map_or(name.as_str(), |m| &m.name);
+                return Err(LabError::Impossible(format!(
+                    "{other} and {name} have one address: {address}"
+                )));
+            }
+        }
+        lab.machines.push(Machine {
+            name: name.clone(),
+            kind: node.kind,
+            ports,
+            body,
+            idle_calls: (Instant::ZERO, 0),
+        });
+    }
+    for id in lab.names.values().copied().collect::<Vec<_>>() {
+        lab.drain(id);
+    }
+    Ok(())
+}
+
+/// Addresses and routes of one host; the error is for people.
+fn configure(
+    host: &mut Host,
+    ports: &[Socketed],
+    addresses: &[(String, IpAddr, u8)],
+    routes: &[PlannedRoute],
+) -> Result<(), String> {
+    let port = |name: &str| {
+        let port = ports.iter().find(|port| port.name == name);
+        port.map(|port| port.id)
+            .ok_or_else(|| format!("no port {name}"))
+    };
+    let said = |what: String| move |e: SocketError| format!("{what}: {e}");
+    for (name, address, len) in addresses {
+        let port = port(name)?;
+        host.stack
+            .add_address(port, *address, *len)
+            .map_err(said(format!("address {address}/{len}")))?;
+    }
+    for route in routes {
+        let via = Some(IpAddr::V4(route.via));
+        let port = port(&route.port)?;
+        let (prefix, len) = (IpAddr::V4(route.subnet.address()), route.subnet.len);
+        host.stack
+            .add_route(Route {
+                prefix,
+                len,
+                via,
+                port,
+            })
+            .map_err(said(format!("route to {}", route.subnet)))?;
+    }
+    Ok(())
+}

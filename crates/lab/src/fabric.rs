@@ -1,0 +1,183 @@
+//! The cables between machines, with the agenda and the watchers: everything that a frame passes after it left a machine.
+use heptad_stack::wire::{PacketBuf, PacketId};
+use heptad_stack::{Caps, DropReason, Instant};
+
+use crate::MachineId;
+use crate::agenda::Agenda;
+use crate::faults::FaultRow;
+use crate::link::{InFlight, Mark, Way};
+use crate::machine::Socketed;
+use crate::observation::{Copy, Direction, Observation, Place};
+
+/// A cable with both its directions.
+pub(crate) struct Cable {
+    pub name: String,
+    pub mtu: u32,
+    /// (machine, index of its port) of both ends.
+    pub ends: [(MachineId, usize); 2],
+    /// From the first end to the second, and back.
+    pub ways: [Way; 2],
+}
+impl Cable {
+    /// Plugged into one port with both ends: a host's loopback. Its second direction carries nothing.
+    pub fn leads_back(&self) -> bool {
+        self.ends[0] == self.ends[1]
+    }
+    /// What it tells both its ports.
+    pub fn caps(&self) -> Caps {
+        if self.ways.iter().all(|way| way.asked().is_memory()) {
+            Caps::MEMORY
+        } else {
+            Caps::FRAMES
+        }
+    }
+}
+
+/// A frame that has arrived at a machine.
+pub(crate) struct Arrived {
+    /// Index of the machine's port.
+    pub port: usize,
+    pub frame: PacketBuf,
+    pub mark: Mark,
+}
+
+pub(crate) struct Fabric {
+    pub cables: Vec<Cable>,
+    pub agenda: Agenda,
+    pub observation: Observation,
+}
+impl Fabric {
+    /// A frame leaves a machine's port. `cutter` cuts what the cable does not carry whole.
+    pub fn transmit(
+        &mut self,
+        now: Instant,
+        from: &Socketed,
+        frame: PacketBuf,
+        pool: &mut heptad_stack::wire::Pool,
+    ) {
+        let whole = frame.cut_plan().is_none();
+        if whole || self.cables[from.link].caps().super_segments {
+            return self.enter(now, from, frame);
+        }
+        for frame in frame.cut(pool) {
+            self.enter(now, from, frame);
+        }
+    }
+    fn enter(&mut self, now: Instant, from: &Socketed, frame: PacketBuf) {
+        let copies = self.observation.copy(&frame);
+        let cable = &mut self.cables[from.link];
+        let way = &mut cable.ways[from.end];
+        let place = place(from.link, from.end, cable.ends[from.end].0, now);
+        match way.send(frame, cable.mtu, now) {
+            Ok(()) => {
+                self.observation.sent(place, copies);
+                let receiver = cable.ends[1 - from.end].0;
+                let arrival = way.next_arrival();
+                self.hurry(receiver, arrival);
+            }
+            Err(cause) => {
+                let direction = direction(from.link, from.end);
+                let cause = cause.to_string();
+                self.observation
+                    .lost(place, direction, &cause, None, copies);
+            }
+        }
+    }
+    /// Stands a machine in the agenda no later than `at`.
+    fn hurry(&mut self, machine: MachineId, at: Option<Instant>) {
+        if at.is_some_and(|at| self.agenda.at(machine).is_none_or(|due| at < due)) {
+            self.agenda.set(machine, at);
+        }
+    }
+    /// When the next frame arrives at any of these ports. O(ports).
+    pub fn next_arrival(&self, ports: &[Socketed]) -> Option<Instant> {
+        let arrival = |port: &Socketed| self.cables[port.link].ways[port.hears].next_arrival();
+        ports.iter().filter_map(arrival).min()
+    }
+    /// The next frame that has arrived by `now`; of those at one time, the first port's.
+    pub fn arrive(&mut self, ports: &[Socketed], now: Instant) -> Option<Arrived> {
+        let cables = &self.cables;
+        let arrival = |(index, port): (usize, &Socketed)| {
+            let at = cables[port.link].ways[port.hears].next_arrival()?;
+            (at <= now).then_some((at, index))
+        };
+        let (_, port) = ports.iter().enumerate().filter_map(arrival).min()?;
+        let Socketed { link, hears, .. } = ports[port];
+        let InFlight { frame, mark } = self.cables[link].ways[hears].arrive(now)?;
+        Some(Arrived { port, frame, mark })
+    }
+    /// A machine has received a frame by a port: what it made of it.
+    pub fn received(
+        &mut self,
+        now: Instant,
+        by: &Socketed,
+        verdict: Result<(), DropReason>,
+        mark: Mark,
+        copies: Vec<Copy>,
+    ) {
+        let note = self
+            .observation
+            .is_recording()
+            .then(|| mark.note())
+            .flatten();
+        let machine = self.cables[by.link].ends[by.end].0;
+        let place = place(by.link, by.end, machine, now);
+        let direction = direction(by.link, by.hears);
+        self.observation
+            .received(place, direction, verdict, note, copies);
+    }
+    /// A machine discarded a packet that it had taken: noted at its first port, since nobody knows which way it would have gone.
+    pub fn dropped_later(
+        &mut self,
+        now: Instant,
+        ports: &[Socketed],
+        id: PacketId,
+        reason: DropReason,
+    ) {
+        if let Some(port) = ports.first() {
+            let machine = self.cables[port.link].ends[port.end].0;
+            let place = place(port.link, port.end, machine, now);
+            self.observation.dropped_later(place, id, reason);
+        }
+    }
+    /// Frames that were under way when the cable was cut: noted at the sender's end.
+    pub fn lost_under_way(&mut self, now: Instant, link: usize, end: usize, frames: Vec<InFlight>) {
+        let place = place(link, end, self.cables[link].ends[end].0, now);
+        for InFlight { frame, mark } in frames {
+            let copies = self.observation.copy(&frame);
+            let way = direction(link, end);
+            self.observation
+                .lost(place, way, "link down: was under way", mark.note(), copies);
+        }
+    }
+    /// Asked and applied faults of every direction.
+    pub fn faults(&self, name: impl Fn(MachineId) -> String) -> Vec<FaultRow> {
+        let mut rows = Vec::new();
+        for cable in &self.cables {
+            let [a, b] = cable.ends.map(|(machine, _)| name(machine));
+            let [forward, backward] = &cable.ways;
+            rows.extend(forward.faults(&cable.name, &format!("{a} → {b}")));
+            if !cable.leads_back() {
+                rows.extend(backward.faults(&cable.name, &format!("{b} → {a}")));
+            }
+        }
+        rows
+    }
+}
+
+/// Interfaces are numbered by cable, both ends of one side by side.
+fn place(link: usize, end: usize, machine: MachineId, at: Instant) -> Place {
+    let interface = u32::try_from(link * 2 + end).unwrap_or(u32::MAX);
+    Place {
+        at,
+        machine,
+        interface,
+    }
+}
+
+fn direction(link: usize, way: usize) -> Direction {
+    Direction {
+        link: u32::try_from(link).unwrap_or(u32::MAX),
+        backward: way == 1,
+    }
+}

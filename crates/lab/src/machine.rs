@@ -1,0 +1,121 @@
+//! What stands at the ends of cables: hosts and routers (a stack each), and switches.
+use heptad_stack::wire::{MacAddr, Pool};
+use heptad_stack::{
+    Counters, Cx, EventLog, EventMask, Instant, Medium, PortConfig, PortId, Ready, Rng, SocketId,
+    Stack, StackConfig,
+};
+
+use crate::MachineId;
+use crate::seed::stream;
+use crate::switch::Switch;
+use crate::topology::NodeKind;
+
+/// Linux's txqueuelen.
+const QUEUE_LIMIT: u32 = 1000;
+
+/// A machine and its ports.
+pub(crate) struct Machine {
+    pub name: String,
+    pub kind: NodeKind,
+    pub ports: Vec<Socketed>,
+    pub body: Body,
+    /// How often it was called at one instant without a frame: who never lets time move.
+    pub idle_calls: (Instant, u32),
+}
+
+/// A port with its cable plugged in.
+pub(crate) struct Socketed {
+    pub name: String,
+    /// Index of the cable.
+    pub link: usize,
+    /// Which of its ends: 0 or 1. The machine sends in the direction of this number.
+    pub end: usize,
+    /// The direction in which it hears: the other one, but for a cable that leads back to where it came from.
+    pub hears: usize,
+    /// The stack's id of this port; a switch numbers its own.
+    pub id: PortId,
+}
+
+pub(crate) enum Body {
+    Host(Box<Host>),
+    Switch(Switch),
+}
+
+/// A stack and what a [`Cx`] lends it.
+pub(crate) struct Host {
+    pub stack: Stack,
+    pub rng: Rng,
+    pub pool: Pool,
+    pub events: EventLog,
+    pub counters: Counters,
+    /// A socket that became ready and was not asked for yet; those behind it wait in the stack.
+    pub ready: Option<(SocketId, Ready)>,
+}
+impl Host {
+    pub fn new(seed: u64, id: MachineId, name: &str, kind: NodeKind, events: EventMask) -> Self {
+        let mut rng = stream(seed, name, "stack");
+        let mut pool = Pool::new(id.0);
+        let mut events = EventLog::new(events);
+        let mut counters = Counters::default();
+        let config = StackConfig {
+            forwarding: kind == NodeKind::Router,
+            ..StackConfig::default()
+        };
+        let mut cx = Cx {
+            now: Instant::ZERO,
+            rng: &mut rng,
+            pool: &mut pool,
+            events: &mut events,
+            counters: &mut counters,
+        };
+        let stack = Stack::new(config, &mut cx);
+        Self {
+            stack,
+            rng,
+            pool,
+            events,
+            counters,
+            ready: None,
+        }
+    }
+    /// Runs a verb of the stack at a time.
+    pub fn with<R>(&mut self, now: Instant, verb: impl FnOnce(&mut Stack, &mut Cx<'_>) -> R) -> R {
+        let mut cx = Cx {
+            now,
+            rng: &mut self.rng,
+            pool: &mut self.pool,
+            events: &mut self.events,
+            counters: &mut self.counters,
+        };
+        verb(&mut self.stack, &mut cx)
+    }
+}
+
+/// The stack's id of a machine's cabled port by its index; 0 is the loopback, which stands behind all of them.
+pub(crate) fn port_id(index: usize) -> PortId {
+    PortId(u16::try_from(index + 1).unwrap_or(u16::MAX))
+}
+
+/// How a stack's port is made.
+pub(crate) fn port_config(
+    machine: MachineId,
+    index: usize,
+    name: &str,
+    mtu: u32,
+    caps: heptad_stack::Caps,
+) -> PortConfig {
+    PortConfig {
+        name: name.into(),
+        medium: Medium::Ethernet(mac(machine, index)),
+        mtu,
+        caps,
+        queue_limit: QUEUE_LIMIT,
+    }
+}
+
+/// Locally administered: 02, the machine's number from 1 (3 bytes), the port's number from 0 (2 bytes).
+pub(crate) fn mac(machine: MachineId, port: usize) -> MacAddr {
+    let [_, a, b, c] = machine.0.saturating_add(1).to_be_bytes();
+    let [d, e] = u16::try_from(port).unwrap_or(u16::MAX).to_be_bytes();
+    MacAddr([2, a, b, c, d, e])
+}

@@ -1,0 +1,599 @@
+use super::*;
+
+const CHAT: &str = include_str!("../../tests/labs/chat.toml");
+
+fn ip(text: &str) -> IpAddr {
+    text.parse().unwrap()
+}
+fn ms(n: u64) -> Duration {
+    Duration::from_millis(n)
+}
+
+#[test]
+fn the_chat_lab_is_read_as_it_is_written() {
+    let lab = Topology::parse(CHAT, "labs/chat/lab.toml").unwrap();
+    assert_eq!((lab.name.as_str(), lab.seed), ("chat", Some(42)));
+    assert!(!lab.virtual_clock);
+    assert_eq!(lab.epoch_nanos, EPOCH_2026);
+    assert_eq!(lab.sha256.len(), 64);
+    let names: Vec<_> = lab.nodes.keys().map(String::as_str).collect();
+    assert_eq!(names, ["alice", "bob", "r1"]);
+    let alice = &lab.nodes["alice"];
+    assert_eq!(alice.kind, NodeKind::Host);
+    assert_eq!(alice.addresses["eth0"], [(ip("10.0.1.10"), 24)]);
+    assert_eq!(alice.gateway, Some(ip("10.0.1.1")));
+    assert_eq!(alice.programs[0].start, ms(500));
+    assert_eq!(alice.programs[0].env["PYTHONUNBUFFERED"], "1");
+    let bob = &lab.nodes["bob"].programs[0];
+    assert_eq!(
+        bob.what,
+        What::Run(vec!["python3".into(), "server.py".into()])
+    );
+    assert_eq!(bob.ready, Some(ReadyWhen::Tcp(8080)));
+    let links: Vec<_> = lab.links.iter().map(|link| link.name.as_str()).collect();
+    assert_eq!(links, ["alice-r1", "r1-bob"]);
+    let wan = Impairments {
+        delay: ms(20),
+        jitter: ms(5),
+        loss: Loss::Random(0.05),
+        ..Impairments::default()
+    };
+    assert_eq!(
+        (&lab.links[0].forward, &lab.links[0].backward),
+        (&wan, &wan)
+    );
+    assert_eq!(lab.links[1].forward.rate, Some(10_000_000));
+    let down: Vec<_> = lab
+        .changes
+        .iter()
+        .map(|c| (c.time, c.forward.as_ref().map(|f| f.down)))
+        .collect();
+    assert_eq!(down, [(ms(3000), Some(true)), (ms(3500), Some(false))]);
+    let rate = lab.changes[0].forward.as_ref().and_then(|f| f.rate);
+    assert_eq!(
+        rate,
+        Some(10_000_000),
+        "a change keeps what it does not name"
+    );
+}
+
+#[test]
+fn a_router_takes_the_gateway_addresses_that_hosts_name() {
+    let lab = Topology::parse(CHAT, "lab.toml").unwrap();
+    let r1 = &lab.nodes["r1"].addresses;
+    assert_eq!(r1["eth0"], [(ip("10.0.1.1"), 24)]);
+    assert_eq!(r1["eth1"], [(ip("10.0.2.1"), 24)]);
+}
+
+#[test]
+fn routers_without_addresses_get_the_highest_free_one_or_a_subnet_of_their_own() {
+    let lab = Topology::parse(
+        r#"
+        [nodes.a]
+        address = "10.0.0.254/24"
+        [nodes.r1]
+        kind = "router"
+        [nodes.r2]
+        kind = "router"
+        [nodes.r3]
+        kind = "router"
+        [nodes.s]
+        kind = "switch"
+        [[links]]
+        endpoints = ["a", "s"]
+        [[links]]
+        endpoints = ["s", "r2:eth7"]
+        [[links]]
+        endpoints = ["r1:eth0", "s"]
+        [[links]]
+        endpoints = ["r2", "r3"]
+        [[links]]
+        endpoints = ["r1", "r3"]
+        "#,
+        "lab.toml",
+    )
+    .unwrap();
+    let of = |node: &str, port: &str| lab.nodes[node].addresses[port][0];
+    assert_eq!(of("r1", "eth0"), (ip("10.0.0.253"), 24));
+    assert_eq!(of("r2", "eth7"), (ip("10.0.0.252"), 24));
+    assert_eq!(of("r1", "eth1"), (ip("172.31.0.1"), 30));
+    assert_eq!(of("r3", "eth1"), (ip("172.31.0.2"), 30));
+    assert_eq!(of("r2", "eth0"), (ip("172.31.0.5"), 30));
+    assert_eq!(of("r3", "eth0"), (ip("172.31.0.6"), 30));
+}
+
+#[test]
+fn every_way_to_write_an_impairment_is_understood() {
+    let lab = Topology::parse(
+        r#"
+        clock = "virtual"
+        epoch = 2001-02-03T04:05:06.5+01:00
+        [nodes.a]
+        address = ["10.0.0.1/24", "10.0.9.1/24"]
+        builtin = ["echo-server", "7"]
+        [nodes.b.ports.eth3]
+        address = "10.0.0.2/24"
+        [[nodes.b.programs]]
+        run = ["one"]
+        [[nodes.b.programs]]
+        builtin = ["two"]
+        ready = "udp:53"
+        [[links]]
+        name = "wire"
+        endpoints = ["a", "b:eth3"]
+        delay = "10ms"
+        duplicate = "2%"
+        corrupt = "1%"
+        corrupt_undetected = "0.5%"
+        reorder = { probability = "3%", delay = "2ms" }
+        rate = "1 Gbit"
+        queue = 64
+        mtu = 9000
+        forward = { loss = { nth = [7, 3, 7] } }
+        backward = { loss = { p = "1%", r = "20%" }, delay = "30ms", down = true }
+        [[at]]
+        time = "2s"
+        link = "wire"
+        mtu = 1280
+        backward = { loss = { every = 10 } }
+        [[at]]
+        time = "1s"
+        link = "wire"
+        reorder = "7%"
+        "#,
+        "x/y.lab.toml",
+    )
+    .unwrap();
+    assert_eq!(lab.name, "y.lab");
+    assert!(lab.virtual_clock);
+    assert_eq!(lab.epoch_nanos, 981_169_506_500_000_000);
+    let wire = &lab.links[0];
+    assert_eq!((wire.name.as_str(), wire.mtu), ("wire", 9000));
+    assert_eq!(wire.ends[1], ("b".to_owned(), "eth3".to_owned()));
+    let forward = Impairments {
+        delay: ms(10),
+        jitter: Duration::ZERO,
+        loss: Loss::Nth(vec![3, 7]),
+        duplicate: 0.02,
+        corrupt: 0.01,
+        corrupt_undetected: 0.005,
+        reorder: 0.03,
+        reorder_delay: ms(2),
+        rate: Some(1_000_000_000),
+        queue: 64,
+        down: false,
+    };
+    assert_eq!(wire.forward, forward);
+    let bursts = Loss::GilbertElliott {
+        p: 0.01,
+        r: 0.2,
+        good: 0.0,
+        bad: 1.0,
+    };
+    let backward = Impairments {
+        loss: bursts,
+        delay: ms(30),
+        down: true,
+        ..forward.clone()
+    };
+    assert_eq!(wire.backward, backward);
+    let [first, second] = lab.changes.as_slice() else {
+        panic!("{:?}", lab.changes)
+    };
+    assert_eq!(first.time, ms(1000), "in order of time");
+    assert_eq!(
+        first.forward,
+        Some(Impairments {
+            reorder: 0.07,
+            ..forward.clone()
+        })
+    );
+    assert_eq!((&second.forward, second.mtu), (&None, Some(1280)));
+    let after = Impairments {
+        loss: Loss::Every(10),
+        reorder: 0.07,
+        ..backward
+    };
+    assert_eq!(second.backward, Some(after), "on top of the change before");
+    assert_eq!(lab.nodes["b"].programs.len(), 2);
+    assert_eq!(lab.nodes["b"].programs[1].ready, Some(ReadyWhen::Udp(53)));
+}
+
+/// Two hosts on a cable; `$` lines are replaced by what a row says.
+fn pair_with(link: &str) -> String {
+    format!(
+        "[nodes.a]\naddress = \"10.0.0.1/24\"\n[nodes.b]\naddress = \"10.0.0.2/24\"\n[[links]]\nendpoints = [\"a\", \"b\"]\n{link}"
+    )
+}
+
+#[test]
+fn every_mistake_is_named_with_its_place_and_a_way_out() {
+    // Text, what stands at the place that is complained about, message, part of the help.
+    let pair = |link: &str| pair_with(link);
+    let rows: Vec<(String, &str, &str, &str)> = vec![
+        (
+            pair("dealy = \"1ms\""),
+            "dealy",
+            "unknown key `dealy` in a link",
+            "did you mean `delay`?",
+        ),
+        (
+            pair("colour = 1"),
+            "colour",
+            "unknown key `colour` in a link",
+            "known keys: endpoints",
+        ),
+        (
+            format!("sed = 1\n{}", pair("")),
+            "sed =",
+            "unknown key `sed` in the lab file",
+            "`seed`",
+        ),
+        (
+            pair("loss = \"140%\""),
+            "\"140%\"",
+            "`loss`: 140 % is more than 100 %",
+            "\"5%\"",
+        ),
+        (
+            pair("loss = 0.05"),
+            "0.05",
+            "`loss` is a text with a percentage, or a table, not a number",
+            "\"5%\"",
+        ),
+        (
+            pair("duplicate = 2"),
+            "2",
+            "`duplicate` is text, such as \"2%\", not a whole number",
+            "",
+        ),
+        (
+            pair("delay = \"20\""),
+            "\"20\"",
+            "`delay`: `20` has no unit",
+            "\"20ms\"",
+        ),
+        (
+            pair("delay = 20"),
+            "20",
+            "`delay` is text, such as \"20ms\", not a whole number",
+            "",
+        ),
+        (
+            pair("rate = \"10 MB\""),
+            "\"10 MB\"",
+            "`rate`: `MB` is not a unit of rate",
+            "\"10 Mbit\"",
+        ),
+        (pair("rate = \"0 bit\""), "\"0 bit\"", "a rate of 0", ""),
+        (
+            pair("queue = 10"),
+            "queue",
+            "a queue without a rate never fills",
+            "`rate`",
+        ),
+        (
+            pair("jitter = \"5ms\""),
+            "jitter",
+            "more jitter than delay",
+            "raise the `delay`",
+        ),
+        (
+            pair("mtu = 20"),
+            "20",
+            "`mtu` is a number from 68 to 65535, not 20",
+            "",
+        ),
+        (
+            pair("down = \"yes\""),
+            "\"yes\"",
+            "`down` is true or false, not a text",
+            "",
+        ),
+        (pair("loss = { nth = [] }"), "[] }", "`nth` lists 1 to", ""),
+        (
+            pair("loss = { nth = [0] }"),
+            "0] }",
+            "`nth` is a number from 1",
+            "",
+        ),
+        (
+            pair("loss = { nth = [1], every = 2 }"),
+            "{ nth",
+            "a loss is of one kind",
+            "{every = 10}",
+        ),
+        (
+            pair("loss = { p = \"1%\" }"),
+            "{ p",
+            "this loss needs `r`",
+            "",
+        ),
+        (
+            pair("reorder = { delay = \"1ms\" }"),
+            "{ delay",
+            "`reorder` needs a `probability`",
+            "",
+        ),
+        (
+            pair("forward = { mtu = 1 }"),
+            "mtu = 1 }",
+            "unknown key `mtu` in forward",
+            "",
+        ),
+        (
+            pair("[[links]]\nendpoints = [\"a\", \"bo\"]"),
+            "\"bo\"",
+            "no node is named `bo`",
+            "did you mean `b`?",
+        ),
+        (
+            pair("[[links]]\nendpoints = [\"a\"]"),
+            "endpoints = [\"a\"]",
+            "a link has 2 endpoints, not 1",
+            "",
+        ),
+        (
+            pair("[[links]]\nname = \"x\""),
+            "[[links]]\nname",
+            "a link without `endpoints`",
+            "endpoints =",
+        ),
+        (
+            pair("[[links]]\nendpoints = [\"a:eth0\", \"a:eth1\"]"),
+            "\"a:eth1\"",
+            "both ends are at `a`",
+            "",
+        ),
+        (
+            pair("name = \"x/y\""),
+            "\"x/y\"",
+            "`x/y` can't be a name",
+            "letters",
+        ),
+        (
+            pair("[[at]]\ntime = \"1s\"\nlink = \"b-a\""),
+            "\"b-a\"",
+            "no link is named `b-a`",
+            "a-b",
+        ),
+        (
+            pair("[[at]]\nlink = \"a-b\""),
+            "[[at]]",
+            "[[at]] needs `time`",
+            "",
+        ),
+        (
+            "nodes = 3".into(),
+            "3",
+            "`nodes` is a table, not a whole number",
+            "",
+        ),
+        (
+            "links = 3\n[nodes]".into(),
+            "3",
+            "`links` is a list of tables",
+            "[[links]]",
+        ),
+        ("".into(), "", "no nodes", "[nodes.NAME]"),
+        (
+            format!("clock = \"fast\"\n{}", pair("")),
+            "\"fast\"",
+            "`fast` is not a clock",
+            "real or virtual",
+        ),
+        (
+            format!("epoch = 2026-01-01\n{}", pair("")),
+            "2026-01-01",
+            "`epoch` is a date and time with its offset",
+            "",
+        ),
+        (
+            format!("seed = -1\n{}", pair("")),
+            "-1",
+            "`seed` is a number from 0",
+            "",
+        ),
+        (
+            "[nodes.\"a b\"]".into(),
+            "\"a b\"",
+            "`a b` can't be a name",
+            "",
+        ),
+        (
+            "[nodes.a]\nkind = \"hub\"".into(),
+            "\"hub\"",
+            "`hub` is not a kind of node",
+            "switch",
+        ),
+        (
+            "[nodes.a]\naddress = \"10.0.0.1\"".into(),
+            "\"10.0.0.1\"",
+            "`10.0.0.1` has no prefix length",
+            "10.0.1.10/24",
+        ),
+        (
+            "[nodes.a]\naddress = \"10.0.0.0/24\"".into(),
+            "\"10.0.0.0/24\"",
+            "the network itself",
+            "",
+        ),
+        (
+            "[nodes.a]\naddress = \"10.0.0.255/24\"".into(),
+            "\"10.0.0.255/24\"",
+            "broadcast address",
+            "",
+        ),
+        (
+            "[nodes.a]\naddress = \"127.0.0.2/8\"".into(),
+            "\"127.0.0.2/8\"",
+            "can't be a host's address",
+            "",
+        ),
+        (
+            "[nodes.a]\naddress = \"fd00::1/64\"".into(),
+            "\"fd00::1/64\"",
+            "IPv6 is not spoken yet",
+            "",
+        ),
+        (
+            "[nodes.a]\naddress = \"10.0.0.1/33\"".into(),
+            "\"10.0.0.1/33\"",
+            "not a prefix length",
+            "",
+        ),
+        (
+            "[nodes.a]\naddress = \"10.0.0.1/24\"".into(),
+            "\"10.0.0.1/24\"",
+            "no link ends at `a:eth0`",
+            "[[links]]",
+        ),
+        (
+            "[nodes.s]\nkind = \"switch\"\naddress = \"10.0.0.1/24\"".into(),
+            "address",
+            "a switch has no `address`",
+            "",
+        ),
+        (
+            "[nodes.a]\nrun = []".into(),
+            "run",
+            "`run` names no program",
+            "",
+        ),
+        (
+            "[nodes.a]\nready = \"tcp:80\"".into(),
+            "ready",
+            "`ready` without a program",
+            "`run` or `builtin`",
+        ),
+        (
+            "[nodes.a]\nrun = [\"x\"]\nready = \"tcp:0\"".into(),
+            "\"tcp:0\"",
+            "not a protocol and a port",
+            "tcp:8080",
+        ),
+        (
+            "[nodes.a]\nrun = [\"x\"]\nbuiltin = [\"y\"]".into(),
+            "builtin",
+            "`builtin` and `run` at once",
+            "programs",
+        ),
+        (
+            "[nodes.a]\nrun = \"x\"".into(),
+            "\"x\"",
+            "`run` is a list of texts",
+            "",
+        ),
+    ];
+    for (text, place, message, help) in rows {
+        let error = Topology::parse(&text, "lab.toml").expect_err(&text);
+        assert!(error.message.contains(message), "{error}\n{text}");
+        let at = &text[error.span.start..];
+        assert!(at.starts_with(place), "{error} stands at {at:?}\n{text}");
+        let given = error.help.clone().unwrap_or_default();
+        assert!(given.contains(help), "{error}\nhelp: {given}\n{text}");
+        let line = text[..error.span.start].matches('\n').count() + 1;
+        assert_eq!(error.line, line, "{error}");
+        assert!(
+            error
+                .to_string()
+                .starts_with(&format!("lab.toml:{line}:{}: ", error.column))
+        );
+    }
+}
+
+#[test]
+fn mistakes_that_two_places_make_together_are_found() {
+    let rows = [
+        (
+            "[nodes.a]\naddress = \"10.0.0.1/24\"\n[nodes.b]\naddress = \"10.0.0.1/24\"\n[[links]]\nendpoints = [\"a\", \"b\"]",
+            4,
+            "two nodes of one address: 10.0.0.1",
+            "`a:eth0` has it",
+        ),
+        (
+            "[nodes.a]\naddress = \"10.0.0.1/24\"\n[nodes.b]\n[[links]]\nendpoints = [\"a\", \"b\"]",
+            3,
+            "`b:eth0` has no address",
+            "address =",
+        ),
+        (
+            "[nodes.a]\naddress = \"10.0.0.1/24\"\ngateway = \"10.9.0.1\"\n[nodes.b]\naddress = \"10.0.0.2/24\"\n[[links]]\nendpoints = [\"a\", \"b\"]",
+            3,
+            "the gateway 10.9.0.1 is not on a network of `a`",
+            "10.0.0.0/24",
+        ),
+        (
+            "[nodes.a]\naddress = \"10.0.0.1/24\"\ngateway = \"10.0.0.9\"\n[nodes.b]\naddress = \"10.0.0.2/24\"\n[[links]]\nendpoints = [\"a\", \"b\"]",
+            3,
+            "nobody has the gateway's address 10.0.0.9",
+            "router",
+        ),
+        (
+            "[nodes.a]\naddress = \"10.0.0.1/24\"\ngateway = \"10.0.0.1\"\n[nodes.b]\naddress = \"10.0.0.2/24\"\n[[links]]\nendpoints = [\"a\", \"b\"]",
+            3,
+            "`a` is its own gateway",
+            "",
+        ),
+        (
+            "[nodes.a]\naddress = \"10.0.0.1/24\"\n[nodes.b]\naddress = \"10.0.0.2/24\"\n[nodes.r]\nkind = \"router\"\n[[links]]\nendpoints = [\"a\", \"r\"]\n[[links]]\nendpoints = [\"r\", \"b\"]",
+            4,
+            "10.0.0.0/24 is on two separate cables",
+            "`a` is elsewhere",
+        ),
+        (
+            "[nodes]\ns.kind = \"switch\"\nt.kind = \"switch\"\n[[links]]\nendpoints = [\"s\", \"t\"]\n[[links]]\nendpoints = [\"s\", \"t\"]\nname = \"again\"",
+            7,
+            "this link closes a loop of switches",
+            "remove a link",
+        ),
+        (
+            "[nodes]\nr.kind = \"router\"\nt.kind = \"router\"\n[[links]]\nendpoints = [\"r\", \"t\"]\n[[links]]\nendpoints = [\"r\", \"t\"]",
+            7,
+            "two links are named `r-t`",
+            "`name`",
+        ),
+        (
+            "[nodes]\nr.kind = \"router\"\nt.kind = \"router\"\n[[links]]\nendpoints = [\"r:eth0\", \"t\"]\n[[links]]\nendpoints = [\"r:eth0\", \"t\"]",
+            7,
+            "`r:eth0` is the end of two links",
+            "another port",
+        ),
+        (
+            "[nodes.a.ports.eth1]\naddress = \"10.0.0.1/24\"\n[nodes.b]\naddress = \"10.0.0.2/24\"\n[[links]]\nendpoints = [\"a:eth2\", \"b\"]",
+            2,
+            "no link ends at `a:eth1`",
+            "ports of a: eth2",
+        ),
+    ];
+    for (text, line, message, help) in rows {
+        let error = Topology::parse(text, "lab.toml").expect_err(text);
+        assert_eq!(
+            (error.line, error.message.as_str()),
+            (line, message),
+            "{text}"
+        );
+        assert!(
+            error.help.clone().unwrap_or_default().contains(help),
+            "{error:?}"
+        );
+    }
+}
+
+#[test]
+fn a_syntax_error_has_a_line_and_a_column() {
+    let error = Topology::parse("name = \"a\"\nseed = = 2\n", "lab.toml").unwrap_err();
+    assert_eq!((error.line, error.column), (2, 8), "{error}");
+}
+
+proptest::proptest! {
+    #[test]
+    fn no_text_makes_the_reader_panic(cut in 0usize..900, with in "\\PC{0,12}", junk in "\\PC*") {
+        let _ = Topology::parse(&junk, "lab.toml");
+        if let Some((head, tail)) = CHAT.split_at_checked(cut) {
+            let _ = Topology::parse(&format!("{head}{with}{tail}"), "lab.toml");
+            let tail = tail.get(with.len()..).unwrap_or("");
+            let _ = Topology::parse(&format!("{head}{with}{tail}"), "lab.toml");
+        }
+    }
+}

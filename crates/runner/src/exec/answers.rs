@@ -1,0 +1,387 @@
+//! The lab's answer, brought to the program: written into its memory, put into its descriptors, and only then told.
+
+use std::net::SocketAddr;
+use std::os::fd::{AsFd, OwnedFd};
+
+use super::calls::MMSGHDR;
+use super::guard::{Guard, Parked, Question};
+use super::pair;
+use crate::memory;
+use crate::notify::Notification;
+use crate::protocol::{Call, Outcome, SocketNumber};
+use crate::sockaddr;
+
+/// What a parked call needs from its answer.
+#[derive(Debug)]
+pub(super) enum Want {
+    /// A number.
+    Value,
+    /// A new socket.
+    Socket {
+        stream: bool,
+        family: u16,
+        flags: i32,
+    },
+    /// A listener: put in filler, so that it is not writable.
+    Listening {
+        end: OwnedFd,
+        socket: SocketNumber,
+        started: bool,
+    },
+    /// The end of a connect.
+    Connected { socket: SocketNumber },
+    /// An accepted connection.
+    Connection {
+        listener: OwnedFd,
+        family: u16,
+        name: Place,
+        flags: i32,
+    },
+    /// An address.
+    Address(Place),
+    /// An option, and the error that the kernel kept.
+    Option { place: Place, native: i32 },
+    /// A datagram.
+    Datagram {
+        /// Where its bytes go.
+        spread: Vec<(u64, usize)>,
+        /// Where its sender goes.
+        name: Place,
+        /// The `msghdr` to fill in and the room for a name that it told.
+        header: Option<(u64, u32)>,
+        /// The call's flags.
+        flags: i32,
+        /// It is the first `mmsghdr`.
+        many: bool,
+    },
+    /// What an interface answers.
+    Interface { at: u64 },
+    /// The next datagram of `sendmmsg`.
+    ManySent {
+        rest: Vec<Call>,
+        done: u32,
+        headers: u64,
+    },
+}
+
+/// Where a program wants an address or a value: room and a length that goes both ways.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Place {
+    pub(super) at: u64,
+    pub(super) length_at: u64,
+}
+
+impl Place {
+    /// As Linux: cut to the room told, with the whole length told back. Nothing when there is no room at all (NULL).
+    fn fill(self, thread: i32, bytes: &[u8]) -> Result<(), i32> {
+        if self.at == 0 {
+            return Ok(());
+        }
+        let room = i32::from_ne_bytes(memory::read_array(thread, self.length_at)?);
+        let room = usize::try_from(room).map_err(|_| libc::EINVAL)?;
+        memory::write(thread, self.at, bytes.get(..room).unwrap_or(bytes))?;
+        let length = i32::try_from(bytes.len()).map_err(|_| libc::EINVAL)?;
+        memory::write(thread, self.length_at, &length.to_ne_bytes())
+    }
+
+    /// An option's value: cut to the room told, with the length written told back.
+    fn fill_cut(self, thread: i32, bytes: &[u8]) -> Result<(), i32> {
+        let room = i32::from_ne_bytes(memory::read_array(thread, self.length_at)?);
+        let room = usize::try_from(room).map_err(|_| libc::EINVAL)?;
+        let cut = bytes.get(..room).unwrap_or(bytes);
+        memory::write(thread, self.at, cut)?;
+        let length = i32::try_from(cut.len()).map_err(|_| libc::EINVAL)?;
+        memory::write(thread, self.length_at, &length.to_ne_bytes())
+    }
+}
+
+impl Guard {
+    /// Answers a parked call.
+    pub(super) fn deliver(
+        &mut self,
+        parked: Parked,
+        result: Result<Outcome, i32>,
+        fds: Vec<OwnedFd>,
+    ) {
+        let Parked {
+            notification: n,
+            want,
+            ..
+        } = parked;
+        let outcome = match (result, &want) {
+            (Ok(outcome), _) => outcome,
+            (Err(errno), Want::ManySent { done, .. }) if *done > 0 => {
+                let _ = errno;
+                Outcome::Value(i64::from(*done))
+            }
+            (Err(errno), _) => {
+                self.give_up(&want, errno);
+                let _ = self.listener.answer(n.id, Err(errno));
+                return;
+            }
+        };
+        match outcome {
+            Outcome::Socket(number) => self.deliver_socket(&n, want, number, fds),
+            Outcome::Accepted {
+                socket,
+                peer,
+                token,
+            } => {
+                self.deliver_connection(&n, want, (socket, peer, token), fds);
+            }
+            Outcome::Native => {
+                let _ = self.listener.leave_to_kernel(n.id);
+            }
+            plain => self.deliver_plain(n, want, plain),
+        }
+    }
+
+    /// A connect that failed at once may be tried again with filler.
+    fn give_up(&mut self, want: &Want, errno: i32) {
+        let goes_on = [libc::EINPROGRESS, libc::EALREADY, libc::EISCONN].contains(&errno);
+        if let Want::Connected { socket } = want
+            && !goes_on
+            && let Some(socket) = self.sockets.get(*socket)
+        {
+            socket.started = false;
+        }
+    }
+
+    fn deliver_plain(&mut self, n: Notification, want: Want, outcome: Outcome) {
+        let result = match (want, outcome) {
+            (
+                Want::ManySent {
+                    rest,
+                    done,
+                    headers,
+                },
+                Outcome::Value(sent),
+            ) => {
+                return self.send_next(n, rest, (done, headers), sent);
+            }
+            (
+                Want::Listening {
+                    end,
+                    socket,
+                    started,
+                },
+                Outcome::Value(value),
+            ) => {
+                if !started && let Some(socket) = self.sockets.get(socket) {
+                    socket.started = true;
+                    pair::fill(end.as_fd());
+                }
+                Ok(value)
+            }
+            (_, Outcome::Value(value)) => Ok(value),
+            (Want::Address(place), Outcome::Address(address)) => {
+                place.fill(n.thread, &sockaddr::encode(address)).map(|()| 0)
+            }
+            (Want::Option { place, native }, Outcome::Bytes(mut bytes)) => {
+                if native != 0 && bytes.iter().all(|byte| *byte == 0) {
+                    bytes = native.to_ne_bytes().to_vec();
+                }
+                place.fill_cut(n.thread, &bytes).map(|()| 0)
+            }
+            (Want::Interface { at }, Outcome::Bytes(bytes)) => {
+                memory::write(n.thread, at, &bytes).map(|()| 0)
+            }
+            (want @ Want::Datagram { .. }, Outcome::Datagram { from, length, data }) => {
+                write_datagram(&n, want, from, length, &data)
+            }
+            // The lab answered something else than was asked.
+            _ => Err(libc::EPROTO),
+        };
+        let _ = self.listener.answer(n.id, result);
+    }
+
+    fn send_next(
+        &mut self,
+        n: Notification,
+        mut rest: Vec<Call>,
+        (done, headers): (u32, u64),
+        sent: i64,
+    ) {
+        let slot = headers + u64::from(done) * MMSGHDR as u64 + 56;
+        let _ = memory::write(n.thread, slot, &(sent as u32).to_ne_bytes());
+        let done = done + 1;
+        match rest.pop() {
+            Some(call) => self.ask(
+                n,
+                Question::new(
+                    call,
+                    Want::ManySent {
+                        rest,
+                        done,
+                        headers,
+                    },
+                ),
+            ),
+            None => {
+                let _ = self.listener.answer(n.id, Ok(i64::from(done)));
+            }
+        }
+    }
+
+    fn deliver_socket(
+        &mut self,
+        n: &Notification,
+        want: Want,
+        number: SocketNumber,
+        fds: Vec<OwnedFd>,
+    ) {
+        let Want::Socket {
+            stream,
+            family,
+            flags,
+        } = want
+        else {
+            return self.undelivered(number, fds, false);
+        };
+        self.inject(n, (number, stream, family), fds, flags, false);
+    }
+
+    fn deliver_connection(
+        &mut self,
+        n: &Notification,
+        want: Want,
+        (number, peer, token): (SocketNumber, SocketAddr, bool),
+        fds: Vec<OwnedFd>,
+    ) {
+        let Want::Connection {
+            listener,
+            family,
+            name,
+            flags,
+        } = want
+        else {
+            return self.undelivered(number, fds, false);
+        };
+        if !self.listener.waits(n.id) {
+            return self.undelivered(number, fds, false);
+        }
+        if token {
+            pair::take_token(listener.as_fd());
+        }
+        if let Err(errno) = name.fill(n.thread, &sockaddr::encode(peer)) {
+            let _ = self.listener.answer(n.id, Err(errno));
+            return self.undelivered(number, fds, token);
+        }
+        self.inject(n, (number, true, family), fds, flags, token);
+        if let Some(socket) = self.sockets.get(number) {
+            socket.started = true;
+        }
+    }
+
+    /// Puts the program's end into its descriptors. What was cancelled meanwhile goes back to the lab.
+    fn inject(
+        &mut self,
+        n: &Notification,
+        (number, stream, family): (SocketNumber, bool, u16),
+        fds: Vec<OwnedFd>,
+        flags: i32,
+        token: bool,
+    ) {
+        let [end, lab_end] = match <[OwnedFd; 2]>::try_from(fds) {
+            Ok(both) => both,
+            Err(_) => {
+                let _ = self.listener.answer(n.id, Err(libc::EPROTO));
+                return;
+            }
+        };
+        if flags & libc::SOCK_NONBLOCK != 0 {
+            let _ = pair::set_nonblocking(end.as_fd());
+        }
+        if let Err(errno) = self
+            .sockets
+            .insert(number, stream, family, end.as_fd(), lab_end)
+        {
+            let _ = self.listener.answer(n.id, Err(errno));
+            return self.undelivered(number, vec![end], token);
+        }
+        match self
+            .listener
+            .answer_with_fd(n.id, end.as_fd(), flags & libc::SOCK_CLOEXEC != 0)
+        {
+            Ok(fd) => {
+                drop(end);
+                self.delivered(number, n.thread, fd);
+            }
+            Err(error) => {
+                // The call is gone, or the program has no room for another descriptor.
+                let errno = error.raw_os_error().unwrap_or(libc::EIO);
+                let _ = self.listener.answer(n.id, Err(errno));
+                self.sockets.remove(number);
+                self.undelivered(number, vec![end], token);
+            }
+        }
+    }
+
+    /// An answer to a call that is no longer parked: a socket goes back, all else is nothing.
+    pub(super) fn return_late(&mut self, result: Result<Outcome, i32>, fds: Vec<OwnedFd>) {
+        match result {
+            Ok(Outcome::Socket(number)) | Ok(Outcome::Accepted { socket: number, .. }) => {
+                self.undelivered(number, fds, false);
+            }
+            _ => {}
+        }
+    }
+
+    fn undelivered(&mut self, socket: SocketNumber, fds: Vec<OwnedFd>, token: bool) {
+        // The lab still has its end; ours close only once it has been told.
+        self.tell(Call::Undelivered { socket, token }, None);
+        drop(fds);
+    }
+}
+
+/// Bytes, sender and, for `recvmsg`, the header's fields. Returns what the call returns.
+fn write_datagram(
+    n: &Notification,
+    want: Want,
+    from: Option<SocketAddr>,
+    length: u32,
+    data: &[u8],
+) -> Result<i64, i32> {
+    let Want::Datagram {
+        spread,
+        name,
+        header,
+        flags,
+        many,
+    } = want
+    else {
+        return Err(libc::EPROTO);
+    };
+    let mut rest = data;
+    for (at, room) in spread {
+        let (part, later) = rest.split_at_checked(room).unwrap_or((rest, &[]));
+        memory::write(n.thread, at, part)?;
+        rest = later;
+    }
+    let whole = length as usize;
+    let told = if flags & libc::MSG_TRUNC != 0 {
+        whole
+    } else {
+        data.len()
+    };
+    let from = from.map(sockaddr::encode).unwrap_or_default();
+    match header {
+        None => name.fill(n.thread, &from)?,
+        Some((at, room)) => {
+            let cut = from.get(..room as usize).unwrap_or(&from);
+            memory::write(n.thread, name.at, cut)?;
+            memory::write(n.thread, at + 8, &(from.len() as u32).to_ne_bytes())?;
+            memory::write(n.thread, at + 40, &0_u64.to_ne_bytes())?;
+            let cut = if whole > data.len() {
+                libc::MSG_TRUNC
+            } else {
+                0
+            };
+            memory::write(n.thread, at + 48, &cut.to_ne_bytes())?;
+            if many {
+                memory::write(n.thread, at + 56, &(told as u32).to_ne_bytes())?;
+            }
+        }
+    }
+    Ok(if many { 1 } else { told as i64 })
+}

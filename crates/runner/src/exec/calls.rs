@@ -1,0 +1,606 @@
+//! A trapped call, decoded: read its arguments once, then make sure that it still waits, then act.
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::os::fd::{AsFd, OwnedFd};
+
+use super::answers::{Place, Want};
+use super::guard::{Guard, Question};
+use super::{identity, pair};
+use crate::memory;
+use crate::notify::Notification;
+use crate::protocol::{Call, SocketNumber};
+use crate::sockaddr::{self, Given};
+
+/// Largest payload of a UDP datagram over IPv4.
+const LONGEST_DATAGRAM: usize = 65_507;
+/// Most buffers of a message (`UIO_MAXIOV`).
+const MOST_BUFFERS: usize = 1024;
+/// Bytes of a socket option that are looked at.
+const LONGEST_OPTION: usize = 256;
+/// Bytes of a `struct ifreq`.
+pub const IFREQ: usize = 40;
+/// The kind in `socket`'s second argument, below its flags.
+const KIND: u32 = 0xf;
+
+/// What becomes of a call.
+#[derive(Debug)]
+pub(super) enum Step {
+    /// The kernel does it after all.
+    Native,
+    /// The lab is asked.
+    Ask(Question),
+    /// The answer is known.
+    Value(i64),
+}
+
+/// One of our sockets, held while a call on it is looked at.
+pub(super) struct Held {
+    pub(super) end: OwnedFd,
+    pub(super) number: SocketNumber,
+    pub(super) stream: bool,
+    pub(super) family: u16,
+    pub(super) started: bool,
+    cookie: u64,
+}
+
+/// A `struct msghdr`, read.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct MessageHeader {
+    pub(super) name: u64,
+    pub(super) name_length: u32,
+    pub(super) buffers: u64,
+    pub(super) buffer_count: u64,
+}
+
+impl Guard {
+    /// Takes one call to its answer or to the lab.
+    pub(super) fn handle(&mut self, call: Notification) {
+        let step = self.decode(&call);
+        if !self.listener.waits(call.id) {
+            return;
+        }
+        // An error here says that the call is gone: nothing is left to do for it.
+        let _ = match step {
+            Ok(Step::Native) => self.listener.leave_to_kernel(call.id),
+            Ok(Step::Value(value)) => self.listener.answer(call.id, Ok(value)),
+            Ok(Step::Ask(question)) => {
+                self.ask(call, question);
+                Ok(())
+            }
+            Err(errno) => self.listener.answer(call.id, Err(errno)),
+        };
+    }
+
+    fn decode(&mut self, n: &Notification) -> Result<Step, i32> {
+        match n.call {
+            libc::SYS_socket => socket(n),
+            libc::SYS_sendmsg => self.sendmsg(n),
+            libc::SYS_recvmsg => self.recvmsg(n),
+            libc::SYS_sendmmsg => self.sendmmsg(n),
+            libc::SYS_recvmmsg => self.recvmmsg(n),
+            libc::SYS_ioctl => self.ioctl(n),
+            _ => match self.hold(n)? {
+                Some(held) => self.decode_held(n, held),
+                None => Ok(Step::Native),
+            },
+        }
+    }
+
+    fn decode_held(&mut self, n: &Notification, held: Held) -> Result<Step, i32> {
+        let socket = held.number;
+        match n.call {
+            libc::SYS_bind => bind(n, &held),
+            libc::SYS_listen => {
+                let call = Call::Listen {
+                    socket,
+                    backlog: n.args[1] as i32,
+                };
+                Ok(ask(
+                    call,
+                    Want::Listening {
+                        end: held.end,
+                        socket,
+                        started: held.started,
+                    },
+                ))
+            }
+            libc::SYS_accept => accept(n, held, 0),
+            libc::SYS_accept4 => accept(n, held, n.args[3] as u32),
+            libc::SYS_connect => self.connect(n, held),
+            libc::SYS_getsockname => name(n, &held, false),
+            libc::SYS_getpeername => name(n, &held, true),
+            libc::SYS_shutdown => Ok(ask(
+                Call::Shutdown {
+                    socket,
+                    how: n.args[1] as i32,
+                },
+                Want::Value,
+            )),
+            libc::SYS_setsockopt => set_option(n, &held),
+            libc::SYS_getsockopt => get_option(n, held),
+            libc::SYS_sendto => {
+                let length = usize::try_from(n.args[2]).unwrap_or(usize::MAX);
+                let given = read_address(n.thread, n.args[4], n.args[5] as u32)?;
+                send_to(n, &held, given, &[(n.args[1], length)])
+            }
+            libc::SYS_recvfrom => {
+                let room = usize::try_from(n.args[2]).unwrap_or(usize::MAX);
+                let name = Place {
+                    at: n.args[4],
+                    length_at: n.args[5],
+                };
+                let spread = vec![(n.args[1], room)];
+                receive_from(
+                    held,
+                    Want::Datagram {
+                        spread,
+                        name,
+                        header: None,
+                        flags: 0,
+                        many: false,
+                    },
+                    n.args[3] as i32,
+                )
+            }
+            _ => Ok(Step::Native),
+        }
+    }
+
+    /// The socket of ours that the first argument names; `None` for any other descriptor, and where we may not look.
+    fn hold(&mut self, n: &Notification) -> Result<Option<Held>, i32> {
+        let end = match self.threads.duplicate(n.thread, n.args[0] as i32) {
+            Ok(end) => end,
+            Err(_) => return Ok(None),
+        };
+        let Ok(cookie) = identity::cookie(end.as_fd()) else {
+            return Ok(None);
+        };
+        Ok(self.sockets.find(cookie).map(|socket| Held {
+            end,
+            number: socket.number,
+            stream: socket.stream,
+            family: socket.family,
+            started: socket.started,
+            cookie,
+        }))
+    }
+
+    fn connect(&mut self, n: &Notification, held: Held) -> Result<Step, i32> {
+        let address = match read_address(n.thread, n.args[1], n.args[2] as u32)? {
+            Given::Address(address) => Some(of_family(address, held.family)?),
+            Given::Unspecified(_) => None,
+            Given::Other(_) => return Err(libc::EAFNOSUPPORT),
+        };
+        let wait = !pair::is_nonblocking(held.end.as_fd());
+        let first = held.stream && address.is_some() && !held.started;
+        let filler = if first && !wait {
+            pair::fill(held.end.as_fd())
+        } else {
+            0
+        };
+        if first && let Some(socket) = self.sockets.find(held.cookie) {
+            socket.started = true;
+        }
+        let call = Call::Connect {
+            socket: held.number,
+            address,
+            wait,
+            filler,
+        };
+        let limit = pair::send_limit(&held.end).filter(|_| wait);
+        let want = Want::Connected {
+            socket: held.number,
+        };
+        Ok(Step::Ask(Question {
+            limit: limit.map(|limit| (limit, libc::EINPROGRESS)),
+            ..Question::new(call, want)
+        }))
+    }
+
+    fn sendmsg(&mut self, n: &Notification) -> Result<Step, i32> {
+        let header = read_header(n.thread, n.args[1])?;
+        if header.name == 0 || header.name_length == 0 {
+            return Ok(Step::Native);
+        }
+        let Some(held) = self.hold(n)? else {
+            return Ok(Step::Native);
+        };
+        let given = read_address(n.thread, header.name, header.name_length)?;
+        send_to(n, &held, given, &read_buffers(n.thread, &header)?)
+    }
+
+    fn recvmsg(&mut self, n: &Notification) -> Result<Step, i32> {
+        let header = read_header(n.thread, n.args[1])?;
+        if header.name == 0 {
+            return Ok(Step::Native);
+        }
+        let Some(held) = self.hold(n)? else {
+            return Ok(Step::Native);
+        };
+        let want = Want::Datagram {
+            spread: read_buffers(n.thread, &header)?,
+            name: Place {
+                at: header.name,
+                length_at: 0,
+            },
+            header: Some((n.args[1], header.name_length)),
+            flags: 0,
+            many: false,
+        };
+        receive_from(held, want, n.args[2] as i32)
+    }
+
+    /// With addresses it is as many `sendto`, one after the other; without, the kernel's.
+    fn sendmmsg(&mut self, n: &Notification) -> Result<Step, i32> {
+        let headers = read_headers(n.thread, n.args[1], n.args[2])?;
+        if headers.iter().all(|header| header.name == 0) {
+            return Ok(Step::Native);
+        }
+        let Some(held) = self.hold(n)? else {
+            return Ok(Step::Native);
+        };
+        if held.stream {
+            return Ok(Step::Native);
+        }
+        let mut rest = Vec::with_capacity(headers.len());
+        for header in headers.iter().rev() {
+            let address = match read_address(n.thread, header.name, header.name_length)? {
+                Given::Address(address) => Some(of_family(address, held.family)?),
+                Given::Unspecified(_) | Given::Other(_) => return Err(libc::EAFNOSUPPORT),
+            };
+            let data = gather(n.thread, &read_buffers(n.thread, header)?)?;
+            rest.push(Call::SendTo {
+                socket: held.number,
+                address,
+                data,
+            });
+        }
+        let Some(first) = rest.pop() else {
+            return Ok(Step::Value(0));
+        };
+        Ok(ask(
+            first,
+            Want::ManySent {
+                rest,
+                done: 0,
+                headers: n.args[1],
+            },
+        ))
+    }
+
+    /// With addresses, one message at a time; without, the kernel's.
+    fn recvmmsg(&mut self, n: &Notification) -> Result<Step, i32> {
+        let headers = read_headers(n.thread, n.args[1], n.args[2])?;
+        let Some(first) = headers.first().copied() else {
+            return Ok(Step::Native);
+        };
+        if headers.iter().all(|header| header.name == 0) {
+            return Ok(Step::Native);
+        }
+        let Some(held) = self.hold(n)? else {
+            return Ok(Step::Native);
+        };
+        let want = Want::Datagram {
+            spread: read_buffers(n.thread, &first)?,
+            name: Place {
+                at: first.name,
+                length_at: 0,
+            },
+            header: Some((n.args[1], first.name_length)),
+            flags: 0,
+            many: true,
+        };
+        receive_from(held, want, n.args[3] as i32)
+    }
+
+    /// Requests about interfaces on our sockets; below 0x8910 stand those that a pair answers for itself.
+    fn ioctl(&mut self, n: &Notification) -> Result<Step, i32> {
+        let request = n.args[1] as u32;
+        if request < 0x8910 {
+            return Ok(Step::Native);
+        }
+        let Some(_held) = self.hold(n)? else {
+            return Ok(Step::Native);
+        };
+        let argument = memory::read_vec(n.thread, n.args[2], IFREQ)?;
+        Ok(ask(
+            Call::Interface { request, argument },
+            Want::Interface { at: n.args[2] },
+        ))
+    }
+}
+
+fn ask(call: Call, want: Want) -> Step {
+    Step::Ask(Question::new(call, want))
+}
+
+fn socket(n: &Notification) -> Result<Step, i32> {
+    let (family, kind, protocol) = (n.args[0] as u32, n.args[1] as u32, n.args[2] as u32);
+    let flags = (kind & !KIND).cast_signed();
+    if flags & !(libc::SOCK_NONBLOCK | libc::SOCK_CLOEXEC) != 0 {
+        return Err(libc::EINVAL);
+    }
+    let kind = kind & KIND;
+    let family = family as u16;
+    let want = Want::Socket {
+        stream: kind == libc::SOCK_STREAM as u32,
+        family,
+        flags,
+    };
+    Ok(ask(
+        Call::Socket {
+            family,
+            kind,
+            protocol,
+        },
+        want,
+    ))
+}
+
+fn bind(n: &Notification, held: &Held) -> Result<Step, i32> {
+    let address = match read_address(n.thread, n.args[1], n.args[2] as u32)? {
+        Given::Address(address) => of_family(address, held.family)?,
+        // As Linux: AF_UNSPEC stands for AF_INET when the address is the wildcard.
+        Given::Unspecified(Some(address)) if address.ip() == IpAddr::V4(Ipv4Addr::UNSPECIFIED) => {
+            of_family(address, held.family)?
+        }
+        Given::Unspecified(None) => return Err(libc::EINVAL),
+        Given::Unspecified(Some(_)) | Given::Other(_) => return Err(libc::EAFNOSUPPORT),
+    };
+    Ok(ask(
+        Call::Bind {
+            socket: held.number,
+            address,
+        },
+        Want::Value,
+    ))
+}
+
+fn accept(n: &Notification, held: Held, flags: u32) -> Result<Step, i32> {
+    let flags = flags.cast_signed();
+    if flags & !(libc::SOCK_NONBLOCK | libc::SOCK_CLOEXEC) != 0 {
+        return Err(libc::EINVAL);
+    }
+    let wait = !pair::is_nonblocking(held.end.as_fd());
+    let call = Call::Accept {
+        socket: held.number,
+        wait,
+    };
+    let limit = pair::receive_limit(&held.end).filter(|_| wait);
+    let want = Want::Connection {
+        family: held.family,
+        name: Place {
+            at: n.args[1],
+            length_at: n.args[2],
+        },
+        flags,
+        listener: held.end,
+    };
+    Ok(Step::Ask(Question {
+        limit: limit.map(|limit| (limit, libc::EAGAIN)),
+        ..Question::new(call, want)
+    }))
+}
+
+fn name(n: &Notification, held: &Held, peer: bool) -> Result<Step, i32> {
+    let place = Place {
+        at: n.args[1],
+        length_at: n.args[2],
+    };
+    Ok(ask(
+        Call::Name {
+            socket: held.number,
+            peer,
+        },
+        Want::Address(place),
+    ))
+}
+
+fn set_option(n: &Notification, held: &Held) -> Result<Step, i32> {
+    let length = usize::try_from(n.args[4] as i32).map_err(|_| libc::EINVAL)?;
+    let value = memory::read_vec(n.thread, n.args[3], length.min(LONGEST_OPTION))?;
+    let (level, name) = (n.args[1] as i32, n.args[2] as i32);
+    Ok(ask(
+        Call::SetOption {
+            socket: held.number,
+            level,
+            name,
+            value,
+        },
+        Want::Value,
+    ))
+}
+
+fn get_option(n: &Notification, held: Held) -> Result<Step, i32> {
+    let (level, name) = (n.args[1] as i32, n.args[2] as i32);
+    let call = Call::GetOption {
+        socket: held.number,
+        level,
+        name,
+    };
+    let native = if level == libc::SOL_SOCKET && name == libc::SO_ERROR {
+        identity::take_native_error(held.end.as_fd())
+    } else {
+        0
+    };
+    let place = Place {
+        at: n.args[3],
+        length_at: n.args[4],
+    };
+    Ok(ask(call, Want::Option { place, native }))
+}
+
+/// A stream ignores the address, as Linux does; a datagram goes to it.
+fn send_to(
+    n: &Notification,
+    held: &Held,
+    given: Given,
+    buffers: &[(u64, usize)],
+) -> Result<Step, i32> {
+    if held.stream {
+        return send_on_stream(n, held, buffers);
+    }
+    let address = match given {
+        Given::Address(address) => Some(of_family(address, held.family)?),
+        Given::Unspecified(Some(address)) => Some(of_family(address, held.family)?),
+        Given::Unspecified(None) => return Err(libc::EINVAL),
+        Given::Other(_) => return Err(libc::EAFNOSUPPORT),
+    };
+    let data = gather(n.thread, buffers)?;
+    Ok(ask(
+        Call::SendTo {
+            socket: held.number,
+            address,
+            data,
+        },
+        Want::Value,
+    ))
+}
+
+/// A pair would refuse an address on a connected socket, so the guard sends in the program's place: what fits at once.
+fn send_on_stream(n: &Notification, held: &Held, buffers: &[(u64, usize)]) -> Result<Step, i32> {
+    if !held.started {
+        return Err(libc::EPIPE);
+    }
+    let mut left = LONGEST_DATAGRAM;
+    let mut data = Vec::new();
+    for (at, length) in buffers {
+        let part = (*length).min(left);
+        data.extend(memory::read_vec(n.thread, *at, part)?);
+        left -= part;
+    }
+    use rustix::net::SendFlags;
+    match rustix::net::send(&held.end, &data, SendFlags::DONTWAIT | SendFlags::NOSIGNAL) {
+        Ok(sent) => Ok(Step::Value(sent as i64)),
+        Err(error) => Err(error.raw_os_error()),
+    }
+}
+
+fn receive_from(held: Held, want: Want, flags: i32) -> Result<Step, i32> {
+    if held.stream {
+        return Ok(Step::Native);
+    }
+    let Want::Datagram {
+        spread,
+        name,
+        header,
+        many,
+        ..
+    } = want
+    else {
+        return Err(libc::EINVAL);
+    };
+    let room = spread
+        .iter()
+        .fold(0_usize, |sum, (_, length)| sum.saturating_add(*length));
+    let wait = flags & libc::MSG_DONTWAIT == 0 && !pair::is_nonblocking(held.end.as_fd());
+    let call = Call::ReceiveFrom {
+        socket: held.number,
+        wait,
+        peek: flags & libc::MSG_PEEK != 0,
+        room: u32::try_from(room).unwrap_or(u32::MAX),
+    };
+    let limit = pair::receive_limit(&held.end).filter(|_| wait);
+    let want = Want::Datagram {
+        spread,
+        name,
+        header,
+        flags,
+        many,
+    };
+    Ok(Step::Ask(Question {
+        call,
+        want,
+        limit: limit.map(|limit| (limit, libc::EAGAIN)),
+        end: Some(held.end),
+    }))
+}
+
+fn of_family(address: SocketAddr, family: u16) -> Result<SocketAddr, i32> {
+    let expected = if address.is_ipv4() {
+        libc::AF_INET
+    } else {
+        libc::AF_INET6
+    };
+    if i32::from(family) == expected {
+        Ok(address)
+    } else {
+        Err(libc::EAFNOSUPPORT)
+    }
+}
+
+fn read_address(thread: i32, at: u64, length: u32) -> Result<Given, i32> {
+    let length = usize::try_from(length).map_err(|_| libc::EINVAL)?;
+    if length > sockaddr::LONGEST {
+        return Err(libc::EINVAL);
+    }
+    sockaddr::decode(&memory::read_vec(thread, at, length)?)
+}
+
+/// Bytes of a `struct msghdr`, and of a `struct mmsghdr`, on 64-bit Linux.
+const MSGHDR: usize = 56;
+/// As [`MSGHDR`].
+pub(super) const MMSGHDR: usize = 64;
+
+fn read_header(thread: i32, at: u64) -> Result<MessageHeader, i32> {
+    parse_header(&memory::read_array::<MSGHDR>(thread, at)?)
+}
+
+fn read_headers(thread: i32, at: u64, count: u64) -> Result<Vec<MessageHeader>, i32> {
+    let count = (count as u32 as usize).min(MOST_BUFFERS);
+    let bytes = memory::read_vec(thread, at, count * MMSGHDR)?;
+    bytes.chunks_exact(MMSGHDR).map(parse_header).collect()
+}
+
+fn parse_header(bytes: &[u8]) -> Result<MessageHeader, i32> {
+    let word = |at: usize| {
+        bytes
+            .get(at..)
+            .and_then(|rest| rest.first_chunk::<8>())
+            .copied()
+            .map(u64::from_ne_bytes)
+    };
+    Ok(MessageHeader {
+        name: word(0).ok_or(libc::EFAULT)?,
+        name_length: word(8).ok_or(libc::EFAULT)? as u32,
+        buffers: word(16).ok_or(libc::EFAULT)?,
+        buffer_count: word(24).ok_or(libc::EFAULT)?,
+    })
+}
+
+fn read_buffers(thread: i32, header: &MessageHeader) -> Result<Vec<(u64, usize)>, i32> {
+    let count = usize::try_from(header.buffer_count).map_err(|_| libc::EMSGSIZE)?;
+    if count > MOST_BUFFERS {
+        return Err(libc::EMSGSIZE);
+    }
+    let bytes = memory::read_vec(thread, header.buffers, count * 16)?;
+    let word = |half: &[u8]| {
+        half.first_chunk::<8>()
+            .copied()
+            .map_or(0, u64::from_ne_bytes)
+    };
+    Ok(bytes
+        .chunks_exact(16)
+        .map(|pair| pair.split_at(8))
+        .map(|(base, length)| {
+            (
+                word(base),
+                usize::try_from(word(length)).unwrap_or(usize::MAX),
+            )
+        })
+        .collect())
+}
+
+fn gather(thread: i32, buffers: &[(u64, usize)]) -> Result<Vec<u8>, i32> {
+    let total = buffers
+        .iter()
+        .fold(0_usize, |sum, (_, length)| sum.saturating_add(*length));
+    if total > LONGEST_DATAGRAM {
+        return Err(libc::EMSGSIZE);
+    }
+    let mut data = Vec::with_capacity(total);
+    for (at, length) in buffers {
+        data.extend(memory::read_vec(thread, *at, *length)?);
+    }
+    Ok(data)
+}

@@ -1,0 +1,536 @@
+//! The guard: starts the program behind the filter and answers its calls, one loop, never blocked by any of them.
+
+use std::collections::{BTreeMap, HashMap};
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, FromRawFd, OwnedFd};
+use std::time::{Duration, Instant};
+
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::process::{WaitOptions, waitpid};
+
+use super::answers::Want;
+use super::front::Report;
+use super::identity::{self, Threads};
+use super::program::{Plan, Step, WORD, Word};
+use super::{descendants, pair};
+use crate::channel;
+use crate::notify::{self, Listener, Notification};
+use crate::protocol::{Answer, Call, Request, SocketNumber};
+
+/// How often parked calls are looked at: cancelled, interrupted by a signal, out of time?
+const WATCH: Duration = Duration::from_millis(20);
+/// Most parked calls looked at in one go; the others wait for the next.
+const WATCHED_AT_ONCE: usize = 64;
+
+/// The guard process.
+pub struct Guard {
+    pub(super) listener: Listener,
+    pub(super) channel: OwnedFd,
+    pub(super) threads: Threads,
+    pub(super) sockets: Sockets,
+    wait_killable: bool,
+    parked: BTreeMap<u64, Parked>,
+    next_request: u64,
+    watched_up_to: u64,
+    lab_gone: bool,
+    program: i32,
+}
+
+/// A call that waits for the lab.
+#[derive(Debug)]
+pub(super) struct Parked {
+    pub(super) notification: Notification,
+    pub(super) want: Want,
+    deadline: Option<(Instant, i32)>,
+}
+
+/// A call on its way to the lab.
+#[derive(Debug)]
+pub(super) struct Question {
+    pub(super) call: Call,
+    pub(super) want: Want,
+    /// How long it may wait, and the errno it then fails with.
+    pub(super) limit: Option<(Duration, i32)>,
+    /// The program's end, where the lab needs it.
+    pub(super) end: Option<OwnedFd>,
+}
+
+impl Question {
+    pub(super) fn new(call: Call, want: Want) -> Self {
+        Self {
+            call,
+            want,
+            limit: None,
+            end: None,
+        }
+    }
+}
+
+/// The sockets that the lab made for this program, by their cookies.
+#[derive(Debug, Default)]
+pub(super) struct Sockets {
+    by_cookie: HashMap<u64, Socket>,
+    cookies: HashMap<SocketNumber, u64>,
+}
+
+/// What the guard knows of a socket.
+#[derive(Debug)]
+pub(super) struct Socket {
+    pub(super) number: SocketNumber,
+    pub(super) stream: bool,
+    pub(super) family: u16,
+    /// A first connect or listen was asked for: the pair may carry more than filler.
+    pub(super) started: bool,
+    /// A duplicate of the lab's end: should the lab die, the program sees silence and not an end of file.
+    lab_end: Option<OwnedFd>,
+    inode: u64,
+    holder: (i32, i32),
+}
+
+impl Sockets {
+    /// Remembers a socket by its program's end.
+    pub(super) fn insert(
+        &mut self,
+        number: SocketNumber,
+        stream: bool,
+        family: u16,
+        end: BorrowedFd<'_>,
+        lab_end: OwnedFd,
+    ) -> Result<(), i32> {
+        let cookie = identity::cookie(end)?;
+        let inode = identity::inode(end);
+        let lab_end = Some(lab_end);
+        let holder = (0, -1);
+        let socket = Socket {
+            number,
+            stream,
+            family,
+            started: false,
+            lab_end,
+            inode,
+            holder,
+        };
+        self.by_cookie.insert(cookie, socket);
+        self.cookies.insert(number, cookie);
+        Ok(())
+    }
+
+    /// The socket of this cookie.
+    pub(super) fn find(&mut self, cookie: u64) -> Option<&mut Socket> {
+        self.by_cookie.get_mut(&cookie)
+    }
+
+    /// The socket of this number.
+    pub(super) fn get(&mut self, number: SocketNumber) -> Option<&mut Socket> {
+        self.by_cookie.get_mut(self.cookies.get(&number)?)
+    }
+
+    /// Who got it last.
+    pub(super) fn set_holder(&mut self, number: SocketNumber, process: i32, fd: i32) {
+        if let Some(socket) = self.get(number) {
+            socket.holder = (process, fd);
+        }
+    }
+
+    /// Forgets a socket.
+    pub(super) fn remove(&mut self, number: SocketNumber) {
+        if let Some(cookie) = self.cookies.remove(&number) {
+            self.by_cookie.remove(&cookie);
+        }
+    }
+
+    /// Lets go of the lab's end, after leaving a byte in it where the program shall read `ECONNRESET`.
+    fn release(&mut self, number: SocketNumber, reset: bool) {
+        let Some(cookie) = self.cookies.get(&number).copied() else {
+            return;
+        };
+        let Some(socket) = self.by_cookie.get_mut(&cookie) else {
+            return;
+        };
+        let Some(lab_end) = socket.lab_end.take() else {
+            return;
+        };
+        if reset && rustix::io::ioctl_fionread(&lab_end).is_ok_and(|unread| unread == 0) {
+            let (process, fd) = socket.holder;
+            let end = identity::duplicate_of_process(process, fd)
+                .ok()
+                .filter(|end| identity::cookie(end.as_fd()) == Ok(cookie))
+                .or_else(|| {
+                    let below = descendants::below(std::process::id().cast_signed());
+                    identity::search(&below, socket.inode, cookie)
+                });
+            if let Some(end) = end {
+                pair::poison(end.as_fd());
+            }
+        }
+    }
+}
+
+/// The guard's whole life. Does not return.
+pub fn main(
+    plan: &Plan,
+    channel: OwnedFd,
+    front: OwnedFd,
+    report: OwnedFd,
+    mask: &libc::sigset_t,
+) -> ! {
+    let started = descendants::adopt_orphans()
+        .map_err(|error| failed(&error))
+        .and_then(|()| start(plan, channel, mask));
+    match started {
+        Ok(mut guard) => {
+            let last = guard.serve(&front, &report);
+            let _ = channel::send(report.as_fd(), &last.encode(), &[], true);
+            // With the guard still whole: its descriptors keep what the programs see silent until they are gone.
+            descendants::kill_all();
+        }
+        Err(last) => {
+            let _ = channel::send(report.as_fd(), &last.encode(), &[], true);
+            descendants::kill_all();
+        }
+    }
+    // SAFETY: ends this process without the clean-up that belongs to the front.
+    unsafe { libc::_exit(0) }
+}
+
+fn failed(error: &io::Error) -> Report {
+    Report::Failed(error.raw_os_error().unwrap_or(libc::EIO))
+}
+
+/// Forks the program, fetches the filter's listener out of it and lets it go on.
+fn start(plan: &Plan, channel: OwnedFd, mask: &libc::sigset_t) -> Result<Guard, Report> {
+    let system = |error: rustix::io::Errno| Report::Failed(error.raw_os_error());
+    let (ours, theirs) = rustix::net::socketpair(
+        rustix::net::AddressFamily::UNIX,
+        rustix::net::SocketType::STREAM,
+        rustix::net::SocketFlags::CLOEXEC,
+        None,
+    )
+    .map_err(system)?;
+    // SAFETY: this process has one thread; the child may go on as any process may.
+    let program = match unsafe { libc::fork() } {
+        -1 => return Err(failed(&io::Error::last_os_error())),
+        0 => {
+            drop(ours);
+            let (step, errno) = plan.become_it(theirs.as_fd(), mask);
+            let _ = rustix::io::write(&theirs, &Word::Failed(step, errno).encode());
+            // SAFETY: ends this process without the clean-up that belongs to the front.
+            unsafe { libc::_exit(127) }
+        }
+        pid => pid,
+    };
+    drop(theirs);
+    let (listener, wait_killable) = fetch_listener(program, &ours)?;
+    // The pair closes when the program is executed; a word before that says why not.
+    if let Some(Word::Failed(step, errno)) = read_word(&ours) {
+        return Err(Report::NotStarted(step, errno));
+    }
+    raise_descriptor_limit();
+    let mut guard = Guard {
+        listener: Listener::new(listener),
+        channel,
+        threads: Threads::default(),
+        sockets: Sockets::default(),
+        wait_killable,
+        parked: BTreeMap::new(),
+        next_request: 1,
+        watched_up_to: 0,
+        lab_gone: false,
+        program,
+    };
+    let name = plan.name.to_string_lossy().chars().take(256).collect();
+    guard.tell(
+        Call::Hello {
+            pid: program.cast_unsigned(),
+            program: name,
+        },
+        None,
+    );
+    Ok(guard)
+}
+
+fn fetch_listener(program: i32, ours: &OwnedFd) -> Result<(OwnedFd, bool), Report> {
+    let (number, wait_killable) = match read_word(ours) {
+        Some(Word::Filtered {
+            listener,
+            wait_killable,
+        }) => (listener, wait_killable),
+        Some(Word::Failed(step, errno)) => return Err(Report::NotStarted(step, errno)),
+        None => return Err(Report::NotStarted(Step::Surroundings, libc::EPIPE)),
+    };
+    let listener = identity::duplicate_of_process(program, number)
+        .map_err(|errno| Report::NotStarted(Step::Filter, errno))?;
+    rustix::io::write(ours, &[1])
+        .map_err(|error| Report::NotStarted(Step::Filter, error.raw_os_error()))?;
+    Ok((listener, wait_killable))
+}
+
+fn read_word(from: &OwnedFd) -> Option<Word> {
+    let mut bytes = [0; WORD];
+    loop {
+        match rustix::io::read(from, &mut bytes) {
+            Err(rustix::io::Errno::INTR) => {}
+            Ok(WORD) => return Word::decode(bytes),
+            _ => return None,
+        }
+    }
+}
+
+/// The guard holds a descriptor for each of the program's sockets.
+fn raise_descriptor_limit() {
+    use rustix::process::{Resource, getrlimit, setrlimit};
+    let mut limit = getrlimit(Resource::Nofile);
+    limit.current = limit.maximum;
+    let _ = setrlimit(Resource::Nofile, limit);
+}
+
+impl Guard {
+    /// Answers calls until the program ends, the lab goes, or the front dies.
+    fn serve(&mut self, front: &OwnedFd, report: &OwnedFd) -> Report {
+        let children = match child_signals() {
+            Ok(fd) => fd,
+            Err(error) => return failed(&error),
+        };
+        let mut filter_in_use = true;
+        loop {
+            let idle = PollFlags::empty();
+            let calls = if filter_in_use { PollFlags::IN } else { idle };
+            let mut fds = [
+                PollFd::new(&self.listener, calls),
+                PollFd::new(&self.channel, PollFlags::IN),
+                PollFd::new(front, PollFlags::IN),
+                PollFd::new(report, PollFlags::IN),
+                PollFd::new(&children, PollFlags::IN),
+            ];
+            let limit = self.patience();
+            match poll(&mut fds, limit.as_ref()) {
+                Ok(_) | Err(rustix::io::Errno::INTR) => {}
+                Err(error) => return Report::Failed(error.raw_os_error()),
+            }
+            let [call, answer, front_died, signal, child] = fds.map(|fd| fd.revents());
+            if call.contains(PollFlags::IN) {
+                self.take_call();
+            } else if call.contains(PollFlags::HUP) {
+                filter_in_use = false;
+            }
+            if !answer.is_empty() {
+                self.take_answers();
+            }
+            if self.lab_gone || !front_died.is_empty() {
+                return Report::LabGone;
+            }
+            if !signal.is_empty() {
+                self.pass_signal_on(report);
+            }
+            if !child.is_empty()
+                && let Some(end) = self.look_at_children(&children, report)
+            {
+                return end;
+            }
+            self.watch();
+        }
+    }
+
+    /// How long the loop may sleep; for ever while no call is parked.
+    fn patience(&self) -> Option<Timespec> {
+        let nanos = i64::from(WATCH.subsec_nanos());
+        (!self.parked.is_empty()).then_some(Timespec {
+            tv_sec: 0,
+            tv_nsec: nanos,
+        })
+    }
+
+    fn take_call(&mut self) {
+        // A call that was cancelled between poll and receive is an error here, and no loss.
+        let Ok(notification) = self.listener.receive() else {
+            return;
+        };
+        self.handle(notification);
+    }
+
+    /// Sends a question to the lab and parks its call.
+    pub(super) fn ask(&mut self, notification: Notification, question: Question) {
+        let Question {
+            call,
+            want,
+            limit,
+            end,
+        } = question;
+        let id = self.next_request;
+        self.next_request += 1;
+        let deadline = limit.map(|(limit, errno)| (Instant::now() + limit, errno));
+        self.parked.insert(
+            id,
+            Parked {
+                notification,
+                want,
+                deadline,
+            },
+        );
+        self.send(&Request { id, call }, end.as_ref().map(AsFd::as_fd));
+    }
+
+    /// Tells the lab something that has no answer.
+    pub(super) fn tell(&mut self, call: Call, end: Option<BorrowedFd<'_>>) {
+        self.send(&Request { id: 0, call }, end);
+    }
+
+    fn send(&mut self, request: &Request, end: Option<BorrowedFd<'_>>) {
+        let bytes = request.encode();
+        if channel::send(self.channel.as_fd(), &bytes, end.as_slice(), true).is_err() {
+            self.lab_gone = true;
+        }
+    }
+
+    fn take_answers(&mut self) {
+        loop {
+            match channel::receive(&self.channel) {
+                Ok(None) => return,
+                Ok(Some(message)) if !message.bytes.is_empty() => {
+                    match Answer::decode(&message.bytes) {
+                        Ok(answer) => self.take_answer(answer, message.fds),
+                        Err(_) => self.lab_gone = true,
+                    }
+                }
+                Ok(Some(_)) | Err(_) => self.lab_gone = true,
+            }
+            if self.lab_gone {
+                return;
+            }
+        }
+    }
+
+    fn take_answer(&mut self, answer: Answer, fds: Vec<OwnedFd>) {
+        match answer {
+            Answer::Done { id, result } => match self.parked.remove(&id) {
+                Some(parked) => self.deliver(parked, result, fds),
+                None => self.return_late(result, fds),
+            },
+            Answer::Release { socket, reset } => self.sockets.release(socket, reset),
+            Answer::Forget { socket } => self.sockets.remove(socket),
+        }
+    }
+
+    /// Looks at parked calls, oldest first, a bounded number at a time.
+    fn watch(&mut self) {
+        let now = Instant::now();
+        let from = self.watched_up_to;
+        let mut ids: Vec<u64> = self
+            .parked
+            .range(from + 1..)
+            .take(WATCHED_AT_ONCE)
+            .map(|(id, _)| *id)
+            .collect();
+        if ids.len() < WATCHED_AT_ONCE {
+            ids.extend(
+                self.parked
+                    .range(..=from)
+                    .take(WATCHED_AT_ONCE - ids.len())
+                    .map(|(id, _)| *id),
+            );
+        }
+        self.watched_up_to = ids.last().copied().unwrap_or(0);
+        for id in ids {
+            self.look_at_parked(id, now);
+        }
+    }
+
+    fn look_at_parked(&mut self, id: u64, now: Instant) {
+        let Some(parked) = self.parked.get(&id) else {
+            return;
+        };
+        let notification = parked.notification;
+        let answer = match parked.deadline {
+            Some((at, errno)) if at <= now => Some(errno),
+            _ if self.wait_killable && identity::signal_waits(notification.thread) => {
+                Some(notify::RESTART)
+            }
+            _ => None,
+        };
+        let over = match answer {
+            Some(errno) => {
+                let _ = self.listener.answer(notification.id, Err(errno));
+                true
+            }
+            None => !self.listener.waits(notification.id),
+        };
+        if over {
+            self.parked.remove(&id);
+            self.send(
+                &Request {
+                    id,
+                    call: Call::Cancel,
+                },
+                None,
+            );
+        }
+    }
+
+    fn pass_signal_on(&mut self, report: &OwnedFd) {
+        let mut bytes = [0; 4];
+        if rustix::io::read(report, &mut bytes) != Ok(4) {
+            return;
+        }
+        let signal = i32::from_ne_bytes(bytes);
+        // The program is our child and not yet waited for, so the number is still its own.
+        // SAFETY: plain integers.
+        unsafe { libc::kill(self.program, signal) };
+    }
+
+    /// Reaps; the program's end is returned, its stops are reported.
+    fn look_at_children(&mut self, signals: &OwnedFd, report: &OwnedFd) -> Option<Report> {
+        let mut drain = [0; 1024];
+        let _ = rustix::io::read(signals, &mut drain);
+        while let Ok(Some((pid, status))) =
+            waitpid(None, WaitOptions::NOHANG | WaitOptions::UNTRACED)
+        {
+            if pid.as_raw_nonzero().get() != self.program {
+                continue;
+            }
+            if let Some(code) = status.exit_status() {
+                return Some(Report::Exited(code));
+            }
+            if let Some(signal) = status.terminating_signal() {
+                return Some(Report::Killed(signal));
+            }
+            if let Some(signal) = status.stopping_signal() {
+                let _ = channel::send(
+                    report.as_fd(),
+                    &Report::Stopped(signal).encode(),
+                    &[],
+                    false,
+                );
+            }
+        }
+        None
+    }
+
+    /// Tells the lab who has a socket now.
+    pub(super) fn delivered(&mut self, socket: SocketNumber, thread: i32, fd: i32) {
+        let process = self.threads.process_of(thread);
+        self.sockets.set_holder(socket, process, fd);
+        self.tell(
+            Call::Delivered {
+                socket,
+                pid: process.cast_unsigned(),
+                fd,
+            },
+            None,
+        );
+    }
+}
+
+fn child_signals() -> io::Result<OwnedFd> {
+    // SAFETY: the set is initialised before it is read; the descriptor is new and ours.
+    unsafe {
+        let mut set: libc::sigset_t = std::mem::zeroed();
+        libc::sigemptyset(&raw mut set);
+        libc::sigaddset(&raw mut set, libc::SIGCHLD);
+        let fd = libc::signalfd(-1, &raw const set, libc::SFD_CLOEXEC | libc::SFD_NONBLOCK);
+        if fd < 0 {
+            Err(io::Error::last_os_error())
+        } else {
+            Ok(OwnedFd::from_raw_fd(fd))
+        }
+    }
+}

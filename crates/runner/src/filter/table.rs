@@ -1,0 +1,301 @@
+//! Which call goes where. Read it as: a call of this name, when one of these alternatives holds, is answered so.
+//!
+//! Left to the kernel on purpose, because they work on a socketpair as on a TCP socket: `read`, `write`, `readv`,
+//! `writev`, `send` and `recv` (which are `sendto` and `recvfrom` without an address), `sendfile`, `splice`, `poll`,
+//! `select`, `epoll_*`, `dup`, `fcntl`, `close`; of `ioctl`, `FIONREAD` and `FIONBIO`.
+
+/// The architecture whose call numbers the rows use: `AUDIT_ARCH_X86_64`.
+#[cfg(target_arch = "x86_64")]
+pub const ARCH: u32 = 0xc000_003e;
+/// The architecture whose call numbers the rows use: `AUDIT_ARCH_AARCH64`.
+#[cfg(target_arch = "aarch64")]
+pub const ARCH: u32 = 0xc000_00b7;
+#[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
+compile_error!("the runner knows the call numbers of x86_64 and aarch64 only");
+
+/// What becomes of a call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Action {
+    /// The kernel does it.
+    Allow,
+    /// The guard answers it.
+    Notify,
+    /// It fails with this errno.
+    Fail(i32),
+}
+
+impl Action {
+    /// The value a filter returns for it (`linux/seccomp.h`).
+    pub fn word(self) -> u32 {
+        match self {
+            Self::Allow => libc::SECCOMP_RET_ALLOW,
+            Self::Notify => libc::SECCOMP_RET_USER_NOTIF,
+            Self::Fail(errno) => {
+                libc::SECCOMP_RET_ERRNO | (errno.unsigned_abs() & libc::SECCOMP_RET_DATA)
+            }
+        }
+    }
+}
+
+/// A test of one argument.
+#[derive(Clone, Copy, Debug)]
+pub enum Test {
+    /// Its low 32 bits are one of these.
+    In(&'static [u32]),
+    /// None of its 64 bits is set: not so.
+    NotZero,
+    /// Its low 32 bits, masked, are this.
+    Masked {
+        /// Bits looked at.
+        mask: u32,
+        /// What they must be.
+        value: u32,
+    },
+}
+
+/// A test and the argument (0 to 5) it looks at.
+#[derive(Clone, Copy, Debug)]
+pub struct Condition {
+    /// Index of the argument.
+    pub argument: u8,
+    /// What is asked of it.
+    pub test: Test,
+}
+
+/// A line of the table.
+#[derive(Clone, Copy, Debug)]
+pub struct Row {
+    /// The call's number.
+    pub call: u32,
+    /// Alternatives, each a list of conditions that must all hold. An empty list of conditions always holds.
+    pub when: &'static [&'static [Condition]],
+    /// What becomes of the call then.
+    pub action: Action,
+}
+
+const fn argument(argument: u8, test: Test) -> Condition {
+    Condition { argument, test }
+}
+
+const fn number(call: libc::c_long) -> u32 {
+    call as u32
+}
+
+const ALWAYS: &[&[Condition]] = &[&[]];
+
+const INTERNET: &[u32] = &[libc::AF_INET as u32, libc::AF_INET6 as u32];
+
+/// Levels that mean nothing to a socketpair.
+const PROTOCOL_LEVELS: &[u32] = &[
+    libc::IPPROTO_IP as u32,
+    libc::IPPROTO_IPV6 as u32,
+    libc::IPPROTO_TCP as u32,
+    libc::IPPROTO_UDP as u32,
+];
+
+/// Options of `SOL_SOCKET` where a socketpair would answer for itself. Buffer sizes and time limits stay native.
+const SOCKET_OPTIONS: &[u32] = &[
+    libc::SO_REUSEADDR as u32,
+    libc::SO_TYPE as u32,
+    libc::SO_ERROR as u32,
+    libc::SO_KEEPALIVE as u32,
+    libc::SO_LINGER as u32,
+    libc::SO_REUSEPORT as u32,
+    libc::SO_BINDTODEVICE as u32,
+    libc::SO_ACCEPTCONN as u32,
+    libc::SO_PROTOCOL as u32,
+    libc::SO_DOMAIN as u32,
+];
+
+const OPTIONS: &[&[Condition]] = &[
+    &[argument(1, Test::In(PROTOCOL_LEVELS))],
+    &[
+        argument(1, Test::In(&[libc::SOL_SOCKET as u32])),
+        argument(2, Test::In(SOCKET_OPTIONS)),
+    ],
+];
+
+/// `sendto` and `recvfrom` with an address; without one they are `send` and `recv`.
+const WITH_ADDRESS: &[&[Condition]] = &[&[argument(4, Test::NotZero)]];
+
+/// Requests about interfaces, routes and neighbours (`linux/sockios.h`).
+const INTERFACE_REQUESTS: &[&[Condition]] = &[&[argument(
+    1,
+    Test::Masked {
+        mask: 0xffff_ff00,
+        value: 0x8900,
+    },
+)]];
+
+const fn notify(call: libc::c_long, when: &'static [&'static [Condition]]) -> Row {
+    Row {
+        call: number(call),
+        when,
+        action: Action::Notify,
+    }
+}
+
+/// The table.
+pub const ROWS: &[Row] = &[
+    notify(libc::SYS_socket, &[&[argument(0, Test::In(INTERNET))]]),
+    notify(libc::SYS_bind, ALWAYS),
+    notify(libc::SYS_listen, ALWAYS),
+    notify(libc::SYS_accept, ALWAYS),
+    notify(libc::SYS_accept4, ALWAYS),
+    notify(libc::SYS_connect, ALWAYS),
+    notify(libc::SYS_getsockname, ALWAYS),
+    notify(libc::SYS_getpeername, ALWAYS),
+    notify(libc::SYS_shutdown, ALWAYS),
+    notify(libc::SYS_setsockopt, OPTIONS),
+    notify(libc::SYS_getsockopt, OPTIONS),
+    notify(libc::SYS_sendto, WITH_ADDRESS),
+    notify(libc::SYS_recvfrom, WITH_ADDRESS),
+    notify(libc::SYS_sendmsg, ALWAYS),
+    notify(libc::SYS_recvmsg, ALWAYS),
+    notify(libc::SYS_sendmmsg, ALWAYS),
+    notify(libc::SYS_recvmmsg, ALWAYS),
+    notify(libc::SYS_ioctl, INTERFACE_REQUESTS),
+    // Its rings make calls that no filter sees.
+    Row {
+        call: number(libc::SYS_io_uring_setup),
+        when: ALWAYS,
+        action: Action::Fail(libc::ENOSYS),
+    },
+];
+
+#[cfg(test)]
+mod tests {
+    use super::super::bpf::{self, Instruction};
+    use super::*;
+
+    /// What the kernel's interpreter does with the instructions that we use.
+    fn interpret(program: &[Instruction], arch: u32, call: u32, args: [u64; 6]) -> u32 {
+        let mut a = 0_u32;
+        let mut at = 0_usize;
+        for _ in 0..program.len() {
+            let i = program[at];
+            at += 1;
+            match i.code {
+                bpf::LOAD => {
+                    a = match i.k {
+                        bpf::NUMBER => call,
+                        bpf::ARCH => arch,
+                        k => {
+                            let offset = k - bpf::ARGUMENTS;
+                            let word = args[(offset / 8) as usize];
+                            if offset.is_multiple_of(8) {
+                                word as u32
+                            } else {
+                                (word >> 32) as u32
+                            }
+                        }
+                    }
+                }
+                bpf::AND => a &= i.k,
+                bpf::EQUAL => at += usize::from(if a == i.k { i.jt } else { i.jf }),
+                bpf::AT_LEAST => at += usize::from(if a >= i.k { i.jt } else { i.jf }),
+                bpf::DECIDE => return i.k,
+                other => panic!("an instruction that the filter does not use: {other:#x}"),
+            }
+        }
+        panic!("a program must decide before it loops")
+    }
+
+    const NOTIFY: u32 = libc::SECCOMP_RET_USER_NOTIF;
+    const ALLOW: u32 = libc::SECCOMP_RET_ALLOW;
+    const ENOSYS: u32 = libc::SECCOMP_RET_ERRNO | libc::ENOSYS as u32;
+
+    #[test]
+    fn each_call_goes_where_the_table_of_the_design_sends_it() {
+        let inet = libc::AF_INET as u64;
+        let socket = libc::SOL_SOCKET as u64;
+        let address = 0x7fff_0000_0000_u64;
+        #[rustfmt::skip]
+        let rows: &[(libc::c_long, [u64; 6], u32)] = &[
+            (libc::SYS_socket, [inet, 1, 0, 0, 0, 0], NOTIFY),
+            (libc::SYS_socket, [libc::AF_INET6 as u64, 2, 0, 0, 0, 0], NOTIFY),
+            (libc::SYS_socket, [inet | 0xdead_0000_0000, 1, 0, 0, 0, 0], NOTIFY),
+            (libc::SYS_socket, [libc::AF_UNIX as u64, 1, 0, 0, 0, 0], ALLOW),
+            (libc::SYS_socket, [libc::AF_NETLINK as u64, 3, 0, 0, 0, 0], ALLOW),
+            (libc::SYS_socketpair, [inet, 1, 0, 0, 0, 0], ALLOW),
+            (libc::SYS_bind, [3, 0, 0, 0, 0, 0], NOTIFY),
+            (libc::SYS_listen, [3, 5, 0, 0, 0, 0], NOTIFY),
+            (libc::SYS_accept, [3, 0, 0, 0, 0, 0], NOTIFY),
+            (libc::SYS_accept4, [3, 0, 0, 0, 0, 0], NOTIFY),
+            (libc::SYS_connect, [3, 0, 0, 0, 0, 0], NOTIFY),
+            (libc::SYS_getsockname, [3, 0, 0, 0, 0, 0], NOTIFY),
+            (libc::SYS_getpeername, [3, 0, 0, 0, 0, 0], NOTIFY),
+            (libc::SYS_shutdown, [3, 1, 0, 0, 0, 0], NOTIFY),
+            (libc::SYS_setsockopt, [3, 6, 1, 0, 0, 0], NOTIFY),
+            (libc::SYS_setsockopt, [3, 0, 2, 0, 0, 0], NOTIFY),
+            (libc::SYS_setsockopt, [3, 41, 26, 0, 0, 0], NOTIFY),
+            (libc::SYS_setsockopt, [3, 17, 103, 0, 0, 0], NOTIFY),
+            (libc::SYS_setsockopt, [3, socket, libc::SO_REUSEADDR as u64, 0, 0, 0], NOTIFY),
+            (libc::SYS_setsockopt, [3, socket, libc::SO_RCVTIMEO as u64, 0, 0, 0], ALLOW),
+            (libc::SYS_setsockopt, [3, socket, libc::SO_SNDBUF as u64, 0, 0, 0], ALLOW),
+            (libc::SYS_setsockopt, [3, 270, 1, 0, 0, 0], ALLOW),
+            (libc::SYS_getsockopt, [3, socket, libc::SO_ERROR as u64, 0, 0, 0], NOTIFY),
+            (libc::SYS_getsockopt, [3, socket, libc::SO_TYPE as u64, 0, 0, 0], NOTIFY),
+            (libc::SYS_getsockopt, [3, socket, libc::SO_DOMAIN as u64, 0, 0, 0], NOTIFY),
+            (libc::SYS_getsockopt, [3, socket, libc::SO_PEERCRED as u64, 0, 0, 0], ALLOW),
+            (libc::SYS_sendto, [3, 0, 0, 0, 0, 0], ALLOW),
+            (libc::SYS_sendto, [3, 0, 0, 0, 4, 16], NOTIFY),
+            (libc::SYS_sendto, [3, 0, 0, 0, address, 16], NOTIFY),
+            (libc::SYS_recvfrom, [3, 0, 0, 0, 0, 0], ALLOW),
+            (libc::SYS_recvfrom, [3, 0, 0, 0, address, 0], NOTIFY),
+            (libc::SYS_sendmsg, [3, 0, 0, 0, 0, 0], NOTIFY),
+            (libc::SYS_recvmsg, [3, 0, 0, 0, 0, 0], NOTIFY),
+            (libc::SYS_sendmmsg, [3, 0, 0, 0, 0, 0], NOTIFY),
+            (libc::SYS_recvmmsg, [3, 0, 0, 0, 0, 0], NOTIFY),
+            (libc::SYS_ioctl, [3, 0x8915, 0, 0, 0, 0], NOTIFY),
+            (libc::SYS_ioctl, [3, 0x541b, 0, 0, 0, 0], ALLOW),
+            (libc::SYS_ioctl, [3, 0x5421, 0, 0, 0, 0], ALLOW),
+            (libc::SYS_io_uring_setup, [1, 0, 0, 0, 0, 0], ENOSYS),
+            (libc::SYS_read, [3, 0, 0, 0, 0, 0], ALLOW),
+            (libc::SYS_write, [3, 0, 0, 0, 0, 0], ALLOW),
+            (libc::SYS_close, [3, 0, 0, 0, 0, 0], ALLOW),
+            (libc::SYS_execve, [1, 1, 1, 0, 0, 0], ALLOW),
+            (libc::SYS_exit_group, [0, 0, 0, 0, 0, 0], ALLOW),
+        ];
+        let program = bpf::assemble(ARCH, ROWS);
+        for (call, args, expected) in rows {
+            let decided = interpret(&program, ARCH, *call as u32, *args);
+            assert_eq!(
+                decided, *expected,
+                "call {call} with {args:x?}: {decided:#x}"
+            );
+        }
+    }
+
+    #[test]
+    fn calls_of_another_architecture_and_of_x32_do_not_exist() {
+        let program = bpf::assemble(ARCH, ROWS);
+        let i386 = 0x4000_0003;
+        assert_eq!(interpret(&program, i386, 102, [0; 6]), ENOSYS);
+        assert_eq!(
+            interpret(&program, ARCH, 0x4000_0000 | libc::SYS_write as u32, [0; 6]),
+            ENOSYS
+        );
+        assert_eq!(interpret(&program, ARCH, u32::MAX, [0; 6]), ENOSYS);
+    }
+
+    #[test]
+    fn every_jump_of_the_program_stays_inside_it() {
+        let program = bpf::assemble(ARCH, ROWS);
+        for (at, i) in program.iter().enumerate() {
+            let reach = at + 1 + usize::from(i.jt.max(i.jf));
+            assert!(
+                reach < program.len() || i.code == bpf::DECIDE,
+                "instruction {at}: {i:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn no_call_has_two_rows() {
+        let mut calls: Vec<u32> = ROWS.iter().map(|row| row.call).collect();
+        calls.sort_unstable();
+        calls.dedup();
+        assert_eq!(calls.len(), ROWS.len());
+    }
+}

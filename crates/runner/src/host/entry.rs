@@ -1,0 +1,124 @@
+//! A socket of a program, as the host keeps it: its stack socket, our end of its pair, and the part it plays.
+
+use std::collections::VecDeque;
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::task::Waker;
+
+use heptad_runtime::stack::SocketError;
+use rustix::net::{AddressFamily, RecvFlags, SocketFlags, SocketType, recv, socketpair};
+
+use super::datagram::Datagrams;
+use super::sockets::At;
+use super::stream::Pump;
+use crate::protocol::SocketNumber;
+
+/// A socket of a program.
+pub struct Entry {
+    /// The channel that it belongs to.
+    pub channel: u64,
+    /// Its number there.
+    pub number: SocketNumber,
+    /// The stack's socket.
+    pub at: At,
+    /// `SOCK_STREAM`, and its address family as the kernel numbers it.
+    pub stream: bool,
+    /// Our end of the pair.
+    pub end: OwnedFd,
+    /// What our end was ready for when the kernel last said so.
+    pub pair: PairReady,
+    /// Rings when the stack's socket becomes ready.
+    pub waker: Waker,
+    /// An error for `SO_ERROR`.
+    pub error: Option<SocketError>,
+    /// Its part.
+    pub role: Role,
+}
+
+/// Edges that `epoll` has reported of our end and that we have not used up.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct PairReady {
+    /// Bytes, or the end of them, wait.
+    pub readable: bool,
+    /// There is room.
+    pub writable: bool,
+    /// The other end is closed, or both directions are shut.
+    pub hung_up: bool,
+}
+
+/// The part that a socket plays.
+pub enum Role {
+    /// A stream that is neither connected nor listening.
+    Fresh,
+    /// A connect is on its way.
+    Connecting {
+        /// Bytes in the pair that are not the program's.
+        filler: u32,
+        /// Calls that wait for it.
+        waiting: Vec<u64>,
+    },
+    /// Accepted, and not yet in the program's hands.
+    Offered {
+        /// Key of the listener.
+        listener: u64,
+        /// A token was counted off for it.
+        token: bool,
+    },
+    /// A connected stream.
+    Stream(Box<Pump>),
+    /// A listener.
+    Listener(Listening),
+    /// A datagram socket.
+    Datagrams(Box<Datagrams>),
+}
+
+/// What a listener has told its program.
+#[derive(Default)]
+pub struct Listening {
+    /// Tokens in the pair: the program reads the listener as ready while there is one.
+    pub tokens: u32,
+    /// Calls of accept that wait.
+    pub parked: VecDeque<u64>,
+    /// `shutdown` ended it.
+    pub closed: bool,
+}
+
+/// A new pair: the program's end and ours, non-blocking. Datagrams travel over `SOCK_SEQPACKET`: it keeps their bounds
+/// and, unlike `SOCK_DGRAM`, tells that the other end was closed.
+///
+/// # Errors
+/// The kernel's.
+pub fn pair(stream: bool) -> io::Result<(OwnedFd, OwnedFd)> {
+    let kind = if stream {
+        SocketType::STREAM
+    } else {
+        SocketType::SEQPACKET
+    };
+    let (program, ours) = socketpair(AddressFamily::UNIX, kind, SocketFlags::CLOEXEC, None)?;
+    rustix::io::ioctl_fionbio(&ours, true)?;
+    Ok((program, ours))
+}
+
+/// Takes `left` bytes of filler out of our end.
+pub fn drain_filler(end: BorrowedFd<'_>, mut left: u32) {
+    let mut block = vec![0_u8; 64 * 1024];
+    while left > 0 {
+        let size = block.len().min(left as usize);
+        let Some(part) = block.get_mut(..size) else {
+            return;
+        };
+        match recv(end, part, RecvFlags::DONTWAIT) {
+            Ok((1.., count)) => {
+                left = left.saturating_sub(u32::try_from(count).unwrap_or(u32::MAX))
+            }
+            Err(rustix::io::Errno::INTR) => {}
+            _ => return,
+        }
+    }
+}
+
+impl AsFd for Entry {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.end.as_fd()
+    }
+}

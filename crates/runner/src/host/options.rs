@@ -1,0 +1,300 @@
+//! Socket options by the numbers of Linux (socket(7), ip(7), tcp(7), udp(7)).
+
+use heptad_runtime::stack::SocketError;
+use heptad_runtime::stack::l4_transport::tcp::{Congestion, State};
+use heptad_runtime::stack::stack::SocketOption as Set;
+use heptad_runtime::stack::time::Duration;
+
+use super::entry::{Entry, Role};
+use super::server::Gone;
+use super::sockets::{At, Sockets};
+
+/// Names that the C library crate does not have.
+const IP_BIND_ADDRESS_NO_PORT: i32 = 24;
+/// `struct tcp_info` up to and including `tcpi_total_retrans`.
+const TCP_INFO: usize = 104;
+
+/// What an option is here.
+enum Known {
+    /// One of the stack's, as a flag.
+    Flag(fn(bool) -> Set),
+    /// One of the stack's, as a number.
+    Number(fn(u32) -> Set),
+    /// One of the stack's, in seconds.
+    Seconds(fn(Duration) -> Set),
+    /// Taken and of no effect: it asks for more to be told, or for a saving.
+    Ignored,
+}
+
+fn known(level: i32, name: i32) -> Option<Known> {
+    Some(match (level, name) {
+        (libc::SOL_SOCKET, libc::SO_REUSEADDR) => Known::Flag(Set::ReuseAddress),
+        (libc::SOL_SOCKET, libc::SO_REUSEPORT) => Known::Flag(Set::ReusePort),
+        (libc::SOL_SOCKET, libc::SO_KEEPALIVE) => Known::Flag(Set::KeepAlive),
+        (libc::IPPROTO_TCP, libc::TCP_NODELAY) => Known::Flag(Set::NoDelay),
+        (libc::IPPROTO_TCP, libc::TCP_CORK) => Known::Flag(Set::Cork),
+        (libc::IPPROTO_TCP, libc::TCP_QUICKACK) => Known::Flag(Set::QuickAck),
+        (libc::IPPROTO_TCP, libc::TCP_KEEPCNT) => Known::Number(Set::KeepCount),
+        (libc::IPPROTO_TCP, libc::TCP_MAXSEG) => {
+            Known::Number(|n| Set::MaxSegment(u16::try_from(n).unwrap_or(u16::MAX)))
+        }
+        (libc::IPPROTO_TCP, libc::TCP_KEEPIDLE) => Known::Seconds(Set::KeepIdle),
+        (libc::IPPROTO_TCP, libc::TCP_KEEPINTVL) => Known::Seconds(Set::KeepInterval),
+        (libc::IPPROTO_IP, libc::IP_TTL) => {
+            Known::Number(|n| Set::Ttl(u8::try_from(n).unwrap_or(u8::MAX)))
+        }
+        (libc::IPPROTO_IP, libc::IP_TOS) => {
+            Known::Number(|n| Set::Tos(u8::try_from(n).unwrap_or(u8::MAX)))
+        }
+        (
+            libc::IPPROTO_TCP,
+            libc::TCP_DEFER_ACCEPT
+            | libc::TCP_LINGER2
+            | libc::TCP_SYNCNT
+            | libc::TCP_WINDOW_CLAMP
+            | libc::TCP_NOTSENT_LOWAT,
+        )
+        | (
+            libc::IPPROTO_IP,
+            libc::IP_RECVERR
+            | libc::IP_PKTINFO
+            | libc::IP_MTU_DISCOVER
+            | libc::IP_RECVTOS
+            | libc::IP_RECVTTL
+            | IP_BIND_ADDRESS_NO_PORT,
+        ) => Known::Ignored,
+        _ => return None,
+    })
+}
+
+/// `setsockopt`.
+///
+/// # Errors
+/// `EINVAL` for a value that is too short, `ENOPROTOOPT` for an option that is not here, and the stack's.
+pub fn set(
+    network: &impl Sockets,
+    entry: &mut Entry,
+    (level, name): (i32, i32),
+    value: &[u8],
+) -> Result<(), i32> {
+    let option = match (level, name) {
+        (libc::SOL_SOCKET, libc::SO_LINGER) => {
+            let seconds = int(value.get(4..).unwrap_or(&[]))?;
+            let on = int(value)? != 0;
+            Set::Linger(on.then(|| Duration::from_secs(seconds.unsigned_abs().into())))
+        }
+        (libc::SOL_SOCKET, libc::SO_BINDTODEVICE) => return Err(libc::EPERM),
+        (libc::IPPROTO_TCP, libc::TCP_CONGESTION) => Set::Congestion(congestion(value)?),
+        (libc::IPPROTO_TCP, libc::TCP_USER_TIMEOUT) => {
+            Set::UserTimeout(Duration::from_millis(number(value)?.into()))
+        }
+        _ => match known(level, name).ok_or(libc::ENOPROTOOPT)? {
+            Known::Flag(set) => set(int(value)? != 0),
+            Known::Number(set) => set(number(value)?),
+            Known::Seconds(set) => set(Duration::from_secs(number(value)?.into())),
+            Known::Ignored => return int(value).map(|_| ()),
+        },
+    };
+    network.set(entry.at, option).map_err(SocketError::errno)
+}
+
+/// `getsockopt`.
+///
+/// # Errors
+/// `ENOPROTOOPT` for an option that is not here, and the stack's.
+pub fn get(
+    network: &impl Sockets,
+    entry: &mut Entry,
+    (level, name): (i32, i32),
+) -> Result<Vec<u8>, i32> {
+    let value = match (level, name) {
+        (libc::SOL_SOCKET, libc::SO_TYPE) => {
+            if entry.stream {
+                libc::SOCK_STREAM
+            } else {
+                libc::SOCK_DGRAM
+            }
+        }
+        (libc::SOL_SOCKET, libc::SO_DOMAIN) => libc::AF_INET,
+        (libc::SOL_SOCKET, libc::SO_PROTOCOL) => {
+            if entry.stream {
+                libc::IPPROTO_TCP
+            } else {
+                libc::IPPROTO_UDP
+            }
+        }
+        (libc::SOL_SOCKET, libc::SO_ACCEPTCONN) => {
+            i32::from(matches!(&entry.role, Role::Listener(listening) if !listening.closed))
+        }
+        (libc::SOL_SOCKET, libc::SO_ERROR) => {
+            let error = entry.error.take().or_else(|| network.take_error(entry.at));
+            error.map_or(0, SocketError::errno)
+        }
+        (libc::SOL_SOCKET, libc::SO_BINDTODEVICE) => return Ok(Vec::new()),
+        (libc::SOL_SOCKET, libc::SO_LINGER) => return linger(network, entry.at),
+        (libc::IPPROTO_TCP, libc::TCP_INFO) if entry.stream => return Ok(info(network, entry)),
+        (libc::IPPROTO_TCP, libc::TCP_CONGESTION) => return congestion_name(network, entry.at),
+        (libc::IPPROTO_TCP, libc::TCP_USER_TIMEOUT) => {
+            match network
+                .get(entry.at, Set::UserTimeout(Duration::ZERO))
+                .map_err(SocketError::errno)?
+            {
+                Set::UserTimeout(limit) => i32::try_from(limit.as_millis()).unwrap_or(i32::MAX),
+                _ => 0,
+            }
+        }
+        (libc::IPPROTO_IP, libc::IP_MTU) => 1500,
+        _ => plain(
+            network,
+            entry.at,
+            known(level, name).ok_or(libc::ENOPROTOOPT)?,
+        )?,
+    };
+    Ok(value.to_ne_bytes().to_vec())
+}
+
+/// `getsockopt` on a socket that is over: its error, taken; of the rest, nothing.
+///
+/// # Errors
+/// `ENOPROTOOPT`.
+pub fn get_gone(gone: &mut Gone, (level, name): (i32, i32)) -> Result<Vec<u8>, i32> {
+    let value = match (level, name) {
+        (libc::SOL_SOCKET, libc::SO_ERROR) => gone.error.take().map_or(0, SocketError::errno),
+        (libc::SOL_SOCKET, libc::SO_TYPE) => libc::SOCK_STREAM,
+        (libc::SOL_SOCKET, libc::SO_DOMAIN) => libc::AF_INET,
+        (libc::SOL_SOCKET, libc::SO_PROTOCOL) => libc::IPPROTO_TCP,
+        (libc::IPPROTO_TCP, libc::TCP_INFO) => {
+            let mut info = vec![0; TCP_INFO];
+            info[0] = kernel_state(State::Closed);
+            return Ok(info);
+        }
+        _ if known(level, name).is_some() => 0,
+        _ => return Err(libc::ENOPROTOOPT),
+    };
+    Ok(value.to_ne_bytes().to_vec())
+}
+
+fn plain(network: &impl Sockets, at: At, known: Known) -> Result<i32, i32> {
+    let which = match known {
+        Known::Flag(set) => set(false),
+        Known::Number(set) => set(0),
+        Known::Seconds(set) => set(Duration::ZERO),
+        Known::Ignored => return Ok(0),
+    };
+    Ok(match network.get(at, which).map_err(SocketError::errno)? {
+        Set::ReuseAddress(on)
+        | Set::ReusePort(on)
+        | Set::Broadcast(on)
+        | Set::KeepAlive(on)
+        | Set::NoDelay(on)
+        | Set::Cork(on)
+        | Set::QuickAck(on) => i32::from(on),
+        Set::Ttl(n) | Set::Tos(n) => i32::from(n),
+        Set::MaxSegment(n) => i32::from(n),
+        Set::KeepCount(n) | Set::ReceiveBuffer(n) | Set::SendBuffer(n) => {
+            i32::try_from(n).unwrap_or(i32::MAX)
+        }
+        Set::KeepIdle(t) | Set::KeepInterval(t) => i32::try_from(t.as_secs()).unwrap_or(i32::MAX),
+        Set::Linger(_) | Set::UserTimeout(_) | Set::Congestion(_) => 0,
+    })
+}
+
+fn linger(network: &impl Sockets, at: At) -> Result<Vec<u8>, i32> {
+    let time = match network
+        .get(at, Set::Linger(None))
+        .map_err(SocketError::errno)?
+    {
+        Set::Linger(time) => time,
+        _ => None,
+    };
+    let seconds = time.map_or(0, |time| i32::try_from(time.as_secs()).unwrap_or(i32::MAX));
+    Ok([
+        i32::from(time.is_some()).to_ne_bytes(),
+        seconds.to_ne_bytes(),
+    ]
+    .concat())
+}
+
+fn congestion(value: &[u8]) -> Result<Congestion, i32> {
+    let name = value.split(|byte| *byte == 0).next().unwrap_or(&[]);
+    match name {
+        b"reno" => Ok(Congestion::Reno),
+        b"cubic" => Ok(Congestion::Cubic),
+        _ => Err(libc::ENOENT),
+    }
+}
+
+fn congestion_name(network: &impl Sockets, at: At) -> Result<Vec<u8>, i32> {
+    let name: &[u8] = match network
+        .get(at, Set::Congestion(Congestion::Cubic))
+        .map_err(SocketError::errno)?
+    {
+        Set::Congestion(Congestion::Reno) => b"reno",
+        _ => b"cubic",
+    };
+    let mut bytes = name.to_vec();
+    bytes.resize(16, 0);
+    Ok(bytes)
+}
+
+/// `struct tcp_info` of `linux/tcp.h`, the fields that the stack knows.
+fn info(network: &impl Sockets, entry: &Entry) -> Vec<u8> {
+    let mut bytes = vec![0_u8; TCP_INFO];
+    let closed = Some(kernel_state(State::Closed));
+    let Some(status) = network.status(entry.at) else {
+        bytes.splice(0..1, closed);
+        return bytes;
+    };
+    bytes.splice(0..1, Some(kernel_state(status.state)));
+    let micros = |time: Duration| u32::try_from(time.as_micros()).unwrap_or(u32::MAX);
+    let mss = u32::from(status.mss);
+    let retransmits = u32::try_from(status.retransmits).unwrap_or(u32::MAX);
+    // Offsets of tcpi_rto, snd_mss, rcv_mss, pmtu, rtt, snd_ssthresh, snd_cwnd, advmss, total_retrans.
+    let fields = [
+        (8, micros(status.rto)),
+        (16, mss),
+        (20, mss),
+        (60, mss + 52),
+        (68, status.srtt.map_or(0, micros)),
+        (76, status.ssthresh / mss.max(1)),
+        (80, status.cwnd / mss.max(1)),
+        (84, mss),
+        (100, retransmits),
+    ];
+    for (at, value) in fields {
+        bytes.splice(at..at + 4, value.to_ne_bytes());
+    }
+    bytes
+}
+
+/// Numbers of `enum tcp_state` in `net/tcp_states.h`.
+fn kernel_state(state: State) -> u8 {
+    match state {
+        State::Established => 1,
+        State::SynSent => 2,
+        State::SynReceived => 3,
+        State::FinWait1 => 4,
+        State::FinWait2 => 5,
+        State::TimeWait => 6,
+        State::Closed => 7,
+        State::CloseWait => 8,
+        State::LastAck => 9,
+        State::Listen => 10,
+        State::Closing => 11,
+    }
+}
+
+fn int(value: &[u8]) -> Result<i32, i32> {
+    match value.first_chunk::<4>() {
+        Some(bytes) => Ok(i32::from_ne_bytes(*bytes)),
+        // Options of one byte, as ip(7) allows.
+        None => value
+            .first()
+            .map(|byte| i32::from(*byte))
+            .ok_or(libc::EINVAL),
+    }
+}
+
+fn number(value: &[u8]) -> Result<u32, i32> {
+    u32::try_from(int(value)?).map_err(|_| libc::EINVAL)
+}

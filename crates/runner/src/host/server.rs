@@ -1,0 +1,423 @@
+//! The loop: channels, pairs, the bell. Edge-triggered throughout; each edge is kept until it is used up.
+
+use std::collections::{HashMap, VecDeque};
+use std::io;
+use std::net::SocketAddr;
+use std::os::fd::{AsFd, OwnedFd};
+use std::sync::Arc;
+
+use heptad_runtime::lab::MachineId;
+use heptad_runtime::stack::{Ready, SocketError};
+use rustix::event::epoll::{self, CreateFlags, EventData, EventFlags};
+use rustix::net::{SendFlags, send};
+
+use super::entry::{self, Entry, PairReady, Role};
+use super::sockets::{At, Sockets};
+use super::stream::{self, Next};
+use super::{Command, Shared, datagram, lock, waker};
+use crate::channel;
+use crate::protocol::{Answer, Outcome, Request, SocketNumber};
+
+/// The key of the bell.
+const BELL: u64 = 0;
+/// Most messages that wait for a guard that does not read; then it is given up.
+const MOST_WAITING: usize = 8192;
+/// Most sockets of a channel that are over and still have a name; then the oldest is forgotten.
+const MOST_GONE: usize = 1024;
+
+/// The thread's state. Channels and sockets have keys from one count, never used twice.
+pub struct Server<S> {
+    pub(super) network: S,
+    pub(super) shared: Arc<Shared>,
+    pub(super) channels: HashMap<u64, Channel>,
+    pub(super) entries: HashMap<u64, Entry>,
+    epoll: OwnedFd,
+    next_key: u64,
+    again: Vec<u64>,
+    block: Vec<u8>,
+    stopped: bool,
+}
+
+/// A guard's channel.
+pub struct Channel {
+    pub(super) node: MachineId,
+    pub(super) program: String,
+    pub(super) places: HashMap<SocketNumber, Place>,
+    /// Requests that wait, and the key of the socket where they do.
+    pub(super) parked: HashMap<u64, u64>,
+    fd: OwnedFd,
+    next_number: SocketNumber,
+    waiting: VecDeque<(Vec<u8>, Vec<OwnedFd>)>,
+    gone: VecDeque<SocketNumber>,
+}
+
+/// What a socket's number leads to.
+pub enum Place {
+    /// The socket of this key.
+    Live(u64),
+    /// A socket that is over.
+    Gone(Gone),
+}
+
+/// A socket that is over: its pair and its stack socket are closed, its program may still hold its end.
+pub struct Gone {
+    /// getsockname's answer.
+    pub(super) local: Option<SocketAddr>,
+    /// For `SO_ERROR`.
+    pub(super) error: Option<SocketError>,
+}
+
+impl<S: Sockets> Server<S> {
+    /// A server without channels.
+    ///
+    /// # Errors
+    /// The kernel's.
+    pub(super) fn new(network: S, shared: Arc<Shared>) -> io::Result<Self> {
+        let epoll = epoll::create(CreateFlags::CLOEXEC)?;
+        epoll::add(
+            &epoll,
+            &shared.bell,
+            EventData::new_u64(BELL),
+            EventFlags::IN,
+        )?;
+        Ok(Self {
+            network,
+            shared,
+            channels: HashMap::new(),
+            entries: HashMap::new(),
+            epoll,
+            next_key: BELL + 1,
+            again: Vec::new(),
+            block: Vec::new(),
+            stopped: false,
+        })
+    }
+
+    /// Serves until it is told to stop.
+    pub(super) fn serve(mut self) {
+        let mut events = Vec::with_capacity(256);
+        while !self.stopped {
+            let none = rustix::event::Timespec {
+                tv_sec: 0,
+                tv_nsec: 0,
+            };
+            let limit = if self.again.is_empty() {
+                None
+            } else {
+                Some(&none)
+            };
+            events.clear();
+            match epoll::wait(
+                &self.epoll,
+                rustix::buffer::spare_capacity(&mut events),
+                limit,
+            ) {
+                Ok(_) | Err(rustix::io::Errno::INTR) => {}
+                Err(_) => return,
+            }
+            for epoll::Event { flags, data } in events.drain(..) {
+                self.take_event(data.u64(), flags);
+            }
+            for key in std::mem::take(&mut self.again) {
+                self.serve_socket(key);
+            }
+        }
+    }
+
+    fn take_event(&mut self, key: u64, flags: EventFlags) {
+        if key == BELL {
+            self.answer_bell();
+        } else if self.channels.contains_key(&key) {
+            self.serve_channel(key, flags);
+        } else if let Some(entry) = self.entries.get_mut(&key) {
+            let over = EventFlags::HUP | EventFlags::ERR | EventFlags::RDHUP;
+            entry.pair.readable |= flags.intersects(EventFlags::IN | over);
+            entry.pair.writable |= flags.contains(EventFlags::OUT);
+            entry.pair.hung_up |= flags.contains(EventFlags::HUP);
+            self.serve_socket(key);
+        }
+    }
+
+    fn answer_bell(&mut self) {
+        let mut count = [0; 8];
+        let _ = rustix::io::read(&self.shared.bell, &mut count);
+        let super::Inbox { commands, ready } = std::mem::take(&mut *lock(&self.shared.inbox));
+        for command in commands {
+            match command {
+                Command::Attach { node, channel } => self.attach(node, channel),
+                Command::Stop => self.stopped = true,
+            }
+        }
+        for key in ready {
+            self.serve_socket(key);
+        }
+    }
+
+    fn attach(&mut self, node: MachineId, fd: OwnedFd) {
+        let key = self.new_key();
+        let flags = EventFlags::IN | EventFlags::OUT | EventFlags::ET;
+        // Without it nothing would be heard of the channel: dropping it tells the guard.
+        if epoll::add(&self.epoll, &fd, EventData::new_u64(key), flags).is_err() {
+            return;
+        }
+        let channel = Channel {
+            node,
+            program: String::new(),
+            places: HashMap::new(),
+            parked: HashMap::new(),
+            fd,
+            next_number: 1,
+            waiting: VecDeque::new(),
+            gone: VecDeque::new(),
+        };
+        self.channels.insert(key, channel);
+        self.serve_channel(key, EventFlags::IN);
+    }
+
+    fn new_key(&mut self) -> u64 {
+        let key = self.next_key;
+        self.next_key += 1;
+        key
+    }
+
+    fn serve_channel(&mut self, key: u64, flags: EventFlags) {
+        if flags.contains(EventFlags::OUT) {
+            self.flush(key);
+        }
+        while let Some(channel) = self.channels.get(&key) {
+            match channel::receive(&channel.fd) {
+                Ok(None) => return,
+                Ok(Some(message)) if !message.bytes.is_empty() => {
+                    match Request::decode(&message.bytes) {
+                        Ok(request) => self.dispatch(key, request, message.fds),
+                        Err(_) => self.drop_channel(key),
+                    }
+                }
+                Ok(Some(_)) | Err(_) => self.drop_channel(key),
+            }
+        }
+    }
+
+    /// The guard is gone. What its programs still had to send is sent: their ends of the pairs close as they die.
+    fn drop_channel(&mut self, key: u64) {
+        let Some(channel) = self.channels.remove(&key) else {
+            return;
+        };
+        let _ = epoll::delete(&self.epoll, &channel.fd);
+        let mut offered: Vec<u64> = self
+            .entries
+            .iter()
+            .filter(|(_, e)| e.channel == key && matches!(e.role, Role::Offered { .. }))
+            .map(|(key, _)| *key)
+            .collect();
+        offered.sort_unstable();
+        for key in offered {
+            self.close(key);
+        }
+    }
+
+    /// Sends to a guard; descriptors go along as they are.
+    pub(super) fn send(&mut self, channel: u64, answer: &Answer, fds: Vec<OwnedFd>) {
+        let Some(to) = self.channels.get_mut(&channel) else {
+            return;
+        };
+        to.waiting.push_back((answer.encode(), fds));
+        if to.waiting.len() > MOST_WAITING {
+            return self.drop_channel(channel);
+        }
+        self.flush(channel);
+    }
+
+    fn flush(&mut self, key: u64) {
+        let Some(channel) = self.channels.get_mut(&key) else {
+            return;
+        };
+        while let Some((bytes, fds)) = channel.waiting.front() {
+            let lent: Vec<_> = fds.iter().map(AsFd::as_fd).collect();
+            match channel::send(channel.fd.as_fd(), bytes, &lent, false) {
+                Ok(()) => {
+                    channel.waiting.pop_front();
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
+                Err(_) => return self.drop_channel(key),
+            }
+        }
+    }
+
+    /// Answers a request.
+    pub(super) fn done(&mut self, channel: u64, id: u64, result: Result<Outcome, i32>) {
+        if let Some(channel) = self.channels.get_mut(&channel) {
+            channel.parked.remove(&id);
+        }
+        self.send(channel, &Answer::Done { id, result }, Vec::new());
+    }
+
+    /// Makes a socket's pair and its entry, and answers request `id` with both.
+    ///
+    /// # Errors
+    /// The kernel's errno; nothing is left behind then.
+    pub(super) fn admit(
+        &mut self,
+        (channel, id): (u64, u64),
+        at: At,
+        (stream, role): (bool, Role),
+        outcome: impl FnOnce(SocketNumber) -> Outcome,
+    ) -> Result<u64, i32> {
+        let errno = |error: io::Error| error.raw_os_error().unwrap_or(libc::ENFILE);
+        let (program, ours) = entry::pair(stream).map_err(errno)?;
+        let copy = ours.try_clone().map_err(errno)?;
+        let key = self.new_key();
+        let flags = EventFlags::IN | EventFlags::OUT | EventFlags::RDHUP | EventFlags::ET;
+        epoll::add(&self.epoll, &ours, EventData::new_u64(key), flags)
+            .map_err(|error| error.raw_os_error())?;
+        let Some(home) = self.channels.get_mut(&channel) else {
+            return Err(libc::EPIPE);
+        };
+        let number = home.next_number;
+        home.next_number += 1;
+        home.places.insert(number, Place::Live(key));
+        home.parked.remove(&id);
+        let entry = Entry {
+            channel,
+            number,
+            at,
+            stream,
+            end: ours,
+            pair: PairReady {
+                writable: true,
+                ..PairReady::default()
+            },
+            waker: waker(&self.shared, key),
+            error: None,
+            role,
+        };
+        self.entries.insert(key, entry);
+        let answer = Answer::Done {
+            id,
+            result: Ok(outcome(number)),
+        };
+        self.send(channel, &answer, vec![program, copy]);
+        Ok(key)
+    }
+
+    /// Looks at a socket after something about it changed.
+    pub(super) fn serve_socket(&mut self, key: u64) {
+        let Some(entry) = self.entries.get_mut(&key) else {
+            return;
+        };
+        match &entry.role {
+            Role::Stream(_) => self.serve_stream(key),
+            Role::Datagrams(_) => self.serve_datagrams(key),
+            Role::Offered { .. } => {}
+            _ if entry.pair.hung_up => self.close(key),
+            Role::Connecting { .. } => self.finish_connect(key),
+            Role::Listener(_) => self.refresh_listener(key),
+            Role::Fresh => {}
+        }
+    }
+
+    fn serve_stream(&mut self, key: u64) {
+        let Some(entry) = self.entries.get_mut(&key) else {
+            return;
+        };
+        match stream::turn(&self.network, entry, &mut self.block) {
+            Next::Again => self.again.push(key),
+            Next::Wait(Ready::NONE) => {}
+            Next::Wait(interest) => self.network.register(entry.at, interest, &entry.waker),
+            Next::Closed => self.close(key),
+            Next::Over(error) => {
+                let reset = error.is_some_and(|error| error != SocketError::BrokenPipe);
+                self.make_gone(key, error, reset);
+            }
+        }
+    }
+
+    fn serve_datagrams(&mut self, key: u64) {
+        let mut answers = Vec::new();
+        let Some(entry) = self.entries.get_mut(&key) else {
+            return;
+        };
+        let next = datagram::turn(&self.network, entry, &mut answers);
+        let channel = entry.channel;
+        if entry.pair.hung_up && !entry.pair.readable {
+            self.close(key);
+        } else {
+            match next {
+                None => self.again.push(key),
+                Some(Ready::NONE) => {}
+                Some(interest) => self.network.register(entry.at, interest, &entry.waker),
+            }
+        }
+        for (id, outcome) in answers {
+            self.done(channel, id, Ok(outcome));
+        }
+    }
+
+    /// The program has closed it everywhere.
+    pub(super) fn close(&mut self, key: u64) {
+        let Some(entry) = self.take_out(key) else {
+            return;
+        };
+        self.network.close(entry.at);
+        if let Some(channel) = self.channels.get_mut(&entry.channel) {
+            channel.places.remove(&entry.number);
+        }
+        self.send(
+            entry.channel,
+            &Answer::Forget {
+                socket: entry.number,
+            },
+            Vec::new(),
+        );
+    }
+
+    /// The connection is over; the program may still hold its end and ask for its name.
+    pub(super) fn make_gone(&mut self, key: u64, error: Option<SocketError>, reset: bool) {
+        let Some(entry) = self.take_out(key) else {
+            return;
+        };
+        let local = self.network.local(entry.at).ok();
+        self.network.close(entry.at);
+        let Entry {
+            channel, number, ..
+        } = entry;
+        self.send(
+            channel,
+            &Answer::Release {
+                socket: number,
+                reset,
+            },
+            Vec::new(),
+        );
+        let Some(home) = self.channels.get_mut(&channel) else {
+            return;
+        };
+        home.places
+            .insert(number, Place::Gone(Gone { local, error }));
+        home.gone.push_back(number);
+        if home.gone.len() > MOST_GONE
+            && let Some(oldest) = home.gone.pop_front()
+        {
+            home.places.remove(&oldest);
+            self.send(channel, &Answer::Forget { socket: oldest }, Vec::new());
+        }
+    }
+
+    /// Takes a socket out of the loop. The guard's copy of our end would keep it in epoll's set.
+    pub(super) fn take_out(&mut self, key: u64) -> Option<Entry> {
+        let entry = self.entries.remove(&key)?;
+        let _ = epoll::delete(&self.epoll, &entry.end);
+        self.network.deregister(entry.at);
+        lock(&self.shared.owners).remove(&entry.at);
+        Some(entry)
+    }
+
+    /// Tells a listener's program of one more connection.
+    pub(super) fn put_token(&self, entry: &Entry) {
+        let _ = send(
+            entry.end.as_fd(),
+            &[1],
+            SendFlags::DONTWAIT | SendFlags::NOSIGNAL,
+        );
+    }
+}

@@ -1,0 +1,273 @@
+//! What a host needs of a network: the non-blocking verbs of its nodes' sockets, and to be woken.
+
+use std::net::{IpAddr, SocketAddr};
+use std::task::Waker;
+
+use heptad_runtime::Network;
+use heptad_runtime::lab::MachineId;
+use heptad_runtime::stack::l4_transport::tcp::Status;
+use heptad_runtime::stack::stack::SocketOption;
+use heptad_runtime::stack::{Medium, Ready, Shutdown, SocketError, SocketId, SocketKind};
+
+/// A socket of a node.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct At {
+    /// The node.
+    pub machine: MachineId,
+    /// The socket there.
+    pub socket: SocketId,
+}
+
+/// A port of a node, as the interface requests of `netdevice(7)` show it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Interface {
+    /// `eth0`.
+    pub name: String,
+    /// From 1.
+    pub index: u32,
+    /// Its address and prefix length, if it has one.
+    pub address: Option<(IpAddr, u8)>,
+    /// Largest network packet, bytes.
+    pub mtu: u32,
+    /// Its link address.
+    pub mac: [u8; 6],
+    /// It is `lo`.
+    pub loopback: bool,
+}
+
+/// The verbs, as [`heptad_runtime::stack::Stack`] describes them: none blocks. [`Network`] has them.
+pub trait Sockets: Send + 'static {
+    /// `Stack::socket`.
+    ///
+    /// # Errors
+    /// As the stack's, here and below.
+    fn open(&self, machine: MachineId, family: IpAddr, kind: SocketKind)
+    -> Result<At, SocketError>;
+    /// `Stack::bind`.
+    ///
+    /// # Errors
+    /// As the stack's.
+    fn bind(&self, at: At, local: SocketAddr) -> Result<(), SocketError>;
+    /// `Stack::listen`.
+    ///
+    /// # Errors
+    /// As the stack's.
+    fn listen(&self, at: At, backlog: u32) -> Result<(), SocketError>;
+    /// `Stack::connect`.
+    ///
+    /// # Errors
+    /// As the stack's.
+    fn connect(&self, at: At, remote: SocketAddr) -> Result<(), SocketError>;
+    /// `Stack::disconnect`.
+    ///
+    /// # Errors
+    /// As the stack's.
+    fn disconnect(&self, at: At) -> Result<(), SocketError>;
+    /// `Stack::accept`.
+    ///
+    /// # Errors
+    /// As the stack's.
+    fn accept(&self, at: At) -> Result<(At, SocketAddr), SocketError>;
+    /// `Stack::unaccept`.
+    fn unaccept(&self, listener: At, accepted: At);
+    /// `Stack::send`.
+    ///
+    /// # Errors
+    /// As the stack's.
+    fn send(&self, at: At, data: &[u8]) -> Result<usize, SocketError>;
+    /// `Stack::recv`.
+    ///
+    /// # Errors
+    /// As the stack's.
+    fn recv(&self, at: At, out: &mut [u8]) -> Result<usize, SocketError>;
+    /// `Stack::send_to`.
+    ///
+    /// # Errors
+    /// As the stack's.
+    fn send_to(&self, at: At, data: &[u8], remote: SocketAddr) -> Result<usize, SocketError>;
+    /// `Stack::recv_from`: bytes copied, whole length, sender.
+    ///
+    /// # Errors
+    /// As the stack's.
+    fn recv_from(&self, at: At, out: &mut [u8]) -> Result<(usize, usize, SocketAddr), SocketError>;
+    /// `Stack::shutdown`.
+    ///
+    /// # Errors
+    /// As the stack's.
+    fn shutdown(&self, at: At, how: Shutdown) -> Result<(), SocketError>;
+    /// `Stack::close`.
+    fn close(&self, at: At);
+    /// `Stack::set`.
+    ///
+    /// # Errors
+    /// As the stack's.
+    fn set(&self, at: At, option: SocketOption) -> Result<(), SocketError>;
+    /// `Stack::get`.
+    ///
+    /// # Errors
+    /// As the stack's.
+    fn get(&self, at: At, which: SocketOption) -> Result<SocketOption, SocketError>;
+    /// `Stack::take_error`.
+    fn take_error(&self, at: At) -> Option<SocketError>;
+    /// `Stack::ready`.
+    fn ready(&self, at: At) -> Ready;
+    /// `Stack::local_addr`.
+    ///
+    /// # Errors
+    /// As the stack's.
+    fn local(&self, at: At) -> Result<SocketAddr, SocketError>;
+    /// `Stack::peer_addr`.
+    ///
+    /// # Errors
+    /// As the stack's.
+    fn peer(&self, at: At) -> Result<SocketAddr, SocketError>;
+    /// `Stack::tcp_status`.
+    fn status(&self, at: At) -> Option<Status>;
+    /// How many connections wait at a listener.
+    fn waiting(&self, at: At) -> u32;
+    /// `Network::register`.
+    fn register(&self, at: At, interest: Ready, waker: &Waker);
+    /// `Network::deregister`.
+    fn deregister(&self, at: At);
+    /// The address of a node of this name.
+    fn address_of(&self, name: &str) -> Option<IpAddr>;
+    /// The name of the node that owns an address.
+    fn name_of(&self, address: IpAddr) -> Option<String>;
+    /// Whether a datagram socket of the node is bound to this port.
+    fn datagrams_at(&self, machine: MachineId, port: u16) -> bool;
+    /// The ports of a node.
+    fn interfaces(&self, machine: MachineId) -> Vec<Interface>;
+}
+
+impl Sockets for Network {
+    fn open(
+        &self,
+        machine: MachineId,
+        family: IpAddr,
+        kind: SocketKind,
+    ) -> Result<At, SocketError> {
+        self.with(machine, |stack, _| stack.socket(family, kind))
+            .map(|socket| At { machine, socket })
+    }
+    fn bind(&self, at: At, local: SocketAddr) -> Result<(), SocketError> {
+        self.with(at.machine, |stack, cx| stack.bind(at.socket, local, cx))
+    }
+    fn listen(&self, at: At, backlog: u32) -> Result<(), SocketError> {
+        self.with(at.machine, |stack, cx| stack.listen(at.socket, backlog, cx))
+    }
+    fn connect(&self, at: At, remote: SocketAddr) -> Result<(), SocketError> {
+        self.with(at.machine, |stack, cx| stack.connect(at.socket, remote, cx))
+    }
+    fn disconnect(&self, at: At) -> Result<(), SocketError> {
+        self.with(at.machine, |stack, cx| stack.disconnect(at.socket, cx))
+    }
+    fn accept(&self, at: At) -> Result<(At, SocketAddr), SocketError> {
+        let (socket, peer) = self.with(at.machine, |stack, cx| stack.accept(at.socket, cx))?;
+        Ok((
+            At {
+                machine: at.machine,
+                socket,
+            },
+            peer,
+        ))
+    }
+    fn unaccept(&self, listener: At, accepted: At) {
+        self.with(listener.machine, |stack, cx| {
+            stack.unaccept(listener.socket, accepted.socket, cx)
+        });
+    }
+    fn send(&self, at: At, data: &[u8]) -> Result<usize, SocketError> {
+        self.with(at.machine, |stack, cx| stack.send(at.socket, data, cx))
+    }
+    fn recv(&self, at: At, out: &mut [u8]) -> Result<usize, SocketError> {
+        self.with(at.machine, |stack, cx| stack.recv(at.socket, out, cx))
+    }
+    fn send_to(&self, at: At, data: &[u8], remote: SocketAddr) -> Result<usize, SocketError> {
+        self.with(at.machine, |stack, cx| {
+            stack.send_to(at.socket, data, remote, cx)
+        })
+    }
+    fn recv_from(&self, at: At, out: &mut [u8]) -> Result<(usize, usize, SocketAddr), SocketError> {
+        self.with(at.machine, |stack, cx| stack.recv_from(at.socket, out, cx))
+    }
+    fn shutdown(&self, at: At, how: Shutdown) -> Result<(), SocketError> {
+        self.with(at.machine, |stack, cx| stack.shutdown(at.socket, how, cx))
+    }
+    fn close(&self, at: At) {
+        self.with(at.machine, |stack, cx| stack.close(at.socket, cx));
+    }
+    fn set(&self, at: At, option: SocketOption) -> Result<(), SocketError> {
+        self.with(at.machine, |stack, cx| stack.set(at.socket, option, cx))
+    }
+    fn get(&self, at: At, which: SocketOption) -> Result<SocketOption, SocketError> {
+        self.with(at.machine, |stack, _| stack.get(at.socket, which))
+    }
+    fn take_error(&self, at: At) -> Option<SocketError> {
+        self.with(at.machine, |stack, _| stack.take_error(at.socket))
+    }
+    fn ready(&self, at: At) -> Ready {
+        self.with(at.machine, |stack, _| stack.ready(at.socket))
+    }
+    fn local(&self, at: At) -> Result<SocketAddr, SocketError> {
+        self.with(at.machine, |stack, _| stack.local_addr(at.socket))
+    }
+    fn peer(&self, at: At) -> Result<SocketAddr, SocketError> {
+        self.with(at.machine, |stack, _| stack.peer_addr(at.socket))
+    }
+    fn status(&self, at: At) -> Option<Status> {
+        self.with(at.machine, |stack, _| stack.tcp_status(at.socket))
+    }
+    fn waiting(&self, at: At) -> u32 {
+        self.status(at).map_or(0, |status| status.recv_q)
+    }
+    fn register(&self, at: At, interest: Ready, waker: &Waker) {
+        Network::register(self, at.machine, at.socket, interest, waker);
+    }
+    fn deregister(&self, at: At) {
+        Network::deregister(self, at.machine, at.socket);
+    }
+    fn address_of(&self, name: &str) -> Option<IpAddr> {
+        self.lab(|lab| lab.resolve(name))
+    }
+    fn name_of(&self, address: IpAddr) -> Option<String> {
+        self.lab(|lab| {
+            let owner = lab.owner(address)?;
+            lab.machines()
+                .into_iter()
+                .find(|machine| machine.id == owner)
+                .map(|machine| machine.name)
+        })
+    }
+    fn datagrams_at(&self, machine: MachineId, port: u16) -> bool {
+        self.with(machine, |stack, _| {
+            stack
+                .rows()
+                .iter()
+                .any(|row| row.kind == SocketKind::Datagram && row.local.port() == port)
+        })
+    }
+    fn interfaces(&self, machine: MachineId) -> Vec<Interface> {
+        self.with(machine, |stack, _| {
+            let addresses = stack.addresses();
+            stack
+                .ports()
+                .into_iter()
+                .zip(0_u32..)
+                .map(|((port, _), index)| Interface {
+                    name: port.name.to_string(),
+                    index: index + 1,
+                    address: addresses
+                        .iter()
+                        .find(|row| u32::from(row.0.0) == index)
+                        .map(|row| (row.1, row.2)),
+                    mtu: port.mtu,
+                    mac: match port.medium {
+                        Medium::Ethernet(mac) => mac.0,
+                        Medium::Ip => [0; 6],
+                    },
+                    loopback: index == 0,
+                })
+                .collect()
+        })
+    }
+}

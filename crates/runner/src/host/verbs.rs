@@ -1,0 +1,604 @@
+//! What each call means, by the part that its socket plays.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, Shutdown as Direction, SocketAddr};
+use std::os::fd::{AsFd, OwnedFd};
+
+use heptad_runtime::stack::{Ready, Shutdown, SocketError, SocketKind};
+
+use super::datagram::{self, Datagrams, Parked};
+use super::entry::{self, Listening, Role};
+use super::server::{Place, Server};
+use super::sockets::{At, Sockets};
+use super::stream::{self, Pump};
+use super::{Holder, interfaces, lock, names, options};
+use crate::protocol::{Call, Outcome, Request, SocketNumber};
+
+/// Linux's bound on a backlog (`somaxconn`).
+const LONGEST_BACKLOG: u32 = 4096;
+
+/// The answer to give now; `None` when the request waits or has been answered.
+type Reply = Result<Option<Outcome>, i32>;
+
+const ZERO: Reply = Ok(Some(Outcome::Value(0)));
+
+/// Who asks: channel and request.
+type Asker = (u64, u64);
+
+impl<S: Sockets> Server<S> {
+    /// Does what a guard asks.
+    pub(super) fn dispatch(&mut self, channel: u64, request: Request, fds: Vec<OwnedFd>) {
+        let Request { id, call } = request;
+        let asker = (channel, id);
+        let reply = match call {
+            Call::Hello { program, .. } => {
+                if let Some(channel) = self.channels.get_mut(&channel) {
+                    channel.program = program;
+                }
+                return;
+            }
+            Call::Cancel => return self.cancel(channel, id),
+            Call::Delivered { socket, pid, fd } => {
+                return self.delivered(channel, socket, (pid, fd));
+            }
+            Call::Undelivered { socket, token } => return self.undelivered(channel, socket, token),
+            Call::Socket {
+                family,
+                kind,
+                protocol,
+            } => self.socket(asker, family, kind, protocol),
+            Call::Interface { request, argument } => self.interface(channel, request, argument),
+            Call::Bind { socket, address } => self.bind(channel, socket, address),
+            Call::Listen { socket, backlog } => self.listen(channel, socket, backlog),
+            Call::Accept { socket, wait } => self.accept(asker, socket, wait),
+            Call::Connect {
+                socket,
+                address,
+                wait,
+                filler,
+            } => self.connect(asker, socket, address, (wait, filler)),
+            Call::Name { socket, peer } => self.name(channel, socket, peer),
+            Call::Shutdown { socket, how } => self.shutdown(channel, socket, how),
+            Call::SetOption {
+                socket,
+                level,
+                name,
+                value,
+            } => self.set_option(channel, socket, (level, name), &value),
+            Call::GetOption {
+                socket,
+                level,
+                name,
+            } => self.get_option(channel, socket, (level, name)),
+            Call::SendTo {
+                socket,
+                address,
+                data,
+            } => self.send_to(channel, socket, address, &data),
+            Call::ReceiveFrom {
+                socket,
+                wait,
+                peek,
+                room,
+            } => self.receive_from(asker, socket, (wait, Parked { id, room, peek }), &fds),
+        };
+        match reply {
+            Ok(None) => {}
+            Ok(Some(outcome)) => self.done(channel, id, Ok(outcome)),
+            Err(errno) => self.done(channel, id, Err(errno)),
+        }
+    }
+
+    /// The key of a socket that is not over.
+    fn live(&self, channel: u64, socket: SocketNumber) -> Option<u64> {
+        match self.channels.get(&channel)?.places.get(&socket)? {
+            Place::Live(key) => Some(*key),
+            Place::Gone(_) => None,
+        }
+    }
+
+    fn park(&mut self, (channel, id): Asker, key: u64) {
+        if let Some(channel) = self.channels.get_mut(&channel) {
+            channel.parked.insert(id, key);
+        }
+    }
+
+    fn cancel(&mut self, channel: u64, id: u64) {
+        let key = self
+            .channels
+            .get_mut(&channel)
+            .and_then(|channel| channel.parked.remove(&id));
+        let Some(entry) = key.and_then(|key| self.entries.get_mut(&key)) else {
+            return;
+        };
+        match &mut entry.role {
+            Role::Connecting { waiting, .. } => waiting.retain(|waiting| *waiting != id),
+            Role::Listener(listening) => listening.parked.retain(|parked| *parked != id),
+            Role::Datagrams(datagrams) => datagrams.cancel(id),
+            _ => {}
+        }
+    }
+
+    fn socket(&mut self, asker: Asker, family: u16, kind: u32, protocol: u32) -> Reply {
+        let address: IpAddr = match i32::from(family) {
+            libc::AF_INET => Ipv4Addr::UNSPECIFIED.into(),
+            libc::AF_INET6 => Ipv6Addr::UNSPECIFIED.into(),
+            _ => return Err(libc::EAFNOSUPPORT),
+        };
+        let protocol = protocol.cast_signed();
+        let (kind, stream) = match kind.cast_signed() {
+            libc::SOCK_STREAM if [0, libc::IPPROTO_TCP].contains(&protocol) => {
+                (SocketKind::Stream, true)
+            }
+            libc::SOCK_DGRAM if [0, libc::IPPROTO_UDP].contains(&protocol) => {
+                (SocketKind::Datagram, false)
+            }
+            libc::SOCK_RAW => return Err(libc::EPERM),
+            libc::SOCK_STREAM | libc::SOCK_DGRAM => return Err(libc::EPROTONOSUPPORT),
+            _ => return Err(libc::ESOCKTNOSUPPORT),
+        };
+        let node = self.channels.get(&asker.0).ok_or(libc::EPIPE)?.node;
+        let at = self
+            .network
+            .open(node, address, kind)
+            .map_err(SocketError::errno)?;
+        let role = if stream {
+            Role::Fresh
+        } else {
+            Role::Datagrams(Box::default())
+        };
+        if let Err(errno) = self.admit(asker, at, (stream, role), Outcome::Socket) {
+            self.network.close(at);
+            return Err(errno);
+        }
+        Ok(None)
+    }
+
+    fn delivered(&mut self, channel: u64, socket: SocketNumber, (pid, fd): (u32, i32)) {
+        let Some(key) = self.live(channel, socket) else {
+            return;
+        };
+        let started_as = self
+            .channels
+            .get(&channel)
+            .map(|channel| channel.program.clone())
+            .unwrap_or_default();
+        let Some(entry) = self.entries.get_mut(&key) else {
+            return;
+        };
+        lock(&self.shared.owners).insert(
+            entry.at,
+            Holder {
+                pid,
+                fd,
+                started_as,
+            },
+        );
+        if matches!(entry.role, Role::Offered { .. }) {
+            entry.role = Role::Stream(Box::default());
+        }
+        self.serve_socket(key);
+    }
+
+    /// An accepted connection goes back to its listener; a socket that nobody got is closed.
+    fn undelivered(&mut self, channel: u64, socket: SocketNumber, token_taken: bool) {
+        let Some(key) = self.live(channel, socket) else {
+            return;
+        };
+        let Some(Role::Offered { listener, token }) = self.entries.get(&key).map(|e| &e.role)
+        else {
+            return self.close(key);
+        };
+        let (listener, token) = (*listener, *token);
+        let Some((home, Role::Listener(listening))) = self
+            .entries
+            .get_mut(&listener)
+            .map(|entry| (entry.at, &mut entry.role))
+        else {
+            return self.close(key);
+        };
+        if token && !token_taken {
+            listening.tokens += 1;
+        }
+        let Some(entry) = self.take_out(key) else {
+            return;
+        };
+        self.network.unaccept(home, entry.at);
+        if let Some(channel) = self.channels.get_mut(&channel) {
+            channel.places.remove(&socket);
+        }
+        self.refresh_listener(listener);
+    }
+
+    fn bind(&mut self, channel: u64, socket: SocketNumber, address: SocketAddr) -> Reply {
+        let key = self.live(channel, socket).ok_or(libc::EINVAL)?;
+        let entry = self.entries.get_mut(&key).ok_or(libc::EINVAL)?;
+        match &mut entry.role {
+            Role::Fresh => self
+                .network
+                .bind(entry.at, address)
+                .map_err(SocketError::errno)?,
+            Role::Datagrams(datagrams) => {
+                self.network
+                    .bind(entry.at, address)
+                    .map_err(SocketError::errno)?;
+                datagrams.bound = true;
+                self.serve_socket(key);
+            }
+            _ => return Err(libc::EINVAL),
+        }
+        ZERO
+    }
+
+    fn listen(&mut self, channel: u64, socket: SocketNumber, backlog: i32) -> Reply {
+        let key = self.live(channel, socket).ok_or(libc::EINVAL)?;
+        let entry = self.entries.get_mut(&key).ok_or(libc::EINVAL)?;
+        let backlog = backlog.cast_unsigned().min(LONGEST_BACKLOG);
+        match &mut entry.role {
+            Role::Fresh => {
+                self.network
+                    .listen(entry.at, backlog)
+                    .map_err(SocketError::errno)?;
+                entry.role = Role::Listener(Listening::default());
+                self.refresh_listener(key);
+            }
+            Role::Listener(listening) => {
+                self.network
+                    .listen(entry.at, backlog)
+                    .map_err(SocketError::errno)?;
+                listening.closed = false;
+                self.refresh_listener(key);
+            }
+            Role::Datagrams(_) => return Err(libc::EOPNOTSUPP),
+            _ => return Err(libc::EINVAL),
+        }
+        ZERO
+    }
+
+    fn accept(&mut self, asker: Asker, socket: SocketNumber, wait: bool) -> Reply {
+        let key = self.live(asker.0, socket).ok_or(libc::EINVAL)?;
+        let entry = self.entries.get_mut(&key).ok_or(libc::EINVAL)?;
+        let at = entry.at;
+        let listening = match &mut entry.role {
+            Role::Listener(listening) if !listening.closed => listening,
+            Role::Datagrams(_) => return Err(libc::EOPNOTSUPP),
+            _ => return Err(libc::EINVAL),
+        };
+        match self.network.accept(at) {
+            Ok((new, peer)) => {
+                let token = listening.tokens > 0;
+                listening.tokens -= u32::from(token);
+                self.offer(asker, key, (new, peer), token);
+                self.refresh_listener(key);
+                Ok(None)
+            }
+            Err(SocketError::WouldBlock) if wait => {
+                listening.parked.push_back(asker.1);
+                self.park(asker, key);
+                Ok(None)
+            }
+            Err(error) => Err(error.errno()),
+        }
+    }
+
+    /// Sends an accepted connection to the call that asked for one.
+    fn offer(&mut self, asker: Asker, listener: u64, (new, peer): (At, SocketAddr), token: bool) {
+        let role = Role::Offered { listener, token };
+        let outcome = |socket| Outcome::Accepted {
+            socket,
+            peer,
+            token,
+        };
+        let Err(error) = self.admit(asker, new, (true, role), outcome) else {
+            return;
+        };
+        if let Some(entry) = self.entries.get_mut(&listener) {
+            self.network.unaccept(entry.at, new);
+            if let Role::Listener(listening) = &mut entry.role {
+                listening.tokens += u32::from(token);
+            }
+        }
+        self.done(asker.0, asker.1, Err(error));
+    }
+
+    /// Gives waiting connections to waiting calls, and puts a token into the pair for what is left.
+    pub(super) fn refresh_listener(&mut self, key: u64) {
+        while let Some(entry) = self.entries.get_mut(&key) {
+            let Role::Listener(listening) = &mut entry.role else {
+                return;
+            };
+            if listening.closed {
+                return;
+            }
+            let Some(id) = listening.parked.front().copied() else {
+                break;
+            };
+            let asker = (entry.channel, id);
+            match self.network.accept(entry.at) {
+                Ok(new) => {
+                    listening.parked.pop_front();
+                    self.offer(asker, key, new, false);
+                }
+                Err(SocketError::WouldBlock) => break,
+                Err(error) => {
+                    listening.parked.pop_front();
+                    self.done(asker.0, id, Err(error.errno()));
+                }
+            }
+        }
+        let Some(entry) = self.entries.get_mut(&key) else {
+            return;
+        };
+        let Role::Listener(listening) = &mut entry.role else {
+            return;
+        };
+        if self.network.waiting(entry.at) == 0 {
+            self.network
+                .register(entry.at, Ready::READABLE, &entry.waker);
+        } else if listening.tokens == 0 {
+            listening.tokens = 1;
+            let entry = &self.entries[&key];
+            self.put_token(entry);
+        }
+    }
+
+    fn connect(
+        &mut self,
+        asker: Asker,
+        socket: SocketNumber,
+        address: Option<SocketAddr>,
+        (wait, filler): (bool, u32),
+    ) -> Reply {
+        // A connect that failed without blocking left the pair shut: Linux says this once, we for good.
+        let key = self.live(asker.0, socket).ok_or(libc::ECONNABORTED)?;
+        let entry = self.entries.get_mut(&key).ok_or(libc::EINVAL)?;
+        if let Role::Datagrams(datagrams) = &mut entry.role {
+            set_peer(&self.network, entry.at, datagrams, address)?;
+            self.serve_socket(key);
+            return ZERO;
+        }
+        let Some(address) = address else {
+            return self.dissolve(key);
+        };
+        match &mut entry.role {
+            Role::Fresh => {}
+            Role::Connecting { waiting, .. } if wait => {
+                waiting.push(asker.1);
+                self.park(asker, key);
+                return Ok(None);
+            }
+            Role::Connecting { .. } => return Err(libc::EALREADY),
+            Role::Stream(pump) if pump.unasked => {
+                pump.unasked = false;
+                return ZERO;
+            }
+            _ => return Err(libc::EISCONN),
+        }
+        match self.network.connect(entry.at, reachable(address)) {
+            Ok(()) | Err(SocketError::InProgress) => {}
+            Err(error) => {
+                entry::drain_filler(entry.end.as_fd(), filler);
+                return Err(error.errno());
+            }
+        }
+        let waiting = if wait { vec![asker.1] } else { Vec::new() };
+        entry.role = Role::Connecting { filler, waiting };
+        if !wait {
+            self.done(asker.0, asker.1, Err(libc::EINPROGRESS));
+        } else {
+            self.park(asker, key);
+        }
+        self.finish_connect(key);
+        Ok(None)
+    }
+
+    /// `connect` with `AF_UNSPEC` on a stream.
+    fn dissolve(&mut self, key: u64) -> Reply {
+        let entry = self.entries.get_mut(&key).ok_or(libc::EINVAL)?;
+        let connected = matches!(entry.role, Role::Stream(_) | Role::Connecting { .. });
+        self.network
+            .disconnect(entry.at)
+            .map_err(SocketError::errno)?;
+        if connected {
+            self.make_gone(key, None, false);
+        } else {
+            entry.role = Role::Fresh;
+        }
+        ZERO
+    }
+
+    /// Looks whether a connect has ended.
+    pub(super) fn finish_connect(&mut self, key: u64) {
+        let Some(entry) = self.entries.get_mut(&key) else {
+            return;
+        };
+        let ready = self.network.ready(entry.at);
+        let over = Ready::WRITABLE | Ready::ERROR | Ready::HANG_UP;
+        if !ready.intersects(over) {
+            return self
+                .network
+                .register(entry.at, Ready::WRITABLE, &entry.waker);
+        }
+        let error = self.network.take_error(entry.at);
+        let Role::Connecting { filler, waiting } = std::mem::replace(&mut entry.role, Role::Fresh)
+        else {
+            return;
+        };
+        let channel = entry.channel;
+        let result = match error {
+            None => {
+                entry::drain_filler(entry.end.as_fd(), filler);
+                let unasked = waiting.is_empty();
+                entry.role = Role::Stream(Box::new(Pump::new(unasked)));
+                Ok(Outcome::Value(0))
+            }
+            Some(error) => {
+                let told = !waiting.is_empty();
+                if filler > 0 {
+                    self.make_gone(key, (!told).then_some(error), true);
+                } else {
+                    entry.error = (!told).then_some(error);
+                    let _ = self.network.disconnect(entry.at);
+                }
+                Err(error.errno())
+            }
+        };
+        for id in waiting {
+            self.done(channel, id, result.clone());
+        }
+        self.serve_socket(key);
+    }
+
+    fn name(&mut self, channel: u64, socket: SocketNumber, peer: bool) -> Reply {
+        let unbound = SocketAddr::new(Ipv4Addr::UNSPECIFIED.into(), 0);
+        let places = &self.channels.get(&channel).ok_or(libc::EPIPE)?.places;
+        let key = match places.get(&socket).ok_or(libc::EBADF)? {
+            Place::Live(key) => *key,
+            Place::Gone(_) if peer => return Err(libc::ENOTCONN),
+            Place::Gone(gone) => return Ok(Some(Outcome::Address(gone.local.unwrap_or(unbound)))),
+        };
+        let entry = self.entries.get(&key).ok_or(libc::EBADF)?;
+        let address = match (&entry.role, peer) {
+            (_, false) => self.network.local(entry.at).unwrap_or(unbound),
+            (Role::Datagrams(datagrams), true) => datagrams.peer.ok_or(libc::ENOTCONN)?,
+            (Role::Stream(_), true) => self.network.peer(entry.at).map_err(SocketError::errno)?,
+            _ => return Err(libc::ENOTCONN),
+        };
+        Ok(Some(Outcome::Address(address)))
+    }
+
+    fn shutdown(&mut self, channel: u64, socket: SocketNumber, how: i32) -> Reply {
+        let direction = stream::direction(how).ok_or(libc::EINVAL)?;
+        let key = self.live(channel, socket).ok_or(libc::ENOTCONN)?;
+        let entry = self.entries.get_mut(&key).ok_or(libc::ENOTCONN)?;
+        let (reading, writing) = (direction != Direction::Write, direction != Direction::Read);
+        match &mut entry.role {
+            Role::Stream(pump) => {
+                pump.note_shutdown(reading, writing);
+                Ok(Some(Outcome::Native))
+            }
+            Role::Datagrams(datagrams) if datagrams.peer.is_some() => Ok(Some(Outcome::Native)),
+            Role::Listener(listening) => {
+                if reading {
+                    listening.closed = true;
+                    let parked = std::mem::take(&mut listening.parked);
+                    let _ = self.network.shutdown(entry.at, Shutdown::Read);
+                    for id in parked {
+                        self.done(channel, id, Err(libc::EINVAL));
+                    }
+                }
+                ZERO
+            }
+            _ => Err(libc::ENOTCONN),
+        }
+    }
+
+    fn set_option(
+        &mut self,
+        channel: u64,
+        socket: SocketNumber,
+        (level, name): (i32, i32),
+        value: &[u8],
+    ) -> Reply {
+        let Some(key) = self.live(channel, socket) else {
+            return ZERO;
+        };
+        let entry = self.entries.get_mut(&key).ok_or(libc::EBADF)?;
+        options::set(&self.network, entry, (level, name), value)?;
+        ZERO
+    }
+
+    fn get_option(
+        &mut self,
+        channel: u64,
+        socket: SocketNumber,
+        (level, name): (i32, i32),
+    ) -> Reply {
+        let places = &mut self.channels.get_mut(&channel).ok_or(libc::EPIPE)?.places;
+        let bytes = match places.get_mut(&socket).ok_or(libc::EBADF)? {
+            Place::Live(key) => {
+                let entry = self.entries.get_mut(key).ok_or(libc::EBADF)?;
+                options::get(&self.network, entry, (level, name))?
+            }
+            Place::Gone(gone) => options::get_gone(gone, (level, name))?,
+        };
+        Ok(Some(Outcome::Bytes(bytes)))
+    }
+
+    fn send_to(
+        &mut self,
+        channel: u64,
+        socket: SocketNumber,
+        address: Option<SocketAddr>,
+        data: &[u8],
+    ) -> Reply {
+        let key = self.live(channel, socket).ok_or(libc::EPIPE)?;
+        let entry = self.entries.get_mut(&key).ok_or(libc::EPIPE)?;
+        let sent = datagram::send_one(&self.network, entry, address.map(reachable), data);
+        self.serve_socket(key);
+        let sent = sent.map_err(SocketError::errno)?;
+        Ok(Some(Outcome::Value(
+            i64::try_from(sent).unwrap_or(i64::MAX),
+        )))
+    }
+
+    fn receive_from(
+        &mut self,
+        asker: Asker,
+        socket: SocketNumber,
+        (wait, call): (bool, Parked),
+        fds: &[OwnedFd],
+    ) -> Reply {
+        let key = self.live(asker.0, socket).ok_or(libc::ENOTCONN)?;
+        let entry = self.entries.get_mut(&key).ok_or(libc::ENOTCONN)?;
+        let Role::Datagrams(datagrams) = &mut entry.role else {
+            return Err(libc::EINVAL);
+        };
+        let lent = fds.first().ok_or(libc::EPROTO)?;
+        let outcome = datagrams.receive(entry.end.as_fd(), lent, call, wait)?;
+        if outcome.is_none() {
+            self.park(asker, key);
+            self.serve_socket(key);
+        }
+        Ok(outcome)
+    }
+
+    fn interface(&mut self, channel: u64, request: u32, argument: Vec<u8>) -> Reply {
+        let node = self.channels.get(&channel).ok_or(libc::EPIPE)?.node;
+        let bytes = interfaces::answer(&self.network.interfaces(node), request, argument)?;
+        Ok(Some(Outcome::Bytes(bytes)))
+    }
+}
+
+/// `connect` on a datagram socket. Questions about names need no route to whom they are asked.
+fn set_peer(
+    network: &impl Sockets,
+    at: At,
+    datagrams: &mut Datagrams,
+    address: Option<SocketAddr>,
+) -> Result<(), i32> {
+    let Some(address) = address.map(reachable) else {
+        datagrams.peer = None;
+        return network.disconnect(at).map_err(SocketError::errno);
+    };
+    if names::is_asked(network, at.machine, address) {
+        if !datagrams.bound {
+            let any = SocketAddr::new(Ipv4Addr::UNSPECIFIED.into(), 0);
+            network.bind(at, any).map_err(SocketError::errno)?;
+        }
+    } else {
+        network.connect(at, address).map_err(SocketError::errno)?;
+    }
+    datagrams.bound = true;
+    datagrams.peer = Some(address);
+    Ok(())
+}
+
+/// As Linux: the wildcard as a destination is this node itself.
+fn reachable(address: SocketAddr) -> SocketAddr {
+    match address.ip() {
+        IpAddr::V4(ip) if ip.is_unspecified() => {
+            SocketAddr::new(Ipv4Addr::LOCALHOST.into(), address.port())
+        }
+        _ => address,
+    }
+}

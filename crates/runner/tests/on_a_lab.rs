@@ -1,0 +1,337 @@
+//! Programs on the nodes of a lab: our own Ethernet, ARP, IPv4, UDP and TCP below them, in real time.
+
+mod support;
+
+use std::process::Command;
+
+use heptad_lab::topology::Impairments;
+use heptad_lab::{Lab, LabOptions, Topology};
+use heptad_runner::Host;
+use heptad_runtime::stack::EventMask;
+use heptad_runtime::{Clock, Network, NetworkOptions};
+use support::{Running, command, command_by, finish};
+
+const PYTHON: &str = "/usr/bin/python3";
+
+/// Two hosts, `a` (10.0.0.1) and `b` (10.0.0.2), on one cable.
+struct Pair {
+    network: Network,
+    host: Host,
+}
+
+impl Pair {
+    fn new() -> Self {
+        Self::with(Impairments::default())
+    }
+
+    fn with(impairments: Impairments) -> Self {
+        let options = LabOptions {
+            seed: 42,
+            event_hash: false,
+            observe: false,
+            events: EventMask::default(),
+        };
+        let lab = Lab::new(&Topology::pair(impairments), options).unwrap();
+        let network = Network::start(
+            lab,
+            NetworkOptions {
+                clock: Clock::Real,
+                sinks: Vec::new(),
+            },
+        );
+        let host = Host::start(network.clone()).unwrap();
+        Self { network, host }
+    }
+
+    fn command(&self, node: &str, program: &[&str]) -> Command {
+        self.command_by(&[], node, program)
+    }
+
+    fn command_by(&self, launcher: &[&str], node: &str, program: &[&str]) -> Command {
+        let (guard, lab) = heptad_runner::channel().unwrap();
+        self.host
+            .attach(self.network.node(node).unwrap().machine(), lab);
+        command_by(launcher, guard, program)
+    }
+
+    /// Starts a Python program on a node; its lines are waited for.
+    fn start(&self, node: &str, script: &str) -> Running {
+        Running::start(self.command(node, &[PYTHON, "-c", script]))
+    }
+
+    /// Runs a Python program on a node to its end, which must be good.
+    fn python(&self, node: &str, script: &str) -> String {
+        let (code, out, err) = finish(self.command(node, &[PYTHON, "-c", script]));
+        assert_eq!((code, err.as_str()), (0, ""), "{out}");
+        out
+    }
+}
+
+#[test]
+fn names_of_nodes_resolve_and_others_do_not() {
+    let pair = Pair::new();
+    let out = pair.python(
+        "a",
+        "
+import socket
+print(socket.gethostbyname('b'), socket.gethostbyname('a'), socket.getfqdn('10.0.0.2'))
+try: socket.gethostbyname('nobody')
+except socket.gaierror: print('unknown')
+",
+    );
+    assert_eq!(out, "10.0.0.2 10.0.0.1 b\nunknown\n");
+}
+
+#[test]
+fn datagrams_cross_the_cable() {
+    let pair = Pair::new();
+    let mut server = pair.start(
+        "b",
+        "
+import socket
+u = socket.socket(socket.AF_INET, socket.SOCK_DGRAM); u.bind(('0.0.0.0', 9))
+print('ready', flush=True)
+data, who = u.recvfrom(2000)
+print(data.decode(), who[0]); u.sendto(data.upper(), who)
+",
+    );
+    assert_eq!(server.line(), "ready");
+    let out = pair.python(
+        "a",
+        "
+import socket
+u = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+u.sendto('안녕 hi'.encode(), ('b', 9))
+data, who = u.recvfrom(2000); print(data.decode(), who)
+",
+    );
+    assert_eq!(out, "안녕 HI ('10.0.0.2', 9)\n");
+    assert_eq!(server.line(), "안녕 hi 10.0.0.1");
+    assert_eq!(server.end().0, 0);
+}
+
+#[test]
+fn a_server_and_a_client_of_plain_python_talk_in_korean() {
+    let pair = Pair::new();
+    let mut server = pair.start(
+        "b",
+        "
+import socket
+l = socket.create_server(('0.0.0.0', 8080))
+print('ready', flush=True)
+c, peer = l.accept()
+print(peer[0], c.makefile(encoding='utf-8').read(), flush=True)
+c.sendall('반갑습니다'.encode()); c.close()
+",
+    );
+    assert_eq!(server.line(), "ready");
+    let owners = pair.host.owners();
+    assert!(
+        owners
+            .iter()
+            .any(|owner| owner.program.starts_with("python") && owner.fd >= 3),
+        "{owners:?}"
+    );
+    let out = pair.python(
+        "a",
+        "
+import socket
+s = socket.create_connection(('b', 8080))
+s.sendall('안녕하세요'.encode()); s.shutdown(socket.SHUT_WR)
+print(s.getpeername(), s.makefile(encoding='utf-8').read())
+",
+    );
+    assert_eq!(out, "('10.0.0.2', 8080) 반갑습니다\n");
+    assert_eq!(server.line(), "10.0.0.1 안녕하세요");
+    assert_eq!(server.end().0, 0);
+}
+
+#[test]
+fn a_port_without_a_listener_refuses_and_a_port_in_use_is_taken() {
+    let pair = Pair::new();
+    let out = pair.python(
+        "a",
+        "
+import socket, errno
+try: socket.create_connection(('b', 1))
+except ConnectionRefusedError: print('refused')
+s = socket.socket(); s.setblocking(False)
+print(errno.errorcode[s.connect_ex(('10.0.0.2', 1))])
+import select; select.select([], [s], [])
+print(errno.errorcode[s.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)])
+l = socket.create_server(('0.0.0.0', 80))
+try: socket.create_server(('0.0.0.0', 80))
+except OSError as e: print(errno.errorcode[e.errno])
+try: socket.create_connection(('203.0.113.9', 80))
+except OSError as e: print(errno.errorcode[e.errno])
+",
+    );
+    assert_eq!(
+        out,
+        "refused\nEINPROGRESS\nECONNREFUSED\nEADDRINUSE\nENETUNREACH\n"
+    );
+}
+
+#[test]
+fn megabytes_arrive_whole_both_ways_at_once() {
+    let pair = Pair::new();
+    let common = "
+import socket, threading, hashlib
+data = bytes(range(256)) * 4096 * 8
+def both(s):
+    def send(): s.sendall(data); s.shutdown(socket.SHUT_WR)
+    t = threading.Thread(target=send); t.start()
+    h = hashlib.sha256()
+    while d := s.recv(100000): h.update(d)
+    t.join(); s.close()
+    print(h.digest() == hashlib.sha256(data).digest(), flush=True)
+";
+    let server = format!(
+        "{common}
+l = socket.create_server(('0.0.0.0', 8080)); print('ready', flush=True); both(l.accept()[0])"
+    );
+    let mut server = pair.start("b", &server);
+    assert_eq!(server.line(), "ready");
+    let client = format!("{common}\nboth(socket.create_connection(('b', 8080)))");
+    assert_eq!(pair.python("a", &client), "True\n");
+    assert_eq!(server.line(), "True");
+    assert_eq!(server.end().0, 0);
+}
+
+#[test]
+fn a_receiver_that_does_not_read_stops_the_sender_and_loses_nothing() {
+    let pair = Pair::new();
+    let mut server = pair.start(
+        "b",
+        "
+import socket
+l = socket.create_server(('0.0.0.0', 8080)); print('ready', flush=True)
+c, _ = l.accept()
+import sys; sys.stdin
+n = 0
+c.settimeout(None)
+first = True
+while d := c.recv(65536):
+    if first: print('reading', flush=True); first = False
+    n += len(d)
+print(n, flush=True)
+",
+    );
+    assert_eq!(server.line(), "ready");
+    let out = pair.python(
+        "a",
+        "
+import socket
+s = socket.create_connection(('b', 8080)); s.setblocking(False)
+sent = 0
+block = b'x' * 65536
+try:
+    while sent < 1 << 30: sent += s.send(block)
+except BlockingIOError: pass
+s.setblocking(True); s.sendall(b'x' * 100); sent += 100
+s.close(); print(sent)
+",
+    );
+    assert_eq!(server.line(), "reading");
+    assert_eq!(server.line(), out.trim());
+    assert_eq!(server.end().0, 0);
+}
+
+#[test]
+fn curl_fetches_from_a_python_web_server_as_an_ordinary_user() {
+    if Command::new("curl").arg("--version").output().is_err() {
+        assert!(
+            std::env::var_os("HEPTAD_REQUIRE_PROGRAMS").is_none(),
+            "curl is missing"
+        );
+        eprintln!("skipped: curl is missing");
+        return;
+    }
+    let nobody: &[&str] = if rustix::process::geteuid().is_root() {
+        &[
+            "setpriv",
+            "--reuid=65534",
+            "--regid=65534",
+            "--clear-groups",
+            "--no-new-privs",
+        ]
+    } else {
+        &[]
+    };
+    let pair = Pair::new();
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("page"), "x".repeat(300_000)).unwrap();
+    use std::os::unix::fs::PermissionsExt;
+    std::fs::set_permissions(folder.path(), std::fs::Permissions::from_mode(0o755)).unwrap();
+    let server = [
+        PYTHON,
+        "-u",
+        "-m",
+        "http.server",
+        "--directory",
+        folder.path().to_str().unwrap(),
+        "80",
+    ];
+    let mut server = Running::start(pair.command_by(nobody, "b", &server));
+    assert!(server.line().starts_with("Serving HTTP"));
+    let curl = [
+        "curl",
+        "-sS",
+        "-o",
+        "/dev/null",
+        "-w",
+        "%{http_code} %{size_download}",
+        "http://b/page",
+    ];
+    let (code, out, err) = finish(pair.command_by(nobody, "a", &curl));
+    assert_eq!((code, out.as_str(), err.as_str()), (0, "200 300000", ""));
+    let curl = ["curl", "-sS", "http://b:81/"];
+    let (code, _, _) = finish(pair.command_by(nobody, "a", &curl));
+    assert_eq!(code, 7, "curl's word for refused");
+    // SAFETY: a signal to our own child.
+    unsafe { libc::kill(server.child.id().cast_signed(), libc::SIGINT) };
+    server.end();
+}
+
+#[test]
+fn a_threaded_server_answers_many_clients_over_a_lossy_cable() {
+    use heptad_lab::topology::Loss;
+    let pair = Pair::with(Impairments {
+        loss: Loss::Random(0.05),
+        delay: core::time::Duration::from_millis(5),
+        ..Impairments::default()
+    });
+    let mut server = pair.start(
+        "b",
+        "
+import socketserver
+class H(socketserver.BaseRequestHandler):
+    def handle(self):
+        while d := self.request.recv(4096): self.request.sendall(d)
+class S(socketserver.ThreadingTCPServer): daemon_threads = True
+s = S(('0.0.0.0', 8080), H)
+print('ready', flush=True)
+s.serve_forever()
+",
+    );
+    assert_eq!(server.line(), "ready");
+    let out = pair.python(
+        "a",
+        "
+import socket, threading
+def one(n):
+    s = socket.create_connection(('b', 8080))
+    text = ('%d 안녕' % n).encode() * 500
+    s.sendall(text); s.shutdown(socket.SHUT_WR)
+    got = b''
+    while d := s.recv(4096): got += d
+    print(got == text, flush=True)
+ts = [threading.Thread(target=one, args=(n,)) for n in range(3)]
+[t.start() for t in ts]; [t.join() for t in ts]
+",
+    );
+    assert_eq!(out, "True\nTrue\nTrue\n");
+    // SAFETY: a signal to our own child.
+    unsafe { libc::kill(server.child.id().cast_signed(), libc::SIGTERM) };
+    assert_eq!(server.end().0, 143);
+}

@@ -1,0 +1,119 @@
+//! What is seen: captures and the event hash repeat from a seed, and looking changes nothing.
+mod rig;
+
+use std::fs;
+use std::io;
+use std::path::Path;
+
+use heptad_runtime::lab::capture::CaptureHead;
+use heptad_runtime::lab::topology::{Impairments, Loss};
+use heptad_runtime::stack::time::Duration;
+use heptad_runtime::{CaptureFile, Clock, Summary, UdpSocket};
+use rig::{delay, lab, start};
+
+fn head() -> CaptureHead {
+    CaptureHead {
+        lab: "pair".into(),
+        seed: 42,
+        lab_sha256: String::new(),
+        epoch_nanos: 0,
+    }
+}
+
+/// Three clients and a server that answers each, over a cable that loses, doubles and delays.
+fn run(capture: Option<&Path>) -> Summary {
+    let cable = Impairments {
+        jitter: Duration::from_millis(3),
+        loss: Loss::Random(0.1),
+        duplicate: 0.1,
+        ..delay(10)
+    };
+    let lab = lab(cable, capture.is_some());
+    let mut sinks: Vec<Box<dyn heptad_runtime::FrameSink>> = Vec::new();
+    if let Some(path) = capture {
+        sinks.push(Box::new(
+            CaptureFile::create(path, &head(), &lab).expect("a file"),
+        ));
+    }
+    let pair = start(Clock::Virtual, lab, sinks);
+    let socket = UdpSocket::bind(&pair.b, "b:9").expect("bind");
+    pair.network.spawn("server", move || {
+        let mut buf = [0; 100];
+        while let Ok((taken, from)) = socket.recv_from(&mut buf) {
+            let _ = socket.send_to(&buf[..taken], from);
+        }
+    });
+    let clients: Vec<_> = (0..3)
+        .map(|number| {
+            let node = pair.a.clone();
+            pair.network.spawn(&format!("client {number}"), move || {
+                let socket = UdpSocket::bind(&node, "a:0").expect("bind");
+                let timeout = Duration::from_millis(35 + number);
+                socket.set_read_timeout(Some(timeout)).expect("a timeout");
+                for round in 0..20u8 {
+                    socket.send_to(&[round; 50], "b:9").expect("sent");
+                    let _ = socket.recv(&mut [0; 100]);
+                }
+            })
+        })
+        .collect();
+    for client in clients {
+        client.join().expect("no panic");
+    }
+    pair.network.stop()
+}
+
+#[test]
+fn the_same_threads_give_the_same_hash_and_the_same_capture_and_looking_changes_nothing() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (one, two) = (
+        folder.path().join("deep/one.pcapng"),
+        folder.path().join("two.pcapng"),
+    );
+    let first = run(Some(&one));
+    let second = run(Some(&two));
+    let unseen = run(None);
+    assert!(first.event_hash.is_some());
+    assert_eq!(first.event_hash, second.event_hash);
+    assert_eq!(first.event_hash, unseen.event_hash);
+    assert_eq!((first.ended, first.sink_error), (unseen.ended, None));
+    let bytes = fs::read(one).expect("the capture");
+    assert!(bytes.len() > 10_000, "{} bytes", bytes.len());
+    assert!(
+        bytes == fs::read(two).expect("the capture"),
+        "captures differ"
+    );
+}
+
+#[test]
+fn a_capture_that_cannot_be_written_says_which() {
+    let lab = lab(delay(1), true);
+    let path = Path::new("/proc/heptad/x.pcapng");
+    let error = CaptureFile::create(path, &head(), &lab)
+        .map(|_| ())
+        .expect_err("not there");
+    assert!(error.to_string().contains("/proc/heptad"), "{error}");
+    let folder = tempfile::tempdir().expect("a folder");
+    let error = CaptureFile::create(folder.path(), &head(), &lab)
+        .map(|_| ())
+        .expect_err("a folder");
+    assert_eq!(error.kind(), io::ErrorKind::IsADirectory);
+    assert!(
+        error
+            .to_string()
+            .contains(&folder.path().display().to_string()),
+        "{error}"
+    );
+}
+
+#[test]
+fn a_full_disk_is_told_at_the_end_and_the_run_goes_on() {
+    if !Path::new("/dev/full").exists() {
+        eprintln!("skipped: no /dev/full on this system");
+        return;
+    }
+    let summary = run(Some(Path::new("/dev/full")));
+    let error = summary.sink_error.expect("no room on this device");
+    assert!(error.contains("/dev/full"), "{error}");
+    assert_eq!(summary.event_hash, run(None).event_hash);
+}

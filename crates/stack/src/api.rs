@@ -1,0 +1,204 @@
+//! The verbs of sockets, as the face of a host shows them: each lends layer 5 what lies below it.
+use core::net::{IpAddr, SocketAddr};
+
+use alloc::vec::Vec;
+use bytes::Bytes;
+
+use crate::l4_transport::tcp;
+use crate::l5_session::{Below, Ready, Shutdown, SocketError, SocketId, SocketKind, Sockets};
+use crate::stack::{SocketOption, SocketRow};
+use crate::{Cx, Stack};
+
+impl Stack {
+    /// The sockets, and what lies below them.
+    fn session<'a, 'c>(&'a mut self, cx: &'a mut Cx<'c>) -> (&'a mut Sockets, Below<'a, 'c>) {
+        let below = Below {
+            network: &self.network,
+            transport: &mut self.transport,
+            cx,
+        };
+        (&mut self.sockets, below)
+    }
+
+    /// A new socket for an address family (told by any address of it). IPv6 so far: `FamilyNotSupported`.
+    pub fn socket(&mut self, family: IpAddr, kind: SocketKind) -> Result<SocketId, SocketError> {
+        self.sockets.open(family, kind, &mut self.transport)
+    }
+    /// Binds; port 0 draws an ephemeral one (RFC 6056).
+    pub fn bind(
+        &mut self,
+        socket: SocketId,
+        local: SocketAddr,
+        cx: &mut Cx<'_>,
+    ) -> Result<(), SocketError> {
+        let (sockets, mut below) = self.session(cx);
+        sockets.bind(socket, local, &mut below)
+    }
+    /// Makes it a listener (again: changes the backlog). Unbound: an ephemeral port.
+    pub fn listen(
+        &mut self,
+        socket: SocketId,
+        backlog: u32,
+        cx: &mut Cx<'_>,
+    ) -> Result<(), SocketError> {
+        let (sockets, mut below) = self.session(cx);
+        sockets.listen(socket, backlog, &mut below)
+    }
+    /// Streams: starts to connect, `Err(InProgress)`; later `Already`, then `Ok`/`IsConnected` or the error. Datagrams: sets the peer, `Ok` at once.
+    pub fn connect(
+        &mut self,
+        socket: SocketId,
+        remote: SocketAddr,
+        cx: &mut Cx<'_>,
+    ) -> Result<(), SocketError> {
+        let (sockets, mut below) = self.session(cx);
+        sockets.connect(socket, remote, &mut below)
+    }
+    /// AF_UNSPEC: dissolves a datagram's peer; a stream is aborted and may be used again.
+    pub fn disconnect(&mut self, socket: SocketId, cx: &mut Cx<'_>) -> Result<(), SocketError> {
+        let (sockets, mut below) = self.session(cx);
+        sockets.disconnect(socket, &mut below)
+    }
+    /// The oldest connection that waits; `WouldBlock`.
+    pub fn accept(
+        &mut self,
+        socket: SocketId,
+        cx: &mut Cx<'_>,
+    ) -> Result<(SocketId, SocketAddr), SocketError> {
+        let (sockets, mut below) = self.session(cx);
+        sockets.accept(socket, &mut below)
+    }
+    /// Puts an accepted connection back that could not be delivered to the program.
+    pub fn unaccept(&mut self, listener: SocketId, accepted: SocketId, cx: &mut Cx<'_>) {
+        let (sockets, mut below) = self.session(cx);
+        sockets.unaccept(listener, accepted, &mut below)
+    }
+    /// Sends on a stream or a connected datagram socket; how many bytes were taken.
+    pub fn send(
+        &mut self,
+        socket: SocketId,
+        data: &[u8],
+        cx: &mut Cx<'_>,
+    ) -> Result<usize, SocketError> {
+        let (sockets, mut below) = self.session(cx);
+        sockets.send(socket, data, &mut below)
+    }
+    /// As `send` without a copy, all or nothing.
+    pub fn send_bytes(
+        &mut self,
+        socket: SocketId,
+        data: Bytes,
+        cx: &mut Cx<'_>,
+    ) -> Result<(), SocketError> {
+        let (sockets, mut below) = self.session(cx);
+        sockets.send_bytes(socket, data, &mut below)
+    }
+    /// Receives from a stream or a datagram socket (the rest of a datagram is discarded); 0 at the end of a stream.
+    pub fn recv(
+        &mut self,
+        socket: SocketId,
+        out: &mut [u8],
+        cx: &mut Cx<'_>,
+    ) -> Result<usize, SocketError> {
+        let (sockets, mut below) = self.session(cx);
+        sockets.recv(socket, out, false, &mut below)
+    }
+    /// As `recv`, and the bytes stay.
+    pub fn peek(
+        &mut self,
+        socket: SocketId,
+        out: &mut [u8],
+        cx: &mut Cx<'_>,
+    ) -> Result<usize, SocketError> {
+        let (sockets, mut below) = self.session(cx);
+        sockets.recv(socket, out, true, &mut below)
+    }
+    /// As `recv` without a copy.
+    pub fn recv_bytes(
+        &mut self,
+        socket: SocketId,
+        max: usize,
+        cx: &mut Cx<'_>,
+    ) -> Result<Bytes, SocketError> {
+        let (sockets, mut below) = self.session(cx);
+        sockets.recv_bytes(socket, max, &mut below)
+    }
+    /// Sends a datagram.
+    pub fn send_to(
+        &mut self,
+        socket: SocketId,
+        data: &[u8],
+        remote: SocketAddr,
+        cx: &mut Cx<'_>,
+    ) -> Result<usize, SocketError> {
+        let (sockets, mut below) = self.session(cx);
+        sockets.send_to(socket, data, remote, &mut below)
+    }
+    /// Receives a datagram: its bytes that fit, its whole length, who sent it.
+    pub fn recv_from(
+        &mut self,
+        socket: SocketId,
+        out: &mut [u8],
+        cx: &mut Cx<'_>,
+    ) -> Result<(usize, usize, SocketAddr), SocketError> {
+        let (sockets, mut below) = self.session(cx);
+        sockets.recv_from(socket, out, &mut below)
+    }
+    /// Ends one or both directions.
+    pub fn shutdown(
+        &mut self,
+        socket: SocketId,
+        how: Shutdown,
+        cx: &mut Cx<'_>,
+    ) -> Result<(), SocketError> {
+        let (sockets, mut below) = self.session(cx);
+        sockets.shutdown(socket, how, &mut below)
+    }
+    /// The program is done with it; the handle dies.
+    pub fn close(&mut self, socket: SocketId, cx: &mut Cx<'_>) {
+        let (sockets, mut below) = self.session(cx);
+        sockets.close(socket, &mut below)
+    }
+    /// Sets an option.
+    pub fn set(
+        &mut self,
+        socket: SocketId,
+        option: SocketOption,
+        cx: &mut Cx<'_>,
+    ) -> Result<(), SocketError> {
+        let (sockets, mut below) = self.session(cx);
+        sockets.set(socket, option, &mut below)
+    }
+    /// Gets an option: the variant of `which` with its present value.
+    pub fn get(&self, socket: SocketId, which: SocketOption) -> Result<SocketOption, SocketError> {
+        self.sockets.get(socket, which)
+    }
+    /// SO_ERROR: takes the pending error.
+    pub fn take_error(&mut self, socket: SocketId) -> Option<SocketError> {
+        self.sockets.take_error(socket, &mut self.transport)
+    }
+    /// Readiness now.
+    pub fn ready(&self, socket: SocketId) -> Ready {
+        self.sockets.ready(socket, &self.transport)
+    }
+    /// getsockname.
+    pub fn local_addr(&self, socket: SocketId) -> Result<SocketAddr, SocketError> {
+        self.sockets.local_addr(socket)
+    }
+    /// getpeername.
+    pub fn peer_addr(&self, socket: SocketId) -> Result<SocketAddr, SocketError> {
+        self.sockets.peer_addr(socket, &self.transport)
+    }
+    /// Whether it listens (SO_ACCEPTCONN).
+    pub fn is_listening(&self, socket: SocketId) -> bool {
+        self.sockets.is_listening(socket)
+    }
+    /// TCP's view of a stream socket (TCP_INFO).
+    pub fn tcp_status(&self, socket: SocketId) -> Option<tcp::Status> {
+        self.transport.tcp.status(self.sockets.connection(socket)?)
+    }
+    /// Every socket and every connection without one, for `netstat`: TCP by (local, remote), then UDP.
+    pub fn rows(&self) -> Vec<SocketRow> {
+        self.sockets.rows(&self.transport)
+    }
+}

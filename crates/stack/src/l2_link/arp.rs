@@ -1,0 +1,94 @@
+//! ARP (RFC 826): answering questions for our addresses and learning from what others say.
+use alloc::collections::VecDeque;
+use core::net::{IpAddr, Ipv4Addr};
+
+use heptad_wire::arp::{self, ArpPacket, Operation};
+use heptad_wire::{EtherType, MacAddr, PacketBuf, Pool};
+
+use super::ethernet;
+use super::neighbour::{Evidence, Neighbours};
+use crate::l1_physical::PortId;
+use crate::{Cx, DropReason};
+
+/// The station that an ARP packet came to.
+pub struct Station {
+    /// By this port.
+    pub port: PortId,
+    /// Our hardware address there.
+    pub mac: MacAddr,
+}
+
+/// What an ARP packet leads to.
+#[derive(Default)]
+pub struct Outcome {
+    /// The answer, a whole frame.
+    pub reply: Option<PacketBuf>,
+    /// Packets that waited for this address, and where they may go now.
+    pub resolved: Option<(MacAddr, VecDeque<PacketBuf>)>,
+}
+
+/// Handles an ARP packet. `is_ours` tells whether an address is one of this port's.
+pub fn receive(
+    neighbours: &mut Neighbours,
+    station: &Station,
+    packet: &mut PacketBuf,
+    is_ours: impl Fn(Ipv4Addr) -> bool,
+    cx: &mut Cx<'_>,
+) -> Result<Outcome, DropReason> {
+    let arp = packet
+        .peek(arp::LEN)
+        .and_then(ArpPacket::parse)
+        .map_err(|_| DropReason::ArpMalformed)?;
+    if arp.sender_mac.is_multicast() || arp.sender_ip.is_multicast() {
+        return Err(DropReason::ArpMalformed);
+    }
+    let for_us = is_ours(arp.target_ip);
+    let evidence = match arp.operation {
+        Operation::Reply if arp.target_mac == station.mac => Evidence::Reply,
+        Operation::Request if for_us => Evidence::Request,
+        _ => Evidence::Overheard,
+    };
+    // RFC 5227: a probe has no sender address; somebody who claims ours is no neighbour.
+    let mut resolved = None;
+    if !arp.sender_ip.is_unspecified() && !is_ours(arp.sender_ip) {
+        let ip = IpAddr::V4(arp.sender_ip);
+        let waited = neighbours.learn(station.port, ip, arp.sender_mac, evidence, cx);
+        resolved = (!waited.is_empty()).then_some((arp.sender_mac, waited));
+    }
+    let reply = (for_us && arp.operation == Operation::Request).then(|| {
+        let answer = ArpPacket {
+            operation: Operation::Reply,
+            sender_mac: station.mac,
+            sender_ip: arp.target_ip,
+            target_mac: arp.sender_mac,
+            target_ip: arp.sender_ip,
+        };
+        frame(&answer, arp.sender_mac, cx.pool)
+    });
+    Ok(Outcome { reply, resolved })
+}
+
+/// A question for `target`: to everybody, or to the one who had the address.
+pub fn request(
+    station: &Station,
+    our_ip: Ipv4Addr,
+    target: Ipv4Addr,
+    to: Option<MacAddr>,
+    pool: &mut Pool,
+) -> PacketBuf {
+    let question = ArpPacket {
+        operation: Operation::Request,
+        sender_mac: station.mac,
+        sender_ip: our_ip,
+        target_mac: MacAddr::default(),
+        target_ip: target,
+    };
+    frame(&question, to.unwrap_or(MacAddr::BROADCAST), pool)
+}
+
+fn frame(arp: &ArpPacket, dst: MacAddr, pool: &mut Pool) -> PacketBuf {
+    let mut packet = pool.packet();
+    arp.emit(packet.push(arp::LEN));
+    ethernet::encapsulate(&mut packet, arp.sender_mac, dst, EtherType::ARP);
+    packet
+}

@@ -1,0 +1,121 @@
+//! Forwarding (RFC 1812 5.2, 5.3): what a router does with a packet that is for somebody else.
+use core::net::{IpAddr, Ipv4Addr};
+
+use heptad_wire::PacketBuf;
+use heptad_wire::icmpv4::{Icmpv4, Unreachable};
+use heptad_wire::ipv4::Ipv4Header;
+
+use super::quote::Quote;
+use super::{Flow, Heading, NetError, Network, News, Path, Up};
+use crate::l1_physical::PortId;
+use crate::{Counter, Cx, DropReason};
+
+/// What becomes of a packet that waited for a neighbour in vain.
+pub enum Undeliverable {
+    /// It was ours: the layers above should know.
+    Ours(News),
+    /// It was forwarded: its sender gets this error.
+    Theirs(super::Departure),
+    /// Nobody is to be told.
+    Nobody,
+}
+
+impl Network {
+    /// A packet for another host. Redirects are not sent: hosts of a lab have the routes that its file gives them.
+    pub(super) fn forward(
+        &mut self,
+        port: PortId,
+        header: Ipv4Header,
+        mut packet: PacketBuf,
+        group: bool,
+        cx: &mut Cx<'_>,
+    ) -> Up<Heading> {
+        // RFC 2644: nor broadcasts of another cable of ours.
+        if !may_be_forwarded(&header) || self.addresses.is_broadcast(header.dst) {
+            cx.count(Counter::IpInAddrErrors);
+            cx.pool.recycle(packet);
+            return Up::Drop(DropReason::NotForUs, None);
+        }
+        let Some(hop) = self.routes.lookup(header.dst) else {
+            cx.count(Counter::IpOutNoRoutes);
+            let message = Icmpv4::Unreachable(Unreachable::Net);
+            let reply = self.refuse(&header, port, group, packet, message, cx);
+            return Up::Drop(DropReason::NoRoute, reply);
+        };
+        if header.ttl <= 1 {
+            cx.count(Counter::IpInHdrErrors);
+            let message = Icmpv4::TimeExceeded { code: 0 };
+            let reply = self.refuse(&header, port, group, packet, message, cx);
+            return Up::Drop(DropReason::TtlExceeded, reply);
+        }
+        let path = Path {
+            port: hop.port,
+            next_hop: IpAddr::V4(hop.via.unwrap_or(header.dst)),
+            src: IpAddr::V4(header.src),
+            mtu: self.mtu(hop.port),
+        };
+        let too_long = packet.frame_len() > path.mtu as usize;
+        if too_long && header.dont_fragment {
+            cx.count(Counter::IpFragFails);
+            let mtu = u16::try_from(path.mtu).unwrap_or(u16::MAX);
+            let message = Icmpv4::Unreachable(Unreachable::FragmentationNeeded { mtu });
+            let reply = self.refuse(&header, port, group, packet, message, cx);
+            return Up::Drop(DropReason::FragmentationNeeded, reply);
+        }
+        if let Ok(bytes) = packet.peek_mut(header.len()) {
+            Ipv4Header::decrement_ttl(bytes);
+        }
+        let frames = u64::from(packet.frames());
+        cx.counters.add(Counter::IpForwDatagrams, frames);
+        if !too_long {
+            return Up::Next(Heading::Onward(path, packet.into()));
+        }
+        match self.fragment(packet, path.mtu, cx) {
+            Ok(outgoing) => Up::Next(Heading::Onward(path, outgoing)),
+            Err(refusal) => {
+                cx.pool.recycle(refusal.packet);
+                Up::Drop(refusal.reason, None)
+            }
+        }
+    }
+
+    /// Who is to be told that a packet (from its IPv4 header on) found no neighbour (RFC 1812 5.2.7.1: host unreachable).
+    pub fn undeliverable(
+        &mut self,
+        port: PortId,
+        packet: &mut PacketBuf,
+        cx: &mut Cx<'_>,
+    ) -> Undeliverable {
+        let Some(header) = packet
+            .peek(1)
+            .ok()
+            .and_then(|bytes| Ipv4Header::len_of(*bytes.first()?).ok())
+            .and_then(|len| Ipv4Header::parse(packet.peek(len).ok()?).ok())
+        else {
+            return Undeliverable::Nobody;
+        };
+        if self.addresses.is_ours(header.src) {
+            let len = (header.len() + 8).min(packet.len());
+            let flow = packet.peek(len).ok().and_then(Flow::of_sent);
+            return flow.map_or(Undeliverable::Nobody, |flow| {
+                Undeliverable::Ours(News::Unreachable(flow, NetError::HostUnreachable))
+            });
+        }
+        packet.fill();
+        if packet.pull(header.len()).is_err() {
+            return Undeliverable::Nobody;
+        }
+        let quote = Quote::new(&header, port, false, packet);
+        let message = Icmpv4::Unreachable(Unreachable::Host);
+        match self.error(&quote, message, cx) {
+            Some(departure) => Undeliverable::Theirs(departure),
+            None => Undeliverable::Nobody,
+        }
+    }
+}
+
+/// RFC 1812 5.3.7 and RFC 3927 7: neither nobody's packets nor those of one cable.
+fn may_be_forwarded(header: &Ipv4Header) -> bool {
+    let one_cable = |ip: Ipv4Addr| ip.is_link_local() || ip.is_loopback() || ip.is_unspecified();
+    !one_cable(header.src) && !one_cable(header.dst)
+}

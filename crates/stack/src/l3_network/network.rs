@@ -1,0 +1,310 @@
+//! The network layer of one host: its addresses, its routes, and what it remembers between packets.
+use alloc::boxed::Box;
+use alloc::vec::Vec;
+use core::net::{IpAddr, Ipv4Addr};
+
+use super::address::Addresses;
+use super::identification::Identification;
+use super::quote::Quote;
+use super::rate_limit::ErrorBudget;
+use super::reassembly::Reassembly;
+use super::route::{RouteTable, v4};
+use super::{Cast, NetError, Path, Route};
+use crate::l1_physical::PortId;
+use crate::{Counter, Cx, Instant};
+
+pub use super::forward::Undeliverable;
+
+/// Layer 3 of one host.
+pub struct Network {
+    pub(super) forwarding: bool,
+    pub(super) addresses: Addresses,
+    pub(super) routes: RouteTable,
+    pub(super) identification: Identification,
+    pub(super) reassembly: Reassembly,
+    pub(super) errors: ErrorBudget,
+    /// By port, bytes.
+    mtus: Vec<u32>,
+}
+
+impl Network {
+    /// A network layer without ports; secrets are drawn from `cx.rng`. `forwarding`: it is a router.
+    pub fn new(forwarding: bool, cx: &mut Cx<'_>) -> Self {
+        Self {
+            forwarding,
+            addresses: Addresses::default(),
+            routes: RouteTable::new(),
+            identification: Identification::new(cx.rng),
+            reassembly: Reassembly::new(cx),
+            errors: ErrorBudget::new(cx.rng),
+            mtus: Vec::new(),
+        }
+    }
+    /// The largest IP packet of a port, bytes.
+    pub fn set_mtu(&mut self, port: PortId, mtu: u32) {
+        let index = usize::from(port.0);
+        if index >= self.mtus.len() {
+            self.mtus.resize(index + 1, 0);
+        }
+        if let Some(slot) = self.mtus.get_mut(index) {
+            *slot = mtu;
+        }
+    }
+    /// The same to ask; 0 for a port that does not exist.
+    pub fn mtu(&self, port: PortId) -> u32 {
+        self.mtus.get(usize::from(port.0)).copied().unwrap_or(0)
+    }
+    /// Adds an address and the route to its prefix. `Family` for IPv6, `ParameterProblem` for one that no host can have
+    /// or that is here already.
+    pub fn add_address(&mut self, port: PortId, ip: IpAddr, len: u8) -> Result<(), NetError> {
+        let ip = v4(ip)?;
+        let impossible = ip.is_unspecified() || ip.is_multicast() || ip.is_broadcast() || len > 32;
+        if impossible || !self.addresses.add(port, ip, len) {
+            return Err(NetError::ParameterProblem);
+        }
+        if port == PortId::LOOPBACK {
+            return Ok(());
+        }
+        self.add_route(Route {
+            prefix: IpAddr::V4(ip),
+            len,
+            via: None,
+            port,
+        })
+    }
+    /// Adds a route; longest prefix wins, then the older one. Errors as for [`Self::add_address`].
+    pub fn add_route(&mut self, route: Route) -> Result<(), NetError> {
+        self.routes.add(route)
+    }
+    /// Addresses with their port and prefix length, by port.
+    pub fn address_rows(&self) -> Vec<(PortId, IpAddr, u8)> {
+        let rows = self.addresses.rows();
+        rows.map(|(port, a)| (port, IpAddr::V4(a.ip), a.len))
+            .collect()
+    }
+    /// The routing table, the default first.
+    pub fn route_rows(&self) -> Vec<Route> {
+        self.routes.rows()
+    }
+
+    /// The way to `dst`, spoken from `src` if that is chosen already. `NetUnreachable`: no route; `Family`: IPv6.
+    pub fn route(&self, dst: IpAddr, src: Option<IpAddr>) -> Result<Path, NetError> {
+        let dst = v4(dst)?;
+        let src = src.map(v4).transpose()?.filter(|ip| !ip.is_unspecified());
+        let (port, next_hop) = self.next_hop(dst, src)?;
+        let suggested = match dst {
+            _ if port != PortId::LOOPBACK => self.addresses.source(port, next_hop),
+            dst if dst.is_loopback() => Some(Ipv4Addr::LOCALHOST),
+            dst => Some(dst),
+        };
+        let src = src.or(suggested).ok_or(NetError::NetUnreachable)?;
+        if src.is_loopback() && port != PortId::LOOPBACK {
+            return Err(NetError::NetUnreachable);
+        }
+        Ok(Path {
+            port,
+            next_hop: IpAddr::V4(next_hop),
+            src: IpAddr::V4(src),
+            mtu: self.mtu(port),
+        })
+    }
+    /// Whether an address is one of this host's.
+    pub fn is_local(&self, ip: IpAddr) -> bool {
+        v4(ip).is_ok_and(|ip| self.addresses.is_ours(ip))
+    }
+    /// Whether an address is one of this very port's.
+    pub fn is_on(&self, port: PortId, ip: IpAddr) -> bool {
+        v4(ip).is_ok_and(|ip| self.addresses.is_on(port, ip))
+    }
+    /// Whether it is the limited broadcast or a directed one of any of our cables.
+    pub fn is_broadcast(&self, ip: IpAddr) -> bool {
+        v4(ip).is_ok_and(|ip| self.addresses.is_broadcast(ip))
+    }
+    /// The address to speak from by a port to somebody on its cable.
+    pub fn source(&self, port: PortId, toward: IpAddr) -> Option<IpAddr> {
+        let toward = v4(toward).ok()?;
+        self.addresses.source(port, toward).map(IpAddr::V4)
+    }
+    /// To how many an address speaks on a port's cable.
+    pub fn cast_to(&self, port: PortId, dst: IpAddr) -> Cast {
+        v4(dst).map_or(Cast::Unicast, |dst| self.cast(port, dst))
+    }
+    /// The same for IPv4.
+    pub(super) fn cast(&self, port: PortId, dst: Ipv4Addr) -> Cast {
+        if dst.is_multicast() {
+            Cast::Multicast
+        } else if self.addresses.is_broadcast_on(port, dst)
+            // Our own broadcasts come round by the loopback.
+            || (port == PortId::LOOPBACK && self.addresses.is_broadcast(dst))
+        {
+            Cast::Broadcast
+        } else {
+            Cast::Unicast
+        }
+    }
+
+    /// A datagram whose fragments did not all come in time; what is to be told, if its first one is there.
+    pub fn poll_expired(&mut self, cx: &mut Cx<'_>) -> Option<Option<Box<Quote>>> {
+        let expired = self.reassembly.poll_expired(cx)?;
+        cx.count(Counter::IpReasmTimeout);
+        cx.count(Counter::IpReasmFails);
+        Some(expired.first)
+    }
+    /// When the next one is due.
+    pub fn poll_at(&self) -> Option<Instant> {
+        self.reassembly.poll_at()
+    }
+
+    fn next_hop(
+        &self,
+        dst: Ipv4Addr,
+        src: Option<Ipv4Addr>,
+    ) -> Result<(PortId, Ipv4Addr), NetError> {
+        if self.addresses.is_ours(dst) {
+            return Ok((PortId::LOOPBACK, dst));
+        }
+        if dst.is_unspecified() {
+            return Err(NetError::NetUnreachable);
+        }
+        let group = dst.is_broadcast() || dst.is_multicast();
+        let spoken_from = src.and_then(|ip| self.addresses.port_of(ip));
+        if let (true, Some(port)) = (group, spoken_from) {
+            return Ok((port, dst));
+        }
+        match self.routes.lookup(dst) {
+            Some(hop) if group => Ok((hop.port, dst)),
+            Some(hop) => Ok((hop.port, hop.via.unwrap_or(dst))),
+            None if group => self
+                .addresses
+                .first_cable()
+                .map(|port| (port, dst))
+                .ok_or(NetError::NetUnreachable),
+            None => Err(NetError::NetUnreachable),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Counters, EventLog, Rng};
+    use heptad_wire::Pool;
+
+    fn ip(text: &str) -> IpAddr {
+        text.parse().unwrap()
+    }
+    fn network() -> Network {
+        let mut network = Network::new(
+            false,
+            &mut Cx {
+                now: Instant::ZERO,
+                rng: &mut Rng::from_seed([1; 32]),
+                pool: &mut Pool::new(1),
+                events: &mut EventLog::default(),
+                counters: &mut Counters::default(),
+            },
+        );
+        let addresses = [
+            (0, "127.0.0.1", 8),
+            (1, "10.0.1.10", 24),
+            (1, "10.0.9.10", 24),
+            (2, "192.0.2.10", 30),
+        ];
+        for (port, address, len) in addresses {
+            network.set_mtu(PortId(port), 1500 + u32::from(port));
+            network.add_address(PortId(port), ip(address), len).unwrap();
+        }
+        let default = Route {
+            prefix: ip("0.0.0.0"),
+            len: 0,
+            via: Some(ip("10.0.9.1")),
+            port: PortId(1),
+        };
+        network.add_route(default).unwrap();
+        network
+    }
+
+    #[test]
+    fn a_way_has_its_port_its_next_hop_and_an_address_to_speak_from() {
+        let network = network();
+        // Destination, port, next hop, source.
+        let table = [
+            ("10.0.1.20", 1, "10.0.1.20", "10.0.1.10"),
+            ("10.0.9.20", 1, "10.0.9.20", "10.0.9.10"),
+            ("192.0.2.9", 2, "192.0.2.9", "192.0.2.10"),
+            // By the router that shares the second address's prefix.
+            ("203.0.113.1", 1, "10.0.9.1", "10.0.9.10"),
+            ("127.0.0.1", 0, "127.0.0.1", "127.0.0.1"),
+            ("127.9.9.9", 0, "127.9.9.9", "127.0.0.1"),
+            ("10.0.1.10", 0, "10.0.1.10", "10.0.1.10"),
+            ("192.0.2.10", 0, "192.0.2.10", "192.0.2.10"),
+            ("10.0.1.255", 1, "10.0.1.255", "10.0.1.10"),
+            // A group is on the cable itself, not behind the router.
+            ("255.255.255.255", 1, "255.255.255.255", "10.0.1.10"),
+            ("224.0.0.1", 1, "224.0.0.1", "10.0.1.10"),
+        ];
+        for (dst, port, next_hop, src) in table {
+            let path = Path {
+                port: PortId(port),
+                next_hop: ip(next_hop),
+                src: ip(src),
+                mtu: 1500 + u32::from(port),
+            };
+            assert_eq!(network.route(ip(dst), None), Ok(path), "{dst}");
+        }
+    }
+
+    #[test]
+    fn a_chosen_source_stays_and_says_where_a_group_is_meant() {
+        let network = network();
+        let src = |dst, src| {
+            network
+                .route(ip(dst), Some(ip(src)))
+                .map(|p| (p.port.0, p.src))
+        };
+        assert_eq!(src("203.0.113.1", "10.0.1.10"), Ok((1, ip("10.0.1.10"))));
+        assert_eq!(src("10.0.1.20", "0.0.0.0"), Ok((1, ip("10.0.1.10"))));
+        let everybody = src("255.255.255.255", "192.0.2.10");
+        assert_eq!(everybody, Ok((2, ip("192.0.2.10"))));
+        // Loopback addresses do not leave the host.
+        let out = src("10.0.1.20", "127.0.0.1");
+        assert_eq!(out, Err(NetError::NetUnreachable));
+    }
+
+    #[test]
+    fn there_is_no_way_to_other_families_or_to_nobody() {
+        let network = network();
+        assert_eq!(network.route(ip("::1"), None), Err(NetError::Family));
+        let nobody = network.route(ip("0.0.0.0"), None);
+        assert_eq!(nobody, Err(NetError::NetUnreachable));
+    }
+
+    #[test]
+    fn addresses_that_no_host_can_have_are_refused() {
+        let mut network = network();
+        let mut add = |address: &str, len| network.add_address(PortId(1), ip(address), len);
+        for address in ["0.0.0.0", "224.0.0.1", "255.255.255.255", "10.0.1.10"] {
+            let refused = add(address, 24);
+            assert_eq!(refused, Err(NetError::ParameterProblem), "{address}");
+        }
+        assert_eq!(add("10.0.1.11", 33), Err(NetError::ParameterProblem));
+        assert_eq!(add("fe80::1", 64), Err(NetError::Family));
+    }
+
+    #[test]
+    fn broadcasts_are_known_by_their_cable() {
+        let network = network();
+        let table = [
+            ("10.0.1.255", true),
+            ("10.0.9.255", true),
+            ("192.0.2.11", true),
+            ("255.255.255.255", true),
+            ("10.0.1.254", false),
+            ("127.255.255.255", false),
+        ];
+        for (address, expected) in table {
+            assert_eq!(network.is_broadcast(ip(address)), expected, "{address}");
+        }
+        assert_eq!(network.cast_to(PortId(2), ip("10.0.1.255")), Cast::Unicast);
+    }
+}

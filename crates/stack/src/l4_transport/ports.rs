@@ -1,0 +1,301 @@
+//! The port space of one protocol: who holds which port, and may another socket have it too.
+//!
+//! Conflicts are those of Linux: two holders of one port get along if their addresses differ and neither is unspecified, if both
+//! said SO_REUSEADDR and the one that is there does not listen, or if both said SO_REUSEPORT. Holders are counted by what they
+//! allow, not listed, so that a check costs the same with one holder or a hundred thousand.
+use alloc::collections::VecDeque;
+use core::hash::BuildHasher;
+use core::net::{IpAddr, SocketAddr};
+
+use hashbrown::HashMap;
+
+use super::readiness::SocketError;
+use crate::Rng;
+use crate::keyed_hash::KeyedHash;
+
+/// The first ephemeral port (Linux: ip_local_port_range).
+pub const EPHEMERAL_FIRST: u16 = 32_768;
+/// The last ephemeral port.
+pub const EPHEMERAL_LAST: u16 = 60_999;
+const EPHEMERAL_COUNT: u16 = EPHEMERAL_LAST - EPHEMERAL_FIRST + 1;
+
+/// What a holder of a port allows others.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub struct Sharing {
+    /// SO_REUSEADDR.
+    pub reuse_address: bool,
+    /// SO_REUSEPORT.
+    pub reuse_port: bool,
+    /// Listens: SO_REUSEADDR does not share with it.
+    pub listening: bool,
+}
+impl Sharing {
+    fn kind(self) -> usize {
+        usize::from(self.reuse_address)
+            | usize::from(self.reuse_port) << 1
+            | usize::from(self.listening) << 2
+    }
+    fn from_kind(kind: usize) -> Self {
+        Self {
+            reuse_address: kind & 1 != 0,
+            reuse_port: kind & 2 != 0,
+            listening: kind & 4 != 0,
+        }
+    }
+    /// Whether a newcomer with `self` may join a holder with `there`.
+    fn joins(self, there: Self) -> bool {
+        (self.reuse_address && there.reuse_address && !there.listening)
+            || (self.reuse_port && there.reuse_port)
+    }
+}
+
+/// A held port. Given back to [`PortSpace::release`] or [`PortSpace::leave_to_connection`] exactly once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Hold {
+    /// The address, or unspecified for all of them.
+    pub addr: IpAddr,
+    /// The port.
+    pub port: u16,
+    /// What it allows others.
+    pub sharing: Sharing,
+    /// Taken by `connect` without a bind: shared with other connects to other places.
+    pub by_connect: bool,
+}
+
+/// Which connections still exist, by (local, remote).
+pub type InUse<'a> = &'a dyn Fn(SocketAddr, SocketAddr) -> bool;
+
+/// The ports of one protocol.
+pub struct PortSpace {
+    key: KeyedHash,
+    /// RFC 6056 3.3.3's next_ephemeral.
+    next_ephemeral: u32,
+    at: HashMap<(IpAddr, u16), Tally, KeyedHash>,
+    ports: HashMap<u16, Port, KeyedHash>,
+}
+
+impl PortSpace {
+    /// An empty space with a key of its own.
+    pub fn new(rng: &mut Rng) -> Self {
+        let key = KeyedHash::new(rng);
+        Self {
+            key,
+            next_ephemeral: rng.next_u32(),
+            at: HashMap::with_hasher(key),
+            ports: HashMap::with_hasher(key),
+        }
+    }
+
+    /// `bind` to a port: `AddressInUse` if a holder is in the way.
+    pub fn claim(
+        &mut self,
+        local: SocketAddr,
+        sharing: Sharing,
+        in_use: InUse<'_>,
+    ) -> Result<Hold, SocketError> {
+        if self.conflicts(local.ip(), local.port(), sharing) {
+            self.forget_ended(local.port(), in_use);
+            if self.conflicts(local.ip(), local.port(), sharing) {
+                return Err(SocketError::AddressInUse);
+            }
+        }
+        Ok(self.add(hold(local, sharing, false)))
+    }
+
+    /// `bind` to port 0: an ephemeral port from a random start on, one that nobody shares if there is any.
+    pub fn claim_ephemeral(
+        &mut self,
+        addr: IpAddr,
+        sharing: Sharing,
+        rng: &mut Rng,
+    ) -> Result<Hold, SocketError> {
+        let start = rng.below(u64::from(EPHEMERAL_COUNT)) as u16;
+        let alone = Sharing::default();
+        for wanted in [alone, sharing] {
+            for i in 0..EPHEMERAL_COUNT {
+                let port = EPHEMERAL_FIRST
+                    + ((u32::from(start) + u32::from(i)) % u32::from(EPHEMERAL_COUNT)) as u16;
+                if !self.conflicts(addr, port, wanted) {
+                    return Ok(self.add(hold(SocketAddr::new(addr, port), sharing, false)));
+                }
+            }
+        }
+        Err(SocketError::AddressInUse)
+    }
+
+    /// A port for `connect`: RFC 6056 3.3.3 (algorithm 3), a keyed hash of both ends plus a counter. A port serves many
+    /// connections as long as their four numbers differ; ports that were bound are left alone.
+    pub fn claim_for_connect(
+        &mut self,
+        local: IpAddr,
+        remote: SocketAddr,
+        sharing: Sharing,
+        in_use: InUse<'_>,
+    ) -> Result<Hold, SocketError> {
+        let offset = self.key.hash_one((local, remote)) as u32;
+        for _ in 0..EPHEMERAL_COUNT {
+            let step = offset.wrapping_add(self.next_ephemeral) % u32::from(EPHEMERAL_COUNT);
+            self.next_ephemeral = self.next_ephemeral.wrapping_add(1);
+            let local = SocketAddr::new(local, EPHEMERAL_FIRST + step as u16);
+            let bound = self.ports.get(&local.port()).is_some_and(|p| p.bound > 0);
+            if !bound && !in_use(local, remote) {
+                return Ok(self.add(hold(local, sharing, true)));
+            }
+        }
+        Err(SocketError::AddressNotAvailable)
+    }
+
+    /// One more holder of a port that is held already: an accepted connection beside its listener.
+    pub fn join(&mut self, local: SocketAddr, sharing: Sharing) -> Hold {
+        self.add(hold(local, sharing, false))
+    }
+
+    /// The holder listens from now on: `AddressInUse` if another one does that it cannot share with.
+    pub fn listen(&mut self, hold: &mut Hold, in_use: InUse<'_>) -> Result<(), SocketError> {
+        self.remove(*hold);
+        let wanted = Sharing {
+            listening: true,
+            ..hold.sharing
+        };
+        let claimed = self.claim(SocketAddr::new(hold.addr, hold.port), wanted, in_use);
+        *hold = match claimed {
+            Ok(new) => new,
+            Err(_) => self.add(*hold),
+        };
+        claimed.map(|_| ())
+    }
+
+    /// The holder changed what it allows, or the address that it is at (a connect tells an unspecified one).
+    pub fn change(&mut self, hold: &mut Hold, addr: IpAddr, sharing: Sharing) {
+        self.remove(*hold);
+        *hold = self.add(Hold {
+            addr,
+            sharing,
+            ..*hold
+        });
+    }
+
+    /// The port is free again.
+    pub fn release(&mut self, hold: Hold) {
+        self.remove(hold);
+    }
+
+    /// The socket is gone but its connection lingers (FIN-WAIT, LAST-ACK, TIME-WAIT): it holds the port until it ends.
+    pub fn leave_to_connection(&mut self, hold: Hold, remote: SocketAddr, in_use: InUse<'_>) {
+        let Some(port) = self.ports.get_mut(&hold.port) else {
+            return;
+        };
+        port.lingering.push_back((hold, remote));
+        // Two looks for each newcomer: the list stays within a small multiple of the connections that really linger.
+        for _ in 0..2 {
+            let Some(port) = self.ports.get_mut(&hold.port) else {
+                return;
+            };
+            let Some((old, to)) = port.lingering.pop_front() else {
+                return;
+            };
+            if in_use(SocketAddr::new(old.addr, old.port), to) {
+                port.lingering.push_back((old, to));
+            } else {
+                self.remove(old);
+            }
+        }
+    }
+
+    fn conflicts(&self, addr: IpAddr, port: u16, sharing: Sharing) -> bool {
+        if addr.is_unspecified() {
+            return self
+                .ports
+                .get(&port)
+                .is_some_and(|p| p.all.refuses(sharing));
+        }
+        let any = crate::l4_transport::any_of(addr);
+        [addr, any].iter().any(|addr| {
+            self.at
+                .get(&(*addr, port))
+                .is_some_and(|t| t.refuses(sharing))
+        })
+    }
+
+    /// Lets go of lingering connections that have ended. Linear in those of one port, and only where a bind would fail.
+    fn forget_ended(&mut self, port: u16, in_use: InUse<'_>) {
+        let Some(entry) = self.ports.get_mut(&port) else {
+            return;
+        };
+        let lingering = core::mem::take(&mut entry.lingering);
+        let mut left = VecDeque::new();
+        for (hold, remote) in lingering {
+            if in_use(SocketAddr::new(hold.addr, hold.port), remote) {
+                left.push_back((hold, remote));
+            } else {
+                self.remove(hold);
+            }
+        }
+        if let Some(entry) = self.ports.get_mut(&port) {
+            entry.lingering = left;
+        }
+    }
+
+    fn add(&mut self, hold: Hold) -> Hold {
+        let kind = hold.sharing.kind();
+        self.at.entry((hold.addr, hold.port)).or_default().0[kind] += 1;
+        let port = self.ports.entry(hold.port).or_default();
+        port.all.0[kind] += 1;
+        port.bound += u32::from(!hold.by_connect);
+        hold
+    }
+
+    fn remove(&mut self, hold: Hold) {
+        let kind = hold.sharing.kind();
+        if let Some(tally) = self.at.get_mut(&(hold.addr, hold.port)) {
+            tally.0[kind] -= 1;
+            if tally.is_empty() {
+                self.at.remove(&(hold.addr, hold.port));
+            }
+        }
+        if let Some(port) = self.ports.get_mut(&hold.port) {
+            port.all.0[kind] -= 1;
+            port.bound -= u32::from(!hold.by_connect);
+            if port.all.is_empty() {
+                self.ports.remove(&hold.port);
+            }
+        }
+    }
+}
+
+fn hold(local: SocketAddr, sharing: Sharing, by_connect: bool) -> Hold {
+    Hold {
+        addr: local.ip(),
+        port: local.port(),
+        sharing,
+        by_connect,
+    }
+}
+
+/// One port over all addresses.
+#[derive(Default)]
+struct Port {
+    all: Tally,
+    /// Holders that did not come by `connect`.
+    bound: u32,
+    /// Holds left to connections without a socket, oldest first.
+    lingering: VecDeque<(Hold, SocketAddr)>,
+}
+
+/// Holders by what they allow: indexed by [`Sharing::kind`].
+#[derive(Clone, Copy, Debug, Default)]
+struct Tally([u32; 8]);
+impl Tally {
+    fn refuses(&self, newcomer: Sharing) -> bool {
+        let holders = self.0.iter().enumerate();
+        holders
+            .filter(|(_, count)| **count > 0)
+            .any(|(kind, _)| !newcomer.joins(Sharing::from_kind(kind)))
+    }
+    fn is_empty(&self) -> bool {
+        self.0 == [0; 8]
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,650 @@
+//! UDP (RFC 768, RFC 1122 4.1): endpoints, their queues, and who gets a datagram.
+//!
+//! ```text
+//!   arrival ─ checksum ─▶ connected (both ends) ─▶ (address, port) ─▶ (any, port) ─▶ receive queue ─▶ recv
+//!   send ─▶ queue of the port (bounded by the endpoint's SO_SNDBUF) ─▶ poll_transmit
+//! ```
+use alloc::collections::VecDeque;
+use alloc::vec::Vec;
+use core::hash::BuildHasher;
+use core::net::{IpAddr, SocketAddr};
+
+use bytes::Bytes;
+use hashbrown::HashMap;
+use heptad_wire::ipv4::protocol;
+use heptad_wire::udp::{HEADER_LEN, UdpHeader};
+use heptad_wire::{Chunk, Sum, checksum};
+use slab::Slab;
+
+use super::readiness::{Owner, Ready, SocketError};
+use super::{any_of, net_error};
+use crate::keyed_hash::KeyedHash;
+use crate::l1_physical::PortId;
+use crate::l3_network::{Arrival, Departure, Flow, NetError, Path, Reply, Up};
+use crate::{Counter, Cx, DropReason, Event, EventMask};
+
+/// Most payload of a datagram over IPv4: 65,535 less the headers of IP and UDP.
+pub const MAX_PAYLOAD: usize = 65_507;
+/// Most memory that the datagrams of one host may pin in each direction, bytes.
+const MEMORY: usize = 256 << 20;
+
+/// An endpoint's handle: valid until `close`. Layer 5 keeps it to itself and guards it with its own generations.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct UdpId(u32);
+
+/// What a socket may choose about its datagrams.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Settings {
+    /// SO_RCVBUF: memory that waiting datagrams may pin before the next is refused, bytes.
+    pub rcvbuf: u32,
+    /// SO_SNDBUF: the same for datagrams that wait for the cable.
+    pub sndbuf: u32,
+    /// TTL of what is sent.
+    pub ttl: u8,
+    /// DS field.
+    pub tos: u8,
+    /// SO_REUSEPORT: shares its port by a hash of the flow.
+    pub reuse_port: bool,
+}
+
+/// The endpoints of one host.
+pub struct Udp {
+    endpoints: Slab<Endpoint>,
+    next_serial: u64,
+    key: KeyedHash,
+    /// Those with a peer, by (local, remote).
+    connected: HashMap<(SocketAddr, SocketAddr), Vec<u32>, KeyedHash>,
+    /// Those without, by local address.
+    bound: HashMap<SocketAddr, Vec<u32>, KeyedHash>,
+    /// What waits for each port, by the port's index.
+    transmit: Vec<VecDeque<Outgoing>>,
+    ready: VecDeque<(u32, u64)>,
+    received: usize,
+    unsent: usize,
+}
+
+/// One socket's end.
+struct Endpoint {
+    owner: Owner,
+    serial: u64,
+    local: Option<SocketAddr>,
+    remote: Option<SocketAddr>,
+    settings: Settings,
+    queue: VecDeque<Datagram>,
+    queued: usize,
+    unsent: usize,
+    error: Option<SocketError>,
+    read_shut: bool,
+    write_shut: bool,
+    listed: bool,
+}
+
+struct Datagram {
+    from: SocketAddr,
+    payload: Vec<Chunk>,
+    charge: usize,
+}
+impl Datagram {
+    fn len(&self) -> usize {
+        self.payload.iter().map(Chunk::len).sum()
+    }
+}
+
+struct Outgoing {
+    departure: Departure,
+    endpoint: u32,
+    serial: u64,
+    charge: usize,
+}
+
+// ── border, downwards ────────────────────────────────────────────────────────────────────────────────────────────
+impl Udp {
+    /// A UDP without endpoints.
+    pub fn new(rng: &mut crate::Rng) -> Self {
+        let key = KeyedHash::new(rng);
+        Self {
+            endpoints: Slab::new(),
+            next_serial: 0,
+            key,
+            connected: HashMap::with_hasher(key),
+            bound: HashMap::with_hasher(key),
+            transmit: Vec::new(),
+            ready: VecDeque::new(),
+            received: 0,
+            unsent: 0,
+        }
+    }
+
+    /// A datagram that came up.
+    pub fn receive(&mut self, mut arrival: Arrival, cx: &mut Cx<'_>) -> Up<()> {
+        let header = match open(&mut arrival) {
+            Ok(header) => header,
+            Err(reason) => {
+                cx.count(Counter::UdpInErrors);
+                if reason == DropReason::UdpChecksum {
+                    cx.count(Counter::UdpInCsumErrors);
+                }
+                return Up::Drop(reason, None);
+            }
+        };
+        let local = SocketAddr::new(arrival.dst, header.dst_port);
+        let remote = SocketAddr::new(arrival.src, header.src_port);
+        if arrival.group {
+            return self.receive_group(local, remote, arrival, cx);
+        }
+        let Some(index) = self.find(local, remote) else {
+            cx.count(Counter::UdpNoPorts);
+            //= rfc1122#4.1.3.1
+            //# UDP SHOULD send an ICMP Port Unreachable message.
+            return Up::Drop(DropReason::UdpNoSocket, Some(Reply::PortUnreachable));
+        };
+        let payload = arrival.packet.take_payload();
+        cx.pool.recycle(arrival.packet);
+        match self.deliver(index, remote, payload, cx) {
+            Ok(()) => Up::Done,
+            Err(reason) => Up::Drop(reason, None),
+        }
+    }
+
+    /// Broadcast and multicast: everyone at the port gets a copy, and nobody is told if there is none (RFC 1122 3.2.2).
+    fn receive_group(
+        &mut self,
+        local: SocketAddr,
+        remote: SocketAddr,
+        mut arrival: Arrival,
+        cx: &mut Cx<'_>,
+    ) -> Up<()> {
+        let any = SocketAddr::new(any_of(local.ip()), local.port());
+        let mut to: Vec<u32> = Vec::new();
+        for list in [
+            self.connected.get(&(local, remote)),
+            self.bound.get(&local),
+            self.bound.get(&any),
+        ] {
+            to.extend(list.into_iter().flatten());
+        }
+        if to.is_empty() {
+            cx.count(Counter::UdpNoPorts);
+            return Up::Drop(DropReason::UdpNoSocket, None);
+        }
+        let payload = arrival.packet.take_payload();
+        cx.pool.recycle(arrival.packet);
+        let mut verdict = Err(DropReason::UdpBufferFull);
+        for index in to {
+            verdict = self.deliver(index, remote, payload.clone(), cx).or(verdict);
+        }
+        match verdict {
+            Ok(()) => Up::Done,
+            Err(reason) => Up::Drop(reason, None),
+        }
+    }
+
+    /// Into an endpoint's receive queue. As Linux does, the datagram that crosses the bound is the last to get in.
+    fn deliver(
+        &mut self,
+        index: u32,
+        from: SocketAddr,
+        payload: Vec<Chunk>,
+        cx: &mut Cx<'_>,
+    ) -> Result<(), DropReason> {
+        let Some(endpoint) = self.endpoints.get_mut(index as usize) else {
+            return Err(DropReason::UdpNoSocket);
+        };
+        let full = endpoint.queued > endpoint.settings.rcvbuf as usize;
+        if full || self.received > MEMORY {
+            cx.count(Counter::UdpRcvbufErrors);
+            cx.count(Counter::UdpInErrors);
+            return Err(if full {
+                DropReason::UdpBufferFull
+            } else {
+                DropReason::HostMemory
+            });
+        }
+        let payload: Vec<Chunk> = payload.into_iter().map(Chunk::compact).collect();
+        let pinned: usize = payload.iter().map(Chunk::pinned).sum();
+        let charge = pinned + size_of::<Datagram>();
+        endpoint.queue.push_back(Datagram {
+            from,
+            payload,
+            charge,
+        });
+        endpoint.queued += charge;
+        self.received += charge;
+        cx.count(Counter::UdpInDatagrams);
+        self.changed(index);
+        Ok(())
+    }
+
+    /// An ICMP error about a datagram of ours. Only a connected endpoint hears of it, and only of what is final: port and
+    /// protocol unreachable, prohibited, parameter problem (as Linux without IP_RECVERR).
+    pub fn unreachable(&mut self, flow: Flow, error: NetError) {
+        let hard = matches!(
+            error,
+            NetError::PortUnreachable
+                | NetError::ProtocolUnreachable
+                | NetError::Prohibited
+                | NetError::ParameterProblem
+        );
+        if !hard {
+            return;
+        }
+        let Some(index) = self.connected_to(flow.local, flow.remote) else {
+            return;
+        };
+        if let Some(endpoint) = self.endpoints.get_mut(index as usize) {
+            endpoint.error = Some(net_error(error));
+            self.changed(index);
+        }
+    }
+
+    /// The next datagram to leave by a port.
+    pub fn poll_transmit(&mut self, port: PortId) -> Option<Departure> {
+        let queue = self.transmit.get_mut(usize::from(port.0))?;
+        let outgoing = queue.pop_front()?;
+        self.unsent -= outgoing.charge;
+        if let Some(endpoint) = self.endpoints.get_mut(outgoing.endpoint as usize)
+            && endpoint.serial == outgoing.serial
+        {
+            let before = endpoint.writable();
+            endpoint.unsent -= outgoing.charge;
+            if !before && endpoint.writable() {
+                self.changed(outgoing.endpoint);
+            }
+        }
+        Some(outgoing.departure)
+    }
+
+    /// Whether `poll_transmit` has something.
+    pub fn wants_transmit(&self, port: PortId) -> bool {
+        let queue = self.transmit.get(usize::from(port.0));
+        queue.is_some_and(|queue| !queue.is_empty())
+    }
+
+    /// An endpoint whose readiness may have changed since it was last taken from here.
+    pub fn poll_ready(&mut self) -> Option<(Owner, Ready)> {
+        while let Some((index, serial)) = self.ready.pop_front() {
+            if let Some(endpoint) = self.endpoints.get_mut(index as usize)
+                && endpoint.serial == serial
+            {
+                endpoint.listed = false;
+                return Some((endpoint.owner, endpoint.ready()));
+            }
+        }
+        None
+    }
+
+    fn changed(&mut self, index: u32) {
+        if let Some(endpoint) = self.endpoints.get_mut(index as usize)
+            && !endpoint.listed
+        {
+            endpoint.listed = true;
+            self.ready.push_back((index, endpoint.serial));
+        }
+    }
+}
+
+// ── who gets what ────────────────────────────────────────────────────────────────────────────────────────────────
+impl Udp {
+    fn find(&self, local: SocketAddr, remote: SocketAddr) -> Option<u32> {
+        self.connected_to(local, remote)
+            .or_else(|| self.bound_at(local, local, remote))
+            .or_else(|| {
+                let any = SocketAddr::new(any_of(local.ip()), local.port());
+                self.bound_at(any, local, remote)
+            })
+    }
+    fn connected_to(&self, local: SocketAddr, remote: SocketAddr) -> Option<u32> {
+        self.connected.get(&(local, remote))?.last().copied()
+    }
+    /// The youngest at an address; those that said SO_REUSEPORT share by flow.
+    fn bound_at(&self, at: SocketAddr, local: SocketAddr, remote: SocketAddr) -> Option<u32> {
+        let list = self.bound.get(&at)?;
+        let youngest = *list.last()?;
+        let shares = |index: &u32| {
+            let endpoint = self.endpoints.get(*index as usize);
+            endpoint.is_some_and(|e| e.settings.reuse_port)
+        };
+        if list.len() == 1 || !shares(&youngest) {
+            return Some(youngest);
+        }
+        let draw = (self.key.hash_one((local, remote)) % list.len() as u64) as usize;
+        list.get(draw).copied().filter(shares).or(Some(youngest))
+    }
+    fn insert(&mut self, index: u32) {
+        let Some(endpoint) = self.endpoints.get(index as usize) else {
+            return;
+        };
+        match (endpoint.local, endpoint.remote) {
+            (Some(local), Some(remote)) => self.connected.entry((local, remote)).or_default(),
+            (Some(local), None) => self.bound.entry(local).or_default(),
+            (None, _) => return,
+        }
+        .push(index);
+    }
+    fn remove(&mut self, index: u32) {
+        let Some(endpoint) = self.endpoints.get(index as usize) else {
+            return;
+        };
+        match (endpoint.local, endpoint.remote) {
+            (Some(local), Some(remote)) => {
+                let key = (local, remote);
+                if let Some(list) = self.connected.get_mut(&key) {
+                    list.retain(|i| *i != index);
+                    if list.is_empty() {
+                        self.connected.remove(&key);
+                    }
+                }
+            }
+            (Some(local), None) => {
+                if let Some(list) = self.bound.get_mut(&local) {
+                    list.retain(|i| *i != index);
+                    if list.is_empty() {
+                        self.bound.remove(&local);
+                    }
+                }
+            }
+            (None, _) => {}
+        }
+    }
+}
+
+// ── calls ────────────────────────────────────────────────────────────────────────────────────────────────────────
+impl Udp {
+    /// A new endpoint, bound to nothing.
+    pub fn open(&mut self, owner: Owner, settings: Settings) -> UdpId {
+        self.next_serial += 1;
+        let index = self.endpoints.insert(Endpoint {
+            owner,
+            serial: self.next_serial,
+            local: None,
+            remote: None,
+            settings,
+            queue: VecDeque::new(),
+            queued: 0,
+            unsent: 0,
+            error: None,
+            read_shut: false,
+            write_shut: false,
+            listed: false,
+        });
+        UdpId(index as u32)
+    }
+    /// Sets both ends: `None` for a remote end takes from anyone, for a local end takes nothing.
+    pub fn associate(&mut self, id: UdpId, local: Option<SocketAddr>, remote: Option<SocketAddr>) {
+        self.remove(id.0);
+        if let Some(endpoint) = self.endpoints.get_mut(id.0 as usize) {
+            endpoint.local = local;
+            endpoint.remote = remote;
+        }
+        self.insert(id.0);
+    }
+    /// The program is done with it. What it has sent still leaves.
+    pub fn close(&mut self, id: UdpId) {
+        self.remove(id.0);
+        if let Some(endpoint) = self.endpoints.try_remove(id.0 as usize) {
+            self.received -= endpoint.queued;
+        }
+    }
+    /// Sends a datagram to `remote` along `path`, whose `src` is the sender's address.
+    pub fn send(
+        &mut self,
+        id: UdpId,
+        payload: Chunk,
+        remote: SocketAddr,
+        path: Path,
+        cx: &mut Cx<'_>,
+    ) -> Result<(), SocketError> {
+        let endpoint = self.endpoint_mut(id)?;
+        if let Some(error) = endpoint.error.take() {
+            return Err(error);
+        }
+        if endpoint.write_shut {
+            return Err(SocketError::BrokenPipe);
+        }
+        if payload.len() > MAX_PAYLOAD {
+            return Err(SocketError::MessageTooLong);
+        }
+        let local = endpoint.local.ok_or(SocketError::Invalid)?;
+        if endpoint.unsent >= endpoint.settings.sndbuf as usize {
+            cx.count(Counter::UdpSndbufErrors);
+            return Err(SocketError::WouldBlock);
+        }
+        let (serial, settings) = (endpoint.serial, endpoint.settings);
+        if self.unsent > MEMORY {
+            cx.count(Counter::UdpSndbufErrors);
+            return Err(SocketError::NoBuffers);
+        }
+        let local = SocketAddr::new(path.src, local.port());
+        let departure = datagram(local, remote, payload, settings, cx);
+        let charge = departure.packet.true_size();
+        self.endpoint_mut(id)?.unsent += charge;
+        self.unsent += charge;
+        let queue = usize::from(path.port.0);
+        if self.transmit.len() <= queue {
+            self.transmit.resize_with(queue + 1, VecDeque::new);
+        }
+        if let Some(queue) = self.transmit.get_mut(queue) {
+            queue.push_back(Outgoing {
+                departure,
+                endpoint: id.0,
+                serial,
+                charge,
+            });
+        }
+        cx.count(Counter::UdpOutDatagrams);
+        Ok(())
+    }
+    /// The oldest datagram that waits: the bytes that fit into `out`, its whole length, its sender. A closed direction gives an
+    /// empty one from nobody (`None`).
+    pub fn recv(
+        &mut self,
+        id: UdpId,
+        out: &mut [u8],
+        peek: bool,
+        cx: &mut Cx<'_>,
+    ) -> Result<(usize, usize, Option<SocketAddr>), SocketError> {
+        let Some(datagram) = self.front(id)? else {
+            return Ok((0, 0, None));
+        };
+        let (len, from) = (datagram.len(), datagram.from);
+        let mut copied = 0;
+        for chunk in &datagram.payload {
+            let room = out.get_mut(copied..).unwrap_or_default();
+            let part = room.len().min(chunk.len());
+            room[..part].copy_from_slice(&chunk.bytes()[..part]);
+            copied += part;
+        }
+        if !peek {
+            self.take_front(id, cx);
+        }
+        Ok((copied, len, Some(from)))
+    }
+    /// As `recv`, without a copy: at most `max` bytes of the datagram.
+    pub fn recv_bytes(
+        &mut self,
+        id: UdpId,
+        max: usize,
+        cx: &mut Cx<'_>,
+    ) -> Result<Bytes, SocketError> {
+        if self.front(id)?.is_none() {
+            return Ok(Bytes::new());
+        }
+        let mut chunks = self.take_front(id, cx).into_iter();
+        let mut bytes = chunks.next().map(Chunk::into_bytes).unwrap_or_default();
+        if chunks.len() > 0 {
+            let mut whole = bytes.to_vec();
+            chunks.for_each(|chunk| whole.extend_from_slice(chunk.bytes()));
+            bytes = whole.into();
+        }
+        bytes.truncate(max);
+        Ok(bytes)
+    }
+    fn front(&mut self, id: UdpId) -> Result<Option<&Datagram>, SocketError> {
+        let endpoint = self.endpoint_mut(id)?;
+        if let Some(error) = endpoint.error.take() {
+            return Err(error);
+        }
+        match endpoint.queue.front() {
+            Some(datagram) => Ok(Some(datagram)),
+            None if endpoint.read_shut => Ok(None),
+            None => Err(SocketError::WouldBlock),
+        }
+    }
+    fn take_front(&mut self, id: UdpId, cx: &mut Cx<'_>) -> Vec<Chunk> {
+        let Ok(endpoint) = self.endpoint_mut(id) else {
+            return Vec::new();
+        };
+        let Some(datagram) = endpoint.queue.pop_front() else {
+            return Vec::new();
+        };
+        endpoint.queued -= datagram.charge;
+        if let Some(local) = endpoint.local {
+            cx.events
+                .emit(cx.now, EventMask::SOCKET, || Event::Received {
+                    local,
+                    remote: datagram.from,
+                    len: datagram.len() as u32,
+                });
+        }
+        self.received -= datagram.charge;
+        datagram.payload
+    }
+    /// Ends one or both directions: reads then end at once when nothing waits, sends fail.
+    pub fn shutdown(&mut self, id: UdpId, read: bool, write: bool) {
+        if let Ok(endpoint) = self.endpoint_mut(id) {
+            endpoint.read_shut |= read;
+            endpoint.write_shut |= write;
+        }
+        self.changed(id.0);
+    }
+    /// Changes settings.
+    pub fn set(&mut self, id: UdpId, settings: Settings) {
+        if let Ok(endpoint) = self.endpoint_mut(id) {
+            endpoint.settings = settings;
+        }
+    }
+    /// SO_ERROR: takes the pending error.
+    pub fn take_error(&mut self, id: UdpId) -> Option<SocketError> {
+        self.endpoint_mut(id).ok()?.error.take()
+    }
+    /// What it is ready for.
+    pub fn ready(&self, id: UdpId) -> Ready {
+        let endpoint = self.endpoints.get(id.0 as usize);
+        endpoint.map_or(Ready::NONE, Endpoint::ready)
+    }
+    /// Memory pinned by datagrams that wait to be read and to be sent, bytes.
+    pub fn queues(&self, id: UdpId) -> (u32, u32) {
+        let Some(endpoint) = self.endpoints.get(id.0 as usize) else {
+            return (0, 0);
+        };
+        let count = |n| u32::try_from(n).unwrap_or(u32::MAX);
+        (count(endpoint.queued), count(endpoint.unsent))
+    }
+    fn endpoint_mut(&mut self, id: UdpId) -> Result<&mut Endpoint, SocketError> {
+        let endpoint = self.endpoints.get_mut(id.0 as usize);
+        endpoint.ok_or(SocketError::BadSocket)
+    }
+}
+
+impl Endpoint {
+    /// Linux's sock_writeable: less than half of the send buffer waits.
+    fn writable(&self) -> bool {
+        self.unsent < self.settings.sndbuf as usize / 2
+    }
+    fn ready(&self) -> Ready {
+        let mut ready = Ready::NONE;
+        if !self.queue.is_empty() || self.read_shut {
+            ready |= Ready::READABLE;
+        }
+        if self.writable() {
+            ready |= Ready::WRITABLE;
+        }
+        if self.error.is_some() {
+            ready |= Ready::ERROR;
+        }
+        if self.read_shut {
+            ready |= Ready::READ_CLOSED;
+        }
+        if self.read_shut && self.write_shut {
+            ready |= Ready::HANG_UP;
+        }
+        ready
+    }
+}
+
+/// Checks a datagram and takes its header off; what is left is the payload.
+fn open(arrival: &mut Arrival) -> Result<UdpHeader, DropReason> {
+    let packet = &mut arrival.packet;
+    let header = packet
+        .peek(HEADER_LEN)
+        .and_then(UdpHeader::parse)
+        .map_err(|_| DropReason::UdpHeader)?;
+    let len = usize::from(header.len);
+    if len > packet.len() {
+        return Err(DropReason::UdpHeader);
+    }
+    packet.truncate(len);
+    //= rfc1122#4.1.3.4
+    //# If a UDP datagram is received with a checksum that is non-zero and invalid, UDP MUST silently discard the datagram.
+    let unsummed = header.checksum == 0 && arrival.src.is_ipv4();
+    if packet.sum() == Sum::Unverified && !unsummed {
+        let pseudo = checksum::pseudo_header(
+            arrival.src,
+            arrival.dst,
+            protocol::UDP,
+            u32::from(header.len),
+        );
+        if checksum::add(pseudo, packet.ones_complement()) != 0xffff {
+            return Err(DropReason::UdpChecksum);
+        }
+    }
+    let taken = packet.pull(HEADER_LEN).map(|_| ());
+    taken.map_err(|_| DropReason::UdpHeader)?;
+    Ok(header)
+}
+
+/// Puts the header in front. Its checksum field holds the pseudo-header's sum until the packet is filled.
+fn datagram(
+    local: SocketAddr,
+    remote: SocketAddr,
+    payload: Chunk,
+    settings: Settings,
+    cx: &mut Cx<'_>,
+) -> Departure {
+    let len = (HEADER_LEN + payload.len()) as u16;
+    let (src, dst): (IpAddr, IpAddr) = (local.ip(), remote.ip());
+    cx.events.emit(cx.now, EventMask::SOCKET, || Event::Sent {
+        local,
+        remote,
+        len: payload.len() as u32,
+    });
+    let mut packet = cx.pool.packet();
+    if !payload.is_empty() {
+        packet.append(payload);
+    }
+    let header = UdpHeader {
+        src_port: local.port(),
+        dst_port: remote.port(),
+        len,
+        checksum: checksum::pseudo_header(src, dst, protocol::UDP, u32::from(len)),
+    };
+    header.emit(packet.push(HEADER_LEN));
+    let start = packet.head_start();
+    packet.set_sum(Sum::ToFill {
+        start,
+        offset: start + 6,
+    });
+    Departure {
+        src,
+        dst,
+        protocol: protocol::UDP,
+        ttl: settings.ttl,
+        tos: settings.tos,
+        dont_fragment: false,
+        segment: None,
+        packet,
+    }
+}
+
+#[cfg(test)]
+mod tests;

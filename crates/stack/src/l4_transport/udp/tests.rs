@@ -1,0 +1,315 @@
+use core::net::Ipv4Addr;
+use std::vec;
+
+use heptad_wire::{PacketBuf, Pool};
+use proptest::prelude::*;
+
+use super::*;
+use crate::{Counters, EventLog, Instant, Rng};
+
+const SETTINGS: Settings = Settings {
+    rcvbuf: 4_096,
+    sndbuf: 4_096,
+    ttl: 64,
+    tos: 0,
+    reuse_port: false,
+};
+const PORT: PortId = PortId(1);
+
+/// A UDP with all that it needs.
+struct Host {
+    udp: Udp,
+    rng: Rng,
+    pool: Pool,
+    events: EventLog,
+    counters: Counters,
+}
+impl Host {
+    fn new() -> Self {
+        let mut rng = Rng::from_seed([1; 32]);
+        Self {
+            udp: Udp::new(&mut rng),
+            rng,
+            pool: Pool::new(1),
+            events: EventLog::default(),
+            counters: Counters::default(),
+        }
+    }
+    fn with<R>(&mut self, verb: impl FnOnce(&mut Udp, &mut Cx<'_>) -> R) -> R {
+        let mut cx = Cx {
+            now: Instant::ZERO,
+            rng: &mut self.rng,
+            pool: &mut self.pool,
+            events: &mut self.events,
+            counters: &mut self.counters,
+        };
+        verb(&mut self.udp, &mut cx)
+    }
+    fn open(&mut self, local: SocketAddr, remote: Option<SocketAddr>) -> UdpId {
+        let id = self.udp.open(Owner(9), SETTINGS);
+        self.udp.associate(id, Some(local), remote);
+        id
+    }
+    /// A datagram that arrives as from a cable: filled and to be verified.
+    fn arrives(&mut self, from: SocketAddr, to: SocketAddr, data: &[u8]) -> Up<()> {
+        let arrival = self.arrival(from, to, data);
+        self.with(|udp, cx| udp.receive(arrival, cx))
+    }
+    fn arrival(&mut self, from: SocketAddr, to: SocketAddr, data: &[u8]) -> Arrival {
+        let departure = self.with(|_, cx| datagram(from, to, Chunk::copy_from(data), SETTINGS, cx));
+        let mut packet = departure.packet;
+        packet.fill();
+        packet.set_sum(Sum::Unverified);
+        arrival(from, to, packet)
+    }
+    fn recv(&mut self, id: UdpId) -> Result<(Vec<u8>, usize), SocketError> {
+        let mut out = [0; 100];
+        let (n, len, _) = self.with(|udp, cx| udp.recv(id, &mut out, false, cx))?;
+        Ok((out[..n].to_vec(), len))
+    }
+}
+fn arrival(from: SocketAddr, to: SocketAddr, packet: PacketBuf) -> Arrival {
+    Arrival {
+        src: from.ip(),
+        dst: to.ip(),
+        protocol: protocol::UDP,
+        ttl: 64,
+        tos: 0,
+        port: PORT,
+        group: false,
+        packet,
+    }
+}
+fn here(port: u16) -> SocketAddr {
+    SocketAddr::new(Ipv4Addr::new(10, 0, 1, 10).into(), port)
+}
+fn anywhere(port: u16) -> SocketAddr {
+    SocketAddr::new(Ipv4Addr::UNSPECIFIED.into(), port)
+}
+fn peer(port: u16) -> SocketAddr {
+    SocketAddr::new(Ipv4Addr::new(10, 0, 2, 20).into(), port)
+}
+fn path() -> Path {
+    Path {
+        port: PORT,
+        next_hop: peer(0).ip(),
+        src: here(0).ip(),
+        mtu: 1_500,
+    }
+}
+fn is_done(up: Up<()>) -> bool {
+    matches!(up, Up::Done)
+}
+
+#[test]
+fn a_datagram_finds_the_most_exact_socket() {
+    let mut host = Host::new();
+    let wide = host.open(anywhere(53), None);
+    let narrow = host.open(here(53), None);
+    let connected = host.open(here(53), Some(peer(1000)));
+    let rows = [(connected, peer(1000)), (narrow, peer(1001))];
+    for (id, from) in rows {
+        assert!(is_done(host.arrives(from, here(53), b"a")));
+        assert_eq!(host.recv(id), Ok((b"a".to_vec(), 1)));
+    }
+    host.udp.close(narrow);
+    assert!(is_done(host.arrives(peer(1001), here(53), b"b")));
+    assert_eq!(host.recv(wide), Ok((b"b".to_vec(), 1)));
+    assert_eq!(host.recv(connected), Err(SocketError::WouldBlock));
+}
+
+#[test]
+fn nobody_at_the_port_is_answered_with_port_unreachable() {
+    let mut host = Host::new();
+    host.open(here(53), Some(peer(1000)));
+    let up = host.arrives(peer(1001), here(53), b"a");
+    assert!(matches!(
+        up,
+        Up::Drop(DropReason::UdpNoSocket, Some(Reply::PortUnreachable))
+    ));
+    assert_eq!(host.counters.get(Counter::UdpNoPorts), 1);
+}
+
+#[test]
+fn a_broadcast_reaches_everyone_at_the_port_and_is_never_answered() {
+    let mut host = Host::new();
+    let ids = [host.open(anywhere(67), None), host.open(anywhere(67), None)];
+    let mut arrival = host.arrival(peer(68), here(67), b"a");
+    arrival.group = true;
+    assert!(is_done(host.with(|udp, cx| udp.receive(arrival, cx))));
+    for id in ids {
+        assert_eq!(host.recv(id), Ok((b"a".to_vec(), 1)));
+    }
+    let mut arrival = host.arrival(peer(68), here(68), b"a");
+    arrival.group = true;
+    let up = host.with(|udp, cx| udp.receive(arrival, cx));
+    assert!(matches!(up, Up::Drop(DropReason::UdpNoSocket, None)));
+}
+
+#[test]
+fn a_flipped_bit_is_found_by_the_checksum() {
+    let mut host = Host::new();
+    host.open(here(53), None);
+    for bit in [0, 17, 40, 70] {
+        let mut arrival = host.arrival(peer(1000), here(53), b"abc");
+        arrival.packet = arrival.packet.corrupt(bit);
+        let up = host.with(|udp, cx| udp.receive(arrival, cx));
+        let reason = match up {
+            Up::Drop(reason, None) => reason,
+            _ => panic!("bit {bit} went unseen"),
+        };
+        assert!(matches!(
+            reason,
+            DropReason::UdpChecksum | DropReason::UdpHeader
+        ));
+    }
+    assert_eq!(host.counters.get(Counter::UdpInErrors), 4);
+}
+
+#[test]
+fn a_checksum_of_zero_means_none_over_ipv4() {
+    let mut host = Host::new();
+    let id = host.open(here(53), None);
+    let mut arrival = host.arrival(peer(1000), here(53), b"abc");
+    arrival.packet.peek_mut(8).unwrap()[6..8].fill(0);
+    assert!(is_done(host.with(|udp, cx| udp.receive(arrival, cx))));
+    assert_eq!(host.recv(id), Ok((b"abc".to_vec(), 3)));
+}
+
+#[test]
+fn a_length_beyond_the_packet_is_refused_and_padding_is_cut_off() {
+    let mut host = Host::new();
+    let id = host.open(here(53), None);
+    let mut arrival = host.arrival(peer(1000), here(53), b"abc");
+    arrival.packet.append(Chunk::copy_from(&[0; 7]));
+    assert!(is_done(host.with(|udp, cx| udp.receive(arrival, cx))));
+    assert_eq!(host.recv(id), Ok((b"abc".to_vec(), 3)));
+    let mut arrival = host.arrival(peer(1000), here(53), b"abc");
+    arrival.packet.truncate(10);
+    let up = host.with(|udp, cx| udp.receive(arrival, cx));
+    assert!(matches!(up, Up::Drop(DropReason::UdpHeader, None)));
+}
+
+#[test]
+fn a_short_read_loses_the_rest_and_tells_the_whole_length() {
+    let mut host = Host::new();
+    let id = host.open(here(53), None);
+    host.arrives(peer(1000), here(53), b"abcdef");
+    host.arrives(peer(1000), here(53), b"g");
+    let mut out = [0; 4];
+    let peeked = host.with(|udp, cx| udp.recv(id, &mut out, true, cx));
+    assert_eq!(peeked, Ok((4, 6, Some(peer(1000)))));
+    let read = host.with(|udp, cx| udp.recv(id, &mut out, false, cx));
+    assert_eq!((read, &out), (Ok((4, 6, Some(peer(1000)))), b"abcd"));
+    assert_eq!(host.recv(id), Ok((b"g".to_vec(), 1)));
+}
+
+#[test]
+fn a_full_receive_buffer_drops_and_counts() {
+    let mut host = Host::new();
+    let id = host.open(here(53), None);
+    let mut taken = 0;
+    while is_done(host.arrives(peer(1000), here(53), &[0; 500])) {
+        taken += 1;
+    }
+    assert!((5..=9).contains(&taken), "took {taken}");
+    assert_eq!(host.counters.get(Counter::UdpRcvbufErrors), 1);
+    host.recv(id).unwrap();
+    assert!(is_done(host.arrives(peer(1000), here(53), &[0; 500])));
+}
+
+#[test]
+fn a_full_send_buffer_would_block_until_the_cable_took_a_datagram() {
+    let mut host = Host::new();
+    let id = host.open(here(53), None);
+    let send = |host: &mut Host| {
+        let chunk = Chunk::copy_from(&[0; 500]);
+        host.with(|udp, cx| udp.send(id, chunk, peer(7), path(), cx))
+    };
+    while send(&mut host).is_ok() {}
+    assert_eq!(send(&mut host), Err(SocketError::WouldBlock));
+    assert!(!host.udp.ready(id).contains(Ready::WRITABLE));
+    while let Some(departure) = host.udp.poll_transmit(PORT) {
+        assert_eq!((departure.src, departure.dst), (here(0).ip(), peer(0).ip()));
+    }
+    assert!(!host.udp.wants_transmit(PORT));
+    let ready = host.udp.poll_ready();
+    assert_eq!(ready, Some((Owner(9), Ready::WRITABLE)));
+    assert_eq!(host.udp.poll_ready(), None);
+    assert_eq!(send(&mut host), Ok(()));
+}
+
+#[test]
+fn only_a_connected_socket_hears_of_port_unreachable_and_once() {
+    let mut host = Host::new();
+    let alone = host.open(here(53), None);
+    let connected = host.open(here(54), Some(peer(7)));
+    for port in [53, 54] {
+        let flow = Flow {
+            protocol: protocol::UDP,
+            local: here(port),
+            remote: peer(7),
+            word: 0,
+        };
+        host.udp.unreachable(flow, NetError::HostUnreachable);
+        host.udp.unreachable(flow, NetError::PortUnreachable);
+    }
+    assert!(host.udp.ready(connected).contains(Ready::ERROR));
+    assert_eq!(host.recv(connected), Err(SocketError::ConnectionRefused));
+    assert_eq!(host.recv(connected), Err(SocketError::WouldBlock));
+    assert_eq!(host.recv(alone), Err(SocketError::WouldBlock));
+}
+
+#[test]
+fn what_a_closed_socket_sent_still_leaves_and_its_slot_may_be_used_again() {
+    let mut host = Host::new();
+    let old = host.open(here(53), None);
+    let chunk = Chunk::copy_from(b"a");
+    host.with(|udp, cx| udp.send(old, chunk, peer(7), path(), cx))
+        .unwrap();
+    host.udp.close(old);
+    let new = host.open(here(54), None);
+    assert!(host.udp.poll_transmit(PORT).is_some());
+    assert_eq!(host.udp.queues(new), (0, 0));
+    assert_eq!((host.udp.unsent, host.udp.received), (0, 0));
+}
+
+#[test]
+fn sockets_with_reuse_port_share_by_flow() {
+    let mut host = Host::new();
+    let ids = [host.open(anywhere(53), None), host.open(anywhere(53), None)];
+    for id in ids {
+        let settings = Settings {
+            reuse_port: true,
+            rcvbuf: 1 << 20,
+            ..SETTINGS
+        };
+        host.udp.set(id, settings);
+    }
+    for _ in 0..2 {
+        (0..50).for_each(|n| assert!(is_done(host.arrives(peer(n), here(53), &[n as u8]))));
+    }
+    let counts = ids.map(|id| core::iter::from_fn(|| host.recv(id).ok()).count());
+    assert_eq!(counts.iter().sum::<usize>(), 100);
+    assert!(counts.iter().all(|n| *n >= 20 && n % 2 == 0), "{counts:?}");
+}
+
+proptest! {
+    #[test]
+    fn arbitrary_bytes_never_panic(bytes in proptest::collection::vec(any::<u8>(), 0..64), group: bool) {
+        let mut host = Host::new();
+        host.open(here(53), None);
+        let packet = host.pool.from_bytes(bytes.into());
+        let mut arrival = arrival(peer(1000), here(53), packet);
+        arrival.group = group;
+        host.with(|udp, cx| udp.receive(arrival, cx));
+    }
+    #[test]
+    fn what_is_sent_is_what_arrives(data in proptest::collection::vec(any::<u8>(), 0..3000)) {
+        let mut host = Host::new();
+        let id = host.open(here(53), None);
+        prop_assert!(is_done(host.arrives(peer(1000), here(53), &data)));
+        let got = host.with(|udp, cx| udp.recv_bytes(id, usize::MAX, cx)).unwrap();
+        prop_assert_eq!(vec![got], vec![Bytes::from(data)]);
+    }
+}

@@ -1,0 +1,477 @@
+//! The verbs that make and end associations: bind, listen, connect, accept, shutdown, close.
+use alloc::sync::Arc;
+use core::net::{IpAddr, Ipv4Addr, SocketAddr};
+use core::time::Duration;
+
+use super::table::{Phase, Socket};
+use super::{Below, Shutdown, SocketError, SocketId, SocketKind, Sockets};
+use crate::l3_network::Path;
+use crate::l4_transport::tcp::{ConnId, State};
+use crate::l4_transport::udp::UdpId;
+use crate::l4_transport::{Transport, in_use, net_error};
+
+impl Sockets {
+    /// Binds; port 0 draws an ephemeral one. `AddressNotAvailable` for an address that is not ours, `Invalid` if bound already.
+    pub fn bind(
+        &mut self,
+        id: SocketId,
+        local: SocketAddr,
+        below: &mut Below<'_, '_>,
+    ) -> Result<(), SocketError> {
+        let socket = self.socket_mut(id)?;
+        if local.is_ipv4() != socket.local.is_ipv4() {
+            return Err(SocketError::FamilyNotSupported);
+        }
+        let ip = local.ip();
+        let ours = ip.is_unspecified() || below.network.is_local(ip);
+        let group = socket.kind == SocketKind::Datagram && below.network.is_broadcast(ip);
+        if !ours && !group {
+            return Err(SocketError::AddressNotAvailable);
+        }
+        if socket.hold.is_some() || !matches!(socket.phase, Phase::Idle | Phase::Datagram(_)) {
+            return Err(SocketError::Invalid);
+        }
+        socket.take_port(local, below)?;
+        socket.bound = Some(socket.local);
+        Ok(())
+    }
+
+    /// Makes it a listener, or changes a listener's backlog. Unbound: an ephemeral port.
+    pub fn listen(
+        &mut self,
+        id: SocketId,
+        backlog: u32,
+        below: &mut Below<'_, '_>,
+    ) -> Result<(), SocketError> {
+        let socket = self.socket_mut(id)?;
+        match socket.phase {
+            Phase::Idle => {}
+            Phase::Listening(listener) => {
+                below.transport.tcp.set_backlog(listener, backlog);
+                return Ok(());
+            }
+            Phase::Connecting(_) | Phase::Connected(_) => return Err(SocketError::Invalid),
+            Phase::Datagram(_) => return Err(SocketError::NotSupported),
+        }
+        if socket.hold.is_none() {
+            socket.take_port(SocketAddr::new(socket.any(), 0), below)?;
+        }
+        let Transport { tcp, tcp_ports, .. } = below.transport;
+        if let Some(hold) = &mut socket.hold {
+            tcp_ports.listen(hold, &in_use(tcp))?;
+        }
+        match tcp.listen(socket.local, backlog, socket.options.tcp, id.owner()) {
+            Ok(listener) => {
+                socket.phase = Phase::Listening(listener);
+                Ok(())
+            }
+            Err(error) => {
+                socket.share(below.transport);
+                Err(error)
+            }
+        }
+    }
+
+    /// Streams: starts to connect (`InProgress`), then tells how it goes: `Already`, `Ok` once, `IsConnected`, or the error, after
+    /// which the socket is as before. Datagrams: sets the peer.
+    pub fn connect(
+        &mut self,
+        id: SocketId,
+        remote: SocketAddr,
+        below: &mut Below<'_, '_>,
+    ) -> Result<(), SocketError> {
+        let socket = self.socket_mut(id)?;
+        if remote.is_ipv4() != socket.local.is_ipv4() {
+            return Err(SocketError::FamilyNotSupported);
+        }
+        match socket.phase {
+            Phase::Idle => socket.connect_stream(id, remote, below),
+            Phase::Connecting(conn) => socket.connect_result(conn, below),
+            Phase::Listening(_) | Phase::Connected(_) => Err(SocketError::IsConnected),
+            Phase::Datagram(endpoint) => socket.connect_datagram(endpoint, remote, below),
+        }
+    }
+
+    /// connect(AF_UNSPEC): dissolves a datagram's peer; a stream is aborted and may be used again.
+    pub fn disconnect(
+        &mut self,
+        id: SocketId,
+        below: &mut Below<'_, '_>,
+    ) -> Result<(), SocketError> {
+        let socket = self.socket_mut(id)?;
+        match socket.phase {
+            Phase::Idle => {}
+            Phase::Listening(_) => socket.stop_listening(below),
+            Phase::Connecting(conn) | Phase::Connected(conn) => {
+                below.transport.tcp.abort(conn, below.cx);
+                socket.back_to_idle(below.transport);
+            }
+            Phase::Datagram(endpoint) => {
+                socket.remote = None;
+                socket.local = socket.bound.unwrap_or(SocketAddr::new(socket.any(), 0));
+                if socket.bound.is_none() {
+                    socket.release(below.transport);
+                }
+                socket.share(below.transport);
+                let local = socket.hold.map(|_| socket.local);
+                below.transport.udp.associate(endpoint, local, None);
+            }
+        }
+        self.wake(id);
+        Ok(())
+    }
+
+    /// The oldest connection that waits.
+    pub fn accept(
+        &mut self,
+        id: SocketId,
+        below: &mut Below<'_, '_>,
+    ) -> Result<(SocketId, SocketAddr), SocketError> {
+        let new = self.next_id()?;
+        let socket = self.socket(id)?;
+        let listener = match socket.phase {
+            Phase::Listening(listener) => listener,
+            Phase::Datagram(_) => return Err(SocketError::NotSupported),
+            _ => return Err(SocketError::Invalid),
+        };
+        let options = Arc::clone(&socket.options);
+        let (listens_at, transport) = (socket.local, &mut *below.transport);
+        let (conn, remote) = transport.tcp.accept(listener, new.owner())?;
+        let status = transport.tcp.status(conn);
+        let local = status.map_or(listens_at, |status| status.local);
+        if transport.tcp.options(conn) != Some(&options.tcp) {
+            transport.tcp.set_options(conn, options.tcp, below.cx);
+        }
+        let hold = transport.tcp_ports.join(local, options.sharing());
+        self.insert_accepted(&options, conn, local, remote, hold);
+        Ok((new, remote))
+    }
+
+    /// Puts an accepted connection back that could not be delivered to the program; it is the next to be accepted.
+    pub fn unaccept(&mut self, listener: SocketId, accepted: SocketId, below: &mut Below<'_, '_>) {
+        let Ok(Phase::Listening(to)) = self.socket(listener).map(|socket| socket.phase) else {
+            return self.close(accepted, below);
+        };
+        let Some(mut socket) = self.remove(accepted) else {
+            return;
+        };
+        if let Phase::Connected(conn) = socket.phase {
+            below.transport.tcp.unaccept(to, conn);
+        }
+        socket.release(below.transport);
+    }
+
+    /// Ends one or both directions. A listener stops to listen when its reading ends; a connect that is under way is given up.
+    pub fn shutdown(
+        &mut self,
+        id: SocketId,
+        how: Shutdown,
+        below: &mut Below<'_, '_>,
+    ) -> Result<(), SocketError> {
+        let socket = self.socket_mut(id)?;
+        match socket.phase {
+            Phase::Idle => return Err(SocketError::NotConnected),
+            Phase::Listening(_) if how.reads() => socket.stop_listening(below),
+            Phase::Listening(_) => {}
+            Phase::Connecting(conn) | Phase::Connected(conn) => match state(conn, below) {
+                State::Closed => return Err(SocketError::NotConnected),
+                State::SynSent => {
+                    below.transport.tcp.abort(conn, below.cx);
+                    socket.back_to_idle(below.transport);
+                }
+                _ => {
+                    if how.reads() {
+                        below.transport.tcp.shutdown_read(conn, below.cx)?;
+                    }
+                    if how.writes() {
+                        below.transport.tcp.shutdown_write(conn, below.cx)?;
+                    }
+                }
+            },
+            Phase::Datagram(endpoint) => {
+                let udp = &mut below.transport.udp;
+                udp.shutdown(endpoint, how.reads(), how.writes());
+                if socket.remote.is_none() {
+                    return Err(SocketError::NotConnected);
+                }
+            }
+        }
+        self.wake(id);
+        Ok(())
+    }
+
+    /// The program is done with it; the handle dies. SO_LINGER with zero resets.
+    pub fn close(&mut self, id: SocketId, below: &mut Below<'_, '_>) {
+        let Some(mut socket) = self.remove(id) else {
+            return;
+        };
+        match socket.phase {
+            Phase::Idle => {}
+            Phase::Listening(listener) => below.transport.tcp.close_listener(listener, below.cx),
+            Phase::Connecting(conn) | Phase::Connected(conn) => {
+                if socket.options.linger == Some(Duration::ZERO) {
+                    below.transport.tcp.abort(conn, below.cx);
+                } else {
+                    below.transport.tcp.close(conn, below.cx);
+                }
+                socket.leave_port(below.transport);
+            }
+            Phase::Datagram(endpoint) => below.transport.udp.close(endpoint),
+        }
+        socket.release(below.transport);
+    }
+
+    /// SO_ERROR: takes the pending error.
+    pub fn take_error(&mut self, id: SocketId, transport: &mut Transport) -> Option<SocketError> {
+        match self.socket(id).ok()?.phase {
+            Phase::Connecting(conn) | Phase::Connected(conn) => transport.tcp.take_error(conn),
+            Phase::Datagram(endpoint) => transport.udp.take_error(endpoint),
+            Phase::Idle | Phase::Listening(_) => None,
+        }
+    }
+
+    /// getsockname.
+    pub fn local_addr(&self, id: SocketId) -> Result<SocketAddr, SocketError> {
+        self.socket(id).map(|socket| socket.local)
+    }
+
+    /// getpeername: `NotConnected` before the handshake ended and after the connection did.
+    pub fn peer_addr(
+        &self,
+        id: SocketId,
+        transport: &Transport,
+    ) -> Result<SocketAddr, SocketError> {
+        let socket = self.socket(id)?;
+        if let Phase::Connecting(conn) | Phase::Connected(conn) = socket.phase {
+            let status = transport.tcp.status(conn);
+            let state = status.map_or(State::Closed, |status| status.state);
+            if matches!(state, State::Closed | State::SynSent) {
+                return Err(SocketError::NotConnected);
+            }
+        }
+        socket.remote.ok_or(SocketError::NotConnected)
+    }
+
+    /// SO_ACCEPTCONN.
+    pub fn is_listening(&self, id: SocketId) -> bool {
+        let phase = self.socket(id).map(|socket| socket.phase);
+        matches!(phase, Ok(Phase::Listening(_)))
+    }
+
+    /// The connection behind a stream socket.
+    pub(crate) fn connection(&self, id: SocketId) -> Option<ConnId> {
+        match self.socket(id).ok()?.phase {
+            Phase::Connecting(conn) | Phase::Connected(conn) => Some(conn),
+            _ => None,
+        }
+    }
+}
+
+impl Socket {
+    fn connect_stream(
+        &mut self,
+        id: SocketId,
+        remote: SocketAddr,
+        below: &mut Below<'_, '_>,
+    ) -> Result<(), SocketError> {
+        let remote = SocketAddr::new(self.destination(remote.ip()), remote.port());
+        if below.network.is_broadcast(remote.ip()) || remote.ip().is_multicast() {
+            return Err(SocketError::NetworkUnreachable);
+        }
+        let path = self.route(remote.ip(), below)?;
+        let Transport { tcp, tcp_ports, .. } = &mut *below.transport;
+        let mut sharing = self.options.sharing();
+        match &mut self.hold {
+            Some(hold) => tcp_ports.change(hold, path.src, sharing),
+            None => {
+                sharing.listening = false;
+                let in_use = in_use(tcp);
+                let hold = tcp_ports.claim_for_connect(path.src, remote, sharing, &in_use)?;
+                self.hold = Some(hold);
+            }
+        }
+        let port = self.hold.map_or(0, |hold| hold.port);
+        self.local = SocketAddr::new(path.src, port);
+        let (options, owner) = (self.options.tcp, id.owner());
+        match tcp.connect(self.local, remote, path, options, owner, below.cx) {
+            Ok(conn) => {
+                self.remote = Some(remote);
+                self.phase = Phase::Connecting(conn);
+                Err(SocketError::InProgress)
+            }
+            Err(error) => {
+                self.back_to_idle(below.transport);
+                Err(match error {
+                    SocketError::AddressInUse => SocketError::AddressNotAvailable,
+                    other => other,
+                })
+            }
+        }
+    }
+
+    /// How a connect went. After a failure the socket may be used again, as if it had never tried.
+    fn connect_result(
+        &mut self,
+        conn: ConnId,
+        below: &mut Below<'_, '_>,
+    ) -> Result<(), SocketError> {
+        match state(conn, below) {
+            State::SynSent | State::SynReceived => Err(SocketError::Already),
+            State::Closed => {
+                let tcp = &mut below.transport.tcp;
+                let error = tcp.take_error(conn);
+                tcp.close(conn, below.cx);
+                self.back_to_idle(below.transport);
+                // As Linux: SO_ERROR may have taken the cause already.
+                Err(error.unwrap_or(SocketError::ConnectionAborted))
+            }
+            _ => {
+                self.phase = Phase::Connected(conn);
+                Ok(())
+            }
+        }
+    }
+
+    fn connect_datagram(
+        &mut self,
+        endpoint: UdpId,
+        remote: SocketAddr,
+        below: &mut Below<'_, '_>,
+    ) -> Result<(), SocketError> {
+        let remote = SocketAddr::new(self.destination(remote.ip()), remote.port());
+        let path = self.route_datagram(remote.ip(), below)?;
+        if self.hold.is_none() {
+            let udp_ports = &mut below.transport.udp_ports;
+            let any = SocketAddr::new(self.any(), 0);
+            let hold = udp_ports.claim_ephemeral(any.ip(), self.options.sharing(), below.cx.rng)?;
+            self.hold = Some(hold);
+            self.local = SocketAddr::new(any.ip(), hold.port);
+        }
+        self.local.set_ip(path.src);
+        self.remote = Some(remote);
+        self.share(below.transport);
+        let udp = &mut below.transport.udp;
+        udp.associate(endpoint, Some(self.local), Some(remote));
+        Ok(())
+    }
+
+    /// Takes a port (0: an ephemeral one) and, for datagrams, begins to receive there.
+    pub(super) fn take_port(
+        &mut self,
+        local: SocketAddr,
+        below: &mut Below<'_, '_>,
+    ) -> Result<(), SocketError> {
+        let sharing = self.options.sharing();
+        let Transport {
+            tcp,
+            tcp_ports,
+            udp_ports,
+            ..
+        } = &mut *below.transport;
+        let (ports, is_stream) = match self.kind {
+            SocketKind::Stream => (tcp_ports, true),
+            SocketKind::Datagram => (udp_ports, false),
+        };
+        let lingers = |local, remote| is_stream && tcp.in_use(local, remote);
+        let hold = match local.port() {
+            0 => ports.claim_ephemeral(local.ip(), sharing, below.cx.rng)?,
+            _ => ports.claim(local, sharing, &lingers)?,
+        };
+        self.hold = Some(hold);
+        self.local = SocketAddr::new(local.ip(), hold.port);
+        if let Phase::Datagram(endpoint) = self.phase {
+            let udp = &mut below.transport.udp;
+            udp.associate(endpoint, Some(self.local), None);
+        }
+        Ok(())
+    }
+
+    /// Where an address leads: the unspecified one means this host.
+    pub(super) fn destination(&self, remote: IpAddr) -> IpAddr {
+        if !remote.is_unspecified() {
+            return remote;
+        }
+        let bound = self.local.ip();
+        if bound.is_unspecified() {
+            Ipv4Addr::LOCALHOST.into()
+        } else {
+            bound
+        }
+    }
+
+    /// The way to a destination; `src` is the sender's address.
+    pub(super) fn route(
+        &self,
+        remote: IpAddr,
+        below: &mut Below<'_, '_>,
+    ) -> Result<Path, SocketError> {
+        let src = self.bound_ip();
+        let path = below.network.route(remote, src).map_err(net_error)?;
+        Ok(Path {
+            src: src.unwrap_or(path.src),
+            ..path
+        })
+    }
+
+    /// The same for a datagram: a broadcast wants SO_BROADCAST.
+    pub(super) fn route_datagram(
+        &self,
+        remote: IpAddr,
+        below: &mut Below<'_, '_>,
+    ) -> Result<Path, SocketError> {
+        if below.network.is_broadcast(remote) && !self.options.broadcast {
+            return Err(SocketError::AccessDenied);
+        }
+        self.route(remote, below)
+    }
+
+    /// Listens no longer: an explicit bind stays, a drawn port goes.
+    fn stop_listening(&mut self, below: &mut Below<'_, '_>) {
+        if let Phase::Listening(listener) = self.phase {
+            below.transport.tcp.close_listener(listener, below.cx);
+        }
+        self.back_to_idle(below.transport);
+    }
+
+    /// As before `connect` or `listen`: an explicit bind stays.
+    fn back_to_idle(&mut self, transport: &mut Transport) {
+        self.phase = Phase::Idle;
+        self.remote = None;
+        match self.bound {
+            Some(bound) => {
+                self.local = bound;
+                self.share(transport);
+            }
+            None => {
+                self.release(transport);
+                self.local = SocketAddr::new(self.any(), 0);
+            }
+        }
+    }
+
+    /// Gives the port back.
+    fn release(&mut self, transport: &mut Transport) {
+        if let Some(hold) = self.hold.take() {
+            self.ports(transport).release(hold);
+        }
+    }
+
+    /// Leaves the port to the connection, if that outlives the socket.
+    fn leave_port(&mut self, transport: &mut Transport) {
+        let Transport { tcp, tcp_ports, .. } = transport;
+        let Some(remote) = self.remote else {
+            return;
+        };
+        if tcp.in_use(self.local, remote)
+            && let Some(hold) = self.hold.take()
+        {
+            tcp_ports.leave_to_connection(hold, remote, &in_use(tcp));
+        }
+    }
+}
+
+/// A connection's state; one that is forgotten is closed.
+pub(super) fn state(conn: ConnId, below: &Below<'_, '_>) -> State {
+    let status = below.transport.tcp.status(conn);
+    status.map_or(State::Closed, |status| status.state)
+}

@@ -1,0 +1,175 @@
+//! Options of a socket: what may be set, within which bounds, and what a get answers.
+use alloc::sync::Arc;
+use core::time::Duration;
+
+use super::table::{Phase, Socket};
+use super::{Below, SocketError, SocketId, SocketKind, Sockets};
+use crate::l4_transport::ports::Sharing;
+use crate::l4_transport::{tcp, udp};
+use crate::stack::SocketOption;
+
+/// Linux's net.core.rmem_max and wmem_max, and the default of a datagram socket, bytes.
+const BUFFER_MAX: u32 = 212_992;
+/// Linux's SOCK_MIN_RCVBUF and SOCK_MIN_SNDBUF, bytes.
+const RECEIVE_BUFFER_MIN: u32 = 2_304;
+const SEND_BUFFER_MIN: u32 = 4_608;
+
+/// What a socket has chosen. Accepted sockets share their listener's until they choose for themselves.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Options {
+    pub(super) reuse_address: bool,
+    pub(super) reuse_port: bool,
+    pub(super) broadcast: bool,
+    pub(super) linger: Option<Duration>,
+    pub(super) tcp: tcp::Options,
+}
+impl Options {
+    pub(super) fn sharing(&self) -> Sharing {
+        Sharing {
+            reuse_address: self.reuse_address,
+            reuse_port: self.reuse_port,
+            listening: false,
+        }
+    }
+    pub(super) fn datagram(&self) -> udp::Settings {
+        let or_default = |size| if size == 0 { BUFFER_MAX } else { size };
+        udp::Settings {
+            rcvbuf: or_default(self.tcp.rcvbuf),
+            sndbuf: or_default(self.tcp.sndbuf),
+            ttl: self.tcp.ttl,
+            tos: self.tcp.tos,
+            reuse_port: self.reuse_port,
+        }
+    }
+    /// Takes a value over, within Linux's bounds; `Invalid` beyond them.
+    fn apply(&mut self, option: SocketOption) -> Result<(), SocketError> {
+        let tcp = &mut self.tcp;
+        match option {
+            SocketOption::ReuseAddress(on) => self.reuse_address = on,
+            SocketOption::ReusePort(on) => self.reuse_port = on,
+            SocketOption::Broadcast(on) => self.broadcast = on,
+            SocketOption::KeepAlive(on) => tcp.keepalive = on,
+            SocketOption::Linger(time) => self.linger = time,
+            SocketOption::ReceiveBuffer(size) => tcp.rcvbuf = buffer(size, RECEIVE_BUFFER_MIN),
+            SocketOption::SendBuffer(size) => tcp.sndbuf = buffer(size, SEND_BUFFER_MIN),
+            SocketOption::Ttl(ttl) => tcp.ttl = within(ttl, 1, 255)?,
+            SocketOption::Tos(tos) => tcp.tos = tos,
+            SocketOption::NoDelay(on) => tcp.nodelay = on,
+            SocketOption::Cork(on) => tcp.cork = on,
+            SocketOption::QuickAck(on) => tcp.quickack = on,
+            SocketOption::KeepIdle(time) => tcp.keepidle = seconds(time)?,
+            SocketOption::KeepInterval(time) => tcp.keepintvl = seconds(time)?,
+            SocketOption::KeepCount(count) => tcp.keepcnt = within(count, 1, 127)?,
+            SocketOption::UserTimeout(time) => tcp.user_timeout = time,
+            SocketOption::MaxSegment(0) => tcp.maxseg = 0,
+            SocketOption::MaxSegment(size) => tcp.maxseg = within(size, 88, 32_767)?,
+            SocketOption::Congestion(which) => tcp.congestion = which,
+        }
+        Ok(())
+    }
+}
+
+/// As Linux: at most the system's bound, then doubled (the rest is for bookkeeping), and not too small.
+fn buffer(size: u32, least: u32) -> u32 {
+    (size.min(BUFFER_MAX) * 2).max(least)
+}
+fn within<T: PartialOrd>(value: T, least: T, most: T) -> Result<T, SocketError> {
+    if value < least || value > most {
+        return Err(SocketError::Invalid);
+    }
+    Ok(value)
+}
+fn seconds(time: Duration) -> Result<Duration, SocketError> {
+    within(time, Duration::from_secs(1), Duration::from_secs(32_767))
+}
+
+/// Options of TCP's own level, which a datagram socket does not have.
+fn is_tcp(option: SocketOption) -> bool {
+    matches!(
+        option,
+        SocketOption::NoDelay(_)
+            | SocketOption::Cork(_)
+            | SocketOption::QuickAck(_)
+            | SocketOption::KeepIdle(_)
+            | SocketOption::KeepInterval(_)
+            | SocketOption::KeepCount(_)
+            | SocketOption::UserTimeout(_)
+            | SocketOption::MaxSegment(_)
+            | SocketOption::Congestion(_)
+    )
+}
+
+impl Sockets {
+    /// Sets an option; it takes effect at once.
+    pub fn set(
+        &mut self,
+        id: SocketId,
+        option: SocketOption,
+        below: &mut Below<'_, '_>,
+    ) -> Result<(), SocketError> {
+        let socket = self.socket_mut(id)?;
+        if socket.kind == SocketKind::Datagram && is_tcp(option) {
+            return Err(SocketError::NoProtocolOption);
+        }
+        let mut options = (*socket.options).clone();
+        options.apply(option)?;
+        match socket.phase {
+            Phase::Connecting(conn) | Phase::Connected(conn) => {
+                below.transport.tcp.set_options(conn, options.tcp, below.cx);
+            }
+            Phase::Datagram(endpoint) => below.transport.udp.set(endpoint, options.datagram()),
+            Phase::Idle | Phase::Listening(_) => {}
+        }
+        socket.options = Arc::new(options);
+        socket.share(below.transport);
+        Ok(())
+    }
+
+    /// Gets an option: the variant of `which` with its present value.
+    pub fn get(&self, id: SocketId, which: SocketOption) -> Result<SocketOption, SocketError> {
+        let socket = self.socket(id)?;
+        if socket.kind == SocketKind::Datagram && is_tcp(which) {
+            return Err(SocketError::NoProtocolOption);
+        }
+        let Options {
+            reuse_address,
+            reuse_port,
+            broadcast,
+            linger,
+            tcp,
+        } = &*socket.options;
+        Ok(match which {
+            SocketOption::ReuseAddress(_) => SocketOption::ReuseAddress(*reuse_address),
+            SocketOption::ReusePort(_) => SocketOption::ReusePort(*reuse_port),
+            SocketOption::Broadcast(_) => SocketOption::Broadcast(*broadcast),
+            SocketOption::KeepAlive(_) => SocketOption::KeepAlive(tcp.keepalive),
+            SocketOption::Linger(_) => SocketOption::Linger(*linger),
+            SocketOption::ReceiveBuffer(_) => {
+                SocketOption::ReceiveBuffer(self.buffer_of(socket, tcp.rcvbuf, self.rcvbuf))
+            }
+            SocketOption::SendBuffer(_) => {
+                SocketOption::SendBuffer(self.buffer_of(socket, tcp.sndbuf, self.sndbuf))
+            }
+            SocketOption::Ttl(_) => SocketOption::Ttl(tcp.ttl),
+            SocketOption::Tos(_) => SocketOption::Tos(tcp.tos),
+            SocketOption::NoDelay(_) => SocketOption::NoDelay(tcp.nodelay),
+            SocketOption::Cork(_) => SocketOption::Cork(tcp.cork),
+            SocketOption::QuickAck(_) => SocketOption::QuickAck(tcp.quickack),
+            SocketOption::KeepIdle(_) => SocketOption::KeepIdle(tcp.keepidle),
+            SocketOption::KeepInterval(_) => SocketOption::KeepInterval(tcp.keepintvl),
+            SocketOption::KeepCount(_) => SocketOption::KeepCount(tcp.keepcnt),
+            SocketOption::UserTimeout(_) => SocketOption::UserTimeout(tcp.user_timeout),
+            SocketOption::MaxSegment(_) => SocketOption::MaxSegment(tcp.maxseg),
+            SocketOption::Congestion(_) => SocketOption::Congestion(tcp.congestion),
+        })
+    }
+
+    /// A buffer's size: the chosen one, or what its kind begins with.
+    fn buffer_of(&self, socket: &Socket, chosen: u32, stream: u32) -> u32 {
+        match (chosen, socket.kind) {
+            (0, SocketKind::Stream) => stream,
+            (0, SocketKind::Datagram) => BUFFER_MAX,
+            (size, _) => size,
+        }
+    }
+}

@@ -1,0 +1,271 @@
+//! The table of sockets: handles with generations, readiness, and the rows that `netstat` shows.
+use alloc::collections::VecDeque;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use core::net::{IpAddr, SocketAddr};
+
+use slab::Slab;
+
+use super::options::Options;
+use super::{Ready, SocketError, SocketId, SocketKind};
+use crate::l4_transport::ports::{Hold, PortSpace};
+use crate::l4_transport::tcp::{self, ConnId, ListenerId};
+use crate::l4_transport::udp::UdpId;
+use crate::l4_transport::{Transport, any_of};
+use crate::stack::SocketRow;
+
+/// Most sockets of a host.
+const SOCKETS: usize = 1 << 20;
+
+/// The sockets of one host.
+pub struct Sockets {
+    table: Slab<Socket>,
+    next_generation: u32,
+    /// Sockets that a verb made ready, which layer 4 does not know of.
+    changed: VecDeque<SocketId>,
+    /// What a stream's buffers begin with, bytes.
+    pub(super) rcvbuf: u32,
+    pub(super) sndbuf: u32,
+}
+
+/// One socket.
+pub(super) struct Socket {
+    generation: u32,
+    pub(super) kind: SocketKind,
+    pub(super) phase: Phase,
+    pub(super) options: Arc<Options>,
+    /// What `bind` asked for, with the port that it got. Survives a failed or dissolved connect.
+    pub(super) bound: Option<SocketAddr>,
+    /// Our end, as getsockname tells it.
+    pub(super) local: SocketAddr,
+    /// Their end.
+    pub(super) remote: Option<SocketAddr>,
+    /// The port that it holds.
+    pub(super) hold: Option<Hold>,
+}
+
+/// What a socket is to layer 4.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Phase {
+    /// A stream that neither listens nor has a connection.
+    Idle,
+    /// A listener.
+    Listening(ListenerId),
+    /// `connect` was called and has not said yet how it went.
+    Connecting(ConnId),
+    /// Connected by `connect` or `accept`, whatever became of it since.
+    Connected(ConnId),
+    /// A datagram socket.
+    Datagram(UdpId),
+}
+
+impl Sockets {
+    /// An empty table.
+    pub fn new(config: &tcp::Config) -> Self {
+        Self {
+            table: Slab::new(),
+            next_generation: 0,
+            changed: VecDeque::new(),
+            rcvbuf: config.rmem.0,
+            sndbuf: config.wmem.0,
+        }
+    }
+
+    /// A new socket. IPv6 so far: `FamilyNotSupported`; too many: `NoBuffers`.
+    pub fn open(
+        &mut self,
+        family: IpAddr,
+        kind: SocketKind,
+        transport: &mut Transport,
+    ) -> Result<SocketId, SocketError> {
+        if family.is_ipv6() {
+            return Err(SocketError::FamilyNotSupported);
+        }
+        let id = self.next_id()?;
+        let options = Arc::new(Options::default());
+        let phase = match kind {
+            SocketKind::Stream => Phase::Idle,
+            SocketKind::Datagram => {
+                Phase::Datagram(transport.udp.open(id.owner(), options.datagram()))
+            }
+        };
+        let local = SocketAddr::new(any_of(family), 0);
+        self.insert(Socket {
+            generation: id.generation,
+            kind,
+            phase,
+            options,
+            bound: None,
+            local,
+            remote: None,
+            hold: None,
+        });
+        Ok(id)
+    }
+
+    /// The handle that the next [`insert`](Self::insert) will get.
+    pub(super) fn next_id(&self) -> Result<SocketId, SocketError> {
+        if self.table.len() >= SOCKETS {
+            return Err(SocketError::NoBuffers);
+        }
+        Ok(SocketId {
+            index: self.table.vacant_key() as u32,
+            generation: self.next_generation,
+        })
+    }
+    fn insert(&mut self, socket: Socket) {
+        self.next_generation = self.next_generation.wrapping_add(1);
+        self.table.insert(socket);
+    }
+    /// A socket for a connection that `listener` accepted; its handle is the one of `next_id`.
+    pub(super) fn insert_accepted(
+        &mut self,
+        listener: &Arc<Options>,
+        conn: ConnId,
+        local: SocketAddr,
+        remote: SocketAddr,
+        hold: Hold,
+    ) {
+        self.insert(Socket {
+            generation: self.next_generation,
+            kind: SocketKind::Stream,
+            phase: Phase::Connected(conn),
+            options: Arc::clone(listener),
+            bound: None,
+            local,
+            remote: Some(remote),
+            hold: Some(hold),
+        });
+    }
+    pub(super) fn socket(&self, id: SocketId) -> Result<&Socket, SocketError> {
+        let socket = self.table.get(id.index as usize);
+        socket
+            .filter(|s| s.generation == id.generation)
+            .ok_or(SocketError::BadSocket)
+    }
+    pub(super) fn socket_mut(&mut self, id: SocketId) -> Result<&mut Socket, SocketError> {
+        let socket = self.table.get_mut(id.index as usize);
+        socket
+            .filter(|s| s.generation == id.generation)
+            .ok_or(SocketError::BadSocket)
+    }
+    pub(super) fn remove(&mut self, id: SocketId) -> Option<Socket> {
+        self.socket(id).ok()?;
+        self.table.try_remove(id.index as usize)
+    }
+    /// Those who wait on the socket are to look again.
+    pub(super) fn wake(&mut self, id: SocketId) {
+        if self.changed.back() != Some(&id) {
+            self.changed.push_back(id);
+        }
+    }
+
+    /// A socket whose readiness may have changed, with its readiness now.
+    pub fn poll_ready(&mut self, transport: &mut Transport) -> Option<(SocketId, Ready)> {
+        while let Some(id) = self.changed.pop_front() {
+            if self.socket(id).is_ok() {
+                return Some((id, self.ready(id, transport)));
+            }
+        }
+        while let Some((owner, ready)) = transport.poll_ready() {
+            let id = SocketId::of(owner);
+            if self.socket(id).is_ok() {
+                return Some((id, ready));
+            }
+        }
+        None
+    }
+
+    /// Readiness now; none for a handle that died. A stream without a connection hangs up, as Linux has it.
+    pub fn ready(&self, id: SocketId, transport: &Transport) -> Ready {
+        match self.socket(id).map(|socket| socket.phase) {
+            Ok(Phase::Idle) => Ready::WRITABLE | Ready::HANG_UP,
+            Ok(Phase::Listening(listener)) => transport.tcp.listener_ready(listener),
+            Ok(Phase::Connecting(conn) | Phase::Connected(conn)) => transport.tcp.ready(conn),
+            Ok(Phase::Datagram(endpoint)) => transport.udp.ready(endpoint),
+            Err(_) => Ready::NONE,
+        }
+    }
+
+    /// Every socket that has a port and every connection without a socket: TCP by (local, remote), listeners before their
+    /// connections, then UDP. Streams that only bound are not shown, as in netstat.
+    pub fn rows(&self, transport: &Transport) -> Vec<SocketRow> {
+        let mut rows: Vec<SocketRow> = transport
+            .tcp
+            .all()
+            .into_iter()
+            .filter(|status| status.state != tcp::State::Closed)
+            .map(|status| SocketRow {
+                kind: SocketKind::Stream,
+                socket: status
+                    .owner
+                    .map(SocketId::of)
+                    .filter(|id| self.socket(*id).is_ok()),
+                local: status.local,
+                remote: status.remote,
+                state: Some(status.state),
+                recv_q: status.recv_q,
+                send_q: status.send_q,
+            })
+            .collect();
+        rows.sort_by_key(|row| (row.local, row.remote));
+        let mut datagrams: Vec<SocketRow> = self
+            .table
+            .iter()
+            .filter_map(|(index, socket)| datagram_row(index, socket, transport))
+            .collect();
+        datagrams.sort_by_key(|row| (row.local, row.remote, row.socket));
+        rows.append(&mut datagrams);
+        rows
+    }
+}
+
+fn datagram_row(index: usize, socket: &Socket, transport: &Transport) -> Option<SocketRow> {
+    let Phase::Datagram(endpoint) = socket.phase else {
+        return None;
+    };
+    socket.hold?;
+    let (recv_q, send_q) = transport.udp.queues(endpoint);
+    Some(SocketRow {
+        kind: SocketKind::Datagram,
+        socket: Some(SocketId {
+            index: index as u32,
+            generation: socket.generation,
+        }),
+        local: socket.local,
+        remote: socket.remote,
+        state: None,
+        recv_q,
+        send_q,
+    })
+}
+
+impl Socket {
+    /// The unspecified address of its family.
+    pub(super) fn any(&self) -> IpAddr {
+        any_of(self.local.ip())
+    }
+    /// The address that `bind` fixed, if it fixed one.
+    pub(super) fn bound_ip(&self) -> Option<IpAddr> {
+        let ip = self.bound.map(|addr| addr.ip());
+        ip.filter(|ip| !ip.is_unspecified())
+    }
+    /// The port space of its protocol.
+    pub(super) fn ports<'a>(&self, transport: &'a mut Transport) -> &'a mut PortSpace {
+        match self.kind {
+            SocketKind::Stream => &mut transport.tcp_ports,
+            SocketKind::Datagram => &mut transport.udp_ports,
+        }
+    }
+    /// Its port is shared by what its options and its end say now.
+    pub(super) fn share(&mut self, transport: &mut Transport) {
+        let Some(mut hold) = self.hold else {
+            return;
+        };
+        let mut sharing = self.options.sharing();
+        sharing.listening = matches!(self.phase, Phase::Listening(_));
+        let ports = self.ports(transport);
+        ports.change(&mut hold, self.local.ip(), sharing);
+        self.hold = Some(hold);
+    }
+}

@@ -1,0 +1,202 @@
+//! The verbs that move bytes: send and recv, with and without a copy, to and from.
+use core::net::SocketAddr;
+
+use bytes::Bytes;
+use heptad_wire::Chunk;
+
+use super::association::state;
+use super::table::Phase;
+use super::{Below, SocketError, SocketId, Sockets};
+use crate::l4_transport::tcp::{ConnId, State};
+use crate::l4_transport::udp::{MAX_PAYLOAD, UdpId};
+
+/// Whose bytes a verb moves.
+enum Carrier {
+    Stream(ConnId),
+    Datagram(UdpId),
+}
+
+impl Sockets {
+    /// Sends on a stream or a connected datagram socket; how many bytes were taken.
+    pub fn send(
+        &mut self,
+        id: SocketId,
+        data: &[u8],
+        below: &mut Below<'_, '_>,
+    ) -> Result<usize, SocketError> {
+        match self.sender(id, below)? {
+            Carrier::Stream(conn) => below.transport.tcp.send(conn, data, below.cx),
+            Carrier::Datagram(_) => self.send_datagram(id, Payload::Copied(data), None, below),
+        }
+    }
+
+    /// As `send` without a copy, all or nothing.
+    pub fn send_bytes(
+        &mut self,
+        id: SocketId,
+        data: Bytes,
+        below: &mut Below<'_, '_>,
+    ) -> Result<(), SocketError> {
+        match self.sender(id, below)? {
+            Carrier::Stream(conn) => below.transport.tcp.send_bytes(conn, data, below.cx),
+            Carrier::Datagram(_) => {
+                let sent = self.send_datagram(id, Payload::Shared(data), None, below);
+                sent.map(|_| ())
+            }
+        }
+    }
+
+    /// Sends a datagram. A stream ignores the address, as Linux does.
+    pub fn send_to(
+        &mut self,
+        id: SocketId,
+        data: &[u8],
+        remote: SocketAddr,
+        below: &mut Below<'_, '_>,
+    ) -> Result<usize, SocketError> {
+        match self.sender(id, below)? {
+            Carrier::Stream(conn) => below.transport.tcp.send(conn, data, below.cx),
+            Carrier::Datagram(_) => {
+                self.send_datagram(id, Payload::Copied(data), Some(remote), below)
+            }
+        }
+    }
+
+    /// Receives from a stream or a datagram socket (the rest of a datagram is discarded); 0 at the end of a stream.
+    pub fn recv(
+        &mut self,
+        id: SocketId,
+        out: &mut [u8],
+        peek: bool,
+        below: &mut Below<'_, '_>,
+    ) -> Result<usize, SocketError> {
+        match self.receiver(id, below)? {
+            Carrier::Stream(conn) => below.transport.tcp.recv(conn, out, peek, below.cx),
+            Carrier::Datagram(endpoint) => {
+                let datagram = below.transport.udp.recv(endpoint, out, peek, below.cx)?;
+                Ok(datagram.0)
+            }
+        }
+    }
+
+    /// As `recv` without a copy: at most `max` bytes.
+    pub fn recv_bytes(
+        &mut self,
+        id: SocketId,
+        max: usize,
+        below: &mut Below<'_, '_>,
+    ) -> Result<Bytes, SocketError> {
+        match self.receiver(id, below)? {
+            Carrier::Stream(conn) => below.transport.tcp.recv_bytes(conn, max, below.cx),
+            Carrier::Datagram(endpoint) => {
+                let udp = &mut below.transport.udp;
+                udp.recv_bytes(endpoint, max, below.cx)
+            }
+        }
+    }
+
+    /// Receives a datagram: its bytes that fit, its whole length, who sent it. A stream gives its bytes and its peer.
+    pub fn recv_from(
+        &mut self,
+        id: SocketId,
+        out: &mut [u8],
+        below: &mut Below<'_, '_>,
+    ) -> Result<(usize, usize, SocketAddr), SocketError> {
+        let socket = self.socket(id)?;
+        let nobody = SocketAddr::new(socket.any(), 0);
+        let peer = socket.remote.unwrap_or(nobody);
+        match self.receiver(id, below)? {
+            Carrier::Stream(conn) => {
+                let n = below.transport.tcp.recv(conn, out, false, below.cx)?;
+                Ok((n, n, peer))
+            }
+            Carrier::Datagram(endpoint) => {
+                let udp = &mut below.transport.udp;
+                let (copied, len, from) = udp.recv(endpoint, out, false, below.cx)?;
+                Ok((copied, len, from.unwrap_or(nobody)))
+            }
+        }
+    }
+
+    fn sender(&self, id: SocketId, below: &mut Below<'_, '_>) -> Result<Carrier, SocketError> {
+        self.carrier(id, SocketError::BrokenPipe, below)
+    }
+    fn receiver(&self, id: SocketId, below: &mut Below<'_, '_>) -> Result<Carrier, SocketError> {
+        self.carrier(id, SocketError::NotConnected, below)
+    }
+    /// Who moves the bytes. `idle` answers for a stream without a connection; while one is being opened, nothing moves.
+    fn carrier(
+        &self,
+        id: SocketId,
+        idle: SocketError,
+        below: &mut Below<'_, '_>,
+    ) -> Result<Carrier, SocketError> {
+        match self.socket(id)?.phase {
+            Phase::Idle | Phase::Listening(_) => Err(idle),
+            Phase::Connected(conn) => Ok(Carrier::Stream(conn)),
+            Phase::Connecting(conn) => match state(conn, below) {
+                State::SynSent | State::SynReceived => Err(SocketError::WouldBlock),
+                State::Closed => Err(below.transport.tcp.take_error(conn).unwrap_or(idle)),
+                _ => Ok(Carrier::Stream(conn)),
+            },
+            Phase::Datagram(endpoint) => Ok(Carrier::Datagram(endpoint)),
+        }
+    }
+
+    fn send_datagram(
+        &mut self,
+        id: SocketId,
+        payload: Payload<'_>,
+        to: Option<SocketAddr>,
+        below: &mut Below<'_, '_>,
+    ) -> Result<usize, SocketError> {
+        let socket = self.socket_mut(id)?;
+        let Phase::Datagram(endpoint) = socket.phase else {
+            return Err(SocketError::NotSupported);
+        };
+        let len = payload.len();
+        if len > MAX_PAYLOAD {
+            return Err(SocketError::MessageTooLong);
+        }
+        let remote = to
+            .or(socket.remote)
+            .ok_or(SocketError::DestinationRequired)?;
+        if remote.is_ipv4() != socket.local.is_ipv4() {
+            return Err(SocketError::FamilyNotSupported);
+        }
+        if remote.port() == 0 {
+            return Err(SocketError::Invalid);
+        }
+        let remote = SocketAddr::new(socket.destination(remote.ip()), remote.port());
+        if socket.hold.is_none() {
+            socket.take_port(SocketAddr::new(socket.any(), 0), below)?;
+        }
+        let path = socket.route_datagram(remote.ip(), below)?;
+        let (udp, chunk) = (&mut below.transport.udp, payload.into_chunk());
+        udp.send(endpoint, chunk, remote, path, below.cx)?;
+        Ok(len)
+    }
+}
+
+/// A datagram's bytes, before anything was decided about them.
+enum Payload<'a> {
+    Copied(&'a [u8]),
+    Shared(Bytes),
+}
+impl Payload<'_> {
+    fn len(&self) -> usize {
+        match self {
+            Self::Copied(bytes) => bytes.len(),
+            Self::Shared(bytes) => bytes.len(),
+        }
+    }
+    fn into_chunk(self) -> Chunk {
+        match self {
+            Self::Copied(bytes) => Chunk::copy_from(bytes),
+            Self::Shared(bytes) => {
+                let len = bytes.len();
+                Chunk::new(bytes, len)
+            }
+        }
+    }
+}

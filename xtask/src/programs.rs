@@ -1,0 +1,233 @@
+//! The outside programs that tests start: looks for them and, where it may, installs them.
+
+use std::os::fd::AsFd;
+use std::process::{Command, Stdio};
+
+/// A program that some tests start.
+#[derive(Debug)]
+pub struct Program {
+    pub name: &'static str,
+    /// The Debian and Ubuntu package.
+    package: &'static str,
+    /// Arguments that make it say what it is.
+    probe: &'static [&'static str],
+    /// A word of its answer.
+    says: &'static str,
+    /// What is skipped without it.
+    tests: &'static str,
+}
+
+/// All of them.
+pub const PROGRAMS: [Program; 5] = [
+    Program {
+        name: "python3",
+        package: "python3",
+        probe: &[
+            "-c",
+            "import socket, threading; print('sockets and threads')",
+        ],
+        says: "sockets and threads",
+        tests: "the labs and the runner with Python programs",
+    },
+    Program {
+        name: "curl",
+        package: "curl",
+        probe: &["--version"],
+        says: "curl",
+        tests: "the runner with curl",
+    },
+    Program {
+        name: "nc",
+        package: "netcat-openbsd",
+        probe: &["-h"],
+        says: "OpenBSD",
+        tests: "the runner with nc",
+    },
+    Program {
+        name: "tshark",
+        package: "tshark",
+        probe: &["--version"],
+        says: "TShark",
+        tests: "captures read by Wireshark's dissectors",
+    },
+    Program {
+        name: "gcc",
+        package: "gcc libc6-dev",
+        probe: &["--version"],
+        says: "Free Software Foundation",
+        tests: "the runner with small C programs, static and dynamic",
+    },
+];
+
+impl Program {
+    /// Whether it starts and says what it should.
+    fn works(&self) -> bool {
+        let output = Command::new(self.name)
+            .args(self.probe)
+            .env("LC_ALL", "C")
+            .stdin(Stdio::null())
+            .output();
+        output.is_ok_and(|output| {
+            [&output.stdout, &output.stderr]
+                .iter()
+                .any(|text| String::from_utf8_lossy(text).contains(self.says))
+        })
+    }
+}
+
+/// Installs what is missing if it may, says on stderr what it does, and returns what is missing still.
+pub fn make_sure() -> Vec<&'static Program> {
+    let missing = missing();
+    if missing.is_empty() {
+        return missing;
+    }
+    let names = join(&missing, |program| program.name);
+    match installer() {
+        Ok(()) => {
+            eprintln!("programs: {names} missing; installing with apt-get");
+            if let Err(why) = install(&missing) {
+                eprintln!("programs: {why}");
+            }
+        }
+        Err(why) => eprintln!("programs: {names} missing, and {why}"),
+    }
+    let missing = self::missing();
+    eprint!("{}", advice(&missing));
+    missing
+}
+
+fn missing() -> Vec<&'static Program> {
+    PROGRAMS.iter().filter(|program| !program.works()).collect()
+}
+
+/// Whether packages can be installed here; if not, why.
+fn installer() -> Result<(), &'static str> {
+    if effective_uid() != Some(0) {
+        Err("only root may install packages")
+    } else if !on_path("apt-get") {
+        Err("there is no apt-get here")
+    } else {
+        Ok(())
+    }
+}
+
+/// The second number of `Uid:` in `/proc/self/status`; none where there is no such file.
+fn effective_uid() -> Option<u32> {
+    let status = std::fs::read_to_string("/proc/self/status").ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix("Uid:"))?;
+    line.split_whitespace().nth(1)?.parse().ok()
+}
+
+fn on_path(name: &str) -> bool {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    std::env::split_paths(&path).any(|folder| folder.join(name).is_file())
+}
+
+fn install(missing: &[&Program]) -> Result<(), String> {
+    if let Err(why) = apt_get(&["update"]) {
+        eprintln!("programs: {why}; trying with the lists that are here");
+    }
+    let mut arguments = vec!["install", "--yes", "--no-install-recommends"];
+    arguments.extend(
+        missing
+            .iter()
+            .flat_map(|program| program.package.split(' ')),
+    );
+    apt_get(&arguments)
+}
+
+/// Runs apt-get without questions; what it says goes to stderr.
+fn apt_get(arguments: &[&str]) -> Result<(), String> {
+    let line = format!("apt-get {}", arguments.join(" "));
+    eprintln!("programs: {line}");
+    let patience = [
+        "-o",
+        "DPkg::Lock::Timeout=120",
+        "-o",
+        "Acquire::Retries=2",
+        "-o",
+        "Acquire::http::Timeout=30",
+    ];
+    let mut child = Command::new("apt-get");
+    child.args(["-q"]).args(patience).args(arguments);
+    child
+        .env("DEBIAN_FRONTEND", "noninteractive")
+        .stdin(Stdio::null());
+    if let Ok(stderr) = std::io::stderr().as_fd().try_clone_to_owned() {
+        child.stdout(stderr);
+    }
+    match child.status() {
+        Ok(status) if status.success() => Ok(()),
+        Ok(status) => Err(format!("{line}: {status}")),
+        Err(error) => Err(format!("{line}: {error}")),
+    }
+}
+
+/// What to install by hand and what is skipped until then; empty if nothing is missing.
+fn advice(missing: &[&Program]) -> String {
+    if missing.is_empty() {
+        return String::new();
+    }
+    let packages = join(missing, |program| program.package);
+    let mut text = format!(
+        "programs: to run every test, install them:\n    sudo apt-get install {packages}\n"
+    );
+    for program in missing {
+        text += &format!(
+            "programs: without {:8} skipped: {}\n",
+            program.name, program.tests
+        );
+    }
+    text
+}
+
+fn join(programs: &[&Program], part: impl Fn(&Program) -> &'static str) -> String {
+    let parts: Vec<&str> = programs.iter().map(|program| part(program)).collect();
+    parts.join(" ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_program_that_is_not_there_or_is_another_does_not_work() {
+        let shell = Program {
+            name: "sh",
+            package: "dash",
+            probe: &["-c", "echo I am a shell >&2; exit 3"],
+            says: "a shell",
+            tests: "",
+        };
+        assert!(shell.works());
+        assert!(
+            !Program {
+                says: "a fish",
+                ..shell
+            }
+            .works()
+        );
+        assert!(
+            !Program {
+                name: "no-such-program-here",
+                ..shell
+            }
+            .works()
+        );
+    }
+
+    #[test]
+    fn the_advice_names_packages_and_what_is_skipped() {
+        let missing = [&PROGRAMS[2], &PROGRAMS[4]];
+        let text = advice(&missing);
+        assert!(
+            text.contains("install netcat-openbsd gcc libc6-dev\n"),
+            "{text}"
+        );
+        assert!(
+            text.contains("without nc       skipped: the runner with nc\n"),
+            "{text}"
+        );
+        assert_eq!(advice(&[]), "");
+    }
+}
