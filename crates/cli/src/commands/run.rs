@@ -63,7 +63,7 @@ fn lab_file(run: &Run) -> Result<String, Failure> {
         .map(|rate| format!("rate = {}\n", quoted(rate)))
         .unwrap_or_default();
     Ok(format!(
-        "name = \"run\"\n[nodes.{NODE}]\naddress = \"10.0.0.1/24\"\n\n\
+        "name = \"run\"\n[nodes.{NODE}]\n\n\
          [[links]]\nname = \"lo\"\nendpoints = [\"{NODE}:lo\", \"{NODE}:lo\"]\nmtu = 1500\n\
          delay = \"{half}us\"\njitter = {}\nloss = {}\n{rate}",
         quoted(&run.jitter),
