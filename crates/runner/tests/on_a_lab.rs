@@ -137,8 +137,9 @@ c.sendall('반갑습니다'.encode()); c.close()
         "
 import socket
 s = socket.create_connection(('b', 8080))
+peer = s.getpeername()
 s.sendall('안녕하세요'.encode()); s.shutdown(socket.SHUT_WR)
-print(s.getpeername(), s.makefile(encoding='utf-8').read())
+print(peer, s.makefile(encoding='utf-8').read())
 ",
     );
     assert_eq!(out, "('10.0.0.2', 8080) 반갑습니다\n");

@@ -333,7 +333,7 @@ impl<S: Sockets> Server<S> {
         let Role::Listener(listening) = &mut entry.role else {
             return;
         };
-        if self.network.waiting(entry.at) == 0 {
+        if !self.network.ready(entry.at).contains(Ready::READABLE) {
             self.network
                 .register(entry.at, Ready::READABLE, &entry.waker);
         } else if listening.tokens == 0 {
