@@ -296,6 +296,7 @@ impl Tcb {
         self.arm_retransmission(cx.now, false);
         let frames = u64::from(text_len.div_ceil(mss).max(1));
         self.retransmits += frames;
+        self.note_resent(frames as u32, isn::timestamp(cx.now, self.ts.offset));
         cx.counters.add(Counter::TcpRetransSegs, frames);
         if cause == Cause::FastRetransmit {
             cx.counters.add(Counter::TcpExtTcpFastRetrans, frames);

@@ -24,6 +24,7 @@ impl Tcb {
     pub fn enter_fast_recovery(&mut self, cx: &mut Cx<'_>) {
         let flight = self.flight.outstanding();
         let cwnd = self.window.cwnd;
+        self.remember_for_undo();
         self.controller
             .get()
             .on_loss(&mut self.window, &Lost { flight });
@@ -110,6 +111,7 @@ impl Tcb {
         let flight = self.flight.outstanding();
         let first = self.recovery.phase != Phase::Timeout || self.snd.una.after(self.recovery.high);
         if first && self.rtt.backoff() == 0 {
+            self.remember_for_undo();
             self.controller
                 .get()
                 .on_loss(&mut self.window, &Lost { flight });
