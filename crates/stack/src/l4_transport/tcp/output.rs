@@ -298,8 +298,10 @@ impl Tcb {
         self.retransmits += frames;
         self.note_resent(frames as u32, isn::timestamp(cx.now, self.ts.offset));
         cx.counters.add(Counter::TcpRetransSegs, frames);
-        if cause == Cause::FastRetransmit {
-            cx.counters.add(Counter::TcpExtTcpFastRetrans, frames);
+        match cause {
+            Cause::FastRetransmit => cx.counters.add(Counter::TcpExtTcpFastRetrans, frames),
+            Cause::Rto => cx.counters.add(Counter::TcpExtTcpSlowStartRetrans, frames),
+            Cause::Probe => {}
         }
         let (local, remote, iss) = (self.ep.local, self.ep.remote, self.snd.iss);
         cx.events

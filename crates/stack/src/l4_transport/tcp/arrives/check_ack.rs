@@ -39,6 +39,9 @@ pub fn check(
         challenge(tcb, host, cx);
         return Err(DropReason::TcpAckInvalid);
     }
+    if seg.len() == 0 {
+        cx.count(Counter::TcpExtTcpPureAcks);
+    }
     tcb.keepalive.hear(cx.now);
     tcb.persist.unanswered = 0;
     if seg.ack.before(tcb.snd.una) {
