@@ -3,7 +3,7 @@
 //! Verbs never block. After each call from outside the caller drains: `poll_transmit` for each port, then `poll_ready`, then asks `poll_at`.
 use alloc::boxed::Box;
 use alloc::vec::Vec;
-use core::net::{IpAddr, Ipv4Addr, SocketAddr};
+use core::net::{IpAddr, Ipv4Addr};
 
 use heptad_wire::PacketBuf;
 
@@ -11,12 +11,12 @@ use crate::l1_physical::{Caps, Loopback, Medium, Port, PortConfig, PortCounters,
 use crate::l2_link::Neighbours;
 use crate::l3_network::{NetError, Network};
 use crate::l4_transport::{Transport, tcp};
-use crate::l5_session::{Ready, SocketError, SocketId, SocketKind, Sockets};
-use crate::time::Duration;
+use crate::l5_session::{Ready, SocketError, SocketId, Sockets};
 use crate::{Cx, DropReason, Instant};
 
 pub use crate::l2_link::Neighbour;
 pub use crate::l3_network::Route;
+pub use crate::l5_session::{SocketOption, SocketRow};
 
 /// How to make a host.
 #[derive(Clone, Debug, Default)]
@@ -25,50 +25,6 @@ pub struct StackConfig {
     pub forwarding: bool,
     /// TCP's settings.
     pub tcp: tcp::Config,
-}
-
-/// Options of a socket (`setsockopt`); `get` answers with the same variant filled in.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[allow(missing_docs)] // the names are those of socket(7), ip(7) and tcp(7)
-pub enum SocketOption {
-    ReuseAddress(bool),
-    ReusePort(bool),
-    Broadcast(bool),
-    KeepAlive(bool),
-    /// `None`: off. `Some(ZERO)`: close resets.
-    Linger(Option<Duration>),
-    ReceiveBuffer(u32),
-    SendBuffer(u32),
-    Ttl(u8),
-    Tos(u8),
-    NoDelay(bool),
-    Cork(bool),
-    QuickAck(bool),
-    KeepIdle(Duration),
-    KeepInterval(Duration),
-    KeepCount(u32),
-    UserTimeout(Duration),
-    MaxSegment(u16),
-    Congestion(tcp::Congestion),
-}
-
-/// One row of `netstat` and `ss`.
-#[derive(Clone, Debug, PartialEq)]
-pub struct SocketRow {
-    /// Stream or datagram.
-    pub kind: SocketKind,
-    /// The socket, if a program still holds it.
-    pub socket: Option<SocketId>,
-    /// Our end.
-    pub local: SocketAddr,
-    /// Theirs.
-    pub remote: Option<SocketAddr>,
-    /// TCP's state; `None` for UDP.
-    pub state: Option<tcp::State>,
-    /// As [`tcp::Status::recv_q`].
-    pub recv_q: u32,
-    /// As [`tcp::Status::send_q`].
-    pub send_q: u32,
 }
 
 /// One host.

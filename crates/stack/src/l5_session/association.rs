@@ -149,16 +149,16 @@ impl Sockets {
 
     /// Puts an accepted connection back that could not be delivered to the program; it is the next to be accepted.
     pub fn unaccept(&mut self, listener: SocketId, accepted: SocketId, below: &mut Below<'_, '_>) {
-        let Ok(Phase::Listening(to)) = self.socket(listener).map(|socket| socket.phase) else {
+        let phase = |id| self.socket(id).map(|socket| socket.phase);
+        let (Ok(Phase::Listening(to)), Ok(Phase::Connected(conn))) =
+            (phase(listener), phase(accepted))
+        else {
             return self.close(accepted, below);
         };
-        let Some(mut socket) = self.remove(accepted) else {
-            return;
-        };
-        if let Phase::Connected(conn) = socket.phase {
+        if let Some(mut socket) = self.remove(accepted) {
             below.transport.tcp.unaccept(to, conn);
+            socket.release(below.transport);
         }
-        socket.release(below.transport);
     }
 
     /// Ends one or both directions. A listener stops to listen when its reading ends; a connect that is under way is given up.

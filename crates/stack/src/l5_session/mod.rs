@@ -10,7 +10,8 @@ mod table;
 mod transfer;
 
 pub use crate::l4_transport::readiness::{Owner, Ready, SocketError};
-pub use table::Sockets;
+pub use options::SocketOption;
+pub use table::{SocketRow, Sockets};
 
 use crate::Cx;
 use crate::l3_network::Network;

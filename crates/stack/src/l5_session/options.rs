@@ -6,7 +6,31 @@ use super::table::{Phase, Socket};
 use super::{Below, SocketError, SocketId, SocketKind, Sockets};
 use crate::l4_transport::ports::Sharing;
 use crate::l4_transport::{tcp, udp};
-use crate::stack::SocketOption;
+
+/// Options of a socket (`setsockopt`); `get` answers with the same variant filled in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[allow(missing_docs)] // the names are those of socket(7), ip(7) and tcp(7)
+pub enum SocketOption {
+    ReuseAddress(bool),
+    ReusePort(bool),
+    Broadcast(bool),
+    KeepAlive(bool),
+    /// `None`: off. `Some(ZERO)`: close resets.
+    Linger(Option<Duration>),
+    ReceiveBuffer(u32),
+    SendBuffer(u32),
+    Ttl(u8),
+    Tos(u8),
+    NoDelay(bool),
+    Cork(bool),
+    QuickAck(bool),
+    KeepIdle(Duration),
+    KeepInterval(Duration),
+    KeepCount(u32),
+    UserTimeout(Duration),
+    MaxSegment(u16),
+    Congestion(tcp::Congestion),
+}
 
 /// Linux's net.core.rmem_max and wmem_max, and the default of a datagram socket, bytes.
 const BUFFER_MAX: u32 = 212_992;

@@ -12,10 +12,28 @@ use crate::l4_transport::ports::{Hold, PortSpace};
 use crate::l4_transport::tcp::{self, ConnId, ListenerId};
 use crate::l4_transport::udp::UdpId;
 use crate::l4_transport::{Transport, any_of};
-use crate::stack::SocketRow;
 
 /// Most sockets of a host.
 const SOCKETS: usize = 1 << 20;
+
+/// One row of `netstat` and `ss`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct SocketRow {
+    /// Stream or datagram.
+    pub kind: SocketKind,
+    /// The socket, if a program still holds it.
+    pub socket: Option<SocketId>,
+    /// Our end.
+    pub local: SocketAddr,
+    /// Theirs.
+    pub remote: Option<SocketAddr>,
+    /// TCP's state; `None` for UDP.
+    pub state: Option<tcp::State>,
+    /// As [`tcp::Status::recv_q`].
+    pub recv_q: u32,
+    /// As [`tcp::Status::send_q`].
+    pub send_q: u32,
+}
 
 /// The sockets of one host.
 pub struct Sockets {

@@ -1,6 +1,6 @@
 //! Many bytes over bad cables, and the same run twice.
 use heptad_stack::l4_transport::tcp::{self, State};
-use heptad_stack::{Counter, DropReason, SocketError};
+use heptad_stack::{Counter, DropReason, Shutdown, SocketError, SocketId};
 
 use crate::rig::*;
 
@@ -9,6 +9,7 @@ const RETRANSMITTED: &[DropReason] = &[
     DropReason::TcpDuplicate,
     DropReason::TcpOutOfWindow,
     DropReason::TcpPaws,
+    DropReason::TcpSynChallenged,
     DropReason::TcpNoSocket,
     DropReason::TcpTimeWait,
     DropReason::NeighbourUnreachable,
@@ -122,4 +123,84 @@ fn a_lost_syn_is_sent_again_after_a_second() {
     assert_eq!(world.connect(ALICE, client, "10.0.0.2:80"), Ok(()));
     assert!(world.accept(BOB, listener).is_ok());
     assert_eq!(world.count(ALICE, Counter::TcpExtTcpSynRetrans), 1);
+}
+
+/// One end of a conversation in which both talk at once.
+#[derive(Default)]
+struct Talker {
+    sent: usize,
+    received: usize,
+    ended: bool,
+}
+impl Talker {
+    /// Sends what it can; ends its direction once all is sent.
+    fn talk(&mut self, world: &mut World, host: usize, s: SocketId, total: usize) {
+        while self.sent < total {
+            let end = total.min(self.sent + 8_192);
+            let chunk: Vec<u8> = (self.sent..end).map(byte).collect();
+            match world.send(host, s, &chunk) {
+                Ok(n) => self.sent += n,
+                Err(error) => return assert_eq!(error, SocketError::WouldBlock),
+            }
+            if self.sent == total {
+                world.shutdown(host, s, Shutdown::Write).unwrap();
+            }
+        }
+    }
+    /// Receives what it can.
+    fn hear(&mut self, world: &mut World, host: usize, s: SocketId) {
+        while !self.ended {
+            let bytes = match world.recv(host, s) {
+                Ok(bytes) => bytes,
+                Err(error) => return assert_eq!(error, SocketError::WouldBlock),
+            };
+            self.ended = bytes.is_empty();
+            let intact = (self.received..).zip(&bytes).all(|(at, b)| byte(at) == *b);
+            assert!(intact, "wrong bytes after {}", self.received);
+            self.received += bytes.len();
+        }
+    }
+}
+
+#[test]
+fn both_sides_talk_at_once_through_loss() {
+    for (loss, total) in [(0, 3_000_000), (30, 1_000_000), (150, 300_000)] {
+        let mut world = World::pair_with(tcp::Config::default(), loss, 4);
+        let listener = world.listener(BOB, 80);
+        let (client, server) = world.connected(listener, "10.0.0.2:80");
+        let (mut alice, mut bob) = (Talker::default(), Talker::default());
+        world.run_until("the end of both streams", |world| {
+            alice.talk(world, ALICE, client, total);
+            bob.talk(world, BOB, server, total);
+            alice.hear(world, ALICE, client);
+            bob.hear(world, BOB, server);
+            alice.ended && bob.ended
+        });
+        assert_eq!((alice.received, bob.received), (total, total));
+        world.close(ALICE, client);
+        world.close(BOB, server);
+        world.run_for(200_000 * MS);
+        assert_eq!(world.states(ALICE), []);
+        assert_eq!(world.states(BOB), [State::Listen]);
+        world.only_drops(if loss == 0 { NOTHING } else { RETRANSMITTED });
+    }
+}
+
+#[test]
+fn a_cable_that_loses_doubles_flips_and_delays_harms_no_byte() {
+    let mut world = World::pair();
+    world.impair(Faults {
+        loss: 50,
+        duplicate: 20,
+        corrupt: 20,
+        late: 50,
+    });
+    transfer(&mut world, 3_000_000);
+    let flipped = [
+        DropReason::TcpChecksum,
+        DropReason::UdpChecksum,
+        DropReason::TcpRstChallenged,
+    ];
+    world.only_drops(&[RETRANSMITTED, &flipped].concat());
+    assert!(world.count(BOB, Counter::TcpInCsumErrors) > 10);
 }

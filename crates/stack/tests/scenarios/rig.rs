@@ -1,5 +1,5 @@
 //! Hosts joined by cables with a delay and a seeded loss, in virtual time. Time jumps to the next event; nothing sleeps.
-use std::collections::VecDeque;
+use std::collections::BTreeMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Duration;
@@ -25,16 +25,28 @@ pub struct Host {
     pub counters: Counters,
 }
 
+/// What a cable does to frames, of a thousand each.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Faults {
+    pub loss: u64,
+    pub duplicate: u64,
+    /// One bit of the IP payload flips.
+    pub corrupt: u64,
+    /// Arrives 12 ms late, behind others.
+    pub late: u64,
+}
+
 /// One direction of a cable.
 struct Wire {
     to: (usize, PortId),
     delay: Duration,
-    /// Frames lost of a thousand.
-    loss: u64,
+    faults: Faults,
     rng: Rng,
-    under_way: VecDeque<(Instant, PacketBuf)>,
+    /// By time of arrival, then by order of leaving.
+    under_way: BTreeMap<(Instant, u64), PacketBuf>,
     lose_next: usize,
-    pub carried: u64,
+    left: u64,
+    carried: u64,
 }
 
 /// Hosts, cables, a clock.
@@ -53,6 +65,32 @@ pub fn ip(text: &str) -> IpAddr {
 }
 pub fn addr(text: &str) -> SocketAddr {
     text.parse().unwrap()
+}
+
+impl Wire {
+    fn deliver(&mut self, now: Instant, mut frame: PacketBuf) {
+        if self.hits(self.faults.loss) {
+            return;
+        }
+        let is_ip = frame.peek(14).is_ok_and(|header| header[12..] == [8, 0]);
+        if is_ip && self.hits(self.faults.corrupt) {
+            let bits = (frame.len() - 34) as u64 * 8;
+            frame = frame.corrupt(34 * 8 + self.rng.below(bits) as u32);
+        }
+        let late = if self.hits(self.faults.late) { 12 } else { 0 };
+        if self.hits(self.faults.duplicate) {
+            self.put(now, frame.duplicate());
+        }
+        self.put(now + late * MS, frame);
+    }
+    fn put(&mut self, now: Instant, frame: PacketBuf) {
+        self.carried += 1;
+        let key = (now + self.delay, self.carried);
+        self.under_way.insert(key, frame);
+    }
+    fn hits(&mut self, of_a_thousand: u64) -> bool {
+        self.rng.below(1_000) < of_a_thousand
+    }
 }
 
 impl World {
@@ -150,10 +188,14 @@ impl World {
             let wire = Wire {
                 to,
                 delay,
-                loss,
+                faults: Faults {
+                    loss,
+                    ..Faults::default()
+                },
                 rng: Rng::from_seed(seed),
-                under_way: VecDeque::new(),
+                under_way: BTreeMap::new(),
                 lose_next: 0,
+                left: 0,
                 carried: 0,
             };
             self.wires.push((from, wire));
@@ -168,13 +210,19 @@ impl World {
     /// Everything that leaves the host from now on is lost, or nothing.
     pub fn cut(&mut self, host: usize, is_cut: bool) {
         for (_, wire) in self.wires.iter_mut().filter(|(from, _)| from.0 == host) {
-            wire.loss = if is_cut { 1_000 } else { 0 };
+            wire.faults.loss = if is_cut { 1_000 } else { 0 };
+        }
+    }
+    /// Every cable behaves so from now on.
+    pub fn impair(&mut self, faults: Faults) {
+        for (_, wire) in &mut self.wires {
+            wire.faults = faults;
         }
     }
     /// Frames that left the host.
     pub fn carried(&self, host: usize) -> u64 {
         let wires = self.wires.iter().filter(|(from, _)| from.0 == host);
-        wires.map(|(_, wire)| wire.carried).sum()
+        wires.map(|(_, wire)| wire.left).sum()
     }
     /// Of every frame so far, with its time.
     pub fn fingerprint(&self) -> u64 {
@@ -236,20 +284,17 @@ impl World {
     }
     fn arrived(&mut self, wire: usize) -> Option<(PacketBuf, (usize, PortId))> {
         let (_, wire) = &mut self.wires[wire];
-        let (at, _) = wire.under_way.front()?;
-        if *at > self.now {
+        let first = wire.under_way.first_entry()?;
+        if first.key().0 > self.now {
             return None;
         }
-        let (_, frame) = wire.under_way.pop_front()?;
-        Some((frame, wire.to))
+        Some((first.remove(), wire.to))
     }
     fn next_event(&self) -> Option<Instant> {
-        let frames = self
-            .wires
-            .iter()
-            .filter_map(|(_, wire)| wire.under_way.front());
+        let first = |(_, wire): &(_, Wire)| wire.under_way.keys().next().map(|key| key.0);
+        let frames = self.wires.iter().filter_map(first);
         let timers = self.hosts.iter().filter_map(|host| host.stack.poll_at());
-        frames.map(|(at, _)| *at).chain(timers).min()
+        frames.chain(timers).min()
     }
     fn drain(&mut self) {
         for wire in 0..self.wires.len() {
@@ -265,11 +310,11 @@ impl World {
         assert!(bytes.len() <= 1_514, "a frame of {} bytes", bytes.len());
         (self.now, wire, bytes).hash(&mut self.fingerprint);
         let (_, wire) = &mut self.wires[wire];
-        wire.carried += 1;
+        wire.left += 1;
         if wire.lose_next > 0 {
             wire.lose_next -= 1;
-        } else if wire.rng.below(1_000) >= wire.loss {
-            wire.under_way.push_back((self.now + wire.delay, frame));
+        } else {
+            wire.deliver(self.now, frame);
         }
     }
 

@@ -57,7 +57,7 @@ impl Tcb {
     /// Lost bytes, as far as the congestion window allows (RFC 6675 5 step C).
     fn next_resend(&self) -> Option<Next> {
         let record = self.flight.first_lost()?;
-        let mss = self.mss();
+        let mss = self.frame_mss();
         let (pipe, cwnd) = (self.pipe(), self.window.cwnd);
         let room = cwnd.saturating_sub(pipe) / mss * mss;
         if room == 0 && pipe > 0 {
@@ -272,7 +272,7 @@ impl Tcb {
         cause: Cause,
         cx: &mut Cx<'_>,
     ) -> Departure {
-        let mss = self.mss();
+        let mss = self.frame_mss();
         let len = self.flight.resend(seq, len, cx.now);
         let end = seq + len;
         let fin = self.fin_queued && end.after(self.text_end());
