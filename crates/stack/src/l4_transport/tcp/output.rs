@@ -184,10 +184,6 @@ impl Tcb {
         }
     }
     fn header(&mut self, seq: SeqNum, flags: Flags, cx: &mut Cx<'_>) -> Outgoing {
-        let sack = self.agreed.sack;
-        self.header_with(seq, flags, sack, cx)
-    }
-    fn header_with(&mut self, seq: SeqNum, flags: Flags, sack: bool, cx: &mut Cx<'_>) -> Outgoing {
         let mut out = Outgoing::new(self.ep.local, self.ep.remote, &self.ep.options);
         out.seq = seq;
         out.ack = self.rcv.nxt;
@@ -202,7 +198,7 @@ impl Tcb {
             .agreed
             .timestamps
             .then(|| (isn::timestamp(cx.now, self.ts.offset), self.ts.recent));
-        let blocks = if sack {
+        let blocks = if self.agreed.sack {
             self.rcv.take_sack_blocks()
         } else {
             Vec::new()
@@ -289,17 +285,12 @@ impl Tcb {
         if fin {
             flags = flags | Flags::FIN;
         }
-        // SACK blocks that would make a full frame too long leave on an ACK of their own
-        let fits = text_len <= self.frame_mss();
-        let sack = self.agreed.sack && fits;
-        let out = self.header_with(seq, flags, sack, cx);
+        let out = self.header(seq, flags, cx);
         if self.tail_probe {
             self.tail_probe = false;
             self.recovery.probe = Some((self.snd.nxt, true));
         }
-        if fits || self.frame_mss() == mss {
-            self.ack.sent(self.rcv.nxt, text_len > 0, cx.now);
-        }
+        self.ack.sent(self.rcv.nxt, text_len > 0, cx.now);
         self.last_sent = cx.now;
         self.recovery.sent(len);
         self.arm_retransmission(cx.now, false);
