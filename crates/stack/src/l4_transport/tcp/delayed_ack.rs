@@ -29,6 +29,8 @@ pub struct Heard {
     pub nxt: SeqNum,
     /// RCV.WND as told.
     pub wnd: u32,
+    /// The peer's program pushed it.
+    pub push: bool,
     /// Our retransmission timeout: a longer silence begins a new stream.
     pub rto: Duration,
 }
@@ -48,6 +50,8 @@ pub struct DelayedAck {
     rcv_mss: u32,
     /// `rcv.nxt` as last told.
     told: SeqNum,
+    /// What waits to be acknowledged ends a message.
+    pushed: bool,
 }
 
 impl DelayedAck {
@@ -62,6 +66,7 @@ impl DelayedAck {
             last_text: None,
             rcv_mss: 0,
             told: nxt,
+            pushed: false,
         }
     }
     /// Whether an ACK must leave now.
@@ -99,6 +104,7 @@ impl DelayedAck {
     pub fn text(&mut self, heard: &Heard) {
         self.rcv_mss = self.rcv_mss.max(heard.len.div_ceil(heard.frames.max(1)));
         self.adapt(heard);
+        self.pushed |= heard.push || heard.len < self.rcv_mss;
         let unacknowledged = heard.nxt.since(self.told);
         let quick = self.quick > 0 && !self.interactive;
         if quick || unacknowledged > self.rcv_mss() {
@@ -144,7 +150,14 @@ impl DelayedAck {
         }
         self.due = Due::No;
         self.at = None;
+        self.pushed = false;
         self.told = nxt;
+    }
+    /// The program has read all that came: a message that nobody will answer soon need not wait.
+    pub fn all_read(&mut self) {
+        if self.due == Due::Delayed && self.pushed && !self.interactive {
+            self.now();
+        }
     }
     /// The delay is over.
     pub fn expire(&mut self) {
@@ -181,6 +194,7 @@ mod tests {
             len,
             frames: 1,
             nxt,
+            push: false,
             wnd: 64_000,
             rto: Duration::from_millis(300),
         });

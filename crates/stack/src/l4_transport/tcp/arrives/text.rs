@@ -1,6 +1,8 @@
 //! Seventh: the segment text.
 use alloc::vec::Vec;
 
+use heptad_wire::tcp::Flags;
+
 use super::Host;
 use crate::l4_transport::tcp::State;
 use crate::l4_transport::tcp::delayed_ack::Heard;
@@ -52,6 +54,7 @@ pub fn process(
                 len,
                 frames,
                 nxt: tcb.rcv.nxt,
+                push: seg.has(Flags::PSH),
                 wnd: tcb.rcv.wnd(),
                 rto: tcb.rtt.base_rto(),
             });
@@ -81,7 +84,7 @@ fn trim(tcb: &mut Tcb, seg: &mut Segment) -> Result<(Vec<heptad_wire::Chunk>, u3
     let text = core::mem::take(&mut seg.text);
     let end = seg.seq + seg.text_len;
     let (text, len) = if end.after(edge) {
-        seg.flags = seg.flags.without(heptad_wire::tcp::Flags::FIN);
+        seg.flags = seg.flags.without(Flags::FIN);
         let fits = if edge.after(seg.seq) {
             edge.since(seg.seq)
         } else {
