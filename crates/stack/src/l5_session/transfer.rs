@@ -136,7 +136,7 @@ impl Sockets {
             Phase::Connected(conn) => Ok(Carrier::Stream(conn)),
             Phase::Connecting(conn) => match state(conn, below) {
                 State::SynSent | State::SynReceived => Err(SocketError::WouldBlock),
-                State::Closed => Err(below.transport.tcp.take_error(conn).unwrap_or(idle)),
+                // It may have been open since: what came then is still read, and TCP knows the error of one that failed.
                 _ => Ok(Carrier::Stream(conn)),
             },
             Phase::Datagram(endpoint) => Ok(Carrier::Datagram(endpoint)),
