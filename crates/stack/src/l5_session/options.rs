@@ -32,8 +32,10 @@ pub enum SocketOption {
     Congestion(tcp::Congestion),
 }
 
-/// Linux's net.core.rmem_max and wmem_max, and the default of a datagram socket, bytes.
-const BUFFER_MAX: u32 = 212_992;
+/// Linux's net.core.rmem_max and wmem_max (since 6.15), bytes.
+const BUFFER_MAX: u32 = 4 << 20;
+/// Linux's net.core.rmem_default and wmem_default: what a datagram socket begins with, bytes.
+const DATAGRAM_BUFFER: u32 = 212_992;
 /// Linux's SOCK_MIN_RCVBUF and SOCK_MIN_SNDBUF, bytes.
 const RECEIVE_BUFFER_MIN: u32 = 2_304;
 const SEND_BUFFER_MIN: u32 = 4_608;
@@ -56,7 +58,7 @@ impl Options {
         }
     }
     pub(super) fn datagram(&self) -> udp::Settings {
-        let or_default = |size| if size == 0 { BUFFER_MAX } else { size };
+        let or_default = |size| if size == 0 { DATAGRAM_BUFFER } else { size };
         udp::Settings {
             rcvbuf: or_default(self.tcp.rcvbuf),
             sndbuf: or_default(self.tcp.sndbuf),
@@ -192,7 +194,7 @@ impl Sockets {
     fn buffer_of(&self, socket: &Socket, chosen: u32, stream: u32) -> u32 {
         match (chosen, socket.kind) {
             (0, SocketKind::Stream) => stream,
-            (0, SocketKind::Datagram) => BUFFER_MAX,
+            (0, SocketKind::Datagram) => DATAGRAM_BUFFER,
             (size, _) => size,
         }
     }

@@ -235,3 +235,50 @@ fn a_reader_that_sleeps_stops_the_writer_and_wakes_it_again() {
     world.run_for(1_000 * MS);
     assert!(world.ready(ALICE, client).contains(Ready::WRITABLE));
 }
+
+#[test]
+fn reading_that_was_shut_down_still_gives_what_arrives_and_then_the_end() {
+    let mut world = World::pair();
+    let listener = world.listener(BOB, 80);
+    let (client, server) = world.connected(listener, "10.0.0.2:80");
+    world.shutdown(BOB, server, Shutdown::Read).unwrap();
+    world.send(ALICE, client, b"hi").unwrap();
+    world.run_for(100 * MS);
+    assert_eq!(world.recv(BOB, server), Ok(b"hi".to_vec()));
+    assert_eq!(world.recv(BOB, server), Ok(vec![]));
+    let read_shut = Ready::READABLE | Ready::WRITABLE | Ready::READ_CLOSED;
+    assert_eq!(world.ready(BOB, server), read_shut);
+    world.only_drops(NOTHING);
+}
+
+#[test]
+fn a_socket_that_outlives_its_connection_is_not_connected() {
+    let mut world = World::pair();
+    let listener = world.listener(BOB, 80);
+    let (client, server) = world.connected(listener, "10.0.0.2:80");
+    world.shutdown(BOB, server, Shutdown::Write).unwrap();
+    world.run_for(100 * MS);
+    world.close(ALICE, client);
+    world.run_for(100 * MS);
+    assert_eq!(world.states(BOB), [State::Listen, State::TimeWait]);
+    let over = Ready::READABLE | Ready::WRITABLE | Ready::READ_CLOSED | Ready::HANG_UP;
+    assert_eq!(world.ready(BOB, server), over);
+    let shutdown = world.shutdown(BOB, server, Shutdown::Both);
+    assert_eq!(shutdown, Err(SocketError::NotConnected));
+    let peer = world.hosts[BOB].stack.peer_addr(server);
+    assert_eq!(peer, Err(SocketError::NotConnected));
+    assert_eq!(world.recv(BOB, server), Ok(vec![]));
+    assert_eq!(world.send(BOB, server, b"a"), Err(SocketError::BrokenPipe));
+    world.only_drops(NOTHING);
+}
+
+#[test]
+fn nothing_is_sent_and_nothing_is_read_into_nothing() {
+    let mut world = World::pair();
+    let listener = world.listener(BOB, 80);
+    let (client, server) = world.connected(listener, "10.0.0.2:80");
+    assert_eq!(world.send(ALICE, client, b""), Ok(0));
+    let read = world.with(BOB, |stack, cx| stack.recv(server, &mut [], cx));
+    assert_eq!(read, Ok(0));
+    assert_eq!(world.recv(BOB, server), Err(SocketError::WouldBlock));
+}
