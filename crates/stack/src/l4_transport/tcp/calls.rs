@@ -8,6 +8,7 @@ use bytes::Bytes;
 use super::demux::Entry;
 use super::listener::Listener;
 use super::opening::{ActiveOpening, our_offer, syn_timeout};
+use super::settle::ReadyKey;
 use super::states::Trigger;
 use super::tcb::{Endpoint, Tcb, receive_space, send_space};
 use super::{Conn, ConnId, ListenerId, Options, State, Tcp};
@@ -77,7 +78,12 @@ impl Tcp {
             .ep_mut();
         ep.listener = None;
         ep.owner = Some(owner);
-        Ok((conn, ep.remote))
+        let remote = ep.remote;
+        // what came while it waited has told nobody
+        if !core::mem::replace(&mut ep.in_ready, true) {
+            self.ready.push_back(ReadyKey::Conn(conn));
+        }
+        Ok((conn, remote))
     }
     /// Gives back a connection that was accepted but could not be delivered: it waits at the front again.
     pub fn unaccept(&mut self, id: ListenerId, conn: ConnId) {
@@ -152,6 +158,7 @@ impl Tcp {
     /// Takes as many bytes as fit; `WouldBlock` if none, `BrokenPipe` after shutdown or reset, `NotConnected`.
     pub fn send(&mut self, id: ConnId, data: &[u8], cx: &mut Cx<'_>) -> Result<usize, SocketError> {
         let full = self.memory >= self.config.memory;
+        let idle_restart = self.config.slow_start_after_idle;
         let tcb = self.sender(id)?;
         if data.is_empty() {
             return Ok(0);
@@ -163,9 +170,12 @@ impl Tcp {
         };
         let (now, _) = data.split_at(room.min(data.len()));
         if now.is_empty() {
+            tcb.wants_room = true;
             return Err(SocketError::WouldBlock);
         }
-        tcb.restart_after_idle(cx.now);
+        if idle_restart {
+            tcb.restart_after_idle(cx.now);
+        }
         tcb.tx.push(now);
         self.sent(id, now.len(), cx);
         Ok(now.len())
@@ -178,6 +188,7 @@ impl Tcp {
         cx: &mut Cx<'_>,
     ) -> Result<(), SocketError> {
         let full = self.memory >= self.config.memory;
+        let idle_restart = self.config.slow_start_after_idle;
         let tcb = self.sender(id)?;
         if data.is_empty() {
             return Ok(());
@@ -186,9 +197,12 @@ impl Tcp {
         // what is larger than the whole buffer is taken when the buffer is empty, else it could never be sent
         let fits = len <= tcb.send_room() as usize || tcb.tx.len() == 0;
         if !fits || (full && tcb.tx.len() > 0) || u32::try_from(len).is_err() {
+            tcb.wants_room = true;
             return Err(SocketError::WouldBlock);
         }
-        tcb.restart_after_idle(cx.now);
+        if idle_restart {
+            tcb.restart_after_idle(cx.now);
+        }
         tcb.tx.push_bytes(data);
         self.sent(id, len, cx);
         Ok(())
@@ -286,7 +300,7 @@ impl Tcp {
                 remote,
                 len: n as u32,
             });
-        let (rtt, mss) = (tcb.round_trip(), tcb.ack.rcv_mss());
+        let (rtt, mss) = (tcb.round_trip(), tcb.receive_mss());
         tcb.rcv.consumed(n, cx.now, rtt, mss);
         if tcb.ep.state.may_receive() && tcb.rcv.should_update(mss) {
             tcb.ack.now();
@@ -297,7 +311,7 @@ impl Tcp {
     pub fn shutdown_write(&mut self, id: ConnId, cx: &mut Cx<'_>) -> Result<(), SocketError> {
         match self.conn_mut(id).ok_or(SocketError::BadSocket)? {
             Conn::Opening(_) => return Err(SocketError::NotConnected),
-            Conn::Open(tcb) if tcb.ep.state == State::Closed && !tcb.fin_acked => {
+            Conn::Open(tcb) if tcb.ep.state == State::Closed => {
                 return Err(SocketError::NotConnected);
             }
             Conn::Open(tcb) => tcb.queue_fin(cx),

@@ -165,13 +165,11 @@ mod tests {
     fn a_stream_begins_with_quick_acks_and_goes_on_with_every_second_segment() {
         let mut ack = DelayedAck::new(SeqNum(0));
         let mut nxt = SeqNum(0);
-        let mut immediate = 0;
-        for _ in 0..16 {
+        for segment in 0..16 {
             nxt += 1000;
             ack.text(at(1), 1000, 1, nxt, 64_000);
-            assert!(ack.is_due(), "segment {immediate}");
+            assert!(ack.is_due(), "segment {segment}");
             ack.sent(nxt, false, at(1));
-            immediate += 1;
         }
         nxt += 1000;
         ack.text(at(2), 1000, 1, nxt, 64_000);

@@ -183,7 +183,7 @@ impl Tcp {
             Verdict::Reset => {
                 cx.count(Counter::TcpAttemptFails);
                 cx.count(Counter::TcpExtEmbryonicRsts);
-                self.remove_opening(index, cx);
+                self.remove_opening(index);
                 Up::Done
             }
             Verdict::RepeatSynAck => {
@@ -237,7 +237,7 @@ impl Tcp {
             return Up::Drop(DropReason::TcpAcceptQueueFull, None);
         }
         let options = listener.options;
-        self.remove_opening(index, cx);
+        self.remove_opening(index);
         let generation = self.next_generation();
         let ends = (opening.local, opening.remote);
         let mut ep = Endpoint::new(ends, opening.path, options, generation);
@@ -260,7 +260,7 @@ impl Tcp {
     }
 
     /// An opening ends: by a RST, by silence, by its listener's end, or by success.
-    pub(super) fn remove_opening(&mut self, index: u32, _: &mut Cx<'_>) {
+    pub(super) fn remove_opening(&mut self, index: u32) {
         let Some(opening) = self.openings.try_remove(index as usize) else {
             return;
         };
@@ -280,7 +280,8 @@ impl Tcp {
         };
         if u32::from(opening.retries) >= most {
             cx.count(Counter::TcpAttemptFails);
-            self.remove_opening(index, cx);
+            self.remove_opening(index);
+            self.agenda.was_stale();
             return;
         }
         opening.retries += 1;

@@ -176,6 +176,8 @@ pub struct Config {
     pub rmem: (u32, u32),
     /// Send buffer: initial and largest, bytes (tcp_wmem 16384 → 87040 usable, 4194304).
     pub wmem: (u32, u32),
+    /// Whether the congestion window shrinks while nothing is sent (tcp_slow_start_after_idle; RFC 5681 4.1).
+    pub slow_start_after_idle: bool,
     /// Host-wide bound on payload memory, bytes.
     pub memory: usize,
 }
@@ -193,6 +195,7 @@ impl Default for Config {
             max_time_wait: 65_536,
             rmem: (131_072, 6_291_456),
             wmem: (87_040, 4_194_304),
+            slow_start_after_idle: true,
             memory: 1 << 30,
         }
     }

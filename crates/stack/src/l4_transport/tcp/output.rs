@@ -183,16 +183,16 @@ impl Tcb {
             Next::Resend { seq, len, cause } => self.transmit_again(seq, len, cause, cx),
         }
     }
-    fn header(&mut self, seq: SeqNum, flags: Flags, cx: &Cx<'_>) -> Outgoing {
+    fn header(&mut self, seq: SeqNum, flags: Flags, cx: &mut Cx<'_>) -> Outgoing {
         let mut out = Outgoing::new(self.ep.local, self.ep.remote, &self.ep.options);
         out.seq = seq;
         out.ack = self.rcv.nxt;
         out.flags = flags;
-        let mss = self.ack.rcv_mss().min(self.mss());
+        let mss = self.receive_mss();
         let before = self.rcv.wnd();
         out.wnd = self.rcv.tell_window(mss);
         if out.wnd == 0 && before > 0 {
-            self.told_zero = true;
+            cx.count(Counter::TcpExtTcpToZeroWindowAdv);
         }
         let timestamps = self
             .agreed
@@ -247,7 +247,7 @@ impl Tcb {
         }
         self.flight.push(seq, total, cx.now);
         self.snd.nxt += total;
-        if len % mss != 0 {
+        if !len.is_multiple_of(mss) {
             self.snd.sml = self.snd.nxt;
         }
         if self.tail_probe {

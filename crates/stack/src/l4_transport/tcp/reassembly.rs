@@ -9,6 +9,9 @@ const REPORTED: usize = 4;
 /// What one chunk costs besides the bytes that it pins.
 pub const CHUNK_COST: usize = 64;
 
+/// From a position to before another.
+pub type Range = (u64, u64);
+
 /// Positions count from the first byte of the stream.
 #[derive(Debug, Default)]
 pub struct Reassembly {
@@ -36,7 +39,7 @@ impl Reassembly {
     }
     /// Adds text that begins at `at`; bytes already there are kept, new ones fill the gaps.
     /// Returns the first range of bytes that were there already (D-SACK, RFC 2883 4).
-    pub fn insert(&mut self, at: u64, text: &[Chunk]) -> Option<(u64, u64)> {
+    pub fn insert(&mut self, at: u64, text: &[Chunk]) -> Option<Range> {
         let end = at + text.iter().map(|c| c.len() as u64).sum::<u64>();
         let mut duplicate = None;
         let mut gaps = Vec::new();
@@ -61,7 +64,7 @@ impl Reassembly {
         duplicate
     }
     /// Takes the block that holds or touches `next`, without what lies before it: its bytes, and the range that was there twice.
-    pub fn take(&mut self, next: u64) -> Option<(Vec<Chunk>, Option<(u64, u64)>)> {
+    pub fn take(&mut self, next: u64) -> Option<(Vec<Chunk>, Option<Range>)> {
         let (&start, block) = self.blocks.first_key_value()?;
         if start > next {
             return None;
@@ -110,12 +113,12 @@ impl Reassembly {
             block.end = after.end;
             block.chunks.extend(after.chunks);
         }
-        if let Some((_, before)) = self.blocks.range_mut(..left).next_back() {
-            if before.end == left {
-                before.end = block.end;
-                before.chunks.append(&mut block.chunks);
-                return;
-            }
+        if let Some((_, before)) = self.blocks.range_mut(..left).next_back()
+            && before.end == left
+        {
+            before.end = block.end;
+            before.chunks.append(&mut block.chunks);
+            return;
         }
         self.blocks.insert(left, block);
     }

@@ -104,14 +104,10 @@ impl Receiver {
     pub fn charge(&self) -> usize {
         self.pinned + self.ooo.charge()
     }
-    /// Whether text waits behind a gap.
-    pub fn has_gap(&self) -> bool {
-        !self.ooo.is_empty()
-    }
     /// What the next segment may tell, in bytes: silly windows are told as zero (RFC 9293 3.8.6.2.2), and what was told stays told.
     fn window(&self, mss: u32) -> u32 {
         let free = self.space.saturating_sub(self.queued);
-        let open = if free < (self.space >> 4).min(mss) || free < mss.min(self.space) {
+        let open = if free < (self.space / 2).min(mss) {
             0
         } else if self.scale == 0 {
             (free / mss.max(1) * mss.max(1)).min(65_535)

@@ -166,11 +166,11 @@ impl Tcp {
 
     /// A listener's accept queue changed.
     pub(super) fn listener_changed(&mut self, index: u32) {
-        if let Some(listener) = self.listeners.get_mut(index as usize) {
-            if !listener.in_ready {
-                listener.in_ready = true;
-                self.ready.push_back(ReadyKey::Listener(index));
-            }
+        if let Some(listener) = self.listeners.get_mut(index as usize)
+            && !listener.in_ready
+        {
+            listener.in_ready = true;
+            self.ready.push_back(ReadyKey::Listener(index));
         }
     }
 
@@ -330,7 +330,7 @@ impl Tcp {
         out.wnd = 0;
         let departure = out.depart(Vec::new(), 1, cx);
         self.output.add_stray(opening.path.port, departure, cx);
-        self.remove_opening(index, cx);
+        self.remove_opening(index);
     }
 }
 

@@ -103,12 +103,12 @@ impl Tcp {
             return;
         };
         let mtu = mtu.max(LEAST_MTU);
-        if let Some(conn) = self.conn_mut(id) {
-            if mtu < conn.ep().path.mtu {
-                conn.ep_mut().path.mtu = mtu;
-                if let Conn::Open(tcb) = conn {
-                    tcb.shrink_mss(cx);
-                }
+        if let Some(conn) = self.conn_mut(id)
+            && mtu < conn.ep().path.mtu
+        {
+            conn.ep_mut().path.mtu = mtu;
+            if let Conn::Open(tcb) = conn {
+                tcb.shrink_mss(cx);
             }
         }
         self.settle(id, cx);

@@ -194,8 +194,6 @@ pub struct Tcb {
     pub tx: SendQueue,
     /// A FIN follows what is queued.
     pub fin_queued: bool,
-    /// Our FIN was acknowledged.
-    pub fin_acked: bool,
     /// A RST is to be sent: the state is CLOSED already.
     pub reset_owed: bool,
     /// Sequence number of a FIN that came before the text in front of it.
@@ -220,8 +218,8 @@ pub struct Tcb {
     pub unanswered_since: Instant,
     /// TCP_CORK has held back long enough.
     pub cork_over: bool,
-    /// A window of zero was told since this was last looked at.
-    pub told_zero: bool,
+    /// The program was told to wait with sending.
+    pub wants_room: bool,
     /// When a challenge ACK or an answer to a stray segment last left.
     pub last_stray: Option<Instant>,
     /// Bytes that may wait to be sent, and the bound of their growth.
@@ -278,7 +276,6 @@ impl Tcb {
             ),
             tx: SendQueue::default(),
             fin_queued: false,
-            fin_acked: false,
             reset_owed: false,
             fin_ahead: None,
             read_shut: false,
@@ -305,7 +302,7 @@ impl Tcb {
             last_sent: now,
             unanswered_since: now,
             cork_over: false,
-            told_zero: false,
+            wants_room: false,
             last_stray: None,
             send_space: send_space(config, &ep.options),
             retransmits: 0,
@@ -327,6 +324,10 @@ impl Tcb {
             0
         };
         self.mss().saturating_sub(u32::from(sack)).max(1)
+    }
+    /// What the peer's full segments seem to be, for windows.
+    pub fn receive_mss(&self) -> u32 {
+        self.ack.rcv_mss().min(self.mss())
     }
     /// The first sequence number after all text that is queued.
     pub fn text_end(&self) -> SeqNum {

@@ -15,9 +15,6 @@ use crate::l3_network::{Reply, Up};
 use crate::time::Duration;
 use crate::{Cx, DropReason, Instant};
 
-/// Twice the maximum segment lifetime, as Linux has it.
-pub const LENGTH: Duration = Duration::from_secs(60);
-
 /// One entry.
 #[derive(Clone, Copy, Debug)]
 pub struct TimeWait {

@@ -91,10 +91,11 @@ impl Tcb {
         if due(self.timers.reordering) {
             self.on_reordering(cx);
         }
+        if due(self.timers.probe_timeout) {
+            self.on_probe_timeout(cx);
+        }
         if due(self.timers.rto) {
             self.on_retransmission_timeout(config, cx);
-        } else if due(self.timers.probe_timeout) {
-            self.on_probe_timeout(cx);
         }
         if due(self.timers.persist) {
             self.on_persist(config, cx);

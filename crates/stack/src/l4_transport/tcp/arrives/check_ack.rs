@@ -52,14 +52,14 @@ pub fn check(
 
 //= rfc9293#3.10.7.4
 //# If (SND.WL1 < SEG.SEQ or (SND.WL1 = SEG.SEQ and SND.WL2 =< SEG.ACK)), set SND.WND <- SEG.WND
+/// Of two segments alike in both numbers, which may have overtaken each other, the one with more room is believed, or with none.
 fn update_window(tcb: &mut Tcb, seg: &Segment) -> bool {
     let wnd = u32::from(seg.wnd) << tcb.agreed.snd_scale;
     let snd = &mut tcb.snd;
-    let newer = snd.wl1.before(seg.seq)
-        || (snd.wl1 == seg.seq && (snd.wl2.before(seg.ack) || wnd > snd.wnd))
-        || seg.ack.after(snd.una);
-    let same = snd.wl1 == seg.seq && snd.wl2 == seg.ack && wnd < snd.wnd;
-    if !newer && !same {
+    let newer = seg.ack.after(snd.una)
+        || snd.wl1.before(seg.seq)
+        || (snd.wl1 == seg.seq && (snd.wl2.before(seg.ack) || wnd > snd.wnd || wnd == 0));
+    if !newer {
         return false;
     }
     let moved = wnd != snd.wnd;
@@ -92,7 +92,7 @@ fn acknowledge(tcb: &mut Tcb, seg: &Segment, window_moved: bool, cx: &mut Cx<'_>
         tcb.recovery.learn(&delivered, cx.now, tcb.rtt.min());
     }
     recover(tcb, advanced, duplicate || sacked, &delivered, cx);
-    settle_tail_probe(tcb, seg, dsack);
+    settle_tail_probe(tcb, seg, dsack, duplicate && !sacked);
     if advanced || delivered.bytes > 0 {
         tcb.arm_retransmission(cx.now, advanced);
     }
@@ -110,12 +110,12 @@ fn advance(tcb: &mut Tcb, ack: SeqNum, delivered: &mut Delivered, cx: &mut Cx<'_
     tcb.unanswered_since = cx.now;
     tcb.ep.soft_error = None;
     tcb.grow_send_buffer();
-    if !was_writable && tcb.is_writable() {
+    if tcb.is_writable() && (!was_writable || tcb.wants_room) {
+        tcb.wants_room = false;
         tcb.ep.notify = true;
     }
     if fin_acked {
         tcb.fin_queued = false;
-        tcb.fin_acked = true;
         tcb.ep.transition(Trigger::AckOfFin, cx);
     }
 }
@@ -185,7 +185,7 @@ fn recover(tcb: &mut Tcb, advanced: bool, duplicate: bool, delivered: &Delivered
                 tcb.enter_fast_recovery(cx);
                 reduce(tcb, bytes, advanced);
             } else if advanced {
-                grow(tcb, delivered.bytes, cx);
+                grow(tcb, bytes, cx);
             }
         }
         Phase::Fast if tcb.snd.una.at_or_after(tcb.recovery.high) => {
@@ -206,7 +206,7 @@ fn recover(tcb: &mut Tcb, advanced: bool, duplicate: bool, delivered: &Delivered
                 tcb.recovery.leave();
             }
             if advanced {
-                grow(tcb, delivered.bytes, cx);
+                grow(tcb, bytes, cx);
             }
         }
     }
@@ -218,6 +218,9 @@ fn count_duplicates(tcb: &mut Tcb, advanced: bool, duplicate: bool, bytes: u32) 
     let recovery = &mut tcb.recovery;
     if advanced {
         let segments = bytes.div_ceil(mss);
+        // each duplicate ACK stood for one of the segments that are acknowledged now
+        let known = recovery.dupacks.saturating_mul(mss);
+        let bytes = bytes.saturating_sub(known).max(bytes.min(mss));
         recovery.dupacks = if recovery.phase == Phase::Fast {
             recovery.dupacks.saturating_sub(segments.saturating_sub(1))
         } else {
@@ -229,7 +232,7 @@ fn count_duplicates(tcb: &mut Tcb, advanced: bool, duplicate: bool, bytes: u32) 
         return bytes;
     }
     recovery.dupacks = recovery.dupacks.saturating_add(1);
-    let fresh = tcb.snd.una.after(recovery.high + 1) || tcb.snd.una == tcb.snd.iss + 1;
+    let fresh = tcb.snd.una.after(recovery.high);
     if recovery.phase == Phase::Open && recovery.dupacks == DUP_THRESH && fresh {
         tcb.flight.lose_front(mss);
     }
@@ -254,20 +257,24 @@ fn grow(tcb: &mut Tcb, bytes: u32, cx: &Cx<'_>) {
     }
 }
 
-/// RFC 8985 7.4: whether the probe repaired a loss that nothing else noticed.
-fn settle_tail_probe(tcb: &mut Tcb, seg: &Segment, dsack: bool) {
+//= rfc8985#7.4
+//# TLP ... detects a loss repaired by the probe if the ACK beyond TLP.end_seq brings no DSACK
+fn settle_tail_probe(tcb: &mut Tcb, seg: &Segment, dsack: bool, bare: bool) {
     let Some((high, resent)) = tcb.recovery.probe else {
         return;
     };
     if seg.ack.before(high) {
         return;
     }
-    tcb.recovery.probe = None;
-    if resent && !dsack && tcb.recovery.phase == Phase::Open {
-        let flight = tcb.flight.outstanding();
-        tcb.controller
-            .get()
-            .on_loss(&mut tcb.window, &Lost { flight });
-        tcb.window.cwnd = tcb.window.cwnd.min(tcb.window.ssthresh);
+    if !resent || dsack || (seg.ack == high && bare) {
+        tcb.recovery.probe = None;
+    } else if seg.ack.after(high) {
+        tcb.recovery.probe = None;
+        if tcb.recovery.phase == Phase::Open {
+            let flight = tcb.flight.outstanding();
+            let lost = Lost { flight };
+            tcb.controller.get().on_loss(&mut tcb.window, &lost);
+            tcb.window.cwnd = tcb.window.cwnd.min(tcb.window.ssthresh);
+        }
     }
 }

@@ -124,9 +124,7 @@ impl Recovery {
     }
     /// A D-SACK: reordering was taken for loss (RFC 8985 6.2 step 4).
     pub fn dsack(&mut self) {
-        if self.rack.steps < 255 {
-            self.rack.steps += 1;
-        }
+        self.rack.steps = self.rack.steps.saturating_add(1);
         self.rack.persist = 16;
     }
     /// Learns from what was delivered (RFC 8985 6.2 steps 1 to 3).

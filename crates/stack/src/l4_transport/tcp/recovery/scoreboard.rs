@@ -38,7 +38,7 @@ impl Record {
 pub struct Delivered {
     /// Bytes that the peer did not have before.
     pub bytes: u32,
-    /// When the newest segment that was sent only once had been sent.
+    /// When the oldest segment that was sent only once had been sent.
     pub rtt_from: Option<Instant>,
     /// A segment that was sent more than once is among them.
     pub resent: bool,
@@ -53,7 +53,8 @@ impl Delivered {
         if record.resent {
             self.resent = true;
         } else {
-            self.rtt_from = self.rtt_from.max(Some(record.sent_at));
+            let at = record.sent_at;
+            self.rtt_from = Some(self.rtt_from.map_or(at, |old| old.min(at)));
         }
         let newer = match self.newest {
             None => true,
@@ -111,15 +112,12 @@ impl Flight {
             resent: false,
         });
     }
-    /// The oldest.
-    pub fn front(&self) -> Option<&Record> {
-        self.records.front()
-    }
     /// The newest.
     pub fn back(&self) -> Option<&Record> {
         self.records.back()
     }
     /// All, in order.
+    #[cfg(test)]
     pub fn iter(&self) -> impl Iterator<Item = &Record> {
         self.records.iter()
     }
@@ -195,10 +193,6 @@ impl Flight {
         self.high = Some(self.high.map_or(record.end(), |h| h.later(record.end())));
         self.set_mark(i, Mark::Sacked);
     }
-    /// Whether a block of this right end has been reported.
-    pub fn high_sacked(&self) -> Option<SeqNum> {
-        self.high
-    }
     /// Records that the peer has beyond a gap, counted as segments of `mss`.
     pub fn sacked_segments(&self, mss: u32) -> u32 {
         self.sacked_records.max(self.sacked.div_ceil(mss.max(1)))
@@ -246,7 +240,13 @@ impl Flight {
     }
     /// The record at `seq` is sent again: at most `len` bytes of it, the rest stays as it is. Returns how many bytes it now has.
     pub fn resend(&mut self, seq: SeqNum, len: u32, now: Instant) -> u32 {
-        let i = self.records.partition_point(|r| r.end().at_or_before(seq));
+        let mut i = self.records.partition_point(|r| r.end().at_or_before(seq));
+        if let Some(record) = self.records.get(i).copied()
+            && record.seq.before(seq)
+        {
+            self.split(i, seq.since(record.seq));
+            i += 1;
+        }
         let Some(record) = self.records.get(i).copied() else {
             return 0;
         };

@@ -47,7 +47,7 @@ impl Tcb {
             return;
         }
         if restart || self.timers.rto.is_none() {
-            self.timers.rto = Some(now + self.rtt.rto());
+            self.timers.rto = Some(self.timeout_from(now));
         }
         self.arm_tail_probe(now);
     }
@@ -68,10 +68,9 @@ impl Tcb {
         } else {
             wait += Duration::from_millis(2);
         }
+        // a probe that would come after the timeout takes its place
         let at = now + wait;
-        if self.timers.rto.is_none_or(|rto| at < rto) {
-            self.timers.probe_timeout = Some(at);
-        }
+        self.timers.probe_timeout = Some(self.timers.rto.map_or(at, |rto| rto.min(at)));
     }
     /// RFC 8985 7.3: the tail may be lost.
     pub fn on_probe_timeout(&mut self, cx: &mut Cx<'_>) {
@@ -80,7 +79,7 @@ impl Tcb {
             return;
         }
         self.tail_probe = true;
-        self.timers.rto = Some(cx.now + self.rtt.rto());
+        self.timers.rto = Some(self.timeout_from(cx.now));
         cx.count(Counter::TcpExtTcpLossProbes);
     }
     /// Patience with reordering is over.
@@ -123,13 +122,27 @@ impl Tcb {
         self.timers.reordering = None;
         self.tail_probe = false;
         self.rtt.back_off();
-        self.timers.rto = Some(cx.now + self.rtt.rto());
+        self.timers.rto = Some(self.timeout_from(cx.now));
+    }
+    /// RTO from now on, but not past the user timeout.
+    fn timeout_from(&self, now: Instant) -> Instant {
+        let at = now + self.rtt.rto();
+        let user = self.ep.options.user_timeout;
+        if user.is_zero() {
+            return at;
+        }
+        at.min((self.unanswered_since + user).max(now + Duration::from_millis(1)))
     }
     /// RFC 9293 3.8.3's R2 and the user timeout.
     fn gives_up(&self, config: &Config, now: Instant) -> bool {
         let user = self.ep.options.user_timeout;
         if !user.is_zero() {
             return now.since(self.unanswered_since) >= user;
+        }
+        //= rfc9293#3.8.6.1
+        //# As long as the receiving TCP peer continues to send acknowledgments in response to the probe segments, the sending TCP peer MUST allow the connection to stay open
+        if self.snd.wnd == 0 && now.since(self.keepalive.heard) < 2 * self.rtt.rto() {
+            return false;
         }
         let most = if self.ep.orphan {
             config.retries2.min(8)

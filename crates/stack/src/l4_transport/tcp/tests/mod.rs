@@ -1,11 +1,16 @@
 //! A hand-driven peer, and two hosts joined by a lossy wire with virtual time.
+mod attacks;
+mod handshake;
 mod pair;
 mod peer;
+mod recovery;
+mod transfer;
 
 use alloc::string::String;
 use alloc::vec::Vec;
 use core::net::{IpAddr, Ipv4Addr, SocketAddr};
 
+use bytes::Bytes;
 use heptad_wire::tcp::{Flags, TcpHeader, TcpOptions};
 use heptad_wire::{Chunk, Pool};
 
