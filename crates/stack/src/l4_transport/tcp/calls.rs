@@ -279,11 +279,12 @@ impl Tcp {
                 }
                 Ok(None)
             }
-            Conn::Opening(opening) => Err(match opening.ep.error.take() {
-                Some(error) => error,
-                None if opening.ep.state == State::Closed => SocketError::NotConnected,
-                None => SocketError::WouldBlock,
-            }),
+            Conn::Opening(opening) => match opening.ep.error.take() {
+                Some(error) => Err(error),
+                // As Linux: an opening that failed has told why; after that its stream is at its end.
+                None if opening.ep.state == State::Closed => Ok(None),
+                None => Err(SocketError::WouldBlock),
+            },
         }
     }
     fn received(&mut self, id: ConnId, n: usize, cx: &mut Cx<'_>) {
