@@ -1,4 +1,6 @@
 //! TCP from handshake to TIME-WAIT, as programs see it.
+use std::time::Duration;
+
 use heptad_stack::l4_transport::tcp::State;
 use heptad_stack::stack::SocketOption;
 use heptad_stack::{Counter, Ready, Shutdown, SocketError};
@@ -155,7 +157,7 @@ fn a_socket_connects_to_its_own_host() {
         assert_eq!(world.send(BOB, client, &data), Ok(60_000));
         world.run_for(10 * MS);
         assert!(world.recv(BOB, server) == Ok(data));
-        world.set(BOB, client, SocketOption::Linger(Some(0 * MS)));
+        world.set(BOB, client, SocketOption::Linger(Some(Duration::ZERO)));
         world.close(BOB, client);
         world.run_for(10 * MS);
         assert_eq!(world.recv(BOB, server), Err(SocketError::ConnectionReset));
