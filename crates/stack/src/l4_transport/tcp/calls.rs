@@ -340,7 +340,7 @@ impl Tcp {
         conn.ep_mut().orphan = true;
         conn.ep_mut().owner = None;
         match conn {
-            Conn::Opening(opening) => super::active::abandon(opening, cx),
+            Conn::Opening(opening) => super::active::close(opening, cx),
             Conn::Open(tcb) => {
                 let unread = tcb.rcv.discard();
                 if unread && tcb.ep.state.is_synchronised() {

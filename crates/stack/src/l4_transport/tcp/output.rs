@@ -296,9 +296,12 @@ impl Tcb {
         self.arm_retransmission(cx.now, false);
         let frames = u64::from(text_len.div_ceil(mss).max(1));
         self.retransmits += frames;
+        self.note_resent(frames as u32, isn::timestamp(cx.now, self.ts.offset));
         cx.counters.add(Counter::TcpRetransSegs, frames);
-        if cause == Cause::FastRetransmit {
-            cx.counters.add(Counter::TcpExtTcpFastRetrans, frames);
+        match cause {
+            Cause::FastRetransmit => cx.counters.add(Counter::TcpExtTcpFastRetrans, frames),
+            Cause::Rto => cx.counters.add(Counter::TcpExtTcpSlowStartRetrans, frames),
+            Cause::Probe => {}
         }
         let (local, remote, iss) = (self.ep.local, self.ep.remote, self.snd.iss);
         cx.events

@@ -3,6 +3,7 @@ use alloc::vec::Vec;
 
 use super::Host;
 use crate::l4_transport::tcp::State;
+use crate::l4_transport::tcp::delayed_ack::Heard;
 use crate::l4_transport::tcp::reassembly;
 use crate::l4_transport::tcp::receiver::Taken;
 use crate::l4_transport::tcp::segment::Segment;
@@ -37,7 +38,7 @@ pub fn process(
     if host.full {
         return Err(DropReason::HostMemory);
     }
-    let (text, len) = trim(tcb, seg)?;
+    let (text, len) = trim(tcb, seg).inspect_err(|_| cx.count(Counter::TcpExtTcpRcvQDrop))?;
     let frames = seg.frames;
     let taken = tcb.rcv.take(seg.seq, text, len);
     match taken {
@@ -46,8 +47,14 @@ pub fn process(
             if hurry {
                 tcb.ack.now();
             }
-            let (nxt, wnd) = (tcb.rcv.nxt, tcb.rcv.wnd());
-            tcb.ack.text(cx.now, len, frames, nxt, wnd);
+            tcb.ack.text(&Heard {
+                now: cx.now,
+                len,
+                frames,
+                nxt: tcb.rcv.nxt,
+                wnd: tcb.rcv.wnd(),
+                rto: tcb.rtt.base_rto(),
+            });
             Ok(())
         }
         Taken::OutOfOrder => {
