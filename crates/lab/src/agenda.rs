@@ -1,19 +1,19 @@
-//! Who is due next: a tournament over the machines. Each stands in it once; equal times go to the lower index, which is the order of names.
+//! Who is due next: a tournament. Each stands in it once; equal times go to the lower index.
+//!
+//! One is over the machines, whose indices are the order of their names; each machine has one over its ports, for what arrives.
 use heptad_stack::Instant;
 
-use crate::MachineId;
-
-/// For each machine, when it is due. Setting costs O(log machines), asking O(1).
+/// For each index, when it is due. Setting costs O(log n), asking O(1).
 pub(crate) struct Agenda {
     at: Vec<Instant>,
-    /// A binary tree in an array: node `i` holds the winner of `2i` and `2i + 1`; leaves are the machines.
+    /// A binary tree in an array: node `i` holds the winner of `2i` and `2i + 1`; leaves are the indices.
     winners: Vec<u32>,
     leaves: usize,
 }
 impl Agenda {
     /// Nobody is due.
-    pub fn new(machines: usize) -> Self {
-        let leaves = machines.max(1).next_power_of_two();
+    pub fn new(count: usize) -> Self {
+        let leaves = count.max(1).next_power_of_two();
         let mut agenda = Self {
             at: vec![Instant::MAX; leaves],
             winners: vec![0; leaves * 2],
@@ -27,9 +27,8 @@ impl Agenda {
         }
         agenda
     }
-    /// When a machine is due; `None`: never.
-    pub fn set(&mut self, machine: MachineId, at: Option<Instant>) {
-        let index = machine.0 as usize;
+    /// When an index is due; `None`: never.
+    pub fn set(&mut self, index: usize, at: Option<Instant>) {
         let at = at.unwrap_or(Instant::MAX);
         if self.at[index] == at {
             return;
@@ -41,16 +40,17 @@ impl Agenda {
             node /= 2;
         }
     }
-    /// When a machine is due.
-    pub fn at(&self, machine: MachineId) -> Option<Instant> {
-        let at = self.at[machine.0 as usize];
-        (at != Instant::MAX).then_some(at)
+    /// As [`Self::set`], unless it is due earlier already.
+    pub fn hurry(&mut self, index: usize, at: Instant) {
+        if at < self.at[index] {
+            self.set(index, Some(at));
+        }
     }
-    /// The machine that is due first.
-    pub fn first(&self) -> Option<(Instant, MachineId)> {
-        let winner = self.winners[1];
-        let at = self.at[winner as usize];
-        (at != Instant::MAX).then_some((at, MachineId(winner)))
+    /// The index that is due first.
+    pub fn first(&self) -> Option<(Instant, usize)> {
+        let winner = self.winners[1] as usize;
+        let at = self.at[winner];
+        (at != Instant::MAX).then_some((at, winner))
     }
     fn play(&mut self, node: usize) {
         let (left, right) = (self.winners[node * 2], self.winners[node * 2 + 1]);
@@ -70,19 +70,19 @@ mod tests {
         assert_eq!(agenda.first(), None);
         let at = Instant::from_nanos(7);
         for machine in [4, 2, 3] {
-            agenda.set(MachineId(machine), Some(at));
+            agenda.set(machine, Some(at));
         }
-        assert_eq!(agenda.first(), Some((at, MachineId(2))));
-        agenda.set(MachineId(2), None);
-        assert_eq!(agenda.first(), Some((at, MachineId(3))));
+        assert_eq!(agenda.first(), Some((at, 2)));
+        agenda.set(2, None);
+        assert_eq!(agenda.first(), Some((at, 3)));
     }
 
     #[test]
     fn a_lab_of_one_machine_has_an_agenda_too() {
         let mut agenda = Agenda::new(1);
         assert_eq!(agenda.first(), None);
-        agenda.set(MachineId(0), Some(Instant::ZERO));
-        assert_eq!(agenda.first(), Some((Instant::ZERO, MachineId(0))));
+        agenda.set(0, Some(Instant::ZERO));
+        assert_eq!(agenda.first(), Some((Instant::ZERO, 0)));
     }
 
     proptest! {
@@ -97,9 +97,9 @@ mod tests {
                 let machine = machine % machines;
                 let at = at.map(Instant::from_nanos);
                 model[machine] = at;
-                agenda.set(MachineId(machine as u32), at);
+                agenda.set(machine, at);
                 let first = model.iter().enumerate().filter_map(|(m, at)| Some((at.as_ref()?, m))).min();
-                prop_assert_eq!(agenda.first().map(|(at, m)| (at, m.0 as usize)), first.map(|(at, m)| (*at, m)));
+                prop_assert_eq!(agenda.first(), first.map(|(at, m)| (*at, m)));
             }
         }
     }

@@ -9,7 +9,7 @@ use crate::agenda::Agenda;
 use crate::fabric::{Cable, Fabric};
 use crate::frames::Interface;
 use crate::link::Way;
-use crate::machine::{Body, Host, Machine, Socketed, port_config, port_id};
+use crate::machine::{Body, Host, Machine, Patience, Socketed, port_config, port_id};
 use crate::observation::Observation;
 use crate::routing::{PlannedRoute, routes};
 use crate::switch::Switch;
@@ -49,6 +49,10 @@ pub(crate) fn build(topology: &Topology, options: &LabOptions) -> Result<Lab, La
         fabric: Fabric {
             cables,
             agenda: Agenda::new(names.len()),
+            arrivals: plugged
+                .iter()
+                .map(|ports| Agenda::new(ports.len()))
+                .collect(),
             observation: Observation::new(options.observe, options.event_hash),
         },
         links: topology
@@ -61,6 +65,7 @@ pub(crate) fn build(topology: &Topology, options: &LabOptions) -> Result<Lab, La
         owners: BTreeMap::new(),
         interfaces: interfaces(topology, &names),
         timeline: VecDeque::new(),
+        changes: BTreeMap::new(),
         ready: VecDeque::new(),
         events: VecDeque::new(),
         drop_events: options.events.intersects(EventMask::DROP),
@@ -196,8 +201,10 @@ fn interfaces(topology: &Topology, names: &BTreeMap<String, MachineId>) -> Vec<I
 
 fn timeline(topology: &Topology, lab: &mut Lab) -> Result<(), LabError> {
     let mut changes = topology.changes.clone();
-    if let Some(stranger) = changes.iter().find(|c| !lab.links.contains_key(&c.link)) {
-        return Err(LabError::NoLink(stranger.link.clone()));
+    for change in &changes {
+        let link = lab.links.get(&change.link);
+        let link = link.ok_or_else(|| LabError::NoLink(change.link.clone()))?;
+        lab.changes.entry(*link).or_insert((0, 0)).1 += 1;
     }
     changes.sort_by_key(|change| change.time);
     lab.timeline = changes.into();
@@ -247,7 +254,7 @@ fn machines(
             kind: node.kind,
             ports,
             body,
-            idle_calls: (Instant::ZERO, 0),
+            patience: Patience::default(),
         });
     }
     for id in lab.names.values().copied().collect::<Vec<_>>() {

@@ -43,7 +43,10 @@ pub(crate) struct Arrived {
 
 pub(crate) struct Fabric {
     pub cables: Vec<Cable>,
+    /// When each machine is due.
     pub agenda: Agenda,
+    /// For each machine, when the next frame arrives at each of its ports.
+    pub arrivals: Vec<Agenda>,
     pub observation: Observation,
 }
 impl Fabric {
@@ -71,9 +74,7 @@ impl Fabric {
         match way.send(frame, cable.mtu, now) {
             Ok(()) => {
                 self.observation.sent(place, copies);
-                let receiver = cable.ends[1 - from.end].0;
-                let arrival = way.next_arrival();
-                self.hurry(receiver, arrival);
+                self.expect(from.link, from.end);
             }
             Err(cause) => {
                 let direction = direction(from.link, from.end);
@@ -83,27 +84,33 @@ impl Fabric {
             }
         }
     }
-    /// Stands a machine in the agenda no later than `at`.
-    fn hurry(&mut self, machine: MachineId, at: Option<Instant>) {
-        if at.is_some_and(|at| self.agenda.at(machine).is_none_or(|due| at < due)) {
-            self.agenda.set(machine, at);
+    /// The receiver of a direction stands in the agendas no later than its next frame arrives.
+    fn expect(&mut self, link: usize, way: usize) {
+        let cable = &self.cables[link];
+        let (MachineId(receiver), port) = cable.ends[1 - way];
+        let arrival = cable.ways[way].next_arrival();
+        self.arrivals[receiver as usize].set(port, arrival);
+        if let Some(at) = arrival {
+            self.agenda.hurry(receiver as usize, at);
         }
     }
-    /// When the next frame arrives at any of these ports. O(ports).
-    pub fn next_arrival(&self, ports: &[Socketed]) -> Option<Instant> {
-        let arrival = |port: &Socketed| self.cables[port.link].ways[port.hears].next_arrival();
-        ports.iter().filter_map(arrival).min()
+    /// When the next frame arrives at a machine. O(1).
+    pub fn next_arrival(&self, machine: MachineId) -> Option<Instant> {
+        self.arrivals[machine.0 as usize].first().map(|(at, _)| at)
     }
-    /// The next frame that has arrived by `now`; of those at one time, the first port's.
-    pub fn arrive(&mut self, ports: &[Socketed], now: Instant) -> Option<Arrived> {
-        let cables = &self.cables;
-        let arrival = |(index, port): (usize, &Socketed)| {
-            let at = cables[port.link].ways[port.hears].next_arrival()?;
-            (at <= now).then_some((at, index))
-        };
-        let (_, port) = ports.iter().enumerate().filter_map(arrival).min()?;
+    /// The next frame that has arrived at a machine with these ports by `now`; of those at one time, the first port's.
+    pub fn arrive(
+        &mut self,
+        machine: MachineId,
+        ports: &[Socketed],
+        now: Instant,
+    ) -> Option<Arrived> {
+        let (_, port) = self.arrivals[machine.0 as usize]
+            .first()
+            .filter(|(at, _)| *at <= now)?;
         let Socketed { link, hears, .. } = ports[port];
         let InFlight { frame, mark } = self.cables[link].ways[hears].arrive(now)?;
+        self.expect(link, hears);
         Some(Arrived { port, frame, mark })
     }
     /// A machine has received a frame by a port: what it made of it.
@@ -142,6 +149,7 @@ impl Fabric {
     }
     /// Frames that were under way when the cable was cut: noted at the sender's end.
     pub fn lost_under_way(&mut self, now: Instant, link: usize, end: usize, frames: Vec<InFlight>) {
+        self.expect(link, end);
         let place = place(link, end, self.cables[link].ends[end].0, now);
         for InFlight { frame, mark } in frames {
             let copies = self.observation.copy(&frame);

@@ -89,8 +89,6 @@ pub enum Outcome {
     Stalled(Vec<MachineId>),
 }
 
-/// Calls at one instant, without a frame, after which a machine counts as one that never lets time move.
-const MOST_IDLE_CALLS: u32 = 10_000;
 /// Most events held until somebody takes them; then the oldest go.
 const EVENT_BOUND: usize = 1 << 20;
 
@@ -107,6 +105,8 @@ pub struct Lab {
     pub(crate) interfaces: Vec<Interface>,
     /// What is left of the timeline, in order of time.
     pub(crate) timeline: VecDeque<Change>,
+    /// For each cable with a timeline, how many of its changes were made, of how many.
+    pub(crate) changes: BTreeMap<usize, (u64, u64)>,
     /// Machines with a ready socket, each once.
     pub(crate) ready: VecDeque<MachineId>,
     pub(crate) events: VecDeque<(Instant, MachineId, Event)>,
@@ -167,24 +167,25 @@ impl Lab {
     /// Handles the one event that is due; a machine that never lets time move is returned. Changes of cables come before frames.
     fn event(&mut self) -> Option<MachineId> {
         if self.next_change().is_some_and(|at| at <= self.now) {
-            if let Some(change) = self.timeline.pop_front() {
-                // Names were checked when the lab was built.
-                let _ = self.change(&change);
+            if let Some(change) = self.timeline.pop_front()
+                && self.change(&change).is_ok()
+            {
+                let met = self.links.get(&change.link);
+                if let Some((made, _)) = met.and_then(|link| self.changes.get_mut(link)) {
+                    *made += 1;
+                }
             }
             return None;
         }
-        let (_, id) = self.fabric.agenda.first()?;
-        let machine = &mut self.machines[id.0 as usize];
-        if let Some(arrived) = self.fabric.arrive(&machine.ports, self.now) {
+        let (_, index) = self.fabric.agenda.first()?;
+        let id = MachineId(u32::try_from(index).unwrap_or(u32::MAX));
+        let machine = &mut self.machines[index];
+        if let Some(arrived) = self.fabric.arrive(id, &machine.ports, self.now) {
+            machine.patience.renew();
             self.receive(id, arrived);
             return None;
         }
-        if machine.idle_calls.0 != self.now {
-            machine.idle_calls = (self.now, 0);
-        }
-        machine.idle_calls.1 += 1;
-        if machine.idle_calls.1 > MOST_IDLE_CALLS {
-            machine.idle_calls.1 = 0;
+        if machine.patience.is_over(self.now) {
             return Some(id);
         }
         if let Body::Host(host) = &mut machine.body {
@@ -280,14 +281,13 @@ impl Lab {
     }
     /// Stands a machine in the agenda where it belongs.
     fn rearm(&mut self, id: MachineId) {
-        let Machine { ports, body, .. } = &self.machines[id.0 as usize];
-        let own = match body {
+        let own = match &self.machines[id.0 as usize].body {
             Body::Host(host) => host.stack.poll_at().map(|at| at.max(self.now)),
             Body::Switch(_) => None,
         };
-        let arrival = self.fabric.next_arrival(ports);
+        let arrival = self.fabric.next_arrival(id);
         let at = [own, arrival].into_iter().flatten().min();
-        self.fabric.agenda.set(id, at);
+        self.fabric.agenda.set(id.0 as usize, at);
     }
     /// Takes a host's events; its drops become records, but for the packet whose arrival carries that verdict already.
     fn collect(&mut self, id: MachineId, refused: Option<heptad_stack::wire::PacketId>) {
@@ -315,9 +315,11 @@ impl Lab {
         verb: impl FnOnce(&mut Stack, &mut Cx<'_>) -> R,
     ) -> R {
         let now = self.now;
-        let Body::Host(host) = &mut self.machines[machine.0 as usize].body else {
+        let Machine { body, patience, .. } = &mut self.machines[machine.0 as usize];
+        let Body::Host(host) = body else {
             panic!("a verb on a switch, which has no sockets");
         };
+        patience.renew();
         let answer = host.with(now, verb);
         self.collect(machine, None);
         self.drain(machine);
@@ -424,10 +426,21 @@ impl Lab {
             mtu: Some(cable.mtu),
         })
     }
-    /// Asked and applied faults so far.
+    /// Asked and applied faults so far, and how much of the timeline was reached.
     pub fn faults(&self) -> Vec<FaultRow> {
-        self.fabric
-            .faults(|id| self.machines[id.0 as usize].name.clone())
+        let name = |id: MachineId| self.machines[id.0 as usize].name.clone();
+        let mut rows = self.fabric.faults(name);
+        for (&link, &(made, all)) in &self.changes {
+            let cable = &self.fabric.cables[link];
+            let [a, b] = cable.ends.map(|(machine, _)| name(machine));
+            rows.push(FaultRow::timeline(
+                &cable.name,
+                format!("{a} ↔ {b}"),
+                made,
+                all,
+            ));
+        }
+        rows
     }
     /// The hash so far; `None` when it is off.
     pub fn event_hash(&self) -> Option<EventHash> {

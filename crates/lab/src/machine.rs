@@ -19,8 +19,34 @@ pub(crate) struct Machine {
     pub kind: NodeKind,
     pub ports: Vec<Socketed>,
     pub body: Body,
-    /// How often it was called at one instant without a frame: who never lets time move.
-    pub idle_calls: (Instant, u32),
+    pub patience: Patience,
+}
+
+/// Notices a machine that never lets time move: that is due again and again at one instant without a frame or a verb.
+#[derive(Default)]
+pub(crate) struct Patience {
+    at: Instant,
+    calls: u32,
+}
+impl Patience {
+    /// Most calls at one instant.
+    const BOUND: u32 = 10_000;
+    /// It is called; whether once too often. Then it begins anew.
+    pub fn is_over(&mut self, now: Instant) -> bool {
+        if self.at != now {
+            *self = Self { at: now, calls: 0 };
+        }
+        self.calls += 1;
+        let over = self.calls > Self::BOUND;
+        if over {
+            self.calls = 0;
+        }
+        over
+    }
+    /// Something came from outside.
+    pub fn renew(&mut self) {
+        self.calls = 0;
+    }
 }
 
 /// A port with its cable plugged in.
@@ -118,4 +144,36 @@ pub(crate) fn mac(machine: MachineId, port: usize) -> MacAddr {
     let [_, a, b, c] = machine.0.saturating_add(1).to_be_bytes();
     let [d, e] = u16::try_from(port).unwrap_or(u16::MAX).to_be_bytes();
     MacAddr([2, a, b, c, d, e])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn patience_ends_after_ten_thousand_calls_at_one_instant() {
+        let mut patience = Patience::default();
+        let at = Instant::from_nanos;
+        assert!((0..10_000).all(|_| !patience.is_over(at(5))));
+        assert!(patience.is_over(at(5)));
+        assert!((0..10_000).all(|_| !patience.is_over(at(5))));
+        assert!(!patience.is_over(at(6)), "time moved");
+        assert!((0..50_000).all(|n| {
+            if n % 9_000 == 0 {
+                patience.renew();
+            }
+            !patience.is_over(at(6))
+        }));
+    }
+
+    #[test]
+    fn hardware_addresses_are_local_and_all_different() {
+        let mut all = std::collections::BTreeSet::new();
+        for machine in [0, 1, 255, 256, 65_535, 65_536] {
+            for port in [0, 1, 255, 256, 4095] {
+                let mac = mac(MachineId(machine), port);
+                assert!(mac.0[0] == 2 && all.insert(mac), "{mac}");
+            }
+        }
+    }
 }

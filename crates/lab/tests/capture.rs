@@ -1,4 +1,6 @@
 //! The capture's bytes: read back by pcap-parser, and by tshark where it is installed.
+mod story;
+
 use core::net::IpAddr;
 
 use heptad_lab::capture::{CaptureHead, Pcapng};
@@ -180,35 +182,36 @@ fn a_second_reader_finds_every_block_as_it_was_meant() {
     assert_eq!(options, &[comment(text), flags(0), id]);
 }
 
-#[test]
-fn tshark_reads_it_without_a_warning() {
+/// What tshark prints of a capture; `None` where it is not installed.
+fn tshark(capture: &[u8], arguments: &[&str]) -> Option<String> {
     if std::process::Command::new("tshark")
         .arg("--version")
         .output()
         .is_err()
     {
         eprintln!("skipped: tshark is not installed");
-        return;
+        return None;
     }
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("x.pcapng");
-    std::fs::write(&path, capture()).unwrap();
-    let tshark = |arguments: &[&str]| {
-        let mut command = std::process::Command::new("tshark");
-        let output = command
-            .arg("-r")
-            .arg(&path)
-            .args(arguments)
-            .output()
-            .unwrap();
-        assert!(output.status.success(), "{output:?}");
-        (
-            String::from_utf8(output.stdout).unwrap(),
-            String::from_utf8(output.stderr).unwrap(),
-        )
+    std::fs::write(&path, capture).unwrap();
+    let mut command = std::process::Command::new("tshark");
+    let output = command
+        .arg("-r")
+        .arg(&path)
+        .args(arguments)
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{output:?}");
+    Some(String::from_utf8(output.stdout).unwrap())
+}
+
+#[test]
+fn tshark_reads_it_without_a_warning() {
+    let fields = "-Tfields -eframe.interface_name -eframe.packet_flags_direction -eframe.packet_id -eframe.comment -eframe.time_epoch -e_ws.malformed";
+    let Some(out) = tshark(&capture(), &fields.split(' ').collect::<Vec<_>>()) else {
+        return;
     };
-    let fields = "-Tfields -eframe.interface_name -eframe.packet_flags_direction -eframe.packet_id -eframe.comment -eframe.time_epoch -e_ws.malformed -e_ws.expert.message";
-    let (out, _) = tshark(&fields.split(' ').collect::<Vec<_>>());
     let rows: Vec<Vec<&str>> = out.lines().map(|line| line.split('\t').collect()).collect();
     assert_eq!(rows.len(), 5, "{out}");
     assert_eq!(
@@ -224,7 +227,7 @@ fn tshark_reads_it_without_a_warning() {
     for row in &rows {
         assert_eq!(row[5], "", "malformed: {out}");
     }
-    let (verbose, _) = tshark(&["-V"]);
+    let verbose = tshark(&capture(), &["-V"]).unwrap();
     assert!(
         verbose.contains("bob dropped packet 0x10000000011: neighbour did not answer"),
         "{verbose}"
@@ -232,4 +235,111 @@ fn tshark_reads_it_without_a_warning() {
     for word in ["Malformed", "Warning", "Error/", "not handled"] {
         assert!(!verbose.contains(word), "{word}: {verbose}");
     }
+}
+
+/// A conversation over TCP from alice to bob, captured. The first cable is `lossy`, and corrupts if asked to.
+fn conversation(corrupt: f64) -> Vec<u8> {
+    let mut topology =
+        heptad_lab::Topology::parse(include_str!("labs/chat.toml"), "chat.toml").unwrap();
+    topology.changes.clear();
+    topology.links[0].forward.corrupt_undetected = corrupt;
+    let mut story = story::Story::new(&topology, story::options(42));
+    let limit = story::seconds(1000);
+    let listener = story.listen("bob", 8080);
+    let client = story.connect("alice", "10.0.2.20:8080");
+    let server = story.accept(listener, limit);
+    let text = "안녕하세요 ".repeat(4000);
+    let (mut sent, mut read) = (0, 0);
+    let mut buffer = vec![0; 65_536];
+    while read < text.len() {
+        sent += story.send(client, &text.as_bytes()[sent..]);
+        let part = story.recv(server, &mut buffer).expect("not closed");
+        assert_eq!(part, &text.as_bytes()[read..read + part.len()]);
+        read += part.len();
+        if part.is_empty() {
+            story.until_ready(limit);
+        }
+    }
+    story.close(client);
+    story.close(server);
+    story.run_for(story::millis(5000));
+    let head = CaptureHead {
+        lab: topology.name.clone(),
+        seed: 42,
+        lab_sha256: topology.sha256.clone(),
+        epoch_nanos: topology.epoch_nanos,
+    };
+    let names: Vec<(IpAddr, String)> = story
+        .lab
+        .machines()
+        .into_iter()
+        .flat_map(|m| {
+            m.addresses
+                .into_iter()
+                .map(move |(_, address, _)| (address, m.name.clone()))
+        })
+        .collect();
+    let mut out = Vec::new();
+    let mut pcapng = Pcapng::begin(&head, story.lab.interfaces(), &names, &mut out);
+    for record in story.lab.take_frames() {
+        pcapng.record(&record, &mut out);
+    }
+    out
+}
+
+const CHECKED: [&str; 4] = [
+    "-o",
+    "tcp.check_checksum:TRUE",
+    "-o",
+    "ip.check_checksum:TRUE",
+];
+
+#[test]
+fn a_captured_conversation_has_good_checksums_and_names() {
+    let capture = conversation(0.0);
+    let bad = "_ws.malformed || tcp.checksum.status == \"Bad\" || ip.checksum.status == \"Bad\" || _ws.short";
+    let Some(bad) = tshark(&capture, &[&CHECKED[..], &["-Y", bad]].concat()) else {
+        return;
+    };
+    assert_eq!(bad, "");
+    let good = "tcp.checksum.status == \"Good\" && ip.checksum.status == \"Good\"";
+    let good = tshark(&capture, &[&CHECKED[..], &["-Y", good, "-Nn"]].concat()).unwrap();
+    assert!(good.lines().count() > 100, "{good}");
+    assert!(
+        good.contains("alice → bob") && good.contains("bob → alice"),
+        "{good}"
+    );
+    let comments = tshark(&capture, &["-Tfields", "-eframe.comment"]).unwrap();
+    assert!(
+        comments.contains("lost on the cable: loss: draw 0.0"),
+        "{comments}"
+    );
+    assert_eq!(
+        capture,
+        conversation(0.0),
+        "the same bytes from the same seed"
+    );
+}
+
+#[test]
+fn only_what_the_cable_corrupted_has_a_bad_checksum() {
+    let fields = "-Tfields -etcp.checksum.status -eframe.packet_id -eframe.comment";
+    let fields: Vec<_> = fields.split(' ').collect();
+    let Some(out) = tshark(&conversation(0.1), &[&CHECKED[..], &fields].concat()) else {
+        return;
+    };
+    let rows = || out.lines().map(|line| line.split('\t').collect::<Vec<_>>());
+    let ids = |found: &dyn Fn(&Vec<&str>) -> bool| -> std::collections::BTreeSet<String> {
+        rows().filter(found).map(|row| row[1].to_owned()).collect()
+    };
+    // The router hands a damaged segment on: its checksum is bad there too, under the same id.
+    let bad = ids(&|row| row[0] == "0");
+    let corrupted = ids(&|row| row[2].contains("corrupted bit"));
+    assert!(!bad.is_empty());
+    assert!(bad.is_subset(&corrupted), "{bad:?} of {corrupted:?}");
+    let caught = ids(&|row| row[2].contains("dropped: bad TCP checksum"));
+    assert!(
+        !caught.is_empty() && caught.is_subset(&bad),
+        "{caught:?} of {bad:?}"
+    );
 }

@@ -282,6 +282,20 @@ fn the_timeline_takes_a_cable_down_and_up_again() {
     assert_eq!(arrived, [0, 1, 4, 5]);
     let faults = story.lab.faults();
     assert_eq!((faults[0].kind, faults[0].applied), ("down", 2));
+    let [.., row] = faults.as_slice() else {
+        panic!()
+    };
+    assert_eq!(
+        (row.kind, row.asked.as_str(), row.applied, row.n),
+        ("timeline", "2 changes", 2, 2)
+    );
+    assert_eq!(row.unapplied(), None);
+    let short = Story::new(&topology, options(1)).lab;
+    let [row] = short.faults().try_into().expect("only the timeline's row");
+    assert_eq!(
+        row.unapplied().as_deref(),
+        Some("a-b, a ↔ b: the run ended before 2 of 2 changes")
+    );
 }
 
 #[test]

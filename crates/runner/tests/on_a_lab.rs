@@ -9,7 +9,7 @@ use heptad_lab::{Lab, LabOptions, Topology};
 use heptad_runner::Host;
 use heptad_runtime::stack::EventMask;
 use heptad_runtime::{Clock, Network, NetworkOptions};
-use support::{Running, command, command_by, finish};
+use support::{Running, command_by, finish};
 
 const PYTHON: &str = "/usr/bin/python3";
 

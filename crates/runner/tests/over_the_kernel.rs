@@ -127,6 +127,36 @@ asyncio.run(main())
     assert_eq!(out, "b'N19'\nrefused\n");
 }
 
+#[test]
+fn a_storm_of_signals_loses_no_connection() {
+    let out = python(
+        "
+import socket, signal, threading
+hits = 0
+def hit(*a):
+    global hits
+    hits += 1
+signal.signal(signal.SIGALRM, hit)
+l = socket.create_server(('127.0.0.1', 0), backlog=64)
+COUNT = 1500
+def client():
+    signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGALRM])
+    for n in range(COUNT):
+        s = socket.create_connection(l.getsockname()); s.send(b'%d' % n); s.close()
+t = threading.Thread(target=client); t.start()
+signal.setitimer(signal.ITIMER_REAL, 0.0005, 0.0005)
+got = []
+for n in range(COUNT):
+    c, _ = l.accept()
+    got.append(int(c.makefile().read())); c.close()
+signal.setitimer(signal.ITIMER_REAL, 0)
+t.join()
+print(got == list(range(COUNT)), hits > 10)
+",
+    );
+    assert_eq!(out, "True True\n");
+}
+
 /// Lines that may differ from the kernel's, each for a reason.
 const DIFFERENT: &[(&str, &str)] = &[
     (

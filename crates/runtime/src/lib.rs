@@ -9,6 +9,29 @@
 //!   frames ─▶ bounded queue ─▶ writer thread ─▶ sinks (capture file, …)
 //! ```
 //!
+//! ```
+//! use heptad_runtime::lab::{Lab, LabOptions, Topology};
+//! use heptad_runtime::{Clock, Network, NetworkOptions, TcpListener, TcpStream, stack::EventMask};
+//! use std::io::{Read, Write};
+//!
+//! let options = LabOptions { seed: 42, event_hash: true, observe: false, events: EventMask::NONE };
+//! let lab = Lab::new(&Topology::pair(Default::default()), options)?;
+//! let network = Network::start(lab, NetworkOptions { clock: Clock::Virtual, sinks: vec![] });
+//! let (a, b) = (network.node("a").unwrap(), network.node("b").unwrap());
+//!
+//! let listener = TcpListener::bind(&b, "b:8080")?;
+//! let server = network.spawn("server", move || -> std::io::Result<String> {
+//!     let (mut stream, _) = listener.accept()?;
+//!     let mut text = String::new();
+//!     stream.read_to_string(&mut text)?;
+//!     Ok(text)
+//! });
+//! TcpStream::connect(&a, "b:8080")?.write_all("안녕하세요".as_bytes())?;
+//! assert_eq!(server.join().unwrap()?, "안녕하세요");
+//! println!("event hash {}", network.stop().event_hash.unwrap());
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
 //! Start reading at [`Network`], then `shared.rs`: the lock and the way of a verb.
 #![forbid(unsafe_code)]
 

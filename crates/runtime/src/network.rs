@@ -116,7 +116,8 @@ impl Network {
             .with_world(|world| world.lab.with(machine, verb))
     }
     /// Looks at the lab or changes a cable, under the lock. In virtual time a change by a thread that does not hold the
-    /// baton comes at no particular moment: such a run does not repeat.
+    /// baton comes at no particular moment: such a run does not repeat. Neither here nor in [`Network::with`] may a socket
+    /// of the same run be used or dropped: the lock is taken. Frames go to the sinks, not to [`Lab::take_frames`].
     pub fn lab<R>(&self, look: impl FnOnce(&mut Lab) -> R) -> R {
         self.shared().with_world(|world| look(&mut world.lab))
     }
@@ -178,12 +179,19 @@ impl Network {
             Turns { shared, no }
         });
         let number = turns.as_ref().map(|turns| turns.no);
+        let result = Arc::new(Mutex::new(None));
+        let asked_for = Arc::downgrade(&result);
         let inner = spawn_named(name, move || {
             let _turns = turns.inspect(|turns| turns.shared.begin_thread(turns.no));
-            program()
+            let value = program();
+            // What nobody asks for goes while it is still this thread's turn: it may hold sockets.
+            if let Some(result) = asked_for.upgrade() {
+                *result.lock().unwrap_or_else(PoisonError::into_inner) = Some(value);
+            }
         });
         JoinHandle {
             inner,
+            result,
             joined: number.map(|no| (self.clone(), no)),
         }
     }
@@ -317,7 +325,8 @@ fn spawn_named<T: Send + 'static>(
 
 /// A thread of a program, to wait for.
 pub struct JoinHandle<T> {
-    inner: thread::JoinHandle<T>,
+    inner: thread::JoinHandle<()>,
+    result: Arc<Mutex<Option<T>>>,
     joined: Option<(Network, ThreadNo)>,
 }
 impl<T> JoinHandle<T> {
@@ -329,11 +338,18 @@ impl<T> JoinHandle<T> {
         {
             return Err(Box::new(sentence.to_string()));
         }
-        self.inner.join()
+        self.inner.join()?;
+        let mut result = self.result.lock().unwrap_or_else(PoisonError::into_inner);
+        Ok(result
+            .take()
+            .expect("a thread that did not panic left its result"))
     }
     /// Whether it is over; does not wait.
     pub fn is_finished(&self) -> bool {
-        self.inner.is_finished()
+        match &self.joined {
+            Some((network, no)) => network.shared().lock().baton.is_gone(*no),
+            None => self.inner.is_finished(),
+        }
     }
 }
 

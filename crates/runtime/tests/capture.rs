@@ -2,14 +2,15 @@
 mod rig;
 
 use std::fs;
-use std::io;
+use std::io::{self, Read, Write};
+use std::net::Shutdown;
 use std::path::Path;
 
 use heptad_runtime::lab::capture::CaptureHead;
 use heptad_runtime::lab::topology::{Impairments, Loss};
 use heptad_runtime::stack::time::Duration;
-use heptad_runtime::{CaptureFile, Clock, Summary, UdpSocket};
-use rig::{delay, lab, start};
+use heptad_runtime::{CaptureFile, Clock, Summary, TcpListener, TcpStream, UdpSocket};
+use rig::{Pair, delay, lab, start};
 
 fn head() -> CaptureHead {
     CaptureHead {
@@ -20,7 +21,7 @@ fn head() -> CaptureHead {
     }
 }
 
-/// Three clients and a server that answers each, over a cable that loses, doubles and delays.
+/// Three clients of a datagram server and one of a stream server, over a cable that loses, doubles and delays.
 fn run(capture: Option<&Path>) -> Summary {
     let cable = Impairments {
         jitter: Duration::from_millis(3),
@@ -57,10 +58,34 @@ fn run(capture: Option<&Path>) -> Summary {
             })
         })
         .collect();
+    echo_a_stream(&pair);
     for client in clients {
         client.join().expect("no panic");
     }
     pair.network.stop()
+}
+
+/// 100 kB there and back.
+fn echo_a_stream(pair: &Pair) {
+    let listener = TcpListener::bind(&pair.b, "b:7").expect("bind");
+    pair.network.spawn("stream server", move || {
+        let (stream, _) = listener.accept().expect("a client");
+        io::copy(&mut &stream, &mut &stream).expect("echoed");
+    });
+    let mut stream = TcpStream::connect(&pair.a, "b:7").expect("connect");
+    let mut reader = stream.try_clone().expect("clone");
+    let reading = pair.network.spawn("reader", move || {
+        let mut back = Vec::new();
+        reader.read_to_end(&mut back).expect("echoed");
+        back
+    });
+    let bytes: Vec<u8> = (0..100_000u32).map(|n| (n % 251) as u8).collect();
+    stream.write_all(&bytes).expect("sent");
+    stream.shutdown(Shutdown::Write).expect("half-closed");
+    assert!(
+        reading.join().expect("no panic") == bytes,
+        "other bytes came back"
+    );
 }
 
 #[test]
@@ -104,6 +129,27 @@ fn a_capture_that_cannot_be_written_says_which() {
             .contains(&folder.path().display().to_string()),
         "{error}"
     );
+}
+
+#[test]
+fn a_pause_brings_the_frames_to_the_file_while_the_run_goes_on() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("live.pcapng");
+    let lab = lab(delay(1), true);
+    let capture = CaptureFile::create(&path, &head(), &lab).expect("a file");
+    let pair = start(Clock::Real, lab, vec![Box::new(capture)]);
+    let sender = UdpSocket::bind(&pair.a, "a:0").expect("bind");
+    sender.send_to(b"look at me", "b:9").expect("sent");
+    let patience = std::time::Instant::now();
+    let shows = |bytes: Vec<u8>| bytes.windows(10).any(|part| part == b"look at me");
+    while !shows(fs::read(&path).expect("the capture")) {
+        assert!(
+            patience.elapsed() < Duration::from_secs(30),
+            "nothing was flushed"
+        );
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    pair.network.stop();
 }
 
 #[test]

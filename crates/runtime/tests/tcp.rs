@@ -178,6 +178,17 @@ fn dropping_the_last_clone_closes() {
 }
 
 #[test]
+fn what_a_thread_returns_to_nobody_is_closed_in_its_turn() {
+    for clock in CLOCKS {
+        let pair = pair(clock, delay(2));
+        let listener = TcpListener::bind(&pair.b, "b:80").expect("bind");
+        pair.network.spawn("server", move || listener.accept());
+        let client = TcpStream::connect(&pair.a, "b:80").expect("connect");
+        assert_eq!((&client).read(&mut [0; 1]).expect("the end"), 0);
+    }
+}
+
+#[test]
 fn options_are_those_that_were_set() {
     let pair = pair(Clock::Virtual, delay(2));
     let (client, server) = connected(&pair);

@@ -35,12 +35,6 @@ struct Lifted {
     payload: Payload,
 }
 
-/// The first frame of a flow that came in a batch, with those that were merged into it.
-struct Held {
-    first: Lifted,
-    merged: Vec<PacketId>,
-}
-
 // ── up ───────────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 impl Stack {
@@ -50,64 +44,7 @@ impl Stack {
         self.climb(port, lifted, cx)
     }
 
-    /// Frames that came together: neighbours of one TCP flow climb as one. One verdict a frame, in order.
-    pub(crate) fn ascend_together(
-        &mut self,
-        port: PortId,
-        frames: &mut Vec<PacketBuf>,
-        verdicts: &mut Vec<Verdict>,
-        cx: &mut Cx<'_>,
-    ) {
-        let mut held: Option<Held> = None;
-        for frame in frames.drain(..) {
-            let mut next = match self.lift(port, frame, cx) {
-                Ok(lifted) => lifted,
-                Err(reason) => {
-                    self.release(port, held.take(), verdicts, cx);
-                    verdicts.push(Err(reason));
-                    continue;
-                }
-            };
-            if let Some(held) = &mut held
-                && !held.first.payload.group
-                && self.may_merge(&mut next)
-            {
-                match held.first.payload.packet.merge(next.payload.packet) {
-                    Ok(()) => {
-                        held.merged.push(next.id);
-                        continue;
-                    }
-                    Err(packet) => next.payload.packet = packet,
-                }
-            }
-            let next = Held {
-                first: next,
-                merged: Vec::new(),
-            };
-            self.release(port, held.replace(next), verdicts, cx);
-        }
-        self.release(port, held, verdicts, cx);
-    }
-
-    /// What was held climbs; its verdict is that of each frame in it.
-    fn release(
-        &mut self,
-        port: PortId,
-        held: Option<Held>,
-        verdicts: &mut Vec<Verdict>,
-        cx: &mut Cx<'_>,
-    ) {
-        let Some(Held { first, merged }) = held else {
-            return;
-        };
-        let verdict = self.climb(port, first, cx);
-        verdicts.push(verdict);
-        for id in merged {
-            verdicts.push(verdict.map_err(|reason| cx.lost(id, reason)));
-        }
-    }
-
-    /// Layers 1 and 2.
+    /// Layers 1 and 2: the port counts it, the link header comes off.
     fn lift(
         &mut self,
         port_id: PortId,
@@ -128,7 +65,7 @@ impl Stack {
         }
     }
 
-    /// Layers 2 (ARP) to 4.
+    /// Layers 3 and 4; ARP ends here.
     fn climb(&mut self, port: PortId, lifted: Lifted, cx: &mut Cx<'_>) -> Verdict {
         let Lifted { id, payload } = lifted;
         let Payload {
@@ -230,15 +167,6 @@ impl Stack {
             }
         }
         Ok(())
-    }
-
-    fn may_merge(&self, lifted: &mut Lifted) -> bool {
-        let Payload {
-            ethertype,
-            group,
-            packet,
-        } = &mut lifted.payload;
-        *ethertype == EtherType::IPV4 && !*group && self.network.may_merge(packet)
     }
 }
 
@@ -365,6 +293,82 @@ impl Stack {
             cx.count(Counter::IpOutDiscards);
             cx.discard(frame, reason);
         }
+    }
+}
+
+// ── up, together ─────────────────────────────────────────────────────────────────────────────────────────────────────
+
+/// The first frame of a flow that came in a batch, with those that were merged into it.
+struct Held {
+    first: Lifted,
+    merged: Vec<PacketId>,
+}
+
+impl Stack {
+    /// Frames that came together: neighbours of one TCP flow climb as one. One verdict a frame, in order.
+    pub(crate) fn ascend_together(
+        &mut self,
+        port: PortId,
+        frames: &mut Vec<PacketBuf>,
+        verdicts: &mut Vec<Verdict>,
+        cx: &mut Cx<'_>,
+    ) {
+        let mut held: Option<Held> = None;
+        for frame in frames.drain(..) {
+            let mut next = match self.lift(port, frame, cx) {
+                Ok(lifted) => lifted,
+                Err(reason) => {
+                    self.release(port, held.take(), verdicts, cx);
+                    verdicts.push(Err(reason));
+                    continue;
+                }
+            };
+            if let Some(held) = &mut held
+                && !held.first.payload.group
+                && self.may_merge(&mut next)
+            {
+                match held.first.payload.packet.merge(next.payload.packet) {
+                    Ok(()) => {
+                        held.merged.push(next.id);
+                        continue;
+                    }
+                    Err(packet) => next.payload.packet = packet,
+                }
+            }
+            let next = Held {
+                first: next,
+                merged: Vec::new(),
+            };
+            self.release(port, held.replace(next), verdicts, cx);
+        }
+        self.release(port, held, verdicts, cx);
+    }
+
+    /// What was held climbs; its verdict is that of each frame in it.
+    fn release(
+        &mut self,
+        port: PortId,
+        held: Option<Held>,
+        verdicts: &mut Vec<Verdict>,
+        cx: &mut Cx<'_>,
+    ) {
+        let Some(Held { first, merged }) = held else {
+            return;
+        };
+        let verdict = self.climb(port, first, cx);
+        verdicts.push(verdict);
+        for id in merged {
+            verdicts.push(verdict.map_err(|reason| cx.lost(id, reason)));
+        }
+    }
+
+    fn may_merge(&self, lifted: &mut Lifted) -> bool {
+        let Payload {
+            ethertype,
+            group,
+            packet,
+        } = &mut lifted.payload;
+        *ethertype == EtherType::IPV4 && !*group && self.network.may_merge(packet)
     }
 }
 

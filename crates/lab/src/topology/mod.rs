@@ -1,4 +1,41 @@
 //! The lab file (TOML): read, checked, with line and column in every complaint.
+//!
+//! ```toml
+//! name = "chat"                    # else the file's stem
+//! seed = 42
+//! clock = "virtual"                # or "real", the default
+//! epoch = 2026-01-01T00:00:00Z     # of a capture's times in virtual time
+//!
+//! [nodes.alice]
+//! kind = "host"                    # or "router", "switch"
+//! address = "10.0.1.10/24"         # of eth0, or a list; others: [nodes.alice.ports.eth1] address = …
+//! gateway = "10.0.1.1"
+//! run = ["python3", "client.py"]   # or builtin = […]; more than one program: [[nodes.alice.programs]]
+//! ready = "tcp:8080"               # when others may count on the program
+//! env = { LANG = "ko_KR.UTF-8" }
+//! start = "2s"
+//!
+//! [[links]]
+//! endpoints = ["alice:eth0", "r1"] # without a port: the next free ethN
+//! name = "uplink"                  # else alice-r1
+//! mtu = 1500
+//! delay = "20ms"
+//! jitter = "5ms"                   # ± uniform, never reorders
+//! loss = "5%"                      # or {nth = [3, 7]}, {every = 10}, {p = "1%", r = "20%", good = "0%", bad = "100%"}
+//! duplicate = "1%"
+//! corrupt = "1%"                   # the frame check sequence tells
+//! corrupt_undetected = "1%"        # it does not: one bit of the IP payload
+//! reorder = "2%"                   # or {probability = "2%", delay = "1ms"}
+//! rate = "10 Mbit"
+//! queue = 1000                     # frames that wait for the rate
+//! down = false
+//! forward = { loss = "1%" }        # from the first end to the second only; `backward` likewise
+//!
+//! [[at]]                           # the timeline: what is not named stays
+//! time = "3s"
+//! link = "uplink"
+//! down = true
+//! ```
 mod addressing;
 mod document;
 mod links;

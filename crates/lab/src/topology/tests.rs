@@ -102,10 +102,7 @@ fn routers_without_addresses_get_the_highest_free_one_or_a_subnet_of_their_own()
     assert_eq!(of("r3", "eth0"), (ip("172.31.0.6"), 30));
 }
 
-#[test]
-fn every_way_to_write_an_impairment_is_understood() {
-    let lab = Topology::parse(
-        r#"
+const EVERY_WAY: &str = r#"
         clock = "virtual"
         epoch = 2001-02-03T04:05:06.5+01:00
         [nodes.a]
@@ -140,10 +137,11 @@ fn every_way_to_write_an_impairment_is_understood() {
         time = "1s"
         link = "wire"
         reorder = "7%"
-        "#,
-        "x/y.lab.toml",
-    )
-    .unwrap();
+        "#;
+
+#[test]
+fn every_way_to_write_an_impairment_is_understood() {
+    let lab = Topology::parse(EVERY_WAY, "x/y.lab.toml").unwrap();
     assert_eq!(lab.name, "y.lab");
     assert!(lab.virtual_clock);
     assert_eq!(lab.epoch_nanos, 981_169_506_500_000_000);
@@ -206,286 +204,75 @@ fn pair_with(link: &str) -> String {
     )
 }
 
+/// Text, what stands at the place that is complained about, part of the message, part of the help: in a link of two hosts.
+#[rustfmt::skip]
+const IN_A_LINK: &[[&str; 4]] = &[
+    ["dealy = \"1ms\"", "dealy", "unknown key `dealy` in a link", "did you mean `delay`?"],
+    ["colour = 1", "colour", "unknown key `colour` in a link", "known keys: endpoints"],
+    ["loss = \"140%\"", "\"140%\"", "`loss`: 140 % is more than 100 %", "\"5%\""],
+    ["loss = 0.05", "0.05", "`loss` is a text with a percentage, or a table, not a number", "\"5%\""],
+    ["duplicate = 2", "2", "`duplicate` is text, such as \"2%\", not a whole number", ""],
+    ["delay = \"20\"", "\"20\"", "`delay`: `20` has no unit", "\"20ms\""],
+    ["delay = 20", "20", "`delay` is text, such as \"20ms\", not a whole number", ""],
+    ["rate = \"10 MB\"", "\"10 MB\"", "`rate`: `MB` is not a unit of rate", "\"10 Mbit\""],
+    ["rate = \"0 bit\"", "\"0 bit\"", "a rate of 0", ""],
+    ["queue = 10", "queue", "a queue without a rate never fills", "`rate`"],
+    ["jitter = \"5ms\"", "jitter", "more jitter than delay", "raise the `delay`"],
+    ["mtu = 20", "20", "`mtu` is a number from 68 to 65535, not 20", ""],
+    ["down = \"yes\"", "\"yes\"", "`down` is true or false, not a text", ""],
+    ["loss = { nth = [] }", "[] }", "`nth` lists 1 to", ""],
+    ["loss = { nth = [0] }", "0] }", "`nth` is a number from 1", ""],
+    ["loss = { nth = [1], every = 2 }", "{ nth", "a loss is of one kind", "{every = 10}"],
+    ["loss = { p = \"1%\" }", "{ p", "this loss needs `r`", ""],
+    ["reorder = { delay = \"1ms\" }", "{ delay", "`reorder` needs a `probability`", ""],
+    ["forward = { mtu = 1 }", "mtu = 1 }", "unknown key `mtu` in forward", ""],
+    ["[[links]]\nendpoints = [\"a\", \"bo\"]", "\"bo\"", "no node is named `bo`", "did you mean `b`?"],
+    ["[[links]]\nendpoints = [\"a\"]", "endpoints = [\"a\"]", "a link has 2 endpoints, not 1", ""],
+    ["[[links]]\nname = \"x\"", "[[links]]\nname", "a link without `endpoints`", "endpoints ="],
+    ["[[links]]\nendpoints = [\"a:eth0\", \"a:eth1\"]", "\"a:eth1\"", "both ends are at `a`", ""],
+    ["name = \"x/y\"", "\"x/y\"", "`x/y` can't be a name", "letters"],
+    ["[[at]]\ntime = \"1s\"\nlink = \"b-a\"", "\"b-a\"", "no link is named `b-a`", "a-b"],
+    ["[[at]]\nlink = \"a-b\"", "[[at]]", "[[at]] needs `time`", ""],
+];
+/// The same at the head of a file.
+#[rustfmt::skip]
+const AT_THE_HEAD: &[[&str; 4]] = &[
+    ["sed = 1", "sed =", "unknown key `sed` in the lab file", "`seed`"],
+    ["clock = \"fast\"", "\"fast\"", "`fast` is not a clock", "real or virtual"],
+    ["epoch = 2026-01-01", "2026-01-01", "`epoch` is a date and time with its offset", ""],
+    ["seed = -1", "-1", "`seed` is a number from 0", ""],
+];
+/// The same for whole files.
+#[rustfmt::skip]
+const ALONE: &[[&str; 4]] = &[
+    ["nodes = 3", "3", "`nodes` is a table, not a whole number", ""],
+    ["links = 3\n[nodes]", "3", "`links` is a list of tables", "[[links]]"],
+    ["", "", "no nodes", "[nodes.NAME]"],
+    ["[nodes.\"a b\"]", "\"a b\"", "`a b` can't be a name", ""],
+    ["[nodes.a]\nkind = \"hub\"", "\"hub\"", "`hub` is not a kind of node", "switch"],
+    ["[nodes.a]\naddress = \"10.0.0.1\"", "\"10.0.0.1\"", "`10.0.0.1` has no prefix length", "10.0.1.10/24"],
+    ["[nodes.a]\naddress = \"10.0.0.0/24\"", "\"10.0.0.0/24\"", "the network itself", ""],
+    ["[nodes.a]\naddress = \"10.0.0.255/24\"", "\"10.0.0.255/24\"", "broadcast address", ""],
+    ["[nodes.a]\naddress = \"127.0.0.2/8\"", "\"127.0.0.2/8\"", "can't be a host's address", ""],
+    ["[nodes.a]\naddress = \"fd00::1/64\"", "\"fd00::1/64\"", "IPv6 is not spoken yet", ""],
+    ["[nodes.a]\naddress = \"10.0.0.1/33\"", "\"10.0.0.1/33\"", "not a prefix length", ""],
+    ["[nodes.a]\naddress = \"10.0.0.1/24\"", "\"10.0.0.1/24\"", "no link ends at `a:eth0`", "[[links]]"],
+    ["[nodes.s]\nkind = \"switch\"\naddress = \"10.0.0.1/24\"", "address", "a switch has no `address`", ""],
+    ["[nodes.a]\nrun = []", "run", "`run` names no program", ""],
+    ["[nodes.a]\nready = \"tcp:80\"", "ready", "`ready` without a program", "`run` or `builtin`"],
+    ["[nodes.a]\nrun = [\"x\"]\nready = \"tcp:0\"", "\"tcp:0\"", "not a protocol and a port", "tcp:8080"],
+    ["[nodes.a]\nrun = [\"x\"]\nbuiltin = [\"y\"]", "builtin", "`builtin` and `run` at once", "programs"],
+    ["[nodes.a]\nrun = \"x\"", "\"x\"", "`run` is a list of texts", ""],
+];
+
 #[test]
 fn every_mistake_is_named_with_its_place_and_a_way_out() {
-    // Text, what stands at the place that is complained about, message, part of the help.
-    let pair = |link: &str| pair_with(link);
-    let rows: Vec<(String, &str, &str, &str)> = vec![
-        (
-            pair("dealy = \"1ms\""),
-            "dealy",
-            "unknown key `dealy` in a link",
-            "did you mean `delay`?",
-        ),
-        (
-            pair("colour = 1"),
-            "colour",
-            "unknown key `colour` in a link",
-            "known keys: endpoints",
-        ),
-        (
-            format!("sed = 1\n{}", pair("")),
-            "sed =",
-            "unknown key `sed` in the lab file",
-            "`seed`",
-        ),
-        (
-            pair("loss = \"140%\""),
-            "\"140%\"",
-            "`loss`: 140 % is more than 100 %",
-            "\"5%\"",
-        ),
-        (
-            pair("loss = 0.05"),
-            "0.05",
-            "`loss` is a text with a percentage, or a table, not a number",
-            "\"5%\"",
-        ),
-        (
-            pair("duplicate = 2"),
-            "2",
-            "`duplicate` is text, such as \"2%\", not a whole number",
-            "",
-        ),
-        (
-            pair("delay = \"20\""),
-            "\"20\"",
-            "`delay`: `20` has no unit",
-            "\"20ms\"",
-        ),
-        (
-            pair("delay = 20"),
-            "20",
-            "`delay` is text, such as \"20ms\", not a whole number",
-            "",
-        ),
-        (
-            pair("rate = \"10 MB\""),
-            "\"10 MB\"",
-            "`rate`: `MB` is not a unit of rate",
-            "\"10 Mbit\"",
-        ),
-        (pair("rate = \"0 bit\""), "\"0 bit\"", "a rate of 0", ""),
-        (
-            pair("queue = 10"),
-            "queue",
-            "a queue without a rate never fills",
-            "`rate`",
-        ),
-        (
-            pair("jitter = \"5ms\""),
-            "jitter",
-            "more jitter than delay",
-            "raise the `delay`",
-        ),
-        (
-            pair("mtu = 20"),
-            "20",
-            "`mtu` is a number from 68 to 65535, not 20",
-            "",
-        ),
-        (
-            pair("down = \"yes\""),
-            "\"yes\"",
-            "`down` is true or false, not a text",
-            "",
-        ),
-        (pair("loss = { nth = [] }"), "[] }", "`nth` lists 1 to", ""),
-        (
-            pair("loss = { nth = [0] }"),
-            "0] }",
-            "`nth` is a number from 1",
-            "",
-        ),
-        (
-            pair("loss = { nth = [1], every = 2 }"),
-            "{ nth",
-            "a loss is of one kind",
-            "{every = 10}",
-        ),
-        (
-            pair("loss = { p = \"1%\" }"),
-            "{ p",
-            "this loss needs `r`",
-            "",
-        ),
-        (
-            pair("reorder = { delay = \"1ms\" }"),
-            "{ delay",
-            "`reorder` needs a `probability`",
-            "",
-        ),
-        (
-            pair("forward = { mtu = 1 }"),
-            "mtu = 1 }",
-            "unknown key `mtu` in forward",
-            "",
-        ),
-        (
-            pair("[[links]]\nendpoints = [\"a\", \"bo\"]"),
-            "\"bo\"",
-            "no node is named `bo`",
-            "did you mean `b`?",
-        ),
-        (
-            pair("[[links]]\nendpoints = [\"a\"]"),
-            "endpoints = [\"a\"]",
-            "a link has 2 endpoints, not 1",
-            "",
-        ),
-        (
-            pair("[[links]]\nname = \"x\""),
-            "[[links]]\nname",
-            "a link without `endpoints`",
-            "endpoints =",
-        ),
-        (
-            pair("[[links]]\nendpoints = [\"a:eth0\", \"a:eth1\"]"),
-            "\"a:eth1\"",
-            "both ends are at `a`",
-            "",
-        ),
-        (
-            pair("name = \"x/y\""),
-            "\"x/y\"",
-            "`x/y` can't be a name",
-            "letters",
-        ),
-        (
-            pair("[[at]]\ntime = \"1s\"\nlink = \"b-a\""),
-            "\"b-a\"",
-            "no link is named `b-a`",
-            "a-b",
-        ),
-        (
-            pair("[[at]]\nlink = \"a-b\""),
-            "[[at]]",
-            "[[at]] needs `time`",
-            "",
-        ),
-        (
-            "nodes = 3".into(),
-            "3",
-            "`nodes` is a table, not a whole number",
-            "",
-        ),
-        (
-            "links = 3\n[nodes]".into(),
-            "3",
-            "`links` is a list of tables",
-            "[[links]]",
-        ),
-        ("".into(), "", "no nodes", "[nodes.NAME]"),
-        (
-            format!("clock = \"fast\"\n{}", pair("")),
-            "\"fast\"",
-            "`fast` is not a clock",
-            "real or virtual",
-        ),
-        (
-            format!("epoch = 2026-01-01\n{}", pair("")),
-            "2026-01-01",
-            "`epoch` is a date and time with its offset",
-            "",
-        ),
-        (
-            format!("seed = -1\n{}", pair("")),
-            "-1",
-            "`seed` is a number from 0",
-            "",
-        ),
-        (
-            "[nodes.\"a b\"]".into(),
-            "\"a b\"",
-            "`a b` can't be a name",
-            "",
-        ),
-        (
-            "[nodes.a]\nkind = \"hub\"".into(),
-            "\"hub\"",
-            "`hub` is not a kind of node",
-            "switch",
-        ),
-        (
-            "[nodes.a]\naddress = \"10.0.0.1\"".into(),
-            "\"10.0.0.1\"",
-            "`10.0.0.1` has no prefix length",
-            "10.0.1.10/24",
-        ),
-        (
-            "[nodes.a]\naddress = \"10.0.0.0/24\"".into(),
-            "\"10.0.0.0/24\"",
-            "the network itself",
-            "",
-        ),
-        (
-            "[nodes.a]\naddress = \"10.0.0.255/24\"".into(),
-            "\"10.0.0.255/24\"",
-            "broadcast address",
-            "",
-        ),
-        (
-            "[nodes.a]\naddress = \"127.0.0.2/8\"".into(),
-            "\"127.0.0.2/8\"",
-            "can't be a host's address",
-            "",
-        ),
-        (
-            "[nodes.a]\naddress = \"fd00::1/64\"".into(),
-            "\"fd00::1/64\"",
-            "IPv6 is not spoken yet",
-            "",
-        ),
-        (
-            "[nodes.a]\naddress = \"10.0.0.1/33\"".into(),
-            "\"10.0.0.1/33\"",
-            "not a prefix length",
-            "",
-        ),
-        (
-            "[nodes.a]\naddress = \"10.0.0.1/24\"".into(),
-            "\"10.0.0.1/24\"",
-            "no link ends at `a:eth0`",
-            "[[links]]",
-        ),
-        (
-            "[nodes.s]\nkind = \"switch\"\naddress = \"10.0.0.1/24\"".into(),
-            "address",
-            "a switch has no `address`",
-            "",
-        ),
-        (
-            "[nodes.a]\nrun = []".into(),
-            "run",
-            "`run` names no program",
-            "",
-        ),
-        (
-            "[nodes.a]\nready = \"tcp:80\"".into(),
-            "ready",
-            "`ready` without a program",
-            "`run` or `builtin`",
-        ),
-        (
-            "[nodes.a]\nrun = [\"x\"]\nready = \"tcp:0\"".into(),
-            "\"tcp:0\"",
-            "not a protocol and a port",
-            "tcp:8080",
-        ),
-        (
-            "[nodes.a]\nrun = [\"x\"]\nbuiltin = [\"y\"]".into(),
-            "builtin",
-            "`builtin` and `run` at once",
-            "programs",
-        ),
-        (
-            "[nodes.a]\nrun = \"x\"".into(),
-            "\"x\"",
-            "`run` is a list of texts",
-            "",
-        ),
-    ];
-    for (text, place, message, help) in rows {
+    let in_a_link = IN_A_LINK.iter().map(|row| (pair_with(row[0]), row));
+    let at_the_head = AT_THE_HEAD
+        .iter()
+        .map(|row| (format!("{}\n{}", row[0], pair_with("")), row));
+    let alone = ALONE.iter().map(|row| (row[0].to_owned(), row));
+    for (text, [_, place, message, help]) in in_a_link.chain(at_the_head).chain(alone) {
         let error = Topology::parse(&text, "lab.toml").expect_err(&text);
         assert!(error.message.contains(message), "{error}\n{text}");
         let at = &text[error.span.start..];
@@ -494,10 +281,11 @@ fn every_mistake_is_named_with_its_place_and_a_way_out() {
         assert!(given.contains(help), "{error}\nhelp: {given}\n{text}");
         let line = text[..error.span.start].matches('\n').count() + 1;
         assert_eq!(error.line, line, "{error}");
+        let column = error.column;
         assert!(
             error
                 .to_string()
-                .starts_with(&format!("lab.toml:{line}:{}: ", error.column))
+                .starts_with(&format!("lab.toml:{line}:{column}: "))
         );
     }
 }
@@ -596,4 +384,21 @@ proptest::proptest! {
             let _ = Topology::parse(&format!("{head}{with}{tail}"), "lab.toml");
         }
     }
+}
+
+#[test]
+fn the_example_at_the_head_of_this_module_is_a_good_file() {
+    let module = include_str!("mod.rs");
+    let example: String = module
+        .lines()
+        .skip_while(|line| *line != "//! ```toml")
+        .skip(1)
+        .take_while(|line| *line != "//! ```")
+        .map(|line| format!("{}\n", line.trim_start_matches("//!")))
+        .collect();
+    let router = "[nodes.r1]\nkind = \"router\"\n";
+    let lab = Topology::parse(&format!("{example}{router}"), "lab.toml").unwrap();
+    assert_eq!(lab.links[0].forward.loss, Loss::Random(0.01));
+    assert_eq!(lab.links[0].backward.loss, Loss::Random(0.05));
+    assert_eq!(lab.changes.len(), 1);
 }

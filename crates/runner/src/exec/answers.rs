@@ -33,6 +33,7 @@ pub(super) enum Want {
     /// An accepted connection.
     Connection {
         listener: OwnedFd,
+        number: SocketNumber,
         family: u16,
         name: Place,
         flags: i32,
@@ -62,6 +63,15 @@ pub(super) enum Want {
         done: u32,
         headers: u64,
     },
+}
+
+/// An accepted connection on its way to its program.
+#[derive(Clone, Copy, Debug)]
+struct Accepted {
+    socket: SocketNumber,
+    listener: SocketNumber,
+    peer: SocketAddr,
+    token: bool,
 }
 
 /// Where a program wants an address or a value: room and a length that goes both ways.
@@ -110,9 +120,14 @@ impl Guard {
         } = parked;
         let outcome = match (result, &want) {
             (Ok(outcome), _) => outcome,
-            (Err(errno), Want::ManySent { done, .. }) if *done > 0 => {
-                let _ = errno;
-                Outcome::Value(i64::from(*done))
+            (
+                Err(_),
+                Want::ManySent {
+                    done: done @ 1.., ..
+                },
+            ) => {
+                let _ = self.listener.answer(n.id, Ok(i64::from(*done)));
+                return;
             }
             (Err(errno), _) => {
                 self.give_up(&want, errno);
@@ -124,10 +139,17 @@ impl Guard {
             Outcome::Socket(number) => self.deliver_socket(&n, want, number, fds),
             Outcome::Accepted {
                 socket,
+                listener,
                 peer,
                 token,
             } => {
-                self.deliver_connection(&n, want, (socket, peer, token), fds);
+                let accepted = Accepted {
+                    socket,
+                    listener,
+                    peer,
+                    token,
+                };
+                self.deliver_connection(&n, want, accepted, fds);
             }
             Outcome::Native => {
                 let _ = self.listener.leave_to_kernel(n.id);
@@ -245,20 +267,27 @@ impl Guard {
         &mut self,
         n: &Notification,
         want: Want,
-        (number, peer, token): (SocketNumber, SocketAddr, bool),
+        accepted: Accepted,
         fds: Vec<OwnedFd>,
     ) {
+        let Accepted {
+            socket: number,
+            peer,
+            token,
+            ..
+        } = accepted;
         let Want::Connection {
             listener,
             family,
             name,
             flags,
+            ..
         } = want
         else {
             return self.undelivered(number, fds, false);
         };
         if !self.listener.waits(n.id) {
-            return self.undelivered(number, fds, false);
+            return self.pass_on(accepted, fds);
         }
         if token {
             pair::take_token(listener.as_fd());
@@ -320,10 +349,36 @@ impl Guard {
     /// An answer to a call that is no longer parked: a socket goes back, all else is nothing.
     pub(super) fn return_late(&mut self, result: Result<Outcome, i32>, fds: Vec<OwnedFd>) {
         match result {
-            Ok(Outcome::Socket(number)) | Ok(Outcome::Accepted { socket: number, .. }) => {
-                self.undelivered(number, fds, false);
+            Ok(Outcome::Socket(number)) => self.undelivered(number, fds, false),
+            Ok(Outcome::Accepted {
+                socket,
+                listener,
+                peer,
+                token,
+            }) => {
+                let accepted = Accepted {
+                    socket,
+                    listener,
+                    peer,
+                    token,
+                };
+                self.pass_on(accepted, fds);
             }
             _ => {}
+        }
+    }
+
+    /// Gives a connection whose accept was cancelled to another accept of the same listener, which asked later: so
+    /// connections stay in order. Its own answer, if it comes, goes the same way; at last one goes back to the lab.
+    fn pass_on(&mut self, accepted: Accepted, fds: Vec<OwnedFd>) {
+        let other = self.take_parked(
+            |want| matches!(want, Want::Connection { number, .. } if *number == accepted.listener),
+        );
+        match other {
+            Some(Parked {
+                notification, want, ..
+            }) => self.deliver_connection(&notification, want, accepted, fds),
+            None => self.undelivered(accepted.socket, fds, false),
         }
     }
 

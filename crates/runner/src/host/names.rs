@@ -60,7 +60,7 @@ fn records(network: &impl Sockets, name: &Name, kind: RecordType) -> Option<Vec<
     let data = match reverse(name) {
         Some(address) => {
             let node = Name::from_utf8(format!("{}.", network.name_of(address)?)).ok()?;
-            (kind == RecordType::PTR).then(|| RData::PTR(PTR(node)))
+            (kind == RecordType::PTR).then_some(RData::PTR(PTR(node)))
         }
         None => match (host(network, name)?, kind) {
             (IpAddr::V4(address), RecordType::A) => Some(RData::A(A(address))),

@@ -283,8 +283,10 @@ impl<S: Sockets> Server<S> {
     /// Sends an accepted connection to the call that asked for one.
     fn offer(&mut self, asker: Asker, listener: u64, (new, peer): (At, SocketAddr), token: bool) {
         let role = Role::Offered { listener, token };
+        let number = self.entries.get(&listener).map_or(0, |entry| entry.number);
         let outcome = |socket| Outcome::Accepted {
             socket,
+            listener: number,
             peer,
             token,
         };

@@ -58,7 +58,7 @@ impl Port {
             _ => {}
         }
     }
-    /// Queues a frame to be sent. `Err(TxQueueFull)` gives it to the pool, not yet counted: the caller does that.
+    /// Queues a frame to be sent. `Err` gives it back when the queue is full; the host's count of drops is the caller's.
     pub fn enqueue(&mut self, frame: PacketBuf) -> Result<(), (PacketBuf, DropReason)> {
         let frames = frame.frames();
         // A lone super-segment longer than the whole queue still gets through.

@@ -538,4 +538,33 @@ mod tests {
         assert_eq!(bench.learn(1, Evidence::Overheard), 1);
         assert_eq!(bench.state(1), Some("STALE"));
     }
+
+    proptest::proptest! {
+        #[test]
+        fn whatever_happens_each_entry_stands_in_one_schedule(
+            steps in proptest::collection::vec((0u8..4, 0u32..30, 0u64..9_000), 1..200),
+        ) {
+            let mut bench = Bench::new();
+            for (verb, n, millis) in steps {
+                match verb {
+                    0 => drop(bench.send(n, 100)),
+                    1 | 2 => {
+                        let reply = [Evidence::Reply, Evidence::Request];
+                        bench.learn(n, reply[usize::from(verb - 1)]);
+                    }
+                    _ => {
+                        bench.now += Duration::from_millis(millis);
+                        while bench.with(|cache, cx| cache.poll_due(cx)).is_some() {}
+                    }
+                }
+                let cache = &bench.cache;
+                let scheduled = cache.agenda.len() + cache.idle.len();
+                proptest::prop_assert_eq!(scheduled, cache.entries.len());
+                let all = cache.agenda.iter().chain(&cache.idle);
+                for (at, key) in all {
+                    proptest::prop_assert_eq!(cache.entries[key].at, *at);
+                }
+            }
+        }
+    }
 }

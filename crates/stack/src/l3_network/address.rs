@@ -1,5 +1,5 @@
 //! The addresses of this host: which are ours, which are broadcasts, which one to speak from.
-use alloc::collections::{BTreeMap, BTreeSet};
+use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 use core::net::Ipv4Addr;
 
@@ -21,7 +21,8 @@ pub struct Addresses {
     /// In order of configuration: the first is a port's primary one.
     by_port: BTreeMap<PortId, Vec<Address>>,
     ours: BTreeMap<Ipv4Addr, PortId>,
-    broadcasts: BTreeSet<(PortId, Ipv4Addr)>,
+    /// Directed broadcasts, and on which cables they are.
+    broadcasts: BTreeMap<Ipv4Addr, Vec<PortId>>,
 }
 impl Addresses {
     /// Adds one; `false` if the host has it already.
@@ -37,7 +38,7 @@ impl Addresses {
         // RFC 3021: a link of two addresses has no broadcast; nor has loopback.
         if len < 31 && port != PortId::LOOPBACK {
             let broadcast = Ipv4Addr::from_bits(masked(ip, len) | !mask(len));
-            self.broadcasts.insert((port, broadcast));
+            self.broadcasts.entry(broadcast).or_default().push(port);
         }
         true
     }
@@ -55,12 +56,12 @@ impl Addresses {
     }
     /// Whether it is the limited broadcast or a directed one of this port.
     pub fn is_broadcast_on(&self, port: PortId, ip: Ipv4Addr) -> bool {
-        ip.is_broadcast() || self.broadcasts.contains(&(port, ip))
+        let ports = self.broadcasts.get(&ip);
+        ip.is_broadcast() || ports.is_some_and(|ports| ports.contains(&port))
     }
     /// Whether it is a broadcast of any port.
     pub fn is_broadcast(&self, ip: Ipv4Addr) -> bool {
-        let mut ports = self.by_port.keys();
-        ip.is_broadcast() || ports.any(|port| self.is_broadcast_on(*port, ip))
+        ip.is_broadcast() || self.broadcasts.contains_key(&ip)
     }
     /// The address to speak from by this port: one that shares the prefix with `toward`, else the port's first, else the
     /// first of another cable (an unnumbered port).

@@ -9,14 +9,14 @@ use crate::Cx;
 
 /// Cuts a datagram (or a fragment of one) that begins with its IPv4 header into fragments of at most `mtu` bytes. They
 /// share the payload and have new ids. The transport checksum is filled first: it covers the whole. `Err` gives the packet
-/// back if the MTU has no room for 8 bytes behind the header.
+/// back if the MTU has no room for 8 bytes behind the header, or there is nothing behind it.
 pub fn fragment(mut packet: PacketBuf, mtu: u32, cx: &mut Cx<'_>) -> Result<Outgoing, PacketBuf> {
     packet.fill();
     let Some(header) = pull_header(&mut packet) else {
         return Err(packet);
     };
     let room = (mtu as usize).saturating_sub(header.len()) & !7;
-    if room == 0 {
+    if room == 0 || packet.is_empty() {
         header.emit(packet.push(header.len()));
         return Err(packet);
     }
@@ -48,14 +48,11 @@ pub fn fragment(mut packet: PacketBuf, mtu: u32, cx: &mut Cx<'_>) -> Result<Outg
         offset += len;
     }
     let mut fragments = fragments.into_iter();
-    match fragments.next() {
-        Some(first) => Ok(Outgoing {
-            first,
-            rest: fragments.collect(),
-        }),
-        // A datagram without payload is no longer than its header, which fits.
-        None => Err(cx.pool.packet()),
-    }
+    let first = fragments.next().expect("a payload gives a fragment");
+    Ok(Outgoing {
+        first,
+        rest: fragments.collect(),
+    })
 }
 
 fn pull_header(packet: &mut PacketBuf) -> Option<Ipv4Header> {

@@ -128,6 +128,10 @@ impl Network {
     ) -> Result<Outgoing, Refusal> {
         let mut pieces = alloc::vec::Vec::new();
         for frame in packet.cut(cx.pool) {
+            if frame.len() <= mtu as usize {
+                pieces.push(frame);
+                continue;
+            }
             match fragment(frame, mtu, cx) {
                 Ok(fragments) => {
                     cx.count(Counter::IpFragOks);

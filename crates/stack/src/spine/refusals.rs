@@ -5,11 +5,12 @@ use bytes::Bytes;
 use heptad_wire::arp::{ArpPacket, Operation};
 use heptad_wire::icmpv4::Icmpv4;
 use heptad_wire::ipv4::{Ipv4Header, Options, protocol};
-use heptad_wire::{EtherType, EthernetHeader, MacAddr, VlanTag};
+use heptad_wire::tcp::{Flags, TcpHeader, TcpOption, TcpOptions};
+use heptad_wire::{EtherType, EthernetHeader, MacAddr, VlanTag, checksum};
 use proptest::prelude::*;
 
 use super::hosts::*;
-use crate::DropReason;
+use crate::{DropReason, SocketKind};
 
 fn bob() -> Host {
     Host::new(2, false).with_port(2, "10.0.1.20", 24, 1500)
@@ -248,6 +249,37 @@ fn only_those_who_were_asked_or_ask_us_become_neighbours() {
     assert_eq!(macs(&bob), [Some(mac_of(7))]);
 }
 
+/// A SYN with options.
+fn syn_to(port: u16) -> Vec<u8> {
+    let mut options = TcpOptions::NONE;
+    options.push(TcpOption::Mss(1460));
+    options.push(TcpOption::SackPermitted);
+    options.push(TcpOption::Timestamps { value: 1, echo: 0 });
+    options.push(TcpOption::Nop);
+    options.push(TcpOption::WindowScale(7));
+    options.pad();
+    let mut tcp = TcpHeader {
+        src_port: 1000,
+        dst_port: port,
+        seq: 5,
+        ack: 0,
+        reserved: 0,
+        flags: Flags::SYN,
+        window: 1000,
+        checksum: 0,
+        urgent: 0,
+        options,
+    };
+    let mut segment = std::vec![0; tcp.len()];
+    tcp.emit(&mut segment);
+    let (src, dst) = (ip("10.0.1.10"), ip("10.0.1.20"));
+    let pseudo = checksum::pseudo_header(src, dst, protocol::TCP, segment.len() as u32);
+    tcp.checksum = !checksum::add(pseudo, checksum::sum(&segment));
+    tcp.emit(&mut segment);
+    let packet = header("10.0.1.10", "10.0.1.20", protocol::TCP, segment.len());
+    frame_to(mac_of(2), &packet, &segment)
+}
+
 /// Frames that get some way in: damaged copies of good ones.
 fn nearly_right() -> impl Strategy<Value = Vec<u8>> {
     let good = prop_oneof![
@@ -258,6 +290,7 @@ fn nearly_right() -> impl Strategy<Value = Vec<u8>> {
             let packet = header("10.0.1.10", "10.0.1.20", protocol::ICMP, request.len());
             frame_to(mac_of(2), &packet, &request)
         }),
+        Just(syn_to(80)),
         Just({
             let mut bytes = std::vec![0; 28];
             ArpPacket {
@@ -299,6 +332,11 @@ proptest! {
         together in any::<bool>(),
     ) {
         let mut host = Host::new(2, router).with_port(2, "10.0.1.20", 24, 1500);
+        host.cx(|stack, cx| {
+            let socket = stack.socket(ip("0.0.0.0"), SocketKind::Stream).unwrap();
+            stack.bind(socket, "0.0.0.0:80".parse().unwrap(), cx).unwrap();
+            stack.listen(socket, 1, cx).unwrap();
+        });
         let count = frames.len();
         let mut batch: Vec<_> = frames
             .into_iter()

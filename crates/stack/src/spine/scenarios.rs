@@ -476,3 +476,103 @@ fn errors_about_packets_that_we_did_not_send_and_redirects_are_ignored() {
     let redirect = meaning(5, 1, [10, 0, 1, 66], "10.0.1.10");
     assert_eq!(redirect, Err(DropReason::IcmpIgnored));
 }
+
+/// alice — r1 — r2 — bob: only the cable between the routers is narrow.
+struct Narrow {
+    alice: Host,
+    r1: Host,
+    r2: Host,
+    bob: Host,
+}
+impl Narrow {
+    fn new(mtu: u32) -> Self {
+        let far = |r: Host, prefix: &str, via: &str| {
+            let mut r = r;
+            let route = crate::stack::Route {
+                prefix: ip(prefix),
+                len: 24,
+                via: Some(ip(via)),
+                port: ETH1,
+            };
+            r.stack.add_route(route).unwrap();
+            r
+        };
+        let router = |n, near: &str, middle: &str| {
+            Host::new(n, true)
+                .with_port(n, near, 24, 1500)
+                .with_port(n + 10, middle, 24, mtu)
+        };
+        Self {
+            alice: Host::new(1, false)
+                .with_port(1, "10.0.1.10", 24, 1500)
+                .with_gateway("10.0.1.1"),
+            r1: far(router(3, "10.0.1.1", "10.0.2.1"), "10.0.3.0", "10.0.2.2"),
+            r2: far(router(4, "10.0.3.1", "10.0.2.2"), "10.0.1.0", "10.0.2.1"),
+            bob: Host::new(2, false)
+                .with_port(2, "10.0.3.20", 24, 1500)
+                .with_gateway("10.0.3.1"),
+        }
+    }
+    /// Carries everything, then moves time to the next timer; `false` when there is none.
+    fn step(&mut self) -> bool {
+        let Self { alice, r1, r2, bob } = self;
+        while settle((alice, ETH0), (r1, ETH0))
+            + settle((r1, ETH1), (r2, ETH1))
+            + settle((r2, ETH0), (bob, ETH0))
+            > 0
+        {}
+        let mut hosts = [alice, r1, r2, bob];
+        let next = hosts.iter().filter_map(|h| h.stack.poll_at()).min();
+        if let Some(at) = next {
+            hosts.iter_mut().for_each(|h| h.advance(at.max(h.now)));
+        }
+        next.is_some()
+    }
+}
+
+#[test]
+fn tcp_learns_the_narrowest_mtu_of_the_way_and_nothing_is_fragmented() {
+    let mut narrow = Narrow::new(600);
+    let listener = narrow.bob.cx(|stack, cx| {
+        let listener = stack.socket(ip("0.0.0.0"), SocketKind::Stream).unwrap();
+        stack
+            .bind(listener, "0.0.0.0:80".parse().unwrap(), cx)
+            .unwrap();
+        stack.listen(listener, 1, cx).unwrap();
+        listener
+    });
+    let client = narrow.alice.cx(|stack, cx| {
+        let client = stack.socket(ip("0.0.0.0"), SocketKind::Stream).unwrap();
+        let _ = stack.connect(client, "10.0.3.20:80".parse().unwrap(), cx);
+        client
+    });
+    narrow.step();
+    let (server, _) = narrow
+        .bob
+        .cx(|stack, cx| stack.accept(listener, cx))
+        .unwrap();
+    let started = narrow.alice.now;
+    let data = pattern(50_000);
+    let sent = narrow.alice.cx(|stack, cx| stack.send(client, &data, cx));
+    assert_eq!(sent, Ok(data.len()));
+    let mut got = Vec::new();
+    for _ in 0..1000 {
+        narrow.step();
+        let mut out = [0; 4096];
+        while let Ok(n) = narrow.bob.cx(|stack, cx| stack.recv(server, &mut out, cx)) {
+            got.extend_from_slice(&out[..n]);
+        }
+        if got.len() == data.len() {
+            break;
+        }
+    }
+    assert_eq!(got, data);
+    let Narrow { alice, r1, bob, .. } = &narrow;
+    assert!(r1.counters.drops(DropReason::FragmentationNeeded) > 0);
+    assert!(alice.get(Counter::IcmpInDestUnreachs) > 0);
+    assert_eq!(bob.get(Counter::IpReasmReqds), 0);
+    assert_eq!(r1.get(Counter::IpFragCreates), 0);
+    // More would mean that it was found out by timeouts.
+    let took = alice.now - started;
+    assert!(took.as_millis() < 100, "{took:?}");
+}

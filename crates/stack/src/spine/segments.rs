@@ -161,7 +161,7 @@ fn a_router_cuts_what_came_whole_and_lowers_each_ttl() {
 fn a_segment_longer_than_the_mtu_is_reported_to_tcp_or_fragmented() {
     for df in [true, false] {
         let (mut alice, mut bob) = acquainted();
-        let too_long = departure(&mut alice, 4000, 2000, df);
+        let too_long = departure(&mut alice, 4100, 2000, df);
         alice.cx(|stack, cx| stack.transmit(too_long, cx));
         let frames = alice.drain(ETH0);
         if df {
@@ -169,7 +169,8 @@ fn a_segment_longer_than_the_mtu_is_reported_to_tcp_or_fragmented() {
             assert_eq!(alice.drops(), [(DropReason::FragmentationNeeded, 1)]);
             continue;
         }
-        assert_eq!(frames.len(), 4);
+        // Two of 2000 bytes in two pieces each, and one of 100 that fits.
+        assert_eq!(frames.len(), 5);
         frames.into_iter().for_each(|frame| {
             let _ = bob.receive(ETH0, frame);
         });
@@ -197,4 +198,90 @@ fn a_cable_that_fills_nothing_gets_filled_sums() {
         assert_eq!(frame.sum(), Sum::Verified);
         read(&frame);
     }
+}
+
+/// Frames as a foreign cable brings them: bytes, nothing known of them.
+fn from_outside(host: &mut Host, frames: Vec<PacketBuf>) -> Vec<PacketBuf> {
+    let bytes = frames.iter().map(|frame| {
+        let mut bytes = Vec::new();
+        frame.write_to(&mut bytes);
+        host.pool.from_bytes(Bytes::from(bytes))
+    });
+    bytes.collect()
+}
+
+#[test]
+fn frames_of_one_flow_that_come_together_climb_as_one() {
+    let (mut alice, mut bob) = acquainted();
+    let super_segment = departure(&mut alice, 4000, 1460, true);
+    alice.cx(|stack, cx| stack.transmit(super_segment, cx));
+    let frames = alice.drain(ETH0);
+    let mut frames = from_outside(&mut bob, frames);
+    let mut verdicts = Vec::new();
+    bob.cx(|stack, cx| stack.receive_batch(ETH0, &mut frames, &mut verdicts, cx));
+    assert_eq!(verdicts, [Err(DropReason::TcpNoSocket); 3]);
+    assert_eq!(bob.drops(), [(DropReason::TcpNoSocket, 3)]);
+    assert_eq!(bob.get(Counter::IpInReceives), 3);
+    // One segment came up, so one RST answers, for all its bytes.
+    let answers = bob.drain(ETH0);
+    let answers: Vec<_> = answers.iter().map(read).collect();
+    assert_eq!(answers.len(), 1);
+    assert!(answers[0].1.flags.contains(Flags::RST));
+}
+
+#[test]
+fn verdicts_stand_in_the_order_of_their_frames() {
+    let (mut alice, mut bob) = acquainted();
+    let super_segment = departure(&mut alice, 4000, 1460, true);
+    alice.cx(|stack, cx| stack.transmit(super_segment, cx));
+    let mut frames = alice.drain(ETH0);
+    // Damaged on the way: the second frame's TCP header, so that it can't be merged; a frame for somebody else between.
+    let damaged = frames.remove(1).corrupt(8 * 40);
+    frames.insert(1, damaged);
+    let mut elsewhere = frames[2].duplicate();
+    elsewhere
+        .peek_mut(6)
+        .unwrap()
+        .copy_from_slice(&[2, 0, 0, 0, 0, 77]);
+    frames.insert(2, elsewhere);
+    let mut verdicts = Vec::new();
+    bob.cx(|stack, cx| stack.receive_batch(ETH0, &mut frames, &mut verdicts, cx));
+    let expected = [
+        DropReason::TcpNoSocket,
+        DropReason::TcpChecksum,
+        DropReason::OtherHost,
+        DropReason::TcpNoSocket,
+    ];
+    assert_eq!(verdicts, expected.map(Err));
+}
+
+#[test]
+fn a_router_hands_on_frames_that_come_together_as_they_came() {
+    let mut r1 = Host::new(3, true)
+        .with_port(3, "10.0.0.1", 24, 1500)
+        .with_port(4, "10.0.1.1", 24, 1500);
+    let mut alice = Host::new(1, false)
+        .with_port(1, "10.0.0.10", 24, 1500)
+        .with_gateway("10.0.0.1");
+    let super_segment = departure(&mut alice, 4000, 1460, true);
+    alice.cx(|stack, cx| stack.transmit(super_segment, cx));
+    for frame in alice.drain(ETH0) {
+        let _ = r1.receive(ETH0, frame);
+    }
+    for frame in r1.drain(ETH0) {
+        let _ = alice.receive(ETH0, frame);
+    }
+    let mut frames = alice.drain(ETH0);
+    let ids: Vec<_> = frames.iter().map(PacketBuf::id).collect();
+    let mut verdicts = Vec::new();
+    r1.cx(|stack, cx| stack.receive_batch(ETH0, &mut frames, &mut verdicts, cx));
+    assert_eq!(verdicts, [Ok(()); 3]);
+    let question = r1.drain(ETH1).remove(0);
+    let mut bob = Host::new(2, false).with_port(2, DST, 24, 1500);
+    let _ = bob.receive(ETH0, question);
+    for answer in bob.drain(ETH0) {
+        let _ = r1.receive(ETH1, answer);
+    }
+    let onward: Vec<_> = r1.drain(ETH1).iter().map(PacketBuf::id).collect();
+    assert_eq!(onward, ids);
 }
