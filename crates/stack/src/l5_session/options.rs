@@ -44,7 +44,6 @@ const SEND_BUFFER_MIN: u32 = 4_608;
 #[derive(Clone, Debug, Default)]
 pub(super) struct Options {
     pub(super) reuse_address: bool,
-    pub(super) reuse_port: bool,
     pub(super) broadcast: bool,
     pub(super) linger: Option<Duration>,
     pub(super) tcp: tcp::Options,
@@ -53,7 +52,7 @@ impl Options {
     pub(super) fn sharing(&self) -> Sharing {
         Sharing {
             reuse_address: self.reuse_address,
-            reuse_port: self.reuse_port,
+            reuse_port: self.tcp.reuse_port,
             listening: false,
         }
     }
@@ -64,7 +63,7 @@ impl Options {
             sndbuf: or_default(self.tcp.sndbuf),
             ttl: self.tcp.ttl,
             tos: self.tcp.tos,
-            reuse_port: self.reuse_port,
+            reuse_port: self.tcp.reuse_port,
         }
     }
     /// Takes a value over, within Linux's bounds; `Invalid` beyond them.
@@ -72,7 +71,7 @@ impl Options {
         let tcp = &mut self.tcp;
         match option {
             SocketOption::ReuseAddress(on) => self.reuse_address = on,
-            SocketOption::ReusePort(on) => self.reuse_port = on,
+            SocketOption::ReusePort(on) => tcp.reuse_port = on,
             SocketOption::Broadcast(on) => self.broadcast = on,
             SocketOption::KeepAlive(on) => tcp.keepalive = on,
             SocketOption::Linger(time) => self.linger = time,
@@ -159,14 +158,13 @@ impl Sockets {
         }
         let Options {
             reuse_address,
-            reuse_port,
             broadcast,
             linger,
             tcp,
         } = &*socket.options;
         Ok(match which {
             SocketOption::ReuseAddress(_) => SocketOption::ReuseAddress(*reuse_address),
-            SocketOption::ReusePort(_) => SocketOption::ReusePort(*reuse_port),
+            SocketOption::ReusePort(_) => SocketOption::ReusePort(tcp.reuse_port),
             SocketOption::Broadcast(_) => SocketOption::Broadcast(*broadcast),
             SocketOption::KeepAlive(_) => SocketOption::KeepAlive(tcp.keepalive),
             SocketOption::Linger(_) => SocketOption::Linger(*linger),

@@ -284,3 +284,28 @@ fn nothing_is_sent_and_nothing_is_read_into_nothing() {
     assert_eq!(read, Ok(0));
     assert_eq!(world.recv(BOB, server), Err(SocketError::WouldBlock));
 }
+
+#[test]
+fn listeners_with_reuse_port_share_what_comes() {
+    let mut world = World::pair();
+    let listeners = [(); 2].map(|()| {
+        let s = world.stream(BOB);
+        world.set(BOB, s, SocketOption::ReusePort(true));
+        world.bind(BOB, s, "0.0.0.0:80").unwrap();
+        world.listen(BOB, s, 100).unwrap();
+        s
+    });
+    for _ in 0..60 {
+        let client = world.stream(ALICE);
+        let _ = world.connect(ALICE, client, "10.0.0.2:80");
+    }
+    world.run_for(100 * MS);
+    let counts = listeners.map(|s| std::iter::from_fn(|| world.accept(BOB, s).ok()).count());
+    assert_eq!(counts[0] + counts[1], 60);
+    assert!(counts.iter().all(|n| *n > 10), "{counts:?}");
+    world.close(BOB, listeners[0]);
+    let client = world.stream(ALICE);
+    let _ = world.connect(ALICE, client, "10.0.0.2:80");
+    world.run_for(100 * MS);
+    assert!(world.accept(BOB, listeners[1]).is_ok());
+}

@@ -18,7 +18,8 @@ use crate::l4_transport::readiness::{Owner, SocketError};
 use crate::{Counter, Cx, EventMask};
 
 impl Tcp {
-    /// Passive open. `local.ip()` may be unspecified. Conflicts of ports were checked by layer 5; an identical listener is `AddressInUse`.
+    /// Passive open. `local.ip()` may be unspecified. Conflicts of ports were checked by layer 5; an identical listener is `AddressInUse`
+    /// unless this one shares (SO_REUSEPORT).
     pub fn listen(
         &mut self,
         local: SocketAddr,
@@ -28,7 +29,7 @@ impl Tcp {
     ) -> Result<ListenerId, SocketError> {
         let entry = self.listeners.vacant_entry();
         let index = entry.key() as u32;
-        if !self.demux.listen(local, index) {
+        if !self.demux.listen(local, index, options.reuse_port) {
             return Err(SocketError::AddressInUse);
         }
         entry.insert(Listener {
@@ -53,7 +54,7 @@ impl Tcp {
         let Some(listener) = self.listeners.try_remove(id.0 as usize) else {
             return;
         };
-        self.demux.unlisten(listener.local);
+        self.demux.unlisten(listener.local, id.0);
         for index in listener.openings {
             self.reset_opening(index, cx);
         }
