@@ -308,7 +308,7 @@ impl Flight {
             }
             Mark::Lost => self.lost -= record.len,
         }
-        if self.records.is_empty() && self.records.capacity() > 64 {
+        if self.records.is_empty() && self.records.capacity() > 8 {
             self.records = VecDeque::new();
         }
     }

@@ -71,6 +71,11 @@ impl Pair {
         }
         for packet in frames {
             self.frames += 1;
+            assert!(
+                self.whole || packet.len() + 20 <= 1500,
+                "longer than the MTU: {}",
+                packet.len()
+            );
             if self.chance.below(1000) < self.faults.loss {
                 continue;
             }

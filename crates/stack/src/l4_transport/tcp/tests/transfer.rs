@@ -550,3 +550,17 @@ fn old_timestamps_are_refused_and_recent_ones_echoed() {
     ",
     );
 }
+
+#[test]
+fn a_retransmission_makes_room_for_its_sack_blocks() {
+    after(
+        SACK,
+        "
+        write 3000
+        > P. 1:3001(3000) ack 1
+        +.1 < P. 1001:2001(1000) ack 1 win 257 <sack 1001:3001>
+        > . 3001:3001(0) ack 1 <nop,nop,sack 1001:2001>
+        +.025 > . 1:989(988) ack 1 <nop,nop,sack 1001:2001>
+    ",
+    );
+}
