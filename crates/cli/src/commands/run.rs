@@ -35,12 +35,15 @@ pub fn run(run: &Run, json: bool) -> Result<u8, Failure> {
     let seed = started.seed;
     let code = exec::on_node(&client, NODE, &run.program);
     let report = started.end();
-    match report {
-        Some(report) if json => eprint_json(&report)?,
+    match &report {
+        Some(report) if json => eprint_json(report)?,
         Some(report) if !run.quiet => eprint!("heptad: seed {seed}\n{}", report.text()),
         _ => {}
     }
-    code
+    Ok(match (code?, report) {
+        (0, Some(report)) => report.code(),
+        (program, _) => program,
+    })
 }
 
 /// The program's own output owns stdout: the report goes to stderr even as JSON.
