@@ -3,6 +3,7 @@ use heptad_lab::FaultRow;
 use heptad_runtime::Summary;
 use serde::{Deserialize, Serialize};
 
+use crate::failure::{FAILED, OURS};
 use crate::table;
 
 /// The end of a lab, as it is told.
@@ -15,6 +16,8 @@ pub struct Report {
     pub faults: Vec<Fault>,
     /// SHA-256 over every frame, hexadecimal.
     pub event_hash: Option<String>,
+    /// Faults that were asked and could not be applied, for people.
+    pub unapplied: Vec<String>,
     pub capture: Option<String>,
     /// Why the capture is not whole.
     pub capture_error: Option<String>,
@@ -55,15 +58,32 @@ impl Report {
             lab_time: summary.ended.as_nanos() as f64 / 1e9,
             faults: summary.faults.iter().map(Fault::from).collect(),
             event_hash: summary.event_hash.map(|hash| hash.to_string()),
+            unapplied: summary
+                .faults
+                .iter()
+                .filter_map(FaultRow::unapplied)
+                .collect(),
             capture,
             capture_error: summary.sink_error.clone(),
             worst_lag_ms: summary.worst_lag.as_secs_f64() * 1e3,
         }
     }
 
+    /// 125 if the capture is not whole, 1 if a fault could not be applied, else 0.
+    pub fn code(&self) -> u8 {
+        match (&self.capture_error, self.unapplied.is_empty()) {
+            (Some(_), _) => OURS,
+            (None, false) => FAILED,
+            (None, true) => 0,
+        }
+    }
+
     /// For a person, line by line.
     pub fn text(&self) -> String {
         let mut text = fault_table(&self.faults);
+        for unapplied in &self.unapplied {
+            text += &format!("not applied: {unapplied}\n");
+        }
         if let Some(capture) = &self.capture {
             text += &format!("capture {capture}\n");
         }

@@ -105,6 +105,43 @@ fn curl_reads_from_a_python_web_server_on_another_node() {
 }
 
 #[test]
+fn a_lab_that_is_killed_takes_its_programs_with_it() {
+    if !has_program("python3") {
+        return;
+    }
+    let sandbox = Sandbox::new();
+    sandbox.write(
+        "lab.toml",
+        "name = \"web\"\n[nodes.a]\naddress = \"10.0.0.1/24\"\n[nodes.b]\naddress = \"10.0.0.2/24\"\n\
+         [[nodes.b.programs]]\nrun = [\"python3\", \"-m\", \"http.server\", \"80\"]\nready = \"tcp:80\"\n\
+         [[links]]\nendpoints = [\"a:eth0\", \"b:eth0\"]\n",
+    );
+    sandbox.run(&["lab", "up", "lab.toml"]).expect_code(0);
+    let mut stranger = sandbox
+        .heptad(&["exec", "a", "--", "sleep", "1000"])
+        .spawn()
+        .expect("heptad starts");
+    let listed = sandbox.run(&["lab", "ls", "--json"]).expect_code(0).json();
+    let pid = listed["labs"][0]["pid"].to_string();
+    let killed = std::process::Command::new("kill")
+        .args(["-KILL", &pid])
+        .status();
+    assert!(killed.is_ok_and(|status| status.success()));
+    assert_eq!(
+        stranger.wait().expect("an end").code(),
+        Some(125),
+        "the lab is gone"
+    );
+    sandbox.expect_nothing_left();
+    // The socket that it left refuses: the name is free again.
+    let listed = sandbox.run(&["lab", "ls", "--json"]).expect_code(0).json();
+    assert_eq!(listed["labs"], serde_json::json!([]));
+    sandbox.run(&["lab", "up", "lab.toml"]).expect_code(0);
+    sandbox.run(&["lab", "down", "web"]).expect_code(0);
+    sandbox.expect_nothing_left();
+}
+
+#[test]
 fn a_virtual_lab_gives_the_same_bytes_twice_and_the_same_hash_unwatched() {
     let lab = labs().join("chat/virtual.toml");
     let lab = lab.to_str().expect("utf-8");

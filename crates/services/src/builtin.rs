@@ -49,7 +49,7 @@ pub const BUILTINS: &[BuiltinInfo] = &[
     info(
         "chat-client",
         "HOST PORT NAME LINE...",
-        "Joins a chat, says its lines, prints what the others say until the server ends.",
+        "Joins a chat, says its lines one by one, prints what is said until the server ends.",
     ),
     info(
         "sink",

@@ -100,8 +100,10 @@ fn say(says: &Says) {
 
 /// Starts the process behind a lab and waits until it is up.
 pub mod start {
+    use std::fs::{File, OpenOptions};
     use std::io::{BufRead, BufReader, Write};
     use std::os::unix::process::CommandExt;
+    use std::path::Path;
     use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 
     use super::Says;
@@ -122,12 +124,19 @@ pub mod start {
         output: BufReader<ChildStdout>,
     }
 
-    /// Starts it in a process group of its own, so that Ctrl-C reaches the program and not its network.
+    /// Starts it in a process group of its own, so that Ctrl-C reaches the program and not its network. One that outlives us
+    /// must not hold our standard error open: it complains into its log.
     pub fn start(orders: &Orders) -> Result<Started, Failure> {
+        let complaints = match &orders.log {
+            Some(path) => Stdio::from(log(path)?),
+            None => Stdio::inherit(),
+        };
         let mut child = Command::new("/proc/self/exe")
+            .arg0("heptad")
             .arg("host")
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
+            .stderr(complaints)
             .process_group(0)
             .spawn()
             .map_err(|error| Failure::ours(format!("cannot start the lab's process: {error}")))?;
@@ -170,6 +179,11 @@ pub mod start {
             let _ = self.child.wait();
             report
         }
+    }
+
+    fn log(path: &Path) -> Result<File, Failure> {
+        let open = OpenOptions::new().create(true).append(true).open(path);
+        open.map_err(|error| Failure::ours(format!("cannot write {}: {error}", path.display())))
     }
 
     fn hear(output: &mut BufReader<ChildStdout>) -> Option<Says> {

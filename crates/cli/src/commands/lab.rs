@@ -77,9 +77,11 @@ fn up_foreground(orders: &Orders, json: bool) -> Result<u8, Failure> {
 fn up_virtual(up: &Up, orders: &Orders, json: bool) -> Result<u8, Failure> {
     let host = LabHost::start(orders, Vec::new())?;
     let code = host.run_virtual(up.until);
-    let report = host.finish();
-    tell_end(&report, json)?;
-    code
+    let end = tell_end(&host.finish(), json)?;
+    Ok(match code? {
+        0 => end,
+        program => program,
+    })
 }
 
 fn tell_end(report: &Report, json: bool) -> Result<u8, Failure> {
@@ -95,7 +97,7 @@ fn tell_end(report: &Report, json: bool) -> Result<u8, Failure> {
             println!("event hash {hash}");
         }
     }
-    Ok(u8::from(report.capture_error.is_some()) * crate::failure::OURS)
+    Ok(report.code())
 }
 
 fn orders(up: &Up, text: String, file: String) -> Result<Orders, Failure> {

@@ -35,12 +35,15 @@ pub fn run(run: &Run, json: bool) -> Result<u8, Failure> {
     let seed = started.seed;
     let code = exec::on_node(&client, NODE, &run.program);
     let report = started.end();
-    match report {
-        Some(report) if json => eprint_json(&report)?,
+    match &report {
+        Some(report) if json => eprint_json(report)?,
         Some(report) if !run.quiet => eprint!("heptad: seed {seed}\n{}", report.text()),
         _ => {}
     }
-    code
+    Ok(match (code?, report) {
+        (0, Some(report)) => report.code(),
+        (program, _) => program,
+    })
 }
 
 /// The program's own output owns stdout: the report goes to stderr even as JSON.
@@ -63,7 +66,7 @@ fn lab_file(run: &Run) -> Result<String, Failure> {
         .map(|rate| format!("rate = {}\n", quoted(rate)))
         .unwrap_or_default();
     Ok(format!(
-        "name = \"run\"\n[nodes.{NODE}]\naddress = \"10.0.0.1/24\"\n\n\
+        "name = \"run\"\n[nodes.{NODE}]\n\n\
          [[links]]\nname = \"lo\"\nendpoints = [\"{NODE}:lo\", \"{NODE}:lo\"]\nmtu = 1500\n\
          delay = \"{half}us\"\njitter = {}\nloss = {}\n{rate}",
         quoted(&run.jitter),

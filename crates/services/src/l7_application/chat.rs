@@ -1,4 +1,4 @@
-//! A chat in plain text: a client's first line is its name, every other one is passed on to all others as `name: line`.
+//! A chat in plain text: a client's first line is its name, every other one is passed on to everybody as `name: line`.
 //!
 //! Who comes late is told first what was said before. One thread a client reads; nobody holds a lock while it writes.
 //!
@@ -33,15 +33,28 @@ pub struct Guest {
     pub lines: Vec<String>,
 }
 
-/// Joins, says its lines, prints what the others say until the server ends.
+/// Joins, says its lines, each when the one before has come back, and prints what is said until the server ends.
 pub fn client(node: &Node, guest: &Guest, out: &mut dyn Write) -> io::Result<u8> {
-    let mut stream = TcpStream::connect(node, (guest.host.as_str(), guest.port))?;
-    writeln!(stream, "{}", guest.name)?;
-    for line in &guest.lines {
-        stream.write_all(format!("{line}\n").as_bytes())?;
-    }
-    stream.shutdown(Shutdown::Write)?;
-    each_line(&stream, |line| writeln!(out, "{line}"))?;
+    let stream = TcpStream::connect(node, (guest.host.as_str(), guest.port))?;
+    let say = |line: &str| (&stream).write_all(format!("{line}\n").as_bytes());
+    // What comes back says that the next one may go; after the last one there is nothing more to say.
+    let mut lines = guest.lines.iter();
+    let mut say_next = || match lines.next() {
+        Some(line) => {
+            say(line)?;
+            Ok(format!("{}: {line}", guest.name))
+        }
+        None => stream.shutdown(Shutdown::Write).map(|()| String::new()),
+    };
+    say(&guest.name)?;
+    let mut awaited = say_next()?;
+    each_line(&stream, |line| {
+        writeln!(out, "{line}")?;
+        if line == awaited {
+            awaited = say_next()?;
+        }
+        Ok(())
+    })?;
     Ok(0)
 }
 
@@ -122,8 +135,7 @@ struct Room {
 struct State {
     /// How many lines went because of the bound.
     forgotten: u64,
-    /// Who said it, and what.
-    said: VecDeque<(u32, String)>,
+    said: VecDeque<String>,
     guests: BTreeMap<u32, Present>,
 }
 struct Present {
@@ -134,16 +146,11 @@ struct Present {
     is_told: bool,
 }
 impl State {
-    /// The lines from `next` on that others than `listener` said.
-    fn since(&self, next: u64, listener: Option<u32>) -> String {
+    /// The lines from `next` on.
+    fn since(&self, next: u64) -> String {
         let skipped = next.saturating_sub(self.forgotten);
         let from = usize::try_from(skipped).unwrap_or(usize::MAX);
-        self.said
-            .iter()
-            .skip(from)
-            .filter(|(who, _)| Some(*who) != listener)
-            .map(|(_, line)| line.as_str())
-            .collect()
+        self.said.iter().skip(from).map(String::as_str).collect()
     }
     fn end(&self) -> u64 {
         self.forgotten + self.said.len() as u64
@@ -169,7 +176,7 @@ impl Room {
             match &name {
                 None => name = Some(line.to_owned()),
                 Some(name) => {
-                    self.say(guest, format!("{name}: {line}\n"));
+                    self.say(format!("{name}: {line}\n"));
                     bell.send(())?;
                 }
             }
@@ -179,23 +186,18 @@ impl Room {
             self.leave(guest);
         }
     }
-    /// Adds a line and hands it to all others.
-    fn say(&self, guest: u32, line: String) {
+    /// Adds a line and hands it to everybody, whoever said it too.
+    fn say(&self, line: String) {
         let mut state = self.lock();
         if state.said.len() >= MEMORY {
             state.said.pop_front();
             state.forgotten += 1;
         }
-        state.said.push_back((guest, line));
-        let others: Vec<u32> = state
-            .guests
-            .keys()
-            .copied()
-            .filter(|no| *no != guest)
-            .collect();
+        state.said.push_back(line);
+        let everybody: Vec<u32> = state.guests.keys().copied().collect();
         drop(state);
-        for other in others {
-            self.tell(other);
+        for guest in everybody {
+            self.tell(guest);
         }
     }
     /// Tells a guest what it was not told yet, unless another thread is at it.
@@ -209,7 +211,7 @@ impl Room {
             if present.is_told || present.next >= end {
                 return;
             }
-            let text = state.since(present.next, Some(guest));
+            let text = state.since(present.next);
             let stream = present.stream.clone();
             self.set_told(&mut state, guest, true, end);
             drop(state);
@@ -238,7 +240,7 @@ impl Room {
     fn print(&self, printed: &mut u64, out: &mut dyn Write) -> io::Result<()> {
         let (text, end) = {
             let state = self.lock();
-            (state.since(*printed, None), state.end())
+            (state.since(*printed), state.end())
         };
         *printed = end;
         out.write_all(text.as_bytes())?;

@@ -91,7 +91,7 @@ pub fn demo(args: &Demo, json: bool, paint: Paint) -> Result<u8, Failure> {
     let seen = play(args);
     spinner.finish_and_clear();
     let seen = seen?;
-    let ok = seen.arrived() == SCRIPT.len() && seen.report.capture_error.is_none();
+    let ok = seen.arrived() == SCRIPT.len() && seen.report.code() == 0;
     if json {
         print_json(&Outcome {
             ok,

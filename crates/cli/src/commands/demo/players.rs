@@ -133,6 +133,7 @@ impl Players {
         script: &[&str],
     ) -> Result<Player, Failure> {
         let mut child = Command::new("/proc/self/exe")
+            .arg0("heptad")
             .args(["exec", "--lab", &self.lab, node, "--"])
             .arg(python)
             .args(script)

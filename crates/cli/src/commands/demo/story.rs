@@ -14,6 +14,9 @@ use crate::failure::Failure;
 use crate::paint::{Paint, pad};
 use crate::report::fault_table;
 
+/// Lost frames that are told one by one.
+const MOST_LOST_SHOWN: usize = 6;
+
 /// Tells all of it on stdout.
 pub fn tell(seen: &Seen, paint: Paint) -> Result<(), Failure> {
     let story = Story {
@@ -50,29 +53,28 @@ struct Segment<'a> {
 
 impl Story<'_> {
     fn heading(&self) -> String {
-        let programs = match &self.seen.builtin_because {
-            None => "two unmodified Python programs".to_string(),
-            Some(why) => format!("built-in Rust programs ({why})"),
+        let (programs, why) = match &self.seen.builtin_because {
+            None => ("two unmodified Python programs", String::new()),
+            Some(why) => ("built-in Rust programs", format!("  no Python: {why}\n")),
         };
         let address = |name| {
             self.address(name)
                 .map_or(String::new(), |ip| ip.to_string())
         };
+        let title = self.paint.bold("chat");
+        let seed = self.seen.report.seed;
+        let (alice, bob) = (self.paint.name("alice"), self.paint.name("bob"));
+        let (alice_ip, bob_ip) = (address("alice"), address("bob"));
         format!(
-            "{} · seed {} · {programs} · no root · real time\n\n  {} {} ──── r1 ──── {} {}        20 ms ± 5 ms, loss 5 %; 10 Mbit\n",
-            self.paint.bold("chat"),
-            self.seen.report.seed,
-            self.paint.name("alice"),
-            address("alice"),
-            address("bob"),
-            self.paint.name("bob"),
+            "{title} · seed {seed} · {programs} · no root · real time\n{why}\n  \
+             {alice} {alice_ip} ── 20 ms ± 5 ms, loss 5 % ── r1 ── 10 Mbit ── {bob_ip} {bob}\n"
         )
     }
 
     /// Everything that leaves a host until the three-way handshake is done.
     fn handshake(&self) -> String {
         let mut text = format!(
-            "{}  client.py: connect((\"bob\", 8080))\n",
+            "{}  alice: connect((\"bob\", 8080))\n",
             self.chapter("악수", "handshake")
         );
         for record in &self.seen.frames {
@@ -257,10 +259,22 @@ impl Story<'_> {
             1 => "1 segment was sent again".to_string(),
             n => format!("{n} segments were sent again"),
         };
+        let lost = self
+            .seen
+            .frames
+            .iter()
+            .filter_map(|record| match &record.moment {
+                Moment::Lost(cause) => {
+                    let way = format!("at {}", self.interface(record));
+                    Some(self.line(record, &self.paint.bad("✕"), cause, &way))
+                }
+                _ => None,
+            });
+        let lost: String = lost.take(MOST_LOST_SHOWN).collect();
+        let table = indent(&fault_table(&self.seen.report.faults));
         format!(
-            "{}  {again}\n{}",
-            self.chapter("장애", "faults asked and applied"),
-            indent(&fault_table(&self.seen.report.faults))
+            "{}  {again}\n{lost}{table}",
+            self.chapter("장애", "faults asked and applied")
         )
     }
 
