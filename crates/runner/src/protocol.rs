@@ -196,8 +196,6 @@ pub enum Outcome {
     Accepted {
         /// Its number.
         socket: SocketNumber,
-        /// Where it was accepted.
-        listener: SocketNumber,
         /// Who connected.
         peer: SocketAddr,
         /// Take one token byte out of the listener.
@@ -383,15 +381,9 @@ impl Answer {
                     Outcome::Socket(socket) => w.tag(1).u32(*socket),
                     Outcome::Accepted {
                         socket,
-                        listener,
                         peer,
                         token,
-                    } => w
-                        .tag(2)
-                        .u32(*socket)
-                        .u32(*listener)
-                        .address(Some(*peer))
-                        .bool(*token),
+                    } => w.tag(2).u32(*socket).address(Some(*peer)).bool(*token),
                     Outcome::Address(address) => w.tag(3).address(Some(*address)),
                     Outcome::Bytes(bytes) => w.tag(4).bytes(bytes),
                     Outcome::Datagram { from, length, data } => {
@@ -544,7 +536,6 @@ impl Reader<'_> {
             1 => Outcome::Socket(self.u32()?),
             2 => Outcome::Accepted {
                 socket: self.u32()?,
-                listener: self.u32()?,
                 peer: self.address()?.ok_or(Malformed)?,
                 token: self.bool()?,
             },
@@ -657,7 +648,6 @@ mod tests {
             Outcome::Socket(3),
             Outcome::Accepted {
                 socket: 4,
-                listener: 3,
                 peer,
                 token: true,
             },

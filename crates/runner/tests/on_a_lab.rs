@@ -9,7 +9,7 @@ use heptad_lab::{Lab, LabOptions, Topology};
 use heptad_runner::Host;
 use heptad_runtime::stack::EventMask;
 use heptad_runtime::{Clock, Network, NetworkOptions};
-use support::{Running, command_by, finish};
+use support::{Running, command_by, finish, semantics};
 
 const PYTHON: &str = "/usr/bin/python3";
 
@@ -137,8 +137,9 @@ c.sendall('반갑습니다'.encode()); c.close()
         "
 import socket
 s = socket.create_connection(('b', 8080))
+peer = s.getpeername()
 s.sendall('안녕하세요'.encode()); s.shutdown(socket.SHUT_WR)
-print(s.getpeername(), s.makefile(encoding='utf-8').read())
+print(peer, s.makefile(encoding='utf-8').read())
 ",
     );
     assert_eq!(out, "('10.0.0.2', 8080) 반갑습니다\n");
@@ -334,4 +335,15 @@ ts = [threading.Thread(target=one, args=(n,)) for n in range(3)]
     // SAFETY: a signal to our own child.
     unsafe { libc::kill(server.child.id().cast_signed(), libc::SIGTERM) };
     assert_eq!(server.end().0, 143);
+}
+
+#[test]
+fn socket_semantics_are_the_kernels() {
+    let Some(program) = semantics::build() else {
+        return;
+    };
+    semantics::compare(&[], || {
+        let pair = Pair::new();
+        finish(pair.command("a", &[program.path.to_str().unwrap()])).1
+    });
 }

@@ -33,7 +33,6 @@ pub(super) enum Want {
     /// An accepted connection.
     Connection {
         listener: OwnedFd,
-        number: SocketNumber,
         family: u16,
         name: Place,
         flags: i32,
@@ -63,15 +62,6 @@ pub(super) enum Want {
         done: u32,
         headers: u64,
     },
-}
-
-/// An accepted connection on its way to its program.
-#[derive(Clone, Copy, Debug)]
-struct Accepted {
-    socket: SocketNumber,
-    listener: SocketNumber,
-    peer: SocketAddr,
-    token: bool,
 }
 
 /// Where a program wants an address or a value: room and a length that goes both ways.
@@ -139,18 +129,9 @@ impl Guard {
             Outcome::Socket(number) => self.deliver_socket(&n, want, number, fds),
             Outcome::Accepted {
                 socket,
-                listener,
                 peer,
                 token,
-            } => {
-                let accepted = Accepted {
-                    socket,
-                    listener,
-                    peer,
-                    token,
-                };
-                self.deliver_connection(&n, want, accepted, fds);
-            }
+            } => self.deliver_connection(&n, want, (socket, peer, token), fds),
             Outcome::Native => {
                 let _ = self.listener.leave_to_kernel(n.id);
             }
@@ -267,27 +248,20 @@ impl Guard {
         &mut self,
         n: &Notification,
         want: Want,
-        accepted: Accepted,
+        (number, peer, token): (SocketNumber, SocketAddr, bool),
         fds: Vec<OwnedFd>,
     ) {
-        let Accepted {
-            socket: number,
-            peer,
-            token,
-            ..
-        } = accepted;
         let Want::Connection {
             listener,
             family,
             name,
             flags,
-            ..
         } = want
         else {
             return self.undelivered(number, fds, false);
         };
         if !self.listener.waits(n.id) {
-            return self.pass_on(accepted, fds);
+            return self.undelivered(number, fds, false);
         }
         if token {
             pair::take_token(listener.as_fd());
@@ -346,39 +320,14 @@ impl Guard {
         }
     }
 
-    /// An answer to a call that is no longer parked: a socket goes back, all else is nothing.
+    /// An answer to a call that is no longer parked: a socket goes back, all else is nothing. A connection that goes
+    /// back may find a later one already on its way: among connections whose accept was broken off, order may change.
     pub(super) fn return_late(&mut self, result: Result<Outcome, i32>, fds: Vec<OwnedFd>) {
         match result {
-            Ok(Outcome::Socket(number)) => self.undelivered(number, fds, false),
-            Ok(Outcome::Accepted {
-                socket,
-                listener,
-                peer,
-                token,
-            }) => {
-                let accepted = Accepted {
-                    socket,
-                    listener,
-                    peer,
-                    token,
-                };
-                self.pass_on(accepted, fds);
+            Ok(Outcome::Socket(number)) | Ok(Outcome::Accepted { socket: number, .. }) => {
+                self.undelivered(number, fds, false);
             }
             _ => {}
-        }
-    }
-
-    /// Gives a connection whose accept was cancelled to another accept of the same listener, which asked later: so
-    /// connections stay in order. Its own answer, if it comes, goes the same way; at last one goes back to the lab.
-    fn pass_on(&mut self, accepted: Accepted, fds: Vec<OwnedFd>) {
-        let other = self.take_parked(
-            |want| matches!(want, Want::Connection { number, .. } if *number == accepted.listener),
-        );
-        match other {
-            Some(Parked {
-                notification, want, ..
-            }) => self.deliver_connection(&notification, want, accepted, fds),
-            None => self.undelivered(accepted.socket, fds, false),
         }
     }
 

@@ -368,7 +368,6 @@ fn accept(n: &Notification, held: Held, flags: u32) -> Result<Step, i32> {
     };
     let limit = pair::receive_limit(&held.end).filter(|_| wait);
     let want = Want::Connection {
-        number: held.number,
         family: held.family,
         name: Place {
             at: n.args[1],

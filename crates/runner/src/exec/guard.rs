@@ -411,24 +411,6 @@ impl Guard {
         }
     }
 
-    /// Takes the oldest parked call of this kind out, and tells the lab that its own answer is not waited for.
-    pub(super) fn take_parked(&mut self, is_it: impl Fn(&Want) -> bool) -> Option<Parked> {
-        let id = self
-            .parked
-            .iter()
-            .find(|(_, parked)| is_it(&parked.want))
-            .map(|(id, _)| *id)?;
-        let parked = self.parked.remove(&id)?;
-        self.send(
-            &Request {
-                id,
-                call: Call::Cancel,
-            },
-            None,
-        );
-        Some(parked)
-    }
-
     /// Looks at parked calls, oldest first, a bounded number at a time.
     fn watch(&mut self) {
         let now = Instant::now();

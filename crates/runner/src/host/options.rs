@@ -143,6 +143,7 @@ pub fn get(
                 _ => 0,
             }
         }
+        (libc::IPPROTO_TCP, libc::TCP_MAXSEG) => max_segment(network, entry.at)?,
         (libc::IPPROTO_IP, libc::IP_MTU) => 1500,
         _ => plain(
             network,
@@ -197,6 +198,16 @@ fn plain(network: &impl Sockets, at: At, known: Known) -> Result<i32, i32> {
         Set::KeepIdle(t) | Set::KeepInterval(t) => i32::try_from(t.as_secs()).unwrap_or(i32::MAX),
         Set::Linger(_) | Set::UserTimeout(_) | Set::Congestion(_) => 0,
     })
+}
+
+/// What the connection uses; before there is one, what was asked for, else what every host takes (RFC 9293 3.7.1).
+fn max_segment(network: &impl Sockets, at: At) -> Result<i32, i32> {
+    let asked = plain(network, at, Known::Number(|_| Set::MaxSegment(0)))?;
+    let used = network.status(at).map_or(0, |status| status.mss.into());
+    Ok([used, asked, 536]
+        .into_iter()
+        .find(|mss| *mss > 0)
+        .unwrap_or(0))
 }
 
 fn linger(network: &impl Sockets, at: At) -> Result<Vec<u8>, i32> {

@@ -123,8 +123,6 @@ pub trait Sockets: Send + 'static {
     fn peer(&self, at: At) -> Result<SocketAddr, SocketError>;
     /// `Stack::tcp_status`.
     fn status(&self, at: At) -> Option<Status>;
-    /// How many connections wait at a listener.
-    fn waiting(&self, at: At) -> u32;
     /// `Network::register`.
     fn register(&self, at: At, interest: Ready, waker: &Waker);
     /// `Network::deregister`.
@@ -216,9 +214,6 @@ impl Sockets for Network {
     }
     fn status(&self, at: At) -> Option<Status> {
         self.with(at.machine, |stack, _| stack.tcp_status(at.socket))
-    }
-    fn waiting(&self, at: At) -> u32 {
-        self.status(at).map_or(0, |status| status.recv_q)
     }
     fn register(&self, at: At, interest: Ready, waker: &Waker) {
         Network::register(self, at.machine, at.socket, interest, waker);

@@ -283,10 +283,8 @@ impl<S: Sockets> Server<S> {
     /// Sends an accepted connection to the call that asked for one.
     fn offer(&mut self, asker: Asker, listener: u64, (new, peer): (At, SocketAddr), token: bool) {
         let role = Role::Offered { listener, token };
-        let number = self.entries.get(&listener).map_or(0, |entry| entry.number);
         let outcome = |socket| Outcome::Accepted {
             socket,
-            listener: number,
             peer,
             token,
         };
@@ -333,7 +331,7 @@ impl<S: Sockets> Server<S> {
         let Role::Listener(listening) = &mut entry.role else {
             return;
         };
-        if self.network.waiting(entry.at) == 0 {
+        if !self.network.ready(entry.at).contains(Ready::READABLE) {
             self.network
                 .register(entry.at, Ready::READABLE, &entry.waker);
         } else if listening.tokens == 0 {

@@ -98,6 +98,15 @@ impl Kernel {
         verb(fd.as_fd(), *kind)
     }
 
+    /// A connection that was put back makes its listener readable.
+    fn returned(&self, at: At) -> Ready {
+        let table = self.inner.table.lock().unwrap();
+        match table.returned.get(&at.socket.index) {
+            Some(queue) if !queue.is_empty() => Ready::READABLE,
+            _ => Ready::NONE,
+        }
+    }
+
     fn raw<T>(&self, at: At, level: i32, name: i32, value: &T) -> Result<(), SocketError> {
         let size = size_of::<T>() as u32;
         // SAFETY: the kernel reads `size` bytes of `value`.
@@ -298,7 +307,7 @@ impl Sockets for Kernel {
                 }
             }
             ready
-        })
+        }) | self.returned(at)
     }
     fn local(&self, at: At) -> Result<SocketAddr, SocketError> {
         self.on(at, |fd, _| net::getsockname(fd))
@@ -312,29 +321,6 @@ impl Sockets for Kernel {
     }
     fn status(&self, _: At) -> Option<Status> {
         None
-    }
-    fn waiting(&self, at: At) -> u32 {
-        let mut info = [0_u8; 104];
-        let mut size = 104_u32;
-        // SAFETY: the kernel writes at most `size` bytes into `info`.
-        self.on(at, |fd, _| unsafe {
-            let fd = fd.as_raw_fd();
-            libc::getsockopt(
-                fd,
-                libc::IPPROTO_TCP,
-                libc::TCP_INFO,
-                info.as_mut_ptr().cast(),
-                &raw mut size,
-            )
-        });
-        // tcpi_unacked of a listener is the length of its accept queue.
-        let queued = u32::from_ne_bytes(info[24..28].try_into().unwrap());
-        let table = self.inner.table.lock().unwrap();
-        queued
-            + table
-                .returned
-                .get(&at.socket.index)
-                .map_or(0, |queue| queue.len() as u32)
     }
     fn register(&self, at: At, interest: Ready, waker: &Waker) {
         let mut flags = EventFlags::ONESHOT;

@@ -1,6 +1,8 @@
 //! Programs under a guard, started from a test.
 #![allow(dead_code)]
 
+pub mod semantics;
+
 use std::io::{BufRead, BufReader};
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::process::CommandExt;

@@ -71,6 +71,7 @@ impl Sockets {
         below: &mut Below<'_, '_>,
     ) -> Result<usize, SocketError> {
         match self.receiver(id, below)? {
+            Carrier::Stream(_) if out.is_empty() => Ok(0),
             Carrier::Stream(conn) => below.transport.tcp.recv(conn, out, peek, below.cx),
             Carrier::Datagram(endpoint) => {
                 let datagram = below.transport.udp.recv(endpoint, out, peek, below.cx)?;
@@ -136,7 +137,7 @@ impl Sockets {
             Phase::Connected(conn) => Ok(Carrier::Stream(conn)),
             Phase::Connecting(conn) => match state(conn, below) {
                 State::SynSent | State::SynReceived => Err(SocketError::WouldBlock),
-                State::Closed => Err(below.transport.tcp.take_error(conn).unwrap_or(idle)),
+                // It may have been open since: what came then is still read, and TCP knows the error of one that failed.
                 _ => Ok(Carrier::Stream(conn)),
             },
             Phase::Datagram(endpoint) => Ok(Carrier::Datagram(endpoint)),

@@ -21,7 +21,8 @@ use crate::{Counter, Cx, EventMask};
 const MOST_AT_ONCE: usize = 1 << 30;
 
 impl Tcp {
-    /// Passive open. `local.ip()` may be unspecified. Conflicts of ports were checked by layer 5; an identical listener is `AddressInUse`.
+    /// Passive open. `local.ip()` may be unspecified. Conflicts of ports were checked by layer 5; an identical listener is `AddressInUse`
+    /// unless this one shares (SO_REUSEPORT).
     pub fn listen(
         &mut self,
         local: SocketAddr,
@@ -31,7 +32,7 @@ impl Tcp {
     ) -> Result<ListenerId, SocketError> {
         let entry = self.listeners.vacant_entry();
         let index = entry.key() as u32;
-        if !self.demux.listen(local, index) {
+        if !self.demux.listen(local, index, options.reuse_port) {
             return Err(SocketError::AddressInUse);
         }
         entry.insert(Listener {
@@ -56,7 +57,7 @@ impl Tcp {
         let Some(listener) = self.listeners.try_remove(id.0 as usize) else {
             return;
         };
-        self.demux.unlisten(listener.local);
+        self.demux.unlisten(listener.local, id.0);
         for index in listener.openings {
             self.reset_opening(index, cx);
         }
@@ -281,11 +282,12 @@ impl Tcp {
                 }
                 Ok(None)
             }
-            Conn::Opening(opening) => Err(match opening.ep.error.take() {
-                Some(error) => error,
-                None if opening.ep.state == State::Closed => SocketError::NotConnected,
-                None => SocketError::WouldBlock,
-            }),
+            Conn::Opening(opening) => match opening.ep.error.take() {
+                Some(error) => Err(error),
+                // As Linux: an opening that failed has told why; after that its stream is at its end.
+                None if opening.ep.state == State::Closed => Ok(None),
+                None => Err(SocketError::WouldBlock),
+            },
         }
     }
     fn received(&mut self, id: ConnId, n: usize, cx: &mut Cx<'_>) {

@@ -1,0 +1,99 @@
+//! What a C program sees of its sockets, line by line, against what it saw on Linux itself.
+
+use std::collections::HashMap;
+use std::path::PathBuf;
+use std::process::Command;
+
+/// Lines that differ from the kernel's, each for a reason.
+const DIFFERENT: &[(&str, &str)] = &[
+    (
+        "01",
+        "a fresh socket is one end of a connected pair: writable, not hung up",
+    ),
+    ("02", "and takes bytes, which go out once it is connected"),
+    (
+        "03",
+        "recv on a listener finds nothing, where Linux says that it is not connected",
+    ),
+    (
+        "17",
+        "a listener shows one edge until it is empty, not one for each connection",
+    ),
+    ("41b", "urgent data is not carried"),
+    ("42", "a pair does not throw bytes away for MSG_TRUNC"),
+    ("49", "IPv6 is not there yet"),
+    ("50", "IPv6 is not there yet"),
+    ("50b", "IPv6 is not there yet"),
+    ("50c", "IPv6 is not there yet"),
+    (
+        "64",
+        "send on a datagram socket without a peer is lost, not refused",
+    ),
+    ("70", "a refused datagram shows in SO_ERROR only"),
+];
+
+/// Lines that say something about the machine where the kernel's were made.
+const OF_THE_MACHINE: &[&str] = &["34", "76"];
+
+/// The program, built; it goes with its folder.
+pub struct Program {
+    pub path: PathBuf,
+    _folder: tempfile::TempDir,
+}
+
+/// Builds the program; `None` where there is no compiler and none is required.
+pub fn build() -> Option<Program> {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("socket-semantics");
+    let source = concat!(
+        env!("CARGO_MANIFEST_DIR"),
+        "/tests/foreign/socket-semantics.c"
+    );
+    let built = Command::new("gcc")
+        .args(["-O2", "-w", "-pthread", "-DNO_IPV6", "-o"])
+        .arg(&path)
+        .arg(source)
+        .status();
+    match built {
+        Ok(status) => assert!(status.success()),
+        Err(error) if std::env::var_os("HEPTAD_REQUIRE_PROGRAMS").is_none() => {
+            eprintln!("skipped: gcc: {error}");
+            return None;
+        }
+        Err(error) => panic!("gcc: {error}"),
+    }
+    Some(Program {
+        path,
+        _folder: folder,
+    })
+}
+
+/// Runs it and holds its lines against the kernel's. It measures pauses of milliseconds, so a machine that is busy with
+/// something else gets two more tries. `but` are lines that are as the kernel's here.
+pub fn compare(but: &[&str], run: impl Fn() -> String) {
+    let mut wrong = Vec::new();
+    for _ in 0..3 {
+        wrong = differences(&run(), but);
+        if wrong.is_empty() {
+            return;
+        }
+    }
+    panic!("{}", wrong.join("\n"));
+}
+
+fn differences(out: &str, but: &[&str]) -> Vec<String> {
+    let label = |line: &str| line.split(' ').next().unwrap_or("").to_owned();
+    let ours: HashMap<String, &str> = out.lines().map(|line| (label(line), line)).collect();
+    let expected = include_str!("../foreign/socket-semantics.kernel");
+    let mut wrong = Vec::new();
+    for line in expected.lines() {
+        let label = label(line);
+        let got = ours.get(&label).copied().unwrap_or("(missing)");
+        let differs = got != line && !OF_THE_MACHINE.contains(&label.as_str());
+        let allowed = DIFFERENT.iter().any(|(row, _)| *row == label) && !but.contains(&&*label);
+        if differs != allowed {
+            wrong.push(format!("kernel {line}\nours   {got}"));
+        }
+    }
+    wrong
+}
