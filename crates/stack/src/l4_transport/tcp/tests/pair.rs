@@ -324,9 +324,7 @@ proptest! {
     #[test]
     fn every_byte_arrives_whatever_the_wire_does(
         seed in any::<u8>(),
-        loss in 0u64..150,
-        duplicate in 0u64..50,
-        reorder in 0u64..200,
+        (loss, duplicate, reorder) in (0u64..150, 0u64..50, 0u64..200),
         sizes in (0usize..120_000, 0usize..60_000),
         features in any::<[bool; 5]>(),
         buffers in prop_oneof![Just((0u32, 0u32)), (4000u32..60_000, 4000u32..60_000)],
