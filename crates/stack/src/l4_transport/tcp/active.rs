@@ -11,7 +11,7 @@ use super::tcb::Tcb;
 use super::{Config, State};
 use crate::l3_network::Reply;
 use crate::l4_transport::readiness::SocketError;
-use crate::{Counter, Cx, DropReason};
+use crate::{Cx, DropReason};
 
 /// What becomes of the opening.
 pub enum Outcome {
@@ -55,7 +55,6 @@ fn in_syn_sent(
         if !ack {
             return Outcome::Stays(Err((DropReason::TcpOutOfWindow, None)));
         }
-        cx.count(Counter::TcpAttemptFails);
         fail(opening, SocketError::ConnectionRefused, cx);
         return Outcome::Stays(Ok(()));
     }
@@ -93,7 +92,6 @@ fn in_syn_received(
         if seg.seq != nxt {
             return stays(DropReason::TcpRstChallenged);
         }
-        cx.count(Counter::TcpAttemptFails);
         fail(opening, SocketError::ConnectionRefused, cx);
         return Outcome::Stays(Ok(()));
     }

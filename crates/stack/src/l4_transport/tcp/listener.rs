@@ -12,13 +12,12 @@ use super::opening::{Handshake, Opening, our_offer, syn_timeout};
 use super::options::{Agreed, mss_limit};
 use super::segment::{Segment, reset_for};
 use super::seq::SeqNum;
-use super::tcb::{Endpoint, Tcb};
+use super::tcb::{Endpoint, Tcb, tell_state};
 use super::timers::{Item, Key};
 use super::{Conn, ConnId, Options, State, Tcp, states};
-use crate::event::Event;
 use crate::l3_network::{Path, Reply, Up};
 use crate::l4_transport::readiness::Owner;
-use crate::{Counter, Cx, DropReason, EventMask};
+use crate::{Counter, Cx, DropReason};
 
 /// Least bound of the SYN queue.
 const LEAST_SYN_QUEUE: usize = 256;
@@ -113,14 +112,12 @@ impl Tcp {
             .insert(knock.local, knock.remote, Entry::Opening(key));
         let at = opening.due;
         self.agenda.add(at, opening_key(key, &opening), false);
-        let (local, remote) = (knock.local, knock.remote);
-        cx.events
-            .emit(cx.now, EventMask::TCP_STATE, || Event::TcpState {
-                local,
-                remote,
-                from: State::Listen,
-                to: State::SynReceived,
-            });
+        tell_state(
+            (knock.local, knock.remote),
+            State::Listen,
+            State::SynReceived,
+            cx,
+        );
         let reply = opening
             .syn_ack(&self.config, cx.now)
             .depart(Vec::new(), 1, cx);
@@ -183,6 +180,7 @@ impl Tcp {
             Verdict::Reset => {
                 cx.count(Counter::TcpAttemptFails);
                 cx.count(Counter::TcpExtEmbryonicRsts);
+                tell_state(opening.ends(), State::SynReceived, State::Closed, cx);
                 self.remove_opening(index);
                 Up::Done
             }
@@ -280,6 +278,7 @@ impl Tcp {
         };
         if u32::from(opening.retries) >= most {
             cx.count(Counter::TcpAttemptFails);
+            tell_state(opening.ends(), State::SynReceived, State::Closed, cx);
             self.remove_opening(index);
             self.agenda.was_stale();
             return;

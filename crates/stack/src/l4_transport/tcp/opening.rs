@@ -100,6 +100,10 @@ pub fn our_offer(
 }
 
 impl Opening {
+    /// Ours, theirs.
+    pub fn ends(&self) -> (SocketAddr, SocketAddr) {
+        (self.local, self.remote)
+    }
     /// SYN,ACK.
     pub fn syn_ack(&self, config: &Config, now: Instant) -> Outgoing {
         let mut out = Outgoing::new(self.local, self.remote, &Options::default());
@@ -167,7 +171,6 @@ impl ActiveOpening {
         let user = self.ep.options.user_timeout;
         let late = !user.is_zero() && cx.now.since(self.sent_at) >= user;
         if u32::from(self.retries) >= most || late {
-            cx.count(Counter::TcpAttemptFails);
             cx.count(Counter::TcpExtTcpAbortOnTimeout);
             let error = self.ep.soft_error.unwrap_or(SocketError::TimedOut);
             super::active::fail(self, error, cx);

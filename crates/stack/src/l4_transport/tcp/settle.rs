@@ -4,6 +4,7 @@ use alloc::vec::Vec;
 
 use super::demux::Entry;
 use super::keepalive;
+use super::tcb::tell_state;
 use super::time_wait::TimeWait;
 use super::timers::{Item, Key};
 use super::{Conn, ConnId, State, Tcp};
@@ -311,6 +312,8 @@ impl Tcp {
                 .add(entry.expires, time_wait_key(index, &entry), false);
             return;
         }
+        let ends = (entry.local, entry.remote);
+        tell_state(ends, State::TimeWait, State::Closed, cx);
         self.remove_time_wait(index);
     }
     /// A TIME-WAIT entry ends.
@@ -330,6 +333,7 @@ impl Tcp {
         out.wnd = 0;
         let departure = out.depart(Vec::new(), 1, cx);
         self.output.add_stray(opening.path.port, departure, cx);
+        tell_state(opening.ends(), State::SynReceived, State::Closed, cx);
         self.remove_opening(index);
     }
 }

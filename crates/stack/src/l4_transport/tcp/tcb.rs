@@ -19,7 +19,7 @@ use crate::event::Event;
 use crate::l3_network::Path;
 use crate::l4_transport::readiness::{Owner, Ready, SocketError};
 use crate::time::Duration;
-use crate::{Cx, EventMask, Instant};
+use crate::{Counter, Cx, EventMask, Instant};
 
 /// What an opening and a connection have in common: who they are, whose, and where they stand in the host's lists.
 #[derive(Debug)]
@@ -85,26 +85,41 @@ impl Endpoint {
     }
     /// The end by reset, abort or timeout.
     pub fn fail(&mut self, error: Option<SocketError>, cx: &mut Cx<'_>) {
+        match self.state {
+            State::Established | State::CloseWait => cx.count(Counter::TcpEstabResets),
+            State::SynSent | State::SynReceived => cx.count(Counter::TcpAttemptFails),
+            _ => {}
+        }
         self.enter(State::Closed, cx);
         if self.error.is_none() {
             self.error = error;
         }
     }
     fn enter(&mut self, to: State, cx: &mut Cx<'_>) {
-        let (local, remote, from) = (self.local, self.remote, self.state);
+        let from = self.state;
         if from == to {
             return;
         }
         self.state = to;
         self.notify = true;
-        cx.events
-            .emit(cx.now, EventMask::TCP_STATE, || Event::TcpState {
-                local,
-                remote,
-                from,
-                to,
-            });
+        tell_state((self.local, self.remote), from, to, cx);
     }
+}
+
+/// Tells those who watch of a transition.
+pub fn tell_state(
+    (local, remote): (SocketAddr, SocketAddr),
+    from: State,
+    to: State,
+    cx: &mut Cx<'_>,
+) {
+    cx.events
+        .emit(cx.now, EventMask::TCP_STATE, || Event::TcpState {
+            local,
+            remote,
+            from,
+            to,
+        });
 }
 
 /// The send sequence space (RFC 9293 3.3.1).

@@ -6,7 +6,7 @@ use crate::l4_transport::readiness::SocketError;
 use crate::l4_transport::tcp::State;
 use crate::l4_transport::tcp::segment::Segment;
 use crate::l4_transport::tcp::tcb::Tcb;
-use crate::{Counter, Cx, DropReason};
+use crate::{Cx, DropReason};
 
 /// A RST at RCV.NXT resets; one elsewhere in the window is challenged.
 pub fn check(
@@ -32,9 +32,6 @@ pub fn check(
     } else {
         SocketError::ConnectionReset
     };
-    if matches!(tcb.ep.state, State::Established | State::CloseWait) {
-        cx.count(Counter::TcpEstabResets);
-    }
     tcb.fail(error, cx);
     Ok(())
 }

@@ -66,7 +66,10 @@ fn a_client_connects_sends_and_closes_first() {
         })
         .collect();
     use State::*;
-    assert_eq!(states, [SynSent, Established, FinWait1, FinWait2, TimeWait]);
+    assert_eq!(
+        states,
+        [SynSent, Established, FinWait1, FinWait2, TimeWait, Closed]
+    );
 }
 
 #[test]

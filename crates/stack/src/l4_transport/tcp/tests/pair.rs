@@ -221,90 +221,79 @@ pub fn pattern(len: usize, salt: u8) -> Vec<u8> {
         .collect()
 }
 
-/// Sends both ways at once, closes both, and returns how long it took. Everything must arrive.
+/// One program of an exchange.
+struct Program<'a> {
+    id: ConnId,
+    data: &'a [u8],
+    sent: usize,
+    got: Vec<u8>,
+    closed: bool,
+    ended: bool,
+}
+impl<'a> Program<'a> {
+    fn new(id: ConnId, data: &'a [u8]) -> Self {
+        Self {
+            id,
+            data,
+            sent: 0,
+            got: Vec::new(),
+            closed: false,
+            ended: false,
+        }
+    }
+    /// Sends, ends and reads as far as it goes; whether it went.
+    fn work(&mut self, host: &mut Host) -> bool {
+        let (id, mut moved) = (self.id, false);
+        while self.sent < self.data.len() {
+            match host.with(|t, cx| t.send(id, &self.data[self.sent..], cx)) {
+                Ok(n) => self.sent += n,
+                Err(SocketError::WouldBlock) => break,
+                Err(e) => panic!("send: {e}"),
+            }
+            moved = true;
+        }
+        if self.sent == self.data.len() && !self.closed {
+            host.with(|t, cx| t.shutdown_write(id, cx)).unwrap();
+            self.closed = true;
+        }
+        let mut buffer = [0u8; 20_000];
+        while !self.ended {
+            match host.with(|t, cx| t.recv(id, &mut buffer, false, cx)) {
+                Ok(0) => self.ended = true,
+                Ok(n) => self.got.extend_from_slice(&buffer[..n]),
+                Err(SocketError::WouldBlock) => break,
+                Err(e) => panic!("recv: {e} after {} bytes", self.got.len()),
+            }
+            moved = true;
+        }
+        moved
+    }
+    fn finished(&self, host: &Host) -> bool {
+        self.ended && host.state(self.id) == State::Closed
+    }
+}
+
+/// Sends both ways at once, closes both, and returns how long it took. Everything must arrive, nothing be left.
 pub fn exchange(pair: &mut Pair, options: Options, from_a: &[u8], from_b: &[u8]) -> Duration {
     let start = pair.now;
     let (a, b) = pair.connect(options);
-    let mut got = (Vec::new(), Vec::new());
-    let mut sent = (0, 0);
-    let mut closed = (false, false);
-    let mut ended = (false, false);
-    let mut buffer = [0u8; 20_000];
+    let mut a = Program::new(a, from_a);
+    let mut b = Program::new(b, from_b);
     for _ in 0..2_000_000 {
-        let mut moved = false;
-        for (host, id, data, sent, got, closed, ended) in [
-            (
-                &mut pair.a,
-                a,
-                from_a,
-                &mut sent.0,
-                &mut got.0,
-                &mut closed.0,
-                &mut ended.0,
-            ),
-            (
-                &mut pair.b,
-                b,
-                from_b,
-                &mut sent.1,
-                &mut got.1,
-                &mut closed.1,
-                &mut ended.1,
-            ),
-        ] {
-            while *sent < data.len() {
-                match host.with(|t, cx| t.send(id, &data[*sent..], cx)) {
-                    Ok(n) => *sent += n,
-                    Err(SocketError::WouldBlock) => break,
-                    Err(e) => panic!("send: {e}"),
-                }
-                moved = true;
-            }
-            if *sent == data.len() && !*closed {
-                host.with(|t, cx| t.shutdown_write(id, cx)).unwrap();
-                *closed = true;
-            }
-            while !*ended {
-                match host.with(|t, cx| t.recv(id, &mut buffer, false, cx)) {
-                    Ok(0) => *ended = true,
-                    Ok(n) => got.extend_from_slice(&buffer[..n]),
-                    Err(SocketError::WouldBlock) => break,
-                    Err(e) => panic!("recv: {e} after {} bytes", got.len()),
-                }
-                moved = true;
-            }
-        }
-        let limit = pair.now + Duration::from_secs(3600);
-        let stepped = pair.step(limit);
-        let finished = |host: &Host, id| host.state(id) == State::Closed;
-        if ended == (true, true) && finished(&pair.a, a) && finished(&pair.b, b) {
+        let moved = a.work(&mut pair.a) | b.work(&mut pair.b);
+        let stepped = pair.step(pair.now + Duration::from_secs(3600));
+        if a.finished(&pair.a) && b.finished(&pair.b) {
             break;
         }
-        assert!(
-            stepped || moved,
-            "nothing moves: {:?} {:?} got {} {}",
-            pair.a.tcp.status(a),
-            pair.b.tcp.status(b),
-            got.0.len(),
-            got.1.len()
-        );
+        let (x, y) = (pair.a.tcp.status(a.id), pair.b.tcp.status(b.id));
+        assert!(stepped || moved, "nothing moves: {x:?} {y:?}");
     }
-    assert_eq!(ended, (true, true), "both ends of the stream");
-    assert!(
-        got.1 == from_a,
-        "A's bytes: {} of {}",
-        got.1.len(),
-        from_a.len()
-    );
-    assert!(
-        got.0 == from_b,
-        "B's bytes: {} of {}",
-        got.0.len(),
-        from_b.len()
-    );
+    assert!(a.ended && b.ended, "both ends of the stream");
+    assert!(b.got == from_a, "A's {} of {}", b.got.len(), from_a.len());
+    assert!(a.got == from_b, "B's {} of {}", a.got.len(), from_b.len());
     let took = pair.now.since(start);
-    pair.a.with(|t, cx| t.close(a, cx));
-    pair.b.with(|t, cx| t.close(b, cx));
+    pair.a.with(|t, cx| t.close(a.id, cx));
+    pair.b.with(|t, cx| t.close(b.id, cx));
     pair.run(Duration::from_secs(200));
     assert_eq!(pair.a.tcp.all().len(), 0, "{:?}", pair.a.tcp.all());
     let left: Vec<_> = pair.b.tcp.all().into_iter().map(|s| s.state).collect();
@@ -335,9 +324,7 @@ proptest! {
     #[test]
     fn every_byte_arrives_whatever_the_wire_does(
         seed in any::<u8>(),
-        loss in 0u64..150,
-        duplicate in 0u64..50,
-        reorder in 0u64..200,
+        (loss, duplicate, reorder) in (0u64..150, 0u64..50, 0u64..200),
         sizes in (0usize..120_000, 0usize..60_000),
         features in any::<[bool; 5]>(),
         buffers in prop_oneof![Just((0u32, 0u32)), (4000u32..60_000, 4000u32..60_000)],

@@ -142,6 +142,8 @@ fn without_sack_a_partial_ack_sends_the_next_hole() {
         +.1 < . 1:1(0) ack 10001 win 320
         cwnd = 7
         // duplicates of what recovery sent do not start another one
+        write 5000
+        > P. 10001:15001(5000) ack 1
         < . 1:1(0) ack 10001 win 320
         < . 1:1(0) ack 10001 win 320
         < . 1:1(0) ack 10001 win 320
