@@ -116,6 +116,15 @@ pub struct Up {
 pub struct Which {
     /// The lab; default: the only one.
     pub lab: Option<String>,
+    /// The same, as the other commands name it.
+    #[arg(
+        long = "lab",
+        id = "named",
+        value_name = "LAB",
+        env = "HEPTAD_LAB",
+        conflicts_with = "lab"
+    )]
+    pub named: Option<String>,
 }
 
 #[derive(Args)]

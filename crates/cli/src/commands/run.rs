@@ -18,6 +18,7 @@ pub fn run(run: &Run, json: bool) -> Result<u8, Failure> {
         .map_or(CaptureTo::Nowhere, |path| CaptureTo::File(here.join(path)));
     let name = format!("run-{}", std::process::id());
     let text = lab_file(run)?;
+    heptad_lab::Topology::parse(&text, "run").map_err(|error| of_a_flag(&error))?;
     let orders = Orders {
         text,
         file: "run".into(),
@@ -55,6 +56,18 @@ fn eprint_json(report: &crate::report::Report) -> Result<(), Failure> {
     .map_err(Failure::ours)?;
     eprintln!("{text}");
     Ok(())
+}
+
+/// The user wrote flags, not the file: a key of it is the flag of that name.
+fn of_a_flag(error: &heptad_lab::TopologyError) -> Failure {
+    let key_and_rest = error
+        .message
+        .strip_prefix('`')
+        .and_then(|message| message.split_once("`: "));
+    Failure::usage(match key_and_rest {
+        Some((key, rest)) => format!("--{key}: {rest}"),
+        None => error.message.clone(),
+    })
 }
 
 /// One node whose loopback is a cable with the asked impairments.

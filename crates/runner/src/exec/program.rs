@@ -196,6 +196,11 @@ impl Plan {
             match errno() {
                 libc::ENOENT | libc::ENOTDIR => {}
                 libc::ENOEXEC => return self.execute_by_shell(candidate, &environment),
+                // A folder of the path that may not be searched holds no program of ours, as shells see it.
+                // SAFETY: a NUL-terminated string, alive across the call.
+                libc::EACCES
+                    if self.candidates.len() > 1
+                        && unsafe { libc::access(candidate.as_ptr(), libc::F_OK) } != 0 => {}
                 libc::EACCES => refused = libc::EACCES,
                 other => return other,
             }

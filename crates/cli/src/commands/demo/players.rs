@@ -119,6 +119,17 @@ impl Players {
         Ok((client, server))
     }
 
+    /// Ends what may still run; what it printed is of no interest.
+    pub fn abandon(self) {
+        for player in [self.client, self.server].into_iter().flatten() {
+            let Some(mut child) = player.child else {
+                continue; // a thread ends with its network
+            };
+            crate::host::programs::terminate(&mut child);
+            let _ = child.wait();
+        }
+    }
+
     fn start(&self, node: &str, script: &[&str], builtin: &[&str]) -> Result<Player, Failure> {
         match &self.python {
             Some(python) => self.start_python(node, python, script),
