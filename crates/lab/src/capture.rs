@@ -92,7 +92,7 @@ impl Pcapng {
             .and_then(|name| name.split('/').next())
             .unwrap_or("");
         let text = format!(
-            "{machine} dropped packet {:#x}: {}",
+            "{machine} dropped packet {}: {}",
             record.id.as_u64(),
             reason.text()
         );

@@ -178,7 +178,7 @@ fn a_second_reader_finds_every_block_as_it_was_meant() {
         *interface, 2,
         "what was dropped later stands on the interface behind the cables' ends"
     );
-    let text = "bob dropped packet 0x10000000011: neighbour did not answer";
+    let text = "bob dropped packet 1099511627793: neighbour did not answer";
     assert_eq!(options, &[comment(text), flags(0), id]);
 }
 
@@ -229,7 +229,7 @@ fn tshark_reads_it_without_a_warning() {
     }
     let verbose = tshark(&capture(), &["-V"]).unwrap();
     assert!(
-        verbose.contains("bob dropped packet 0x10000000011: neighbour did not answer"),
+        verbose.contains("bob dropped packet 1099511627793: neighbour did not answer"),
         "{verbose}"
     );
     for word in ["Malformed", "Warning", "Error/", "not handled"] {

@@ -11,7 +11,7 @@ use std::collections::{BTreeMap, VecDeque};
 use heptad_stack::time::Duration;
 use heptad_stack::wire::ethernet::{EthernetHeader, HEADER_LEN, TAG_LEN, VlanTag};
 use heptad_stack::wire::ipv4::Ipv4Header;
-use heptad_stack::wire::{EtherType, PacketBuf, Pool};
+use heptad_stack::wire::{EtherType, PacketBuf, PacketId, Pool};
 use heptad_stack::{Instant, Rng};
 
 use crate::faults::FaultRow;
@@ -41,8 +41,8 @@ pub(crate) struct Mark {
     pub corrupted: Option<u32>,
     /// This bit is flipped, and the frame check sequence does not tell.
     pub slipped: Option<u32>,
-    /// The cable made it.
-    pub duplicate: bool,
+    /// The cable made it, of this packet.
+    pub duplicate: Option<PacketId>,
     /// It was held back.
     pub held: Option<Duration>,
 }
@@ -66,8 +66,11 @@ impl Mark {
                 "corrupted bit {bit}: the frame check sequence does not tell"
             ));
         }
-        if duplicate {
-            notes.push("duplicate made by the cable".to_owned());
+        if let Some(original) = duplicate {
+            notes.push(format!(
+                "duplicate of packet {}, made by the cable",
+                original.as_u64()
+            ));
         }
         if let Some(delay) = held {
             notes.push(format!("reordered: held back by {delay:?}"));
@@ -293,10 +296,11 @@ impl Way {
         self.tallies
             .met(Kind::Duplicate, self.asked.duplicate, applied);
         applied.then(|| {
+            let original = Some(frame.id());
             let mut frame = frame.duplicate();
             frame.set_id(self.ids.next_id());
             let mark = Mark {
-                duplicate: true,
+                duplicate: original,
                 ..mark
             };
             InFlight { frame, mark }

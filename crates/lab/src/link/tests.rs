@@ -1,5 +1,5 @@
 use super::*;
-use heptad_stack::wire::{Chunk, MacAddr, PacketId, Sum};
+use heptad_stack::wire::{Chunk, MacAddr, Sum};
 use proptest::prelude::*;
 
 /// A frame with an IPv4 header and this many bytes of payload.
@@ -154,7 +154,8 @@ fn a_duplicate_follows_with_an_id_of_the_cable() {
     let second = way.arrive(at(1)).unwrap();
     assert_eq!(first.frame.id(), PacketId::new(1, 0));
     assert_eq!(second.frame.id(), PacketId::new(9, 0));
-    assert!(!first.mark.duplicate && second.mark.duplicate);
+    assert_eq!(first.mark, Mark::default());
+    assert_eq!(second.mark.duplicate, Some(first.frame.id()));
     assert_eq!(bytes(&first.frame), bytes(&second.frame));
 }
 
@@ -298,7 +299,7 @@ fn changing_one_chance_leaves_the_frames_of_the_others_alone() {
         let own = run(asked.clone(), 500)
             .1
             .into_iter()
-            .filter(|a| !a.2.duplicate);
+            .filter(|a| a.2.duplicate.is_none());
         let mut all: Vec<_> = own.filter_map(|a| Some((a.1, a.2.corrupted?))).collect();
         all.sort_unstable();
         all

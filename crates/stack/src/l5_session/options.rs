@@ -32,8 +32,10 @@ pub enum SocketOption {
     Congestion(tcp::Congestion),
 }
 
-/// Linux's net.core.rmem_max and wmem_max, and the default of a datagram socket, bytes.
-const BUFFER_MAX: u32 = 212_992;
+/// Linux's net.core.rmem_max and wmem_max (since 6.15), bytes.
+const BUFFER_MAX: u32 = 4 << 20;
+/// Linux's net.core.rmem_default and wmem_default: what a datagram socket begins with, bytes.
+const DATAGRAM_BUFFER: u32 = 212_992;
 /// Linux's SOCK_MIN_RCVBUF and SOCK_MIN_SNDBUF, bytes.
 const RECEIVE_BUFFER_MIN: u32 = 2_304;
 const SEND_BUFFER_MIN: u32 = 4_608;
@@ -42,7 +44,6 @@ const SEND_BUFFER_MIN: u32 = 4_608;
 #[derive(Clone, Debug, Default)]
 pub(super) struct Options {
     pub(super) reuse_address: bool,
-    pub(super) reuse_port: bool,
     pub(super) broadcast: bool,
     pub(super) linger: Option<Duration>,
     pub(super) tcp: tcp::Options,
@@ -51,18 +52,18 @@ impl Options {
     pub(super) fn sharing(&self) -> Sharing {
         Sharing {
             reuse_address: self.reuse_address,
-            reuse_port: self.reuse_port,
+            reuse_port: self.tcp.reuse_port,
             listening: false,
         }
     }
     pub(super) fn datagram(&self) -> udp::Settings {
-        let or_default = |size| if size == 0 { BUFFER_MAX } else { size };
+        let or_default = |size| if size == 0 { DATAGRAM_BUFFER } else { size };
         udp::Settings {
             rcvbuf: or_default(self.tcp.rcvbuf),
             sndbuf: or_default(self.tcp.sndbuf),
             ttl: self.tcp.ttl,
             tos: self.tcp.tos,
-            reuse_port: self.reuse_port,
+            reuse_port: self.tcp.reuse_port,
         }
     }
     /// Takes a value over, within Linux's bounds; `Invalid` beyond them.
@@ -70,7 +71,7 @@ impl Options {
         let tcp = &mut self.tcp;
         match option {
             SocketOption::ReuseAddress(on) => self.reuse_address = on,
-            SocketOption::ReusePort(on) => self.reuse_port = on,
+            SocketOption::ReusePort(on) => tcp.reuse_port = on,
             SocketOption::Broadcast(on) => self.broadcast = on,
             SocketOption::KeepAlive(on) => tcp.keepalive = on,
             SocketOption::Linger(time) => self.linger = time,
@@ -157,14 +158,13 @@ impl Sockets {
         }
         let Options {
             reuse_address,
-            reuse_port,
             broadcast,
             linger,
             tcp,
         } = &*socket.options;
         Ok(match which {
             SocketOption::ReuseAddress(_) => SocketOption::ReuseAddress(*reuse_address),
-            SocketOption::ReusePort(_) => SocketOption::ReusePort(*reuse_port),
+            SocketOption::ReusePort(_) => SocketOption::ReusePort(tcp.reuse_port),
             SocketOption::Broadcast(_) => SocketOption::Broadcast(*broadcast),
             SocketOption::KeepAlive(_) => SocketOption::KeepAlive(tcp.keepalive),
             SocketOption::Linger(_) => SocketOption::Linger(*linger),
@@ -192,7 +192,7 @@ impl Sockets {
     fn buffer_of(&self, socket: &Socket, chosen: u32, stream: u32) -> u32 {
         match (chosen, socket.kind) {
             (0, SocketKind::Stream) => stream,
-            (0, SocketKind::Datagram) => BUFFER_MAX,
+            (0, SocketKind::Datagram) => DATAGRAM_BUFFER,
             (size, _) => size,
         }
     }

@@ -71,6 +71,7 @@ impl Sockets {
         below: &mut Below<'_, '_>,
     ) -> Result<usize, SocketError> {
         match self.receiver(id, below)? {
+            Carrier::Stream(_) if out.is_empty() => Ok(0),
             Carrier::Stream(conn) => below.transport.tcp.recv(conn, out, peek, below.cx),
             Carrier::Datagram(endpoint) => {
                 let datagram = below.transport.udp.recv(endpoint, out, peek, below.cx)?;

@@ -163,7 +163,7 @@ fn options_answer_with_what_was_set_as_linux_rounds_it() {
         ),
         (
             SocketOption::SendBuffer(1 << 30),
-            SocketOption::SendBuffer(425_984),
+            SocketOption::SendBuffer(8_388_608),
         ),
         (SocketOption::Ttl(9), SocketOption::Ttl(9)),
         (

@@ -1,4 +1,6 @@
 //! Any verbs in any order, on any sockets, over any cable: nothing panics, and when all is closed nothing is left.
+use std::time::Duration;
+
 use heptad_stack::stack::SocketOption;
 use heptad_stack::{Shutdown, SocketId, SocketKind};
 use proptest::prelude::*;
@@ -145,7 +147,7 @@ fn act(world: &mut World, host: usize, held: &mut Held, which: usize, verb: Verb
                 held.sockets.retain(|other| *other != s);
             }
             Verb::Reuse(on) => drop(stack.set(s, SocketOption::ReuseAddress(on), cx)),
-            Verb::Linger => drop(stack.set(s, SocketOption::Linger(Some(0 * MS)), cx)),
+            Verb::Linger => drop(stack.set(s, SocketOption::Linger(Some(Duration::ZERO)), cx)),
             Verb::TakeError => drop(stack.take_error(s)),
             _ => {}
         }

@@ -3,6 +3,7 @@ mod binding;
 mod datagrams;
 mod disorder;
 mod losses;
+mod paths;
 mod refusals;
 mod rig;
 mod streams;

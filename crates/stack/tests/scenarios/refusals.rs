@@ -236,3 +236,50 @@ fn a_peer_that_vanished_is_found_by_keepalive() {
         "{error:?}"
     );
 }
+
+#[test]
+fn a_refusal_is_told_once_by_whichever_verb_comes_first() {
+    for first in ["send", "recv"] {
+        let mut world = World::pair();
+        let client = world.stream(ALICE);
+        let _ = world.connect(ALICE, client, "10.0.0.2:80");
+        world.run_for(100 * MS);
+        let told = match first {
+            "send" => world.send(ALICE, client, b"a").map(|_| ()),
+            _ => world.recv(ALICE, client).map(|_| ()),
+        };
+        assert_eq!(told, Err(SocketError::ConnectionRefused));
+        assert_eq!(world.recv(ALICE, client), Ok(vec![]));
+        assert_eq!(
+            world.send(ALICE, client, b"a"),
+            Err(SocketError::BrokenPipe)
+        );
+        let connect = world.connect(ALICE, client, "10.0.0.2:80");
+        assert_eq!(connect, Err(SocketError::ConnectionAborted));
+    }
+}
+
+#[test]
+fn a_reset_is_told_once_by_whichever_verb_comes_first() {
+    let mut world = World::pair();
+    let listener = world.listener(BOB, 80);
+    let (client, server) = world.connected(listener, "10.0.0.2:80");
+    world.send(ALICE, client, b"never read").unwrap();
+    world.run_for(100 * MS);
+    world.close(BOB, server);
+    world.run_for(100 * MS);
+    assert_eq!(
+        world.send(ALICE, client, b"a"),
+        Err(SocketError::ConnectionReset)
+    );
+    assert_eq!(
+        world.send(ALICE, client, b"a"),
+        Err(SocketError::BrokenPipe)
+    );
+    assert_eq!(world.recv(ALICE, client), Ok(vec![]));
+    let shutdown = world.shutdown(ALICE, client, Shutdown::Both);
+    assert_eq!(shutdown, Err(SocketError::NotConnected));
+    let stack = &world.hosts[ALICE].stack;
+    assert_eq!(stack.peer_addr(client), Err(SocketError::NotConnected));
+    assert_eq!(stack.local_addr(client).unwrap().ip(), ip("10.0.0.1"));
+}

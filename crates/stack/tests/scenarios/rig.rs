@@ -15,6 +15,7 @@ use heptad_stack::{
 /// The usual hosts, in order of creation.
 pub const ALICE: usize = 0;
 pub const BOB: usize = 1;
+pub const ROUTER: usize = 2;
 
 /// One machine and what it borrows for each call.
 pub struct Host {
@@ -122,6 +123,10 @@ impl World {
     }
     /// alice 10.0.1.10, a router, bob 10.0.2.20.
     pub fn routed() -> Self {
+        Self::routed_with([1_500, 1_500], [Caps::FRAMES; 2])
+    }
+    /// The same with the MTU of each cable and what it carries.
+    pub fn routed_with(mtu: [u32; 2], caps: [Caps; 2]) -> Self {
         let mut world = Self::empty();
         let a = world.host(StackConfig::default(), 1);
         let b = world.host(StackConfig::default(), 1);
@@ -131,9 +136,14 @@ impl World {
         };
         let r = world.host(router, 1);
         let ends = [(a, "10.0.1.10", "10.0.1.1"), (b, "10.0.2.20", "10.0.2.1")];
-        for (host, address, gateway) in ends {
+        for (cable, (host, address, gateway)) in ends.into_iter().enumerate() {
             let port = world.port(host, address, 24);
             let far = world.port(r, gateway, 24);
+            for (host, port) in [(host, port), (r, far)] {
+                let stack = &mut world.hosts[host].stack;
+                stack.set_mtu(port, mtu[cable]);
+                stack.set_caps(port, caps[cable]);
+            }
             world.join((host, port), (r, far), 5 * MS, 0);
             let default = Route {
                 prefix: Ipv4Addr::UNSPECIFIED.into(),
@@ -271,6 +281,7 @@ impl World {
         for wire in 0..self.wires.len() {
             while let Some((frame, to)) = self.arrived(wire) {
                 let _ = self.with(to.0, |stack, cx| stack.receive(to.1, frame, cx));
+                self.drain();
             }
         }
         for host in 0..self.hosts.len() {
@@ -307,7 +318,8 @@ impl World {
     fn carry(&mut self, wire: usize, frame: PacketBuf) {
         let mut bytes = Vec::new();
         frame.write_to(&mut bytes);
-        assert!(bytes.len() <= 1_514, "a frame of {} bytes", bytes.len());
+        let len = frame.frame_len();
+        assert!(len <= 1_514, "a frame of {len} bytes");
         (self.now, wire, bytes).hash(&mut self.fingerprint);
         let (_, wire) = &mut self.wires[wire];
         wire.left += 1;

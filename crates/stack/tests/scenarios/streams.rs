@@ -1,4 +1,6 @@
 //! TCP from handshake to TIME-WAIT, as programs see it.
+use std::time::Duration;
+
 use heptad_stack::l4_transport::tcp::State;
 use heptad_stack::stack::SocketOption;
 use heptad_stack::{Counter, Ready, Shutdown, SocketError};
@@ -155,7 +157,7 @@ fn a_socket_connects_to_its_own_host() {
         assert_eq!(world.send(BOB, client, &data), Ok(60_000));
         world.run_for(10 * MS);
         assert!(world.recv(BOB, server) == Ok(data));
-        world.set(BOB, client, SocketOption::Linger(Some(0 * MS)));
+        world.set(BOB, client, SocketOption::Linger(Some(Duration::ZERO)));
         world.close(BOB, client);
         world.run_for(10 * MS);
         assert_eq!(world.recv(BOB, server), Err(SocketError::ConnectionReset));
@@ -234,4 +236,76 @@ fn a_reader_that_sleeps_stops_the_writer_and_wakes_it_again() {
     });
     world.run_for(1_000 * MS);
     assert!(world.ready(ALICE, client).contains(Ready::WRITABLE));
+}
+
+#[test]
+fn reading_that_was_shut_down_still_gives_what_arrives_and_then_the_end() {
+    let mut world = World::pair();
+    let listener = world.listener(BOB, 80);
+    let (client, server) = world.connected(listener, "10.0.0.2:80");
+    world.shutdown(BOB, server, Shutdown::Read).unwrap();
+    world.send(ALICE, client, b"hi").unwrap();
+    world.run_for(100 * MS);
+    assert_eq!(world.recv(BOB, server), Ok(b"hi".to_vec()));
+    assert_eq!(world.recv(BOB, server), Ok(vec![]));
+    let read_shut = Ready::READABLE | Ready::WRITABLE | Ready::READ_CLOSED;
+    assert_eq!(world.ready(BOB, server), read_shut);
+    world.only_drops(NOTHING);
+}
+
+#[test]
+fn a_socket_that_outlives_its_connection_is_not_connected() {
+    let mut world = World::pair();
+    let listener = world.listener(BOB, 80);
+    let (client, server) = world.connected(listener, "10.0.0.2:80");
+    world.shutdown(BOB, server, Shutdown::Write).unwrap();
+    world.run_for(100 * MS);
+    world.close(ALICE, client);
+    world.run_for(100 * MS);
+    assert_eq!(world.states(BOB), [State::Listen, State::TimeWait]);
+    let over = Ready::READABLE | Ready::WRITABLE | Ready::READ_CLOSED | Ready::HANG_UP;
+    assert_eq!(world.ready(BOB, server), over);
+    let shutdown = world.shutdown(BOB, server, Shutdown::Both);
+    assert_eq!(shutdown, Err(SocketError::NotConnected));
+    let peer = world.hosts[BOB].stack.peer_addr(server);
+    assert_eq!(peer, Err(SocketError::NotConnected));
+    assert_eq!(world.recv(BOB, server), Ok(vec![]));
+    assert_eq!(world.send(BOB, server, b"a"), Err(SocketError::BrokenPipe));
+    world.only_drops(NOTHING);
+}
+
+#[test]
+fn nothing_is_sent_and_nothing_is_read_into_nothing() {
+    let mut world = World::pair();
+    let listener = world.listener(BOB, 80);
+    let (client, server) = world.connected(listener, "10.0.0.2:80");
+    assert_eq!(world.send(ALICE, client, b""), Ok(0));
+    let read = world.with(BOB, |stack, cx| stack.recv(server, &mut [], cx));
+    assert_eq!(read, Ok(0));
+    assert_eq!(world.recv(BOB, server), Err(SocketError::WouldBlock));
+}
+
+#[test]
+fn listeners_with_reuse_port_share_what_comes() {
+    let mut world = World::pair();
+    let listeners = [(); 2].map(|()| {
+        let s = world.stream(BOB);
+        world.set(BOB, s, SocketOption::ReusePort(true));
+        world.bind(BOB, s, "0.0.0.0:80").unwrap();
+        world.listen(BOB, s, 100).unwrap();
+        s
+    });
+    for _ in 0..60 {
+        let client = world.stream(ALICE);
+        let _ = world.connect(ALICE, client, "10.0.0.2:80");
+    }
+    world.run_for(100 * MS);
+    let counts = listeners.map(|s| std::iter::from_fn(|| world.accept(BOB, s).ok()).count());
+    assert_eq!(counts[0] + counts[1], 60);
+    assert!(counts.iter().all(|n| *n > 10), "{counts:?}");
+    world.close(BOB, listeners[0]);
+    let client = world.stream(ALICE);
+    let _ = world.connect(ALICE, client, "10.0.0.2:80");
+    world.run_for(100 * MS);
+    assert!(world.accept(BOB, listeners[1]).is_ok());
 }

@@ -113,7 +113,13 @@ fn in_syn_received(
     if seg.has(Flags::SYN) && seg.seq != shake.irs {
         return stays(DropReason::TcpSynChallenged);
     }
-    opening.ep.transition(Trigger::AckOfSyn, cx);
+    let closed = opening.ep.orphan;
+    let trigger = if closed {
+        Trigger::Close
+    } else {
+        Trigger::AckOfSyn
+    };
+    opening.ep.transition(trigger, cx);
     open(opening, &shake, seg, config, cx)
 }
 
@@ -145,6 +151,8 @@ fn open(
     let ep = opening.take_endpoint();
     let mut tcb = Box::new(Tcb::new(ep, shake, config, cx.now));
     tcb.ep.notify = true;
+    // the program closed before the handshake was over
+    tcb.fin_queued = tcb.ep.orphan;
     if seg.has(Flags::SYN) {
         tcb.ack.now();
         seg.flags = seg.flags.without(Flags::SYN);
@@ -165,7 +173,15 @@ pub fn fail(opening: &mut ActiveOpening, error: SocketError, cx: &mut Cx<'_>) {
     opening.due = None;
     opening.wants = false;
 }
-/// The program lost interest: nothing is sent, a late SYN,ACK is answered by a RST.
+//= rfc9293#3.10.4
+//# SYN-SENT: delete the TCB. SYN-RECEIVED: queue the FIN for processing after entering ESTABLISHED state
+/// CLOSE. In SYN-SENT nothing is sent, a late SYN,ACK is answered by a RST.
+pub fn close(opening: &mut ActiveOpening, cx: &mut Cx<'_>) {
+    if opening.ep.state == State::SynSent {
+        abandon(opening, cx);
+    }
+}
+/// ABORT: the attempt is forgotten.
 pub fn abandon(opening: &mut ActiveOpening, cx: &mut Cx<'_>) {
     opening.ep.fail(None, cx);
     opening.due = None;

@@ -17,8 +17,12 @@ use crate::l3_network::Path;
 use crate::l4_transport::readiness::{Owner, SocketError};
 use crate::{Counter, Cx, EventMask};
 
+/// Sequence numbers compare rightly only below 2^31.
+const MOST_AT_ONCE: usize = 1 << 30;
+
 impl Tcp {
-    /// Passive open. `local.ip()` may be unspecified. Conflicts of ports were checked by layer 5; an identical listener is `AddressInUse`.
+    /// Passive open. `local.ip()` may be unspecified. Conflicts of ports were checked by layer 5; an identical listener is `AddressInUse`
+    /// unless this one shares (SO_REUSEPORT).
     pub fn listen(
         &mut self,
         local: SocketAddr,
@@ -28,7 +32,7 @@ impl Tcp {
     ) -> Result<ListenerId, SocketError> {
         let entry = self.listeners.vacant_entry();
         let index = entry.key() as u32;
-        if !self.demux.listen(local, index) {
+        if !self.demux.listen(local, index, options.reuse_port) {
             return Err(SocketError::AddressInUse);
         }
         entry.insert(Listener {
@@ -53,7 +57,7 @@ impl Tcp {
         let Some(listener) = self.listeners.try_remove(id.0 as usize) else {
             return;
         };
-        self.demux.unlisten(listener.local);
+        self.demux.unlisten(listener.local, id.0);
         for index in listener.openings {
             self.reset_opening(index, cx);
         }
@@ -173,14 +177,12 @@ impl Tcp {
             tcb.wants_room = true;
             return Err(SocketError::WouldBlock);
         }
-        if idle_restart {
-            tcb.restart_after_idle(cx.now);
-        }
+        tcb.begin_to_send(idle_restart, cx.now);
         tcb.tx.push(now);
         self.sent(id, now.len(), cx);
         Ok(now.len())
     }
-    /// As `send`, without a copy; takes all or nothing.
+    /// As `send`, without a copy; takes all or nothing; `MessageTooLong` above 1 GiB.
     pub fn send_bytes(
         &mut self,
         id: ConnId,
@@ -194,15 +196,16 @@ impl Tcp {
             return Ok(());
         }
         let len = data.len();
+        if len > MOST_AT_ONCE {
+            return Err(SocketError::MessageTooLong);
+        }
         // what is larger than the whole buffer is taken when the buffer is empty, else it could never be sent
         let fits = len <= tcb.send_room() as usize || tcb.tx.len() == 0;
-        if !fits || (full && tcb.tx.len() > 0) || u32::try_from(len).is_err() {
+        if !fits || (full && tcb.tx.len() > 0) {
             tcb.wants_room = true;
             return Err(SocketError::WouldBlock);
         }
-        if idle_restart {
-            tcb.restart_after_idle(cx.now);
-        }
+        tcb.begin_to_send(idle_restart, cx.now);
         tcb.tx.push_bytes(data);
         self.sent(id, len, cx);
         Ok(())
@@ -279,11 +282,12 @@ impl Tcp {
                 }
                 Ok(None)
             }
-            Conn::Opening(opening) => Err(match opening.ep.error.take() {
-                Some(error) => error,
-                None if opening.ep.state == State::Closed => SocketError::NotConnected,
-                None => SocketError::WouldBlock,
-            }),
+            Conn::Opening(opening) => match opening.ep.error.take() {
+                Some(error) => Err(error),
+                // As Linux: an opening that failed has told why; after that its stream is at its end.
+                None if opening.ep.state == State::Closed => Ok(None),
+                None => Err(SocketError::WouldBlock),
+            },
         }
     }
     fn received(&mut self, id: ConnId, n: usize, cx: &mut Cx<'_>) {
@@ -304,6 +308,9 @@ impl Tcp {
         tcb.rcv.consumed(n, cx.now, rtt, mss);
         if tcb.ep.state.may_receive() && tcb.rcv.should_update(mss) {
             tcb.ack.now();
+        }
+        if tcb.rcv.queued() == 0 {
+            tcb.ack.all_read();
         }
         self.settle(id, cx);
     }
@@ -339,7 +346,7 @@ impl Tcp {
         conn.ep_mut().orphan = true;
         conn.ep_mut().owner = None;
         match conn {
-            Conn::Opening(opening) => super::active::abandon(opening, cx),
+            Conn::Opening(opening) => super::active::close(opening, cx),
             Conn::Open(tcb) => {
                 let unread = tcb.rcv.discard();
                 if unread && tcb.ep.state.is_synchronised() {

@@ -18,6 +18,23 @@ enum Due {
     Now,
 }
 
+/// New text in order, as the policy sees it.
+#[derive(Clone, Copy, Debug)]
+pub struct Heard {
+    pub now: Instant,
+    pub len: u32,
+    /// Frames that brought it.
+    pub frames: u32,
+    /// RCV.NXT after it.
+    pub nxt: SeqNum,
+    /// RCV.WND as told.
+    pub wnd: u32,
+    /// The peer's program pushed it.
+    pub push: bool,
+    /// Our retransmission timeout: a longer silence begins a new stream.
+    pub rto: Duration,
+}
+
 /// The state of one direction's acknowledgments.
 #[derive(Clone, Copy, Debug)]
 pub struct DelayedAck {
@@ -33,6 +50,8 @@ pub struct DelayedAck {
     rcv_mss: u32,
     /// `rcv.nxt` as last told.
     told: SeqNum,
+    /// What waits to be acknowledged ends a message.
+    pushed: bool,
 }
 
 impl DelayedAck {
@@ -47,6 +66,7 @@ impl DelayedAck {
             last_text: None,
             rcv_mss: 0,
             told: nxt,
+            pushed: false,
         }
     }
     /// Whether an ACK must leave now.
@@ -80,34 +100,34 @@ impl DelayedAck {
         self.ato = ATO_MIN;
         self.now();
     }
-    /// New text in order: `frames` brought `len` bytes; `nxt` is `rcv.nxt` after it, `wnd` the window told.
-    pub fn text(&mut self, now: Instant, len: u32, frames: u32, nxt: SeqNum, wnd: u32) {
-        self.rcv_mss = self.rcv_mss.max(len.div_ceil(frames.max(1)));
-        self.adapt(now, wnd);
-        let unacknowledged = nxt.since(self.told);
+    /// New text in order.
+    pub fn text(&mut self, heard: &Heard) {
+        self.rcv_mss = self.rcv_mss.max(heard.len.div_ceil(heard.frames.max(1)));
+        self.adapt(heard);
+        self.pushed |= heard.push || heard.len < self.rcv_mss;
+        let unacknowledged = heard.nxt.since(self.told);
         let quick = self.quick > 0 && !self.interactive;
         if quick || unacknowledged > self.rcv_mss() {
             self.now();
         } else if self.due == Due::No {
             self.due = Due::Delayed;
-            self.at = Some(now + self.ato);
+            self.at = Some(heard.now + self.ato);
         }
     }
     /// Learns the pace of the stream, as Linux's tcp_event_data_recv does.
-    fn adapt(&mut self, now: Instant, wnd: u32) {
-        match self.last_text.replace(now) {
-            None => {
-                let segments = wnd / (2 * self.rcv_mss().max(1));
-                self.quick = u8::try_from(segments)
-                    .unwrap_or(MAX_QUICK)
-                    .clamp(2, MAX_QUICK);
-            }
+    fn adapt(&mut self, heard: &Heard) {
+        let segments = heard.wnd / (2 * self.rcv_mss().max(1));
+        let quick = u8::try_from(segments).map_or(MAX_QUICK, |n| n.clamp(2, MAX_QUICK));
+        match self.last_text.replace(heard.now) {
+            None => self.quick = quick,
             Some(last) => {
-                let gap = now.since(last);
+                let gap = heard.now.since(last);
                 if gap <= ATO_MIN / 2 {
                     self.ato = self.ato / 2 + ATO_MIN / 2;
                 } else if gap < self.ato {
                     self.ato = (self.ato / 2 + gap).min(ATO_MAX);
+                } else if gap > heard.rto {
+                    self.quick = self.quick.max(quick);
                 }
             }
         }
@@ -130,7 +150,14 @@ impl DelayedAck {
         }
         self.due = Due::No;
         self.at = None;
+        self.pushed = false;
         self.told = nxt;
+    }
+    /// The program has read all that came: a message that nobody will answer soon need not wait.
+    pub fn all_read(&mut self) {
+        if self.due == Due::Delayed && self.pushed && !self.interactive {
+            self.now();
+        }
     }
     /// The delay is over.
     pub fn expire(&mut self) {
@@ -161,31 +188,43 @@ mod tests {
         Instant::from_nanos(ms * 1_000_000)
     }
 
+    fn text(ack: &mut DelayedAck, ms: u64, len: u32, nxt: SeqNum) {
+        ack.text(&Heard {
+            now: at(ms),
+            len,
+            frames: 1,
+            nxt,
+            push: false,
+            wnd: 64_000,
+            rto: Duration::from_millis(300),
+        });
+    }
+
     #[test]
     fn a_stream_begins_with_quick_acks_and_goes_on_with_every_second_segment() {
         let mut ack = DelayedAck::new(SeqNum(0));
         let mut nxt = SeqNum(0);
         for segment in 0..16 {
             nxt += 1000;
-            ack.text(at(1), 1000, 1, nxt, 64_000);
+            text(&mut ack, 1, 1000, nxt);
             assert!(ack.is_due(), "segment {segment}");
             ack.sent(nxt, false, at(1));
         }
         nxt += 1000;
-        ack.text(at(2), 1000, 1, nxt, 64_000);
+        text(&mut ack, 2, 1000, nxt);
         assert!(!ack.is_due() && ack.is_owed());
         assert_eq!(ack.at(), Some(at(42)));
         nxt += 1000;
-        ack.text(at(3), 1000, 1, nxt, 64_000);
+        text(&mut ack, 3, 1000, nxt);
         assert!(ack.is_due());
     }
 
     #[test]
     fn an_interactive_stream_waits_for_an_answer_to_ride_on() {
         let mut ack = DelayedAck::new(SeqNum(0));
-        ack.text(at(1), 10, 1, SeqNum(10), 64_000);
+        text(&mut ack, 1, 10, SeqNum(10));
         ack.sent(SeqNum(10), true, at(2));
-        ack.text(at(3), 10, 1, SeqNum(20), 64_000);
+        text(&mut ack, 3, 10, SeqNum(20));
         assert!(!ack.is_due() && ack.at().is_some());
         ack.expire();
         assert!(ack.is_due());

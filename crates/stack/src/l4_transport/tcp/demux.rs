@@ -1,12 +1,14 @@
 //! Demultiplexing: which listener, opening, connection or TIME-WAIT entry a segment is for. Keyed hashes, so that nobody can aim at one bucket.
 use core::hash::BuildHasher;
-use core::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use core::net::SocketAddr;
 
+use alloc::vec::Vec;
 use hashbrown::HashMap;
-use siphasher::sip::SipHasher13;
 
 use super::ConnId;
 use crate::Cx;
+use crate::keyed_hash::KeyedHash;
+use crate::l4_transport::any_of;
 
 /// What a segment is for: a slot in one of the slabs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -17,37 +19,30 @@ pub enum Entry {
     TimeWait(u32),
 }
 
-/// The host's key for its tables.
-#[derive(Clone, Copy)]
-pub struct Keyed(u64, u64);
-impl BuildHasher for Keyed {
-    type Hasher = SipHasher13;
-    fn build_hasher(&self) -> SipHasher13 {
-        SipHasher13::new_with_keys(self.0, self.1)
-    }
-}
-
 /// Local and remote end.
 pub type Pair = (SocketAddr, SocketAddr);
 
 /// The two tables. Nothing ever walks them.
 pub struct Demux {
-    pairs: HashMap<Pair, Entry, Keyed>,
-    listeners: HashMap<SocketAddr, u32, Keyed>,
+    key: KeyedHash,
+    pairs: HashMap<Pair, Entry, KeyedHash>,
+    /// More than one at an address: they said SO_REUSEPORT.
+    listeners: HashMap<SocketAddr, Vec<u32>, KeyedHash>,
 }
 impl Demux {
     /// Empty, with a key of its own.
     pub fn new(cx: &mut Cx<'_>) -> Self {
-        let keyed = Keyed(cx.rng.next_u64(), cx.rng.next_u64());
+        let key = KeyedHash::new(cx.rng);
         Self {
-            pairs: HashMap::with_hasher(keyed),
-            listeners: HashMap::with_hasher(keyed),
+            key,
+            pairs: HashMap::with_hasher(key),
+            listeners: HashMap::with_hasher(key),
         }
     }
     /// What a segment is for: a pair before a listener.
     pub fn find(&self, local: SocketAddr, remote: SocketAddr) -> Option<Entry> {
         self.pair(local, remote)
-            .or_else(|| self.listener(local).map(Entry::Listener))
+            .or_else(|| self.listener(local, remote).map(Entry::Listener))
     }
     /// The entry of a pair.
     pub fn pair(&self, local: SocketAddr, remote: SocketAddr) -> Option<Entry> {
@@ -63,31 +58,36 @@ impl Demux {
             self.pairs.remove(&(local, remote));
         }
     }
-    /// The listener for an address: one of that very address before one of any.
-    pub fn listener(&self, local: SocketAddr) -> Option<u32> {
-        self.listeners
+    /// The listener for an address: one of that very address before one of any. Those that share an address share its
+    /// connections by a hash of both ends.
+    pub fn listener(&self, local: SocketAddr, remote: SocketAddr) -> Option<u32> {
+        let any = SocketAddr::new(any_of(local.ip()), local.port());
+        let sharing = self
+            .listeners
             .get(&local)
-            .or_else(|| self.listeners.get(&any(local)))
-            .copied()
+            .or_else(|| self.listeners.get(&any))?;
+        let draw = match sharing.len() {
+            0 | 1 => 0,
+            n => (self.key.hash_one((local, remote)) % n as u64) as usize,
+        };
+        sharing.get(draw).copied()
     }
-    /// Adds a listener; `false` if there is one of this very address.
-    pub fn listen(&mut self, local: SocketAddr, index: u32) -> bool {
-        if self.listeners.contains_key(&local) {
+    /// Adds a listener; `false` if there is one of this very address and the new one does not share.
+    pub fn listen(&mut self, local: SocketAddr, index: u32, shares: bool) -> bool {
+        let sharing = self.listeners.entry(local).or_default();
+        if !sharing.is_empty() && !shares {
             return false;
         }
-        self.listeners.insert(local, index);
+        sharing.push(index);
         true
     }
     /// Removes a listener.
-    pub fn unlisten(&mut self, local: SocketAddr) {
-        self.listeners.remove(&local);
+    pub fn unlisten(&mut self, local: SocketAddr, index: u32) {
+        if let Some(sharing) = self.listeners.get_mut(&local) {
+            sharing.retain(|other| *other != index);
+            if sharing.is_empty() {
+                self.listeners.remove(&local);
+            }
+        }
     }
-}
-
-fn any(local: SocketAddr) -> SocketAddr {
-    let ip = match local.ip() {
-        IpAddr::V4(_) => IpAddr::V4(Ipv4Addr::UNSPECIFIED),
-        IpAddr::V6(_) => IpAddr::V6(Ipv6Addr::UNSPECIFIED),
-    };
-    SocketAddr::new(ip, local.port())
 }

@@ -129,6 +129,8 @@ pub struct Options {
     pub cork: bool,
     /// TCP_QUICKACK.
     pub quickack: bool,
+    /// SO_REUSEPORT: listeners of one address share its connections.
+    pub reuse_port: bool,
 }
 impl Default for Options {
     fn default() -> Self {
@@ -147,6 +149,7 @@ impl Default for Options {
             tos: 0,
             cork: false,
             quickack: true,
+            reuse_port: false,
         }
     }
 }
@@ -370,7 +373,7 @@ impl Tcp {
         let Some(entry) = self.time_waits.get_mut(index as usize) else {
             return Ok(Up::Drop(DropReason::TcpNoSocket, None));
         };
-        if entry.may_be_reused(seg) && self.demux.listener(entry.local).is_some() {
+        if entry.may_be_reused(seg) && self.demux.listener(entry.local, entry.remote).is_some() {
             let isn = self.secrets.isn(entry.local, entry.remote, cx.now);
             let isn = entry.next_isn(isn);
             self.agenda.forget();

@@ -90,7 +90,7 @@ pub fn our_offer(
         config.rmem.1
     };
     let scale = scale_for(largest).min(MAX_SCALE);
-    let unit = u32::from(mss) - if timestamps { 12 } else { 0 };
+    let unit = u32::from(mss).saturating_sub(if timestamps { 12 } else { 0 });
     let field = if space.initial > unit {
         space.initial.min(65_535) / unit.max(1) * unit
     } else {

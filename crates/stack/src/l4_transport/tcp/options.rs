@@ -10,6 +10,8 @@ pub const TIMESTAMPS_LEN: u16 = 12;
 pub const DEFAULT_MSS: u16 = 536;
 /// Peers that offer less are taken to offer this, lest they make us send all header.
 pub const LEAST_MSS: u16 = 64;
+/// A program that asks for less gets this (Linux's TCP_MIN_MSS).
+const LEAST_MAXSEG: u16 = 88;
 /// The largest shift (RFC 7323 2.3).
 pub const MAX_SCALE: u8 = 14;
 
@@ -151,7 +153,7 @@ pub fn mss_limit(mtu: u32, local: core::net::IpAddr, maxseg: u16) -> u16 {
     if maxseg == 0 {
         limit
     } else {
-        limit.min(maxseg)
+        limit.min(maxseg.max(LEAST_MAXSEG))
     }
 }
 

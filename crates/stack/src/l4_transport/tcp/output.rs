@@ -296,9 +296,12 @@ impl Tcb {
         self.arm_retransmission(cx.now, false);
         let frames = u64::from(text_len.div_ceil(mss).max(1));
         self.retransmits += frames;
+        self.note_resent(frames as u32, isn::timestamp(cx.now, self.ts.offset));
         cx.counters.add(Counter::TcpRetransSegs, frames);
-        if cause == Cause::FastRetransmit {
-            cx.counters.add(Counter::TcpExtTcpFastRetrans, frames);
+        match cause {
+            Cause::FastRetransmit => cx.counters.add(Counter::TcpExtTcpFastRetrans, frames),
+            Cause::Rto => cx.counters.add(Counter::TcpExtTcpSlowStartRetrans, frames),
+            Cause::Probe => {}
         }
         let (local, remote, iss) = (self.ep.local, self.ep.remote, self.snd.iss);
         cx.events
@@ -324,13 +327,20 @@ impl Tcb {
             usage.until = self.snd.nxt;
         }
     }
-    //= rfc5681#4.1
-    //# a TCP SHOULD set cwnd to no more than RW before beginning transmission if the TCP has not sent data in an interval exceeding the retransmission timeout
-    /// Sending begins again: for each RTO of idleness the window halves, down to the initial one.
-    pub fn restart_after_idle(&mut self, now: Instant) {
+    /// The program gives text: if nothing was under way, idleness ends.
+    pub fn begin_to_send(&mut self, shrink: bool, now: Instant) {
         if !self.flight.is_empty() || self.unsent() > 0 {
             return;
         }
+        self.controller.get().on_idle(now.since(self.last_sent));
+        if shrink {
+            self.restart_after_idle(now);
+        }
+    }
+    //= rfc5681#4.1
+    //# a TCP SHOULD set cwnd to no more than RW before beginning transmission if the TCP has not sent data in an interval exceeding the retransmission timeout
+    /// Sending begins again: for each RTO of idleness the window halves, down to the initial one.
+    fn restart_after_idle(&mut self, now: Instant) {
         let rto = self.rtt.base_rto().max(Duration::from_millis(1));
         let mut idle = now.since(self.last_sent);
         if idle <= rto {

@@ -39,6 +39,9 @@ pub fn check(
         challenge(tcb, host, cx);
         return Err(DropReason::TcpAckInvalid);
     }
+    if seg.len() == 0 {
+        cx.count(Counter::TcpExtTcpPureAcks);
+    }
     tcb.keepalive.hear(cx.now);
     tcb.persist.unanswered = 0;
     if seg.ack.before(tcb.snd.una) {
@@ -79,10 +82,13 @@ fn acknowledge(tcb: &mut Tcb, seg: &Segment, window_moved: bool, cx: &mut Cx<'_>
         advance(tcb, seg.ack, &mut delivered, cx);
     }
     let (dsack, sacked) = read_sack(tcb, seg, una, &mut delivered);
-    if dsack {
+    if dsack.is_some() {
         cx.count(Counter::TcpExtTcpDsackRecv);
         tcb.recovery.dsack();
     }
+    let echo = seg.options.timestamps.map(|(_, echo)| echo);
+    let echo = echo.filter(|echo| advanced && tcb.agreed.timestamps && *echo != 0);
+    tcb.consider_undo(echo, dsack, cx);
     if !had_flight {
         return;
     }
@@ -92,7 +98,7 @@ fn acknowledge(tcb: &mut Tcb, seg: &Segment, window_moved: bool, cx: &mut Cx<'_>
         tcb.recovery.learn(&delivered, cx.now, tcb.rtt.min());
     }
     recover(tcb, advanced, duplicate || sacked, &delivered, cx);
-    settle_tail_probe(tcb, seg, dsack, duplicate && !sacked);
+    settle_tail_probe(tcb, seg, dsack.is_some(), duplicate && !sacked);
     if advanced || delivered.bytes > 0 {
         tcb.arm_retransmission(cx.now, advanced);
     }
@@ -120,15 +126,20 @@ fn advance(tcb: &mut Tcb, ack: SeqNum, delivered: &mut Delivered, cx: &mut Cx<'_
     }
 }
 
-/// SACK blocks: whether the first one reports a duplicate, and whether anything new was reported.
-fn read_sack(tcb: &mut Tcb, seg: &Segment, una: SeqNum, delivered: &mut Delivered) -> (bool, bool) {
+/// SACK blocks: the range that the first one reports as a duplicate, and whether anything new was reported.
+fn read_sack(
+    tcb: &mut Tcb,
+    seg: &Segment,
+    una: SeqNum,
+    delivered: &mut Delivered,
+) -> (Option<(SeqNum, SeqNum)>, bool) {
     if !tcb.agreed.sack {
-        return (false, false);
+        return (None, false);
     }
     let before = delivered.bytes;
     let mss = tcb.mss();
     let blocks = seg.options.sack;
-    let mut dsack = false;
+    let mut dsack = None;
     for (i, &(left, right)) in blocks.as_slice().iter().enumerate() {
         let (left, right) = (SeqNum(left), SeqNum(right));
         if !left.before(right) || right.after(tcb.snd.nxt) {
@@ -141,7 +152,9 @@ fn read_sack(tcb: &mut Tcb, seg: &Segment, una: SeqNum, delivered: &mut Delivere
                 left.at_or_after(SeqNum(l)) && right.at_or_before(SeqNum(r))
             });
         if i == 0 && (right.at_or_before(seg.ack) || inside_second) {
-            dsack = right.after(una - tcb.snd.max_wnd.max(1));
+            dsack = right
+                .after(una - tcb.snd.max_wnd.max(1))
+                .then_some((left, right));
             continue;
         }
         if left.at_or_after(tcb.snd.una) {

@@ -1,8 +1,11 @@
 //! Seventh: the segment text.
 use alloc::vec::Vec;
 
+use heptad_wire::tcp::Flags;
+
 use super::Host;
 use crate::l4_transport::tcp::State;
+use crate::l4_transport::tcp::delayed_ack::Heard;
 use crate::l4_transport::tcp::reassembly;
 use crate::l4_transport::tcp::receiver::Taken;
 use crate::l4_transport::tcp::segment::Segment;
@@ -37,7 +40,7 @@ pub fn process(
     if host.full {
         return Err(DropReason::HostMemory);
     }
-    let (text, len) = trim(tcb, seg)?;
+    let (text, len) = trim(tcb, seg).inspect_err(|_| cx.count(Counter::TcpExtTcpRcvQDrop))?;
     let frames = seg.frames;
     let taken = tcb.rcv.take(seg.seq, text, len);
     match taken {
@@ -46,8 +49,15 @@ pub fn process(
             if hurry {
                 tcb.ack.now();
             }
-            let (nxt, wnd) = (tcb.rcv.nxt, tcb.rcv.wnd());
-            tcb.ack.text(cx.now, len, frames, nxt, wnd);
+            tcb.ack.text(&Heard {
+                now: cx.now,
+                len,
+                frames,
+                nxt: tcb.rcv.nxt,
+                push: seg.has(Flags::PSH),
+                wnd: tcb.rcv.wnd(),
+                rto: tcb.rtt.base_rto(),
+            });
             Ok(())
         }
         Taken::OutOfOrder => {
@@ -74,7 +84,7 @@ fn trim(tcb: &mut Tcb, seg: &mut Segment) -> Result<(Vec<heptad_wire::Chunk>, u3
     let text = core::mem::take(&mut seg.text);
     let end = seg.seq + seg.text_len;
     let (text, len) = if end.after(edge) {
-        seg.flags = seg.flags.without(heptad_wire::tcp::Flags::FIN);
+        seg.flags = seg.flags.without(Flags::FIN);
         let fits = if edge.after(seg.seq) {
             edge.since(seg.seq)
         } else {

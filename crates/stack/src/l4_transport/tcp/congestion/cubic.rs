@@ -51,6 +51,13 @@ impl CongestionControl for Cubic {
         let segments = cwnd * BETA.0 / BETA.1 / u64::from(window.mss.max(1));
         window.ssthresh = (segments as u32 * window.mss).max(2 * window.mss);
     }
+    //= rfc9438#4.2
+    //# CUBIC's t does not include any time in which the congestion window was not updated because of application-limited behavior
+    fn on_idle(&mut self, idle: Duration) {
+        if let Some(epoch) = &mut self.epoch {
+            epoch.start += idle;
+        }
+    }
     fn on_timeout(&mut self) {
         self.epoch = None;
         self.credit = 0;

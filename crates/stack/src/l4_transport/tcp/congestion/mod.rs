@@ -58,6 +58,8 @@ pub trait CongestionControl {
     fn on_ack(&mut self, window: &mut Window, acked: &Acked);
     /// Sets ssthresh; the window itself is lowered by recovery.
     fn on_loss(&mut self, window: &mut Window, lost: &Lost);
+    /// Nothing was sent for a while: that time does not count.
+    fn on_idle(&mut self, idle: Duration);
     /// The retransmission timer expired: what was learned of the path no longer holds.
     fn on_timeout(&mut self);
 }

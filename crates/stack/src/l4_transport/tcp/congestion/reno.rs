@@ -1,5 +1,6 @@
 //! Reno (RFC 5681).
 use super::{Acked, CongestionControl, Lost, Window};
+use crate::time::Duration;
 
 /// Bytes acknowledged since the window last grew by one segment.
 #[derive(Clone, Copy, Debug, Default)]
@@ -27,6 +28,7 @@ impl CongestionControl for Reno {
         self.counted = 0;
         window.ssthresh = (window.cwnd.min(lost.flight.max(window.mss)) / 2).max(2 * window.mss);
     }
+    fn on_idle(&mut self, _: Duration) {}
     fn on_timeout(&mut self) {
         self.counted = 0;
     }
@@ -36,7 +38,6 @@ impl CongestionControl for Reno {
 mod tests {
     use super::*;
     use crate::Instant;
-    use crate::time::Duration;
 
     fn ack(bytes: u32) -> Acked {
         Acked {

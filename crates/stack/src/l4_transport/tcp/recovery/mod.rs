@@ -4,6 +4,7 @@
 //! RFC 9937's proportional reduction, RFC 6298's timer.
 pub mod scoreboard;
 mod timeout;
+mod undo;
 
 use crate::Instant;
 use crate::l4_transport::tcp::congestion::Window;
@@ -39,6 +40,8 @@ pub struct Recovery {
     rack: Rack,
     /// A tail loss probe was sent when this was `snd.nxt`, and whether it was a retransmission.
     pub probe: Option<(SeqNum, bool)>,
+    /// What to go back to if nothing was lost.
+    pub undo: Option<undo::Undo>,
 }
 
 /// RFC 8985 5: the most recently sent segment that arrived.
@@ -68,6 +71,7 @@ impl Recovery {
                 ..Rack::default()
             },
             probe: None,
+            undo: None,
         }
     }
     /// Begins fast recovery.
@@ -121,6 +125,10 @@ impl Recovery {
         };
         let least = if self.prr_out == 0 { window.mss } else { 0 };
         window.cwnd = pipe.saturating_add(send.max(least));
+    }
+    /// The network was seen to reorder.
+    pub fn expect_reordering(&mut self) {
+        self.rack.reordering = true;
     }
     /// A D-SACK: reordering was taken for loss (RFC 8985 6.2 step 4).
     pub fn dsack(&mut self) {

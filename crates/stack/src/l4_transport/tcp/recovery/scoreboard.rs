@@ -222,6 +222,14 @@ impl Flight {
             }
         }
     }
+    /// What was taken for lost is on its way after all.
+    pub fn unlose(&mut self) {
+        for i in 0..self.records.len() {
+            if self.records.get(i).is_some_and(|r| r.mark == Mark::Lost) {
+                self.set_mark(i, Mark::InFlight);
+            }
+        }
+    }
     /// The retransmission timer expired: all that the peer is not known to have is lost. If the peer took back what it had reported, that too (RFC 2018 8).
     pub fn lose_all(&mut self) {
         let reneged = self.records.front().is_some_and(|r| r.mark == Mark::Sacked);
@@ -300,7 +308,7 @@ impl Flight {
             }
             Mark::Lost => self.lost -= record.len,
         }
-        if self.records.is_empty() && self.records.capacity() > 64 {
+        if self.records.is_empty() && self.records.capacity() > 8 {
             self.records = VecDeque::new();
         }
     }

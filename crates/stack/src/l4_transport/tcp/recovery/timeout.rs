@@ -24,6 +24,7 @@ impl Tcb {
     pub fn enter_fast_recovery(&mut self, cx: &mut Cx<'_>) {
         let flight = self.flight.outstanding();
         let cwnd = self.window.cwnd;
+        self.remember_for_undo();
         self.controller
             .get()
             .on_loss(&mut self.window, &Lost { flight });
@@ -108,8 +109,13 @@ impl Tcb {
             return;
         }
         let flight = self.flight.outstanding();
-        let first = self.recovery.phase != Phase::Timeout || self.snd.una.after(self.recovery.high);
-        if first && self.rtt.backoff() == 0 {
+        //= rfc5681#3.1
+        //# when a TCP sender detects segment loss using the retransmission timer and the given segment has already been retransmitted, the value of ssthresh is held constant
+        let first = self.recovery.phase == Phase::Open
+            || self.snd.una.at_or_after(self.recovery.high)
+            || (self.recovery.phase == Phase::Timeout && self.rtt.backoff() == 0);
+        if first {
+            self.remember_for_undo();
             self.controller
                 .get()
                 .on_loss(&mut self.window, &Lost { flight });

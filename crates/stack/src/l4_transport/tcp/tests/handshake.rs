@@ -615,3 +615,23 @@ fn connect_finds_a_pair_in_use() {
     assert!(peer.host.tcp.in_use(at(A, 8080), at(B, 40_000)));
     assert!(!peer.host.tcp.in_use(at(A, 8080), at(B, 40_001)));
 }
+
+#[test]
+fn close_in_syn_received_sends_the_fin_once_the_handshake_is_over() {
+    story(
+        "
+        connect
+        > S 0:0(0) <...>
+        < S 0:0(0) win 5000 <mss 1000>
+        > S. 0:0(0) ack 1
+        close
+        state SYN-RECEIVED
+        < . 1:1(0) ack 1 win 5000
+        > F. 1:1(0) ack 1
+        state FIN-WAIT-1
+        < F. 1:1(0) ack 2 win 5000
+        > . 2:2(0) ack 2
+        state TIME-WAIT
+    ",
+    );
+}

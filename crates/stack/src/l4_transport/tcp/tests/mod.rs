@@ -3,6 +3,7 @@ mod attacks;
 mod handshake;
 mod pair;
 mod peer;
+mod programs;
 mod recovery;
 mod transfer;
 

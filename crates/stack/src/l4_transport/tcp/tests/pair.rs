@@ -29,6 +29,8 @@ pub struct Pair {
     chance: crate::Rng,
     wire: BTreeMap<(Instant, u64), (bool, Arrival)>,
     number: u64,
+    /// FNV-1a over every frame and its time.
+    pub hash: u64,
     /// Frames put on the wire.
     pub frames: u64,
     pub drops: Vec<DropReason>,
@@ -46,6 +48,7 @@ impl Pair {
             chance: crate::Rng::from_seed([seed; 32]),
             wire: BTreeMap::new(),
             number: 0,
+            hash: 0xcbf2_9ce4_8422_2325,
             frames: 0,
             drops: Vec::new(),
             whole: false,
@@ -68,6 +71,11 @@ impl Pair {
         }
         for packet in frames {
             self.frames += 1;
+            assert!(
+                self.whole || packet.len() + 20 <= 1500,
+                "longer than the MTU: {}",
+                packet.len()
+            );
             if self.chance.below(1000) < self.faults.loss {
                 continue;
             }
@@ -81,6 +89,11 @@ impl Pair {
                     delay += delay / 2 + Duration::from_micros(self.chance.below(5000));
                 }
                 packet.fill();
+                let mut bytes = self.now.as_nanos().to_be_bytes().to_vec();
+                packet.write_to(&mut bytes);
+                for byte in bytes {
+                    self.hash = (self.hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
+                }
                 self.number += 1;
                 let arrival = Arrival {
                     src,
@@ -360,4 +373,22 @@ fn a_bad_wire_is_used_well() {
     let sent = pair.a.count(Counter::TcpExtTcpOrigDataSent);
     assert!(took < Duration::from_secs(110), "{took:?}");
     assert!(again < sent / 12, "{again} of {sent} again");
+}
+
+#[test]
+fn the_same_seed_gives_the_same_bytes_at_the_same_times() {
+    let run = |seed| {
+        let faults = Faults {
+            loss: 50,
+            duplicate: 20,
+            reorder: 100,
+            delay: ms(25),
+        };
+        let mut pair = Pair::new(Config::default(), faults, seed);
+        let data = pattern(200_000, 9);
+        exchange(&mut pair, Options::default(), &data, &data);
+        (pair.hash, pair.frames, pair.now)
+    };
+    assert_eq!(run(3), run(3));
+    assert_ne!(run(3).0, run(4).0);
 }

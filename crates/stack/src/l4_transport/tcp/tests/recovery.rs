@@ -301,3 +301,40 @@ fn what_the_peer_took_back_is_sent_again_after_a_timeout() {
     );
 }
 const RENO_SACK: &str = SACK;
+
+#[test]
+fn a_timeout_that_was_only_a_delay_is_undone_by_an_old_timestamp() {
+    let peer = after(
+        STAMPS,
+        "
+        write 4940
+        > P. 1:4941(4940) ack 1 <...>
+        +.202 > P. 3953:4941(988) ack 1 <...>
+        +.299 > . 1:989(988) ack 1 <...>
+        cwnd = 1
+        +.01 < . 1:1(0) ack 1977 win 20000 <nop,nop,TS val 700 ecr 200>
+        cwnd = 10
+        +.001 < . 1:1(0) ack 4941 win 20000 <nop,nop,TS val 701 ecr 200>
+        cwnd = 10
+    ",
+    );
+    assert_eq!(peer.host.count(Counter::TcpExtTcpSpuriousRtos), 1);
+}
+
+#[test]
+fn reordering_that_was_taken_for_loss_is_undone_by_d_sacks() {
+    after(
+        WIDE,
+        "
+        write 10000
+        > P. 1:10001(10000) ack 1
+        +.1 < . 1:1(0) ack 1 win 320 <sack 1001:4001>
+        > . 1:1001(1000) ack 1
+        ssthresh = 7
+        +.01 < . 1:1(0) ack 10001 win 320
+        cwnd = 7
+        +.09 < . 1:1(0) ack 10001 win 320 <sack 1:1001>
+        cwnd = 10
+    ",
+    );
+}

@@ -550,3 +550,40 @@ fn old_timestamps_are_refused_and_recent_ones_echoed() {
     ",
     );
 }
+
+#[test]
+fn a_retransmission_makes_room_for_its_sack_blocks() {
+    after(
+        SACK,
+        "
+        write 3000
+        > P. 1:3001(3000) ack 1
+        +.1 < P. 1001:2001(1000) ack 1 win 257 <sack 1001:3001>
+        > . 3001:3001(0) ack 1 <nop,nop,sack 1001:2001>
+        +.025 > . 1:989(988) ack 1 <nop,nop,sack 1001:2001>
+    ",
+    );
+}
+
+#[test]
+fn a_message_that_was_read_to_its_end_is_acknowledged_without_delay() {
+    let mut lines = String::from(PLAIN);
+    for i in 0..16 {
+        let at = i * 1000 + 1;
+        lines.push_str(&alloc::format!(
+            "< . {at}:{}(1000) ack 1 win 32792\n > . 1:1(0) ack {}\n",
+            at + 1000,
+            at + 1000
+        ));
+    }
+    lines.push_str(
+        "
+        read 16000
+        < P. 16001:16101(100) ack 1 win 32792
+        +.002 read 50
+        +.002 read 50
+        > . 1:1(0) ack 16101
+    ",
+    );
+    story(&lines);
+}

@@ -1,0 +1,81 @@
+//! Undoing a reduction that was not needed: the originals arrived after all.
+//!
+//! Two witnesses: a timestamp older than the first retransmission (Eifel, RFC 3522 and 4015), or D-SACKs for everything
+//! that was sent again (RFC 3708).
+use super::Phase;
+use crate::l4_transport::tcp::seq::SeqNum;
+use crate::l4_transport::tcp::tcb::Tcb;
+use crate::{Counter, Cx};
+
+/// The state before the reduction.
+#[derive(Clone, Copy, Debug)]
+pub struct Undo {
+    /// SND.UNA then.
+    una: SeqNum,
+    cwnd: u32,
+    ssthresh: u32,
+    /// Frames sent again since then that no D-SACK has spoken of; `None` before the first.
+    resent: Option<u32>,
+    /// TSval of the first of them.
+    stamp: Option<u32>,
+}
+
+impl Tcb {
+    /// Before ssthresh comes down.
+    pub fn remember_for_undo(&mut self) {
+        self.recovery.undo = Some(Undo {
+            una: self.snd.una,
+            cwnd: self.window.cwnd,
+            ssthresh: self.window.ssthresh,
+            resent: None,
+            stamp: None,
+        });
+    }
+    /// Frames were sent again with this TSval.
+    pub fn note_resent(&mut self, frames: u32, tsval: u32) {
+        if let Some(undo) = &mut self.recovery.undo {
+            undo.resent = Some(undo.resent.unwrap_or(0).saturating_add(frames));
+            undo.stamp.get_or_insert(tsval);
+        }
+    }
+    /// What an ACK tells: the timestamp that it echoes if it acknowledges something new, and the range that it reports as a duplicate.
+    pub fn consider_undo(
+        &mut self,
+        echo: Option<u32>,
+        duplicate: Option<(SeqNum, SeqNum)>,
+        cx: &mut Cx<'_>,
+    ) {
+        let mss = self.mss();
+        let Some(undo) = &mut self.recovery.undo else {
+            return;
+        };
+        if let (Some((left, right)), Some(resent)) = (duplicate, undo.resent)
+            && right.after(undo.una)
+        {
+            let frames = right.since(left).div_ceil(mss);
+            undo.resent = Some(resent.saturating_sub(frames));
+        }
+        let older = match (echo, undo.stamp) {
+            (Some(echo), Some(stamp)) => {
+                self.recovery.phase != Phase::Open && SeqNum(echo).before(SeqNum(stamp))
+            }
+            _ => false,
+        };
+        if older || undo.resent == Some(0) {
+            self.undo(cx);
+        }
+    }
+    fn undo(&mut self, cx: &mut Cx<'_>) {
+        let Some(undo) = self.recovery.undo.take() else {
+            return;
+        };
+        if self.recovery.phase == Phase::Timeout {
+            cx.count(Counter::TcpExtTcpSpuriousRtos);
+        }
+        self.window.cwnd = self.window.cwnd.max(undo.cwnd);
+        self.window.ssthresh = self.window.ssthresh.max(undo.ssthresh);
+        self.flight.unlose();
+        self.recovery.leave();
+        self.recovery.expect_reordering();
+    }
+}
