@@ -50,7 +50,8 @@ impl Pair {
     fn command_by(&self, launcher: &[&str], node: &str, program: &[&str]) -> Command {
         let (guard, lab) = heptad_runner::channel().unwrap();
         self.host
-            .attach(self.network.node(node).unwrap().machine(), lab);
+            .attach(self.network.node(node).unwrap().machine(), lab)
+            .unwrap();
         command_by(launcher, guard, program)
     }
 
