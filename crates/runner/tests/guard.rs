@@ -447,13 +447,12 @@ os.write(tty, b'\\x03')
 try:
     while d := os.read(tty, 100): seen += d
 except OSError: pass
-print(b'interrupted' in seen, os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
+print(b'interrupted' in seen or seen, os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
 ";
     let accepts = "
 import socket, sys
 s = socket.socket(); s.bind(('0.0.0.0', 8080)); s.listen()
-print('ready', flush=True)
-try: s.accept()
+try: print('ready', flush=True); s.accept()
 except KeyboardInterrupt: print('interrupted', flush=True); sys.exit(9)
 ";
     let (code, out, err) = finish(command_by(
