@@ -57,10 +57,7 @@ impl Programs {
     /// Serves the guard at the far end.
     pub fn attach(&self, machine: MachineId, channel: OwnedFd) -> io::Result<()> {
         match &self.guests {
-            Some(guests) => {
-                guests.attach(machine, channel);
-                Ok(())
-            }
+            Some(guests) => guests.attach(machine, channel),
             None => Err(io::Error::other(
                 "outside programs need a lab with a real clock",
             )),

@@ -21,6 +21,7 @@ use crate::paint::Paint;
 use crate::report::Report;
 
 mod dissect;
+mod layers;
 mod players;
 mod story;
 

@@ -1,12 +1,11 @@
 //! The story, told in 80 columns from the frames that were seen.
-use std::fmt::Write as _;
 use std::io::Write as _;
 use std::net::IpAddr;
 
 use heptad_lab::{FrameRecord, Moment};
 use heptad_wire::tcp::Flags;
 
-use super::dissect::{Dissected, Inner, arp_line, dissect, flag_names, options};
+use super::dissect::{Inner, arp_line, dissect, flag_names, options};
 use super::{SCRIPT, Seen};
 use crate::args::{Cli, Command};
 use crate::commands::netstat::{Names, sockets_text};
@@ -38,17 +37,14 @@ pub fn tell(seen: &Seen, paint: Paint) -> Result<(), Failure> {
     Ok(write!(out, "{}", chapters.join("\n"))?)
 }
 
-struct Story<'a> {
-    seen: &'a Seen,
-    paint: Paint,
+/// The story and what it is told from.
+pub struct Story<'a> {
+    /// What was seen.
+    pub seen: &'a Seen,
+    /// Colour or none.
+    pub paint: Paint,
     /// Of alice and of bob.
     isn: (u32, u32),
-}
-
-/// A TCP frame of the story at one cable end.
-struct Segment<'a> {
-    record: &'a FrameRecord,
-    frame: Dissected<'a>,
 }
 
 impl Story<'_> {
@@ -121,101 +117,6 @@ impl Story<'_> {
             }
         }
         text
-    }
-
-    /// One message, down seven layers at alice and up at bob.
-    fn layers(&self) -> String {
-        let message = SCRIPT[0];
-        let Some((down, up)) = self.message(message) else {
-            return format!(
-                "{}  (no single frame carried the first message)\n",
-                self.chapter("일곱 계층", "seven layers")
-            );
-        };
-        let (
-            Inner::Tcp { ip, tcp, payload },
-            Inner::Tcp {
-                ip: ip_up,
-                tcp: tcp_up,
-                ..
-            },
-        ) = (&down.frame.inner, &up.frame.inner)
-        else {
-            return String::new();
-        };
-        let (seq, ack) = self.relative(ip.src.into(), tcp.seq, tcp.ack);
-        let hex: Vec<String> = message
-            .chars()
-            .map(|c| hex(c.encode_utf8(&mut [0; 4]).as_bytes()))
-            .collect();
-        let later = up.record.at.since(down.record.at).as_secs_f64() * 1e3;
-        let rows = [
-            (
-                "7 응용 application",
-                format!("{message:?} + newline"),
-                format!("{message:?}"),
-            ),
-            (
-                "6 표현 presentation",
-                format!("{} bytes of UTF-8", payload.len()),
-                format!("{} characters + newline", message.chars().count()),
-            ),
-            (
-                "5 세션 session",
-                format!("{}:{} →", ip.src, tcp.src_port),
-                format!("→ {}:{}", ip_up.dst, tcp_up.dst_port),
-            ),
-            (
-                "4 전송 transport",
-                format!("TCP {} seq {seq} ack {ack}", flag_names(tcp.flags)),
-                format!("in order, next {}", seq + payload.len() as u32),
-            ),
-            (
-                "3 네트워크 network",
-                format!("IPv4 ttl {}, {} bytes", ip.ttl, ip.total_len),
-                format!("ttl {}: one router", ip_up.ttl),
-            ),
-            (
-                "2 데이터링크 data link",
-                format!("→ {}", down.frame.ethernet.dst),
-                format!("{} →", up.frame.ethernet.src),
-            ),
-            (
-                "",
-                format!("fcs {:08x}", down.frame.fcs),
-                format!("fcs {:08x} good", up.frame.fcs),
-            ),
-            (
-                "1 물리 physical",
-                format!(
-                    "{} bytes at {}",
-                    down.record.bytes.len(),
-                    self.interface(down.record)
-                ),
-                format!("{}, {later:.1} ms later", self.interface(up.record)),
-            ),
-        ];
-        let mut text = format!(
-            "{}\n  {} {} {}\n",
-            self.chapter("일곱 계층", "seven layers"),
-            pad("", 23),
-            pad("alice: send ↓", 27),
-            "bob: recv ↑"
-        );
-        for (layer, left, right) in rows {
-            let _ = writeln!(
-                text,
-                "  {} {} {right}",
-                self.paint.name(&pad(layer, 23)),
-                pad(&left, 27)
-            ); // a String takes all
-        }
-        text + &format!(
-            "  {} = {}\n  packet {:#x} at both ends: the same one\n",
-            message,
-            hex.join(" · "),
-            down.record.id.as_u64()
-        )
     }
 
     fn conversation(&self) -> String {
@@ -300,39 +201,8 @@ impl Story<'_> {
         text
     }
 
-    /// The frame that carried a whole message away from alice, and the same packet as bob got it.
-    fn message(&self, message: &str) -> Option<(Segment<'_>, Segment<'_>)> {
-        let carries = |segment: &Segment<'_>| match &segment.frame.inner {
-            Inner::Tcp { payload, .. } => payload.strip_suffix(b"\n") == Some(message.as_bytes()),
-            _ => false,
-        };
-        let at = |name: &'static str, received: bool| {
-            let here = move |segment: &Segment<'_>| match segment.record.moment {
-                Moment::Sent => !received && self.machine(segment.record) == name,
-                Moment::Received(Ok(())) => received && self.machine(segment.record) == name,
-                _ => false,
-            };
-            self.segments()
-                .filter(carries)
-                .filter(move |segment| here(segment))
-        };
-        at("alice", false).find_map(|down| {
-            at("bob", true)
-                .find(|up| up.record.id == down.record.id)
-                .map(|up| (down, up))
-        })
-    }
-
-    fn segments(&self) -> impl Iterator<Item = Segment<'_>> {
-        self.seen.frames.iter().filter_map(|record| {
-            Some(Segment {
-                record,
-                frame: dissect(&record.bytes)?,
-            })
-        })
-    }
-
-    fn chapter(&self, korean: &str, english: &str) -> String {
+    /// A heading in both languages.
+    pub fn chapter(&self, korean: &str, english: &str) -> String {
         self.paint.bold(&format!("{korean} {english}"))
     }
 
@@ -348,7 +218,8 @@ impl Story<'_> {
             + "\n"
     }
 
-    fn relative(&self, from: IpAddr, seq: u32, ack: u32) -> (u32, u32) {
+    /// Sequence and acknowledgment numbers as people count them.
+    pub fn relative(&self, from: IpAddr, seq: u32, ack: u32) -> (u32, u32) {
         let (alice, bob) = self.isn;
         let (ours, theirs) = if Some(from) == self.address("alice") {
             (alice, bob)
@@ -358,7 +229,8 @@ impl Story<'_> {
         (seq.wrapping_sub(ours), ack.wrapping_sub(theirs))
     }
 
-    fn machine(&self, record: &FrameRecord) -> String {
+    /// Whose port a frame was seen at.
+    pub fn machine(&self, record: &FrameRecord) -> String {
         self.seen
             .machines
             .iter()
@@ -366,7 +238,8 @@ impl Story<'_> {
             .map_or(String::new(), |machine| machine.name.clone())
     }
 
-    fn interface(&self, record: &FrameRecord) -> String {
+    /// The cable end it was seen at.
+    pub fn interface(&self, record: &FrameRecord) -> String {
         self.seen
             .interfaces
             .get(record.interface as usize)
@@ -413,14 +286,6 @@ fn initial_sequence_numbers(seen: &Seen) -> (u32, u32) {
 
 fn seconds(record: &FrameRecord) -> f64 {
     record.at.as_nanos() as f64 / 1e9
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes
-        .iter()
-        .map(|byte| format!("{byte:02x}"))
-        .collect::<Vec<_>>()
-        .join(" ")
 }
 
 fn indent(text: &str) -> String {
