@@ -3,7 +3,9 @@ use std::io::Write as _;
 use std::net::IpAddr;
 
 use heptad_lab::{FrameRecord, Moment};
-use heptad_wire::tcp::Flags;
+use heptad_wire::arp::ArpPacket;
+use heptad_wire::ipv4::Ipv4Header;
+use heptad_wire::tcp::{Flags, TcpHeader};
 
 use super::dissect::{Inner, arp_line, dissect, flag_names, options};
 use super::{SCRIPT, Seen};
@@ -67,56 +69,62 @@ impl Story<'_> {
         )
     }
 
-    /// Everything that leaves a host until the three-way handshake is done.
+    /// Who asked for whose address, and the hosts' segments until the three-way handshake is done.
     fn handshake(&self) -> String {
-        let mut text = format!(
-            "{}  alice: connect((\"bob\", 8080))\n",
-            self.chapter("악수", "handshake")
-        );
+        let chapter = self.chapter("악수", "handshake");
+        let mut text = format!("{chapter}  alice: connect((\"bob\", 8080))\n");
+        let mut first_syn = None;
         for record in &self.seen.frames {
             let Some(frame) = dissect(&record.bytes) else {
                 continue;
             };
-            let from_host = ["alice", "bob"].contains(&self.machine(record).as_str());
             if let Moment::Lost(cause) = &record.moment {
                 text += &self.line(record, &self.paint.bad("✕"), &format!("lost: {cause}"), "");
             }
-            if record.moment != Moment::Sent || !from_host {
-                continue;
-            }
-            match &frame.inner {
-                Inner::Arp(arp) => {
-                    let (what, to) = arp_line(arp);
-                    let to = to.map_or("everybody".to_string(), |ip| self.name_of(IpAddr::V4(ip)));
-                    text += &self.line(
-                        record,
-                        "ARP",
-                        &what,
-                        &format!("{} → {to}", self.machine(record)),
-                    );
-                }
-                Inner::Tcp { tcp, ip, .. } => {
-                    let (seq, ack) = self.relative(ip.src.into(), tcp.seq, tcp.ack);
-                    let numbers = if tcp.flags.contains(Flags::ACK) {
-                        format!("seq {seq} ack {ack}")
-                    } else {
-                        format!("seq {seq}")
-                    };
-                    let what = format!("{:<8} {numbers}  {}", flag_names(tcp.flags), options(tcp));
-                    let way = format!("{} → {}", self.machine(record), self.name_of(ip.dst.into()));
-                    text += &self.line(record, "TCP", &what, &way);
+            match (&record.moment, &frame.inner) {
+                (Moment::Sent, Inner::Arp(arp)) => text += &self.arp(record, arp),
+                (Moment::Sent, Inner::Tcp { ip, tcp, .. }) if self.is_host(record) => {
+                    text += &self.segment(record, ip, tcp);
+                    let begun = *first_syn.get_or_insert(record.at);
                     if self.machine(record) == "alice" && tcp.flags == Flags::ACK {
+                        let ms = record.at.since(begun).as_secs_f64() * 1e3;
+                        let at = seconds(record);
                         return text
                             + &format!(
-                                "    {:.3} ESTABLISHED: three segments, one round trip\n",
-                                seconds(record)
+                                "    {at:.3} ESTABLISHED  {ms:.1} ms after the first SYN\n"
                             );
                     }
                 }
-                Inner::Other => {}
+                _ => {}
             }
         }
         text
+    }
+
+    fn arp(&self, record: &FrameRecord, arp: &ArpPacket) -> String {
+        let (what, to) = arp_line(arp);
+        let to = to.map_or("everybody".to_string(), |ip| self.name_of(IpAddr::V4(ip)));
+        self.line(
+            record,
+            "ARP",
+            &what,
+            &format!("{} → {to}", self.machine(record)),
+        )
+    }
+
+    fn segment(&self, record: &FrameRecord, ip: &Ipv4Header, tcp: &TcpHeader) -> String {
+        let (seq, ack) = self.relative(ip.src.into(), tcp.seq, tcp.ack);
+        let numbers = match tcp.flags.contains(Flags::ACK) {
+            true => format!("seq {seq} ack {ack}"),
+            false => format!("seq {seq}"),
+        };
+        let what = format!("{:<8} {numbers}  {}", flag_names(tcp.flags), options(tcp));
+        let way = format!("{} → {}", self.machine(record), self.name_of(ip.dst.into()));
+        self.line(record, "TCP", &what, &way)
+    }
+
+    fn is_host(&self, record: &FrameRecord) -> bool {
+        ["alice", "bob"].contains(&self.machine(record).as_str())
     }
 
     fn conversation(&self) -> String {
