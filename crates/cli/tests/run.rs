@@ -265,7 +265,7 @@ fn start_sleeper(sandbox: &Sandbox) -> (std::process::Child, Vec<u32>) {
         sandbox.alive().iter().filter(|pid| sleeping(pid)).count() == 2
     });
     let grandchild = |pid: &u32| {
-        fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default() == b"sleep\01000\0"
+        fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default() == b"sleep\x001000\0"
     };
     (
         child,

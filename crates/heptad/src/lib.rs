@@ -23,7 +23,7 @@
 //! let network = Network::start(lab, NetworkOptions { clock: Clock::Virtual, sinks: Vec::new() });
 //! let (alice, bob) = (network.node("alice").unwrap(), network.node("bob").unwrap());
 //!
-//! let listener = TcpListener::bind(&bob, "0.0.0.0:7".parse()?)?;
+//! let listener = TcpListener::bind(&bob, "0.0.0.0:7")?;
 //! let server = network.spawn("server", move || -> std::io::Result<u64> {
 //!     let (mut stream, _) = listener.accept()?;
 //!     let mut text = Vec::new();
@@ -32,7 +32,7 @@
 //!     Ok(text.len() as u64)
 //! });
 //! let client = network.spawn("client", move || -> std::io::Result<String> {
-//!     let mut stream = TcpStream::connect(&alice, "10.0.0.2:7".parse().unwrap())?;
+//!     let mut stream = TcpStream::connect(&alice, "bob:7")?;
 //!     stream.write_all("안녕하세요".as_bytes())?;
 //!     stream.shutdown(Shutdown::Write)?;
 //!     let mut echo = String::new();

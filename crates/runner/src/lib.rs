@@ -48,6 +48,16 @@ pub struct Job {
     pub stdio: Stdio,
 }
 
+impl Job {
+    /// A program and its arguments, with our environment, directory and standard descriptors.
+    pub fn new(program: Vec<OsString>) -> Self {
+        Self {
+            program,
+            ..Self::default()
+        }
+    }
+}
+
 /// Standard descriptors of a program.
 #[derive(Debug, Default)]
 pub enum Stdio {

@@ -201,6 +201,11 @@ pub enum Outcome {
         /// Take one token byte out of the listener.
         token: bool,
     },
+    /// No connection waits (`EAGAIN`).
+    Nobody {
+        /// Take so many token bytes out of the listener.
+        tokens: u32,
+    },
     /// An address.
     Address(SocketAddr),
     /// An option's value or an interface's answer.
@@ -390,6 +395,7 @@ impl Answer {
                         w.tag(5).address(*from).u32(*length).bytes(data)
                     }
                     Outcome::Native => w.tag(6),
+                    Outcome::Nobody { tokens } => w.tag(7).u32(*tokens),
                 }
             }
             Self::Release { socket, reset } => w.tag(2).u32(*socket).bool(*reset),
@@ -547,6 +553,9 @@ impl Reader<'_> {
                 data: self.bytes()?,
             },
             6 => Outcome::Native,
+            7 => Outcome::Nobody {
+                tokens: self.u32()?,
+            },
             _ => return Err(Malformed),
         })
     }
@@ -659,6 +668,7 @@ mod tests {
                 data: vec![7; 9],
             },
             Outcome::Native,
+            Outcome::Nobody { tokens: 2 },
         ];
         let mut answers: Vec<Answer> = outcomes
             .into_iter()

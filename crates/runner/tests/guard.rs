@@ -409,3 +409,57 @@ s.send(b'nobody'); print(os.getuid(), s.recv(10))
     );
     lab.join().unwrap();
 }
+
+#[test]
+fn the_front_stops_and_goes_on_with_its_program() {
+    use std::os::unix::process::CommandExt;
+    let (guard, lab) = heptad_runner::channel().unwrap();
+    let lab = echoing_lab(lab);
+    let program = ["sh", "-c", "echo ready; kill -STOP $$; echo on"];
+    let mut job = command(guard, &program);
+    job.process_group(0);
+    let mut running = Running::start(job);
+    assert_eq!(running.line(), "ready");
+    let front = running.child.id().cast_signed();
+    let mut status = 0;
+    // SAFETY: waits for a stop of our own child, which is not reaped by it.
+    let stopped = unsafe { libc::waitpid(front, &raw mut status, libc::WUNTRACED) };
+    assert!(stopped == front && libc::WIFSTOPPED(status), "{status:#x}");
+    // SAFETY: a signal to the process group that this test made, as a shell's `fg` sends it.
+    unsafe { libc::kill(-front, libc::SIGCONT) };
+    assert_eq!(running.line(), "on");
+    assert_eq!(running.end().0, 0);
+    lab.join().unwrap();
+}
+
+#[test]
+fn an_interrupt_from_the_terminal_is_the_programs_alone() {
+    // A terminal of its own whose foreground is the front, the guard and the program; then Ctrl-C.
+    let (guard, lab) = heptad_runner::channel().unwrap();
+    let lab = echoing_lab(lab);
+    let script = "
+import os, pty, sys
+pid, tty = pty.fork()
+if pid == 0: os.execv(sys.argv[1], sys.argv[1:])
+seen = b''
+while b'ready' not in seen: seen += os.read(tty, 100)
+os.write(tty, b'\\x03')
+try:
+    while d := os.read(tty, 100): seen += d
+except OSError: pass
+print(b'interrupted' in seen or seen, os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
+";
+    let accepts = "
+import socket, sys
+s = socket.socket(); s.bind(('0.0.0.0', 8080)); s.listen()
+try: print('ready', flush=True); s.accept()
+except KeyboardInterrupt: print('interrupted', flush=True); sys.exit(9)
+";
+    let (code, out, err) = finish(command_by(
+        &[PYTHON, "-c", script],
+        guard,
+        &[PYTHON, "-c", accepts],
+    ));
+    assert_eq!((code, out.as_str(), err.as_str()), (0, "True 9\n", ""));
+    lab.join().unwrap();
+}

@@ -50,7 +50,8 @@ impl Pair {
     fn command_by(&self, launcher: &[&str], node: &str, program: &[&str]) -> Command {
         let (guard, lab) = heptad_runner::channel().unwrap();
         self.host
-            .attach(self.network.node(node).unwrap().machine(), lab);
+            .attach(self.network.node(node).unwrap().machine(), lab)
+            .unwrap();
         command_by(launcher, guard, program)
     }
 
@@ -342,8 +343,109 @@ fn socket_semantics_are_the_kernels() {
     let Some(program) = semantics::build() else {
         return;
     };
-    semantics::compare(&[], || {
+    semantics::compare(&["17"], || {
         let pair = Pair::new();
         finish(pair.command("a", &[program.path.to_str().unwrap()])).1
     });
+}
+
+fn descriptors() -> usize {
+    std::fs::read_dir("/proc/self/fd").unwrap().count()
+}
+
+#[test]
+fn hundreds_of_connections_leave_nothing_behind_in_the_host() {
+    let pair = Pair::new();
+    let mut server = pair.start(
+        "b",
+        "
+import socketserver
+class H(socketserver.BaseRequestHandler):
+    def handle(self): self.request.sendall(self.request.recv(100).upper())
+class S(socketserver.TCPServer): request_queue_size = 64
+s = S(('0.0.0.0', 8080), H)
+print('ready', flush=True)
+for n in range(301): s.handle_request()
+print('served', flush=True)
+",
+    );
+    assert_eq!(server.line(), "ready");
+    let client = "
+import socket
+for n in range(%d):
+    s = socket.create_connection(('10.0.0.2', 8080))
+    s.sendall(b'n'); assert s.recv(10) == b'N'; assert s.recv(1) == b''; s.close()
+";
+    pair.python("a", &client.replace("%d", "1"));
+    let before = descriptors();
+    pair.python("a", &client.replace("%d", "300"));
+    assert_eq!(server.line(), "served");
+    assert_eq!(server.end().0, 0);
+    let after = descriptors();
+    assert!(
+        after <= before + 40,
+        "{before} descriptors before, {after} after (other tests run beside this one)"
+    );
+}
+
+#[test]
+fn netcat_and_a_static_program_talk() {
+    let missing = |program: &str| {
+        let there = Command::new("sh")
+            .args(["-c", &format!("command -v {program} >/dev/null")])
+            .status()
+            .is_ok_and(|status| status.success());
+        let required = std::env::var_os("HEPTAD_REQUIRE_PROGRAMS").is_some();
+        assert!(there || !required, "{program} is missing");
+        !there
+    };
+    if missing("nc") || missing("gcc") {
+        eprintln!("skipped: needs nc and gcc");
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let (source, program) = (folder.path().join("say.c"), folder.path().join("say"));
+    std::fs::write(
+        &source,
+        r#"
+#include <arpa/inet.h>
+#include <stdio.h>
+#include <unistd.h>
+int main(void) {
+    struct sockaddr_in to = {.sin_family = AF_INET, .sin_port = htons(8080)};
+    char text[100];
+    int s = socket(AF_INET, SOCK_STREAM, 0);
+    inet_pton(AF_INET, "10.0.0.2", &to.sin_addr);
+    if (connect(s, (void *)&to, sizeof to) || write(s, "static\n", 7) != 7) return perror("say"), 1;
+    shutdown(s, SHUT_WR);
+    int n = read(s, text, sizeof text);
+    return write(1, text, n) != n;
+}
+"#,
+    )
+    .unwrap();
+    let built = Command::new("gcc")
+        .args(["-static", "-o"])
+        .args([&program, &source])
+        .status();
+    assert!(built.unwrap().success());
+    let pair = Pair::new();
+    let mut server = Running::start(pair.command(
+        "b",
+        &["sh", "-c", "echo ready; echo reply | nc -l -N -p 8080"],
+    ));
+    assert_eq!(server.line(), "ready");
+    // nc listens some time after its shell has spoken; the program tries until then.
+    let (code, out, err) = finish(pair.command(
+        "a",
+        &[
+            "sh",
+            "-c",
+            "until \"$0\" 2>/dev/null; do :; done",
+            program.to_str().unwrap(),
+        ],
+    ));
+    assert_eq!((code, out.as_str(), err.as_str()), (0, "reply\n", ""));
+    assert_eq!(server.line(), "static");
+    assert_eq!(server.end().0, 0);
 }

@@ -12,7 +12,7 @@ const PYTHON: &str = "/usr/bin/python3";
 fn run(program: &[&str]) -> (i32, String, String) {
     let host = Host::over(Kernel::new()).unwrap();
     let (guard, lab) = heptad_runner::channel().unwrap();
-    host.attach(NODE, lab);
+    host.attach(NODE, lab).unwrap();
     finish(command(guard, program))
 }
 

@@ -136,6 +136,19 @@ impl Network {
             waker.wake_by_ref();
         }
     }
+    /// Wakes `waker` once when the socket's readiness may have changed, however ready it is now: a listener that has one
+    /// connection waiting gets another. Look at the socket after this call, not before.
+    pub fn watch(&self, machine: MachineId, socket: SocketId, waker: &Waker) {
+        let stopped = self.shared().with_world(|world| {
+            let any = Ready::READABLE | Ready::WRITABLE | Ready::READ_CLOSED;
+            let sleeper = Sleeper::Waker(waker.clone());
+            world.wakers.add(machine, socket, any, sleeper);
+            world.stopped
+        });
+        if stopped {
+            waker.wake_by_ref();
+        }
+    }
     /// Forgets the wakers of a socket.
     pub fn deregister(&self, machine: MachineId, socket: SocketId) {
         let mut world = self.shared().lock();

@@ -193,8 +193,11 @@ impl Stack {
     pub fn is_listening(&self, socket: SocketId) -> bool {
         self.sockets.is_listening(socket)
     }
-    /// TCP's view of a stream socket (TCP_INFO).
+    /// TCP's view of a stream socket (TCP_INFO), a listener's too.
     pub fn tcp_status(&self, socket: SocketId) -> Option<tcp::Status> {
+        if let Some(listener) = self.sockets.listener(socket) {
+            return self.transport.tcp.listener_status(listener);
+        }
         self.transport.tcp.status(self.sockets.connection(socket)?)
     }
     /// Every socket and every connection without one, for `netstat`: TCP by (local, remote), then UDP.

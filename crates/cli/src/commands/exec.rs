@@ -17,10 +17,7 @@ pub fn exec(exec: &Exec) -> Result<u8, Failure> {
 pub fn on_node(client: &Client, node: &str, program: &[OsString]) -> Result<u8, Failure> {
     let (ours, theirs) = heptad_runner::channel()?;
     client.exec(node, theirs)?;
-    let job = Job {
-        program: program.to_vec(),
-        ..Job::default()
-    };
+    let job = Job::new(program.to_vec());
     let exit = heptad_runner::run(job, ours).map_err(|error| Failure::new(OURS, error))?;
     Ok(exit.code())
 }

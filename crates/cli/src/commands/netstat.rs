@@ -1,6 +1,5 @@
 //! `heptad netstat`: the words and columns of net-tools 2.10.
 use std::collections::BTreeMap;
-use std::fmt::Write as _;
 use std::io::Write as _;
 
 use super::print_json;
@@ -67,15 +66,15 @@ pub fn sockets_text(netstat: &Netstat, node: &NodeSockets, names: &Names) -> Str
         ""
     };
     let mut text = format!("Active Internet connections ({scope})\n");
-    text += &row(
+    let head = [
         "Proto",
         "Recv-Q",
         "Send-Q",
         "Local Address",
         "Foreign Address",
         "State",
-        program_head,
-    );
+    ];
+    text += &row(head, program_head);
     for socket in &node.sockets {
         let program = match (netstat.programs, socket.pid) {
             (false, _) => String::new(),
@@ -90,35 +89,23 @@ pub fn sockets_text(netstat: &Netstat, node: &NodeSockets, names: &Names) -> Str
             .as_deref()
             .map_or_else(|| "0.0.0.0:*".to_string(), |foreign| names.shown(foreign));
         let local = names.shown(&socket.local);
-        text += &row(
+        let (recv_q, send_q) = (socket.recv_q.to_string(), socket.send_q.to_string());
+        let cells = [
             &socket.proto,
-            &socket.recv_q.to_string(),
-            &socket.send_q.to_string(),
+            &recv_q,
+            &send_q,
             &local,
             &foreign,
             &socket.state,
-            &program,
-        );
+        ];
+        text += &row(cells.map(String::as_str), &program);
     }
     text
 }
 
-#[allow(clippy::too_many_arguments)] // one a column
-fn row(
-    proto: &str,
-    recv_q: &str,
-    send_q: &str,
-    local: &str,
-    foreign: &str,
-    state: &str,
-    program: &str,
-) -> String {
-    let mut line = String::new();
-    let _ = writeln!(
-        line,
-        "{proto:<5} {recv_q:>6} {send_q:>6} {local:<23} {foreign:<23} {state:<11}{program}"
-    ); // a String takes all
-    line
+/// The six columns that are always there, and the one of -p.
+fn row([proto, recv_q, send_q, local, foreign, state]: [&str; 6], program: &str) -> String {
+    format!("{proto:<5} {recv_q:>6} {send_q:>6} {local:<23} {foreign:<23} {state:<11}{program}\n")
 }
 
 /// Names of addresses, for output without -n.

@@ -86,7 +86,7 @@ impl Client {
 
 /// One name, one running lab: fails when there is one already.
 pub fn expect_free(name: &str) -> Result<(), Failure> {
-    remove_if_dead(name)?;
+    folder::sweep(&folder::lock()?)?;
     if folder::socket_path(name)?.exists() {
         return Err(taken(name));
     }
@@ -102,26 +102,16 @@ pub fn taken(name: &str) -> Failure {
 
 /// The labs that answer, in order of their names; sockets that a dead lab left are removed.
 pub fn running() -> Result<Vec<(Client, Info)>, Failure> {
+    folder::sweep(&folder::lock()?)?;
     let mut labs = Vec::new();
     for name in folder::names()? {
         let client = Client { name };
-        match client.ask(&Ask::Info) {
-            Ok(Answer::Info(info)) => labs.push((client, info)),
-            _ => remove_if_dead(&client.name)?,
+        // One that does not answer is just ending.
+        if let Ok(Answer::Info(info)) = client.ask(&Ask::Info) {
+            labs.push((client, info));
         }
     }
     Ok(labs)
-}
-
-/// A socket that refuses belongs to no process any more.
-pub fn remove_if_dead(name: &str) -> Result<(), Failure> {
-    let path = folder::socket_path(name)?;
-    match UnixStream::connect(&path) {
-        Err(error) if error.kind() == std::io::ErrorKind::ConnectionRefused => {
-            Ok(std::fs::remove_file(path)?)
-        }
-        _ => Ok(()),
-    }
 }
 
 fn send(stream: &UnixStream, ask: &Ask, fd: Option<BorrowedFd<'_>>) -> Result<(), Failure> {

@@ -1,6 +1,6 @@
 //! The programs of a lab: outside ones behind a guard of their own, built-in ones as threads.
 use std::fs::{File, OpenOptions};
-use std::io::{self, Write};
+use std::io::{self, LineWriter, Write};
 use std::os::fd::OwnedFd;
 use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
@@ -61,10 +61,7 @@ impl Programs {
     /// Serves the guard at the far end.
     pub fn attach(&self, machine: MachineId, channel: OwnedFd) -> io::Result<()> {
         match &self.guests {
-            Some(guests) => {
-                guests.attach(machine, channel);
-                Ok(())
-            }
+            Some(guests) => guests.attach(machine, channel),
             None => Err(io::Error::other(
                 "outside programs need a lab with a real clock",
             )),
@@ -107,10 +104,11 @@ impl Programs {
         match &program.what {
             What::Run(words) => self.launch_outside(node, words, program),
             What::Builtin(words) => {
+                let (name, log) = (node.to_string(), self.log_file()?);
                 let (node, builtin) = (self.node(node)?, parse(words)?);
-                let log = self.log_file()?;
-                self.network
-                    .spawn(&words.join(" "), move || run_builtin(&builtin, &node, log));
+                self.network.spawn(&words.join(" "), move || {
+                    run_builtin(&builtin, &name, &node, log)
+                });
                 Ok(())
             }
         }
@@ -227,13 +225,14 @@ impl Programs {
                     "{node}: outside programs need clock = \"real\"; a virtual lab runs built-in ones"
                 )));
             };
-            programs.push((
-                self.node(&node)?,
-                words.join(" "),
-                parse(words)?,
-                program.start,
-                program.ready,
-            ));
+            programs.push(Waiting {
+                node: self.node(&node)?,
+                on: node,
+                words: words.join(" "),
+                builtin: parse(words)?,
+                start: program.start,
+                ready: program.ready,
+            });
         }
         let network = self.network.clone();
         let launcher = self
@@ -333,21 +332,52 @@ fn parse(words: &[String]) -> Result<Builtin, Failure> {
     Builtin::parse(words).map_err(Failure::usage)
 }
 
-fn run_builtin(builtin: &Builtin, node: &Node, log: Option<File>) -> u8 {
+/// What it prints goes to the log, or line by line to stderr with the node's name in front.
+fn run_builtin(builtin: &Builtin, name: &str, node: &Node, log: Option<File>) -> u8 {
     let mut out: Box<dyn Write> = match log {
         Some(file) => Box::new(file),
-        None => Box::new(io::stderr()),
+        None => Box::new(LineWriter::new(Named {
+            name: format!("{name}| "),
+        })),
     };
     match builtin.run(node, out.as_mut()) {
         Ok(code) => code,
         Err(error) => {
-            let _ = writeln!(out, "{error}");
+            let _ = writeln!(out, "{error}"); // nobody is left to be told
             1
         }
     }
 }
 
-type Waiting = (Node, String, Builtin, Duration, Option<ReadyWhen>);
+/// Standard error behind a name. Gets whole lines.
+struct Named {
+    name: String,
+}
+
+impl Write for Named {
+    fn write(&mut self, lines: &[u8]) -> io::Result<usize> {
+        let mut err = io::stderr().lock();
+        for line in lines.split_inclusive(|byte| *byte == b'\n') {
+            err.write_all(self.name.as_bytes())?;
+            err.write_all(line)?;
+        }
+        Ok(lines.len())
+    }
+    fn flush(&mut self) -> io::Result<()> {
+        io::stderr().flush()
+    }
+}
+
+/// A built-in program that is to be started in virtual time.
+struct Waiting {
+    node: Node,
+    /// The node's name.
+    on: String,
+    words: String,
+    builtin: Builtin,
+    start: Duration,
+    ready: Option<ReadyWhen>,
+}
 
 /// Runs as a thread of the lab, so that the order of starts is part of the run.
 fn launch_virtual(
@@ -355,12 +385,20 @@ fn launch_virtual(
     programs: Vec<Waiting>,
 ) -> Vec<(Option<ReadyWhen>, JoinHandle<u8>)> {
     let mut handles = Vec::new();
-    for (node, name, builtin, start, ready) in programs {
+    for Waiting {
+        node,
+        on,
+        words,
+        builtin,
+        start,
+        ready,
+    } in programs
+    {
         network.sleep(start.saturating_sub(Duration::from_nanos(network.now().as_nanos())));
         let machine = node.machine();
         handles.push((
             ready,
-            network.spawn(&name, move || run_builtin(&builtin, &node, None)),
+            network.spawn(&words, move || run_builtin(&builtin, &on, &node, None)),
         ));
         let give_up = network.now() + READY_WITHIN;
         while ready.is_some_and(|ready| !is_ready(network, machine, ready))

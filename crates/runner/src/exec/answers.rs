@@ -176,6 +176,10 @@ impl Guard {
                 }
                 Ok(value)
             }
+            (Want::Connection { listener, .. }, Outcome::Nobody { tokens }) => {
+                (0..tokens).for_each(|_| pair::take_token(listener.as_fd()));
+                Err(libc::EAGAIN)
+            }
             (_, Outcome::Value(value)) => Ok(value),
             (Want::Address(place), Outcome::Address(address)) => {
                 place.fill(n.thread, &sockaddr::encode(address)).map(|()| 0)

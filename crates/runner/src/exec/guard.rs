@@ -31,6 +31,7 @@ pub struct Guard {
     wait_killable: bool,
     parked: BTreeMap<u64, Parked>,
     next_request: u64,
+    watched: Instant,
     watched_up_to: u64,
     lab_gone: bool,
     program: i32,
@@ -234,6 +235,7 @@ fn start(plan: &Plan, channel: OwnedFd, mask: &libc::sigset_t) -> Result<Guard, 
         wait_killable,
         parked: BTreeMap::new(),
         next_request: 1,
+        watched: Instant::now(),
         watched_up_to: 0,
         lab_gone: false,
         program,
@@ -414,6 +416,10 @@ impl Guard {
     /// Looks at parked calls, oldest first, a bounded number at a time.
     fn watch(&mut self) {
         let now = Instant::now();
+        if now < self.watched + WATCH {
+            return;
+        }
+        self.watched = now;
         let from = self.watched_up_to;
         let mut ids: Vec<u64> = self
             .parked

@@ -75,7 +75,7 @@ pub enum Role {
 /// What a listener has told its program.
 #[derive(Default)]
 pub struct Listening {
-    /// Tokens in the pair: the program reads the listener as ready while there is one.
+    /// Tokens in the pair, one for each connection that waits: the program sees the listener readable while there is one.
     pub tokens: u32,
     /// Calls of accept that wait.
     pub parked: VecDeque<u64>,

@@ -85,11 +85,18 @@ impl Host {
     }
 
     /// Serves a guard's channel: its program is on `node` from now on, until the channel closes.
-    pub fn attach(&self, node: MachineId, channel: OwnedFd) {
+    ///
+    /// # Errors
+    /// `BrokenPipe` when the thread has ended; the channel is closed then.
+    pub fn attach(&self, node: MachineId, channel: OwnedFd) -> io::Result<()> {
+        if self.thread.as_ref().is_none_or(JoinHandle::is_finished) {
+            return Err(io::ErrorKind::BrokenPipe.into());
+        }
         lock(&self.shared.inbox)
             .commands
             .push(Command::Attach { node, channel });
         self.shared.ring();
+        Ok(())
     }
 
     /// Who holds which socket, in order of nodes and sockets.

@@ -9,7 +9,6 @@ use std::sync::Arc;
 use heptad_runtime::lab::MachineId;
 use heptad_runtime::stack::{Ready, SocketError};
 use rustix::event::epoll::{self, CreateFlags, EventData, EventFlags};
-use rustix::net::{SendFlags, send};
 
 use super::entry::{self, Entry, PairReady, Role};
 use super::sockets::{At, Sockets};
@@ -410,14 +409,5 @@ impl<S: Sockets> Server<S> {
         self.network.deregister(entry.at);
         lock(&self.shared.owners).remove(&entry.at);
         Some(entry)
-    }
-
-    /// Tells a listener's program of one more connection.
-    pub(super) fn put_token(&self, entry: &Entry) {
-        let _ = send(
-            entry.end.as_fd(),
-            &[1],
-            SendFlags::DONTWAIT | SendFlags::NOSIGNAL,
-        );
     }
 }

@@ -125,6 +125,10 @@ pub trait Sockets: Send + 'static {
     fn status(&self, at: At) -> Option<Status>;
     /// `Network::register`.
     fn register(&self, at: At, interest: Ready, waker: &Waker);
+    /// `Network::watch`.
+    fn watch(&self, at: At, waker: &Waker);
+    /// How many connections wait at a listener.
+    fn waiting(&self, at: At) -> u32;
     /// `Network::deregister`.
     fn deregister(&self, at: At);
     /// The address of a node of this name.
@@ -217,6 +221,12 @@ impl Sockets for Network {
     }
     fn register(&self, at: At, interest: Ready, waker: &Waker) {
         Network::register(self, at.machine, at.socket, interest, waker);
+    }
+    fn watch(&self, at: At, waker: &Waker) {
+        Network::watch(self, at.machine, at.socket, waker);
+    }
+    fn waiting(&self, at: At) -> u32 {
+        self.status(at).map_or(0, |status| status.recv_q)
     }
     fn deregister(&self, at: At) {
         Network::deregister(self, at.machine, at.socket);

@@ -5,6 +5,8 @@ use std::os::fd::{AsFd, OwnedFd};
 
 use heptad_runtime::stack::{Ready, Shutdown, SocketError, SocketKind};
 
+use rustix::net::{SendFlags, send};
+
 use super::datagram::{self, Datagrams, Parked};
 use super::entry::{self, Listening, Role};
 use super::server::{Place, Server};
@@ -276,6 +278,11 @@ impl<S: Sockets> Server<S> {
                 self.park(asker, key);
                 Ok(None)
             }
+            // A connection that was reset while it waited has left its token.
+            Err(SocketError::WouldBlock) => {
+                let tokens = std::mem::take(&mut listening.tokens);
+                Ok(Some(Outcome::Nobody { tokens }))
+            }
             Err(error) => Err(error.errno()),
         }
     }
@@ -331,13 +338,10 @@ impl<S: Sockets> Server<S> {
         let Role::Listener(listening) = &mut entry.role else {
             return;
         };
-        if !self.network.ready(entry.at).contains(Ready::READABLE) {
-            self.network
-                .register(entry.at, Ready::READABLE, &entry.waker);
-        } else if listening.tokens == 0 {
-            listening.tokens = 1;
-            let entry = &self.entries[&key];
-            self.put_token(entry);
+        self.network.watch(entry.at, &entry.waker);
+        let waiting = self.network.waiting(entry.at);
+        while listening.tokens < waiting && put_token(&entry.end) {
+            listening.tokens += 1;
         }
     }
 
@@ -567,6 +571,11 @@ impl<S: Sockets> Server<S> {
         let bytes = interfaces::answer(&self.network.interfaces(node), request, argument)?;
         Ok(Some(Outcome::Bytes(bytes)))
     }
+}
+
+/// Tells a listener's program of one more connection; not if it has been told of hundreds.
+fn put_token(end: &OwnedFd) -> bool {
+    send(end, &[1], SendFlags::DONTWAIT | SendFlags::NOSIGNAL).is_ok()
 }
 
 /// `connect` on a datagram socket. Questions about names need no route to whom they are asked.

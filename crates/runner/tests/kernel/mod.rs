@@ -341,6 +341,15 @@ impl Sockets for Kernel {
         )
         .unwrap();
     }
+    /// The kernel tells of a listener's first connection only, not of more.
+    fn watch(&self, at: At, waker: &Waker) {
+        if !self.ready(at).contains(Ready::READABLE) {
+            self.register(at, Ready::READABLE, waker);
+        }
+    }
+    fn waiting(&self, at: At) -> u32 {
+        u32::from(self.ready(at).contains(Ready::READABLE))
+    }
     fn deregister(&self, at: At) {
         self.inner
             .table

@@ -22,13 +22,7 @@ fn main() -> ExitCode {
         eprintln!("guarded: {error}");
         return ExitCode::from(2);
     }
-    match run(
-        Job {
-            program: arguments.collect(),
-            ..Job::default()
-        },
-        channel,
-    ) {
+    match run(Job::new(arguments.collect()), channel) {
         Ok(exit) => ExitCode::from(exit.code()),
         Err(error) => {
             eprintln!("heptad: {error}");

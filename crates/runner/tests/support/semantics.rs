@@ -17,7 +17,7 @@ const DIFFERENT: &[(&str, &str)] = &[
     ),
     (
         "17",
-        "a listener shows one edge until it is empty, not one for each connection",
+        "over the kernel a host hears of the first connection that waits, not of each",
     ),
     ("41b", "urgent data is not carried"),
     ("42", "a pair does not throw bytes away for MSG_TRUNC"),

@@ -6,7 +6,7 @@ use core::time::Duration;
 use super::table::{Phase, Socket};
 use super::{Below, Shutdown, SocketError, SocketId, SocketKind, Sockets};
 use crate::l3_network::Path;
-use crate::l4_transport::tcp::{ConnId, State};
+use crate::l4_transport::tcp::{ConnId, ListenerId, State};
 use crate::l4_transport::udp::UdpId;
 use crate::l4_transport::{Transport, in_use, net_error};
 
@@ -258,6 +258,13 @@ impl Sockets {
         matches!(phase, Ok(Phase::Listening(_)))
     }
 
+    /// The listener behind a stream socket.
+    pub(crate) fn listener(&self, id: SocketId) -> Option<ListenerId> {
+        match self.socket(id).ok()?.phase {
+            Phase::Listening(listener) => Some(listener),
+            _ => None,
+        }
+    }
     /// The connection behind a stream socket.
     pub(crate) fn connection(&self, id: SocketId) -> Option<ConnId> {
         match self.socket(id).ok()?.phase {

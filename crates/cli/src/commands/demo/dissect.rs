@@ -95,3 +95,9 @@ pub fn arp_line(arp: &ArpPacket) -> (String, Option<Ipv4Addr>) {
         ),
     }
 }
+
+/// `ec 95 88`
+pub fn hex(bytes: &[u8]) -> String {
+    let digits: Vec<String> = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+    digits.join(" ")
+}

@@ -23,6 +23,7 @@ use crate::paint::Paint;
 use crate::report::Report;
 
 mod dissect;
+mod layers;
 mod players;
 mod story;
 
@@ -168,7 +169,7 @@ type Conversation = (
 
 /// Server, client, and two looks at `netstat`.
 fn converse(host: &LabHost, args: &Demo, signals: &Signals) -> Result<Conversation, Failure> {
-    let mut players = Players::choose(host, args.builtin)?;
+    let mut players = Players::choose(host, args.builtin, &args.out)?;
     match talk(host, &mut players, signals) {
         Ok((established, after)) => {
             let because = players.builtin_because.clone();

@@ -1,12 +1,13 @@
 //! The story, told in 80 columns from the frames that were seen.
-use std::fmt::Write as _;
 use std::io::Write as _;
 use std::net::IpAddr;
 
 use heptad_lab::{FrameRecord, Moment};
-use heptad_wire::tcp::Flags;
+use heptad_wire::arp::ArpPacket;
+use heptad_wire::ipv4::Ipv4Header;
+use heptad_wire::tcp::{Flags, TcpHeader};
 
-use super::dissect::{Dissected, Inner, arp_line, dissect, flag_names, options};
+use super::dissect::{Inner, arp_line, dissect, flag_names, options};
 use super::{SCRIPT, Seen};
 use crate::args::{Cli, Command};
 use crate::commands::netstat::{Names, sockets_text};
@@ -38,17 +39,14 @@ pub fn tell(seen: &Seen, paint: Paint) -> Result<(), Failure> {
     Ok(write!(out, "{}", chapters.join("\n"))?)
 }
 
-struct Story<'a> {
-    seen: &'a Seen,
-    paint: Paint,
+/// The story and what it is told from.
+pub struct Story<'a> {
+    /// What was seen.
+    pub seen: &'a Seen,
+    /// Colour or none.
+    pub paint: Paint,
     /// Of alice and of bob.
     isn: (u32, u32),
-}
-
-/// A TCP frame of the story at one cable end.
-struct Segment<'a> {
-    record: &'a FrameRecord,
-    frame: Dissected<'a>,
 }
 
 impl Story<'_> {
@@ -71,151 +69,62 @@ impl Story<'_> {
         )
     }
 
-    /// Everything that leaves a host until the three-way handshake is done.
+    /// Who asked for whose address, and the hosts' segments until the three-way handshake is done.
     fn handshake(&self) -> String {
-        let mut text = format!(
-            "{}  alice: connect((\"bob\", 8080))\n",
-            self.chapter("악수", "handshake")
-        );
+        let chapter = self.chapter("악수", "handshake");
+        let mut text = format!("{chapter}  alice: connect((\"bob\", 8080))\n");
+        let mut first_syn = None;
         for record in &self.seen.frames {
             let Some(frame) = dissect(&record.bytes) else {
                 continue;
             };
-            let from_host = ["alice", "bob"].contains(&self.machine(record).as_str());
             if let Moment::Lost(cause) = &record.moment {
                 text += &self.line(record, &self.paint.bad("✕"), &format!("lost: {cause}"), "");
             }
-            if record.moment != Moment::Sent || !from_host {
-                continue;
-            }
-            match &frame.inner {
-                Inner::Arp(arp) => {
-                    let (what, to) = arp_line(arp);
-                    let to = to.map_or("everybody".to_string(), |ip| self.name_of(IpAddr::V4(ip)));
-                    text += &self.line(
-                        record,
-                        "ARP",
-                        &what,
-                        &format!("{} → {to}", self.machine(record)),
-                    );
-                }
-                Inner::Tcp { tcp, ip, .. } => {
-                    let (seq, ack) = self.relative(ip.src.into(), tcp.seq, tcp.ack);
-                    let numbers = if tcp.flags.contains(Flags::ACK) {
-                        format!("seq {seq} ack {ack}")
-                    } else {
-                        format!("seq {seq}")
-                    };
-                    let what = format!("{:<8} {numbers}  {}", flag_names(tcp.flags), options(tcp));
-                    let way = format!("{} → {}", self.machine(record), self.name_of(ip.dst.into()));
-                    text += &self.line(record, "TCP", &what, &way);
+            match (&record.moment, &frame.inner) {
+                (Moment::Sent, Inner::Arp(arp)) => text += &self.arp(record, arp),
+                (Moment::Sent, Inner::Tcp { ip, tcp, .. }) if self.is_host(record) => {
+                    text += &self.segment(record, ip, tcp);
+                    let begun = *first_syn.get_or_insert(record.at);
                     if self.machine(record) == "alice" && tcp.flags == Flags::ACK {
+                        let ms = record.at.since(begun).as_secs_f64() * 1e3;
+                        let at = seconds(record);
                         return text
                             + &format!(
-                                "    {:.3} ESTABLISHED: three segments, one round trip\n",
-                                seconds(record)
+                                "    {at:.3} ESTABLISHED  {ms:.1} ms after the first SYN\n"
                             );
                     }
                 }
-                Inner::Other => {}
+                _ => {}
             }
         }
         text
     }
 
-    /// One message, down seven layers at alice and up at bob.
-    fn layers(&self) -> String {
-        let message = SCRIPT[0];
-        let Some((down, up)) = self.message(message) else {
-            return format!(
-                "{}  (no single frame carried the first message)\n",
-                self.chapter("일곱 계층", "seven layers")
-            );
-        };
-        let (
-            Inner::Tcp { ip, tcp, payload },
-            Inner::Tcp {
-                ip: ip_up,
-                tcp: tcp_up,
-                ..
-            },
-        ) = (&down.frame.inner, &up.frame.inner)
-        else {
-            return String::new();
-        };
-        let (seq, ack) = self.relative(ip.src.into(), tcp.seq, tcp.ack);
-        let hex: Vec<String> = message
-            .chars()
-            .map(|c| hex(c.encode_utf8(&mut [0; 4]).as_bytes()))
-            .collect();
-        let later = up.record.at.since(down.record.at).as_secs_f64() * 1e3;
-        let rows = [
-            (
-                "7 응용 application",
-                format!("{message:?} + newline"),
-                format!("{message:?}"),
-            ),
-            (
-                "6 표현 presentation",
-                format!("{} bytes of UTF-8", payload.len()),
-                format!("{} characters + newline", message.chars().count()),
-            ),
-            (
-                "5 세션 session",
-                format!("{}:{} →", ip.src, tcp.src_port),
-                format!("→ {}:{}", ip_up.dst, tcp_up.dst_port),
-            ),
-            (
-                "4 전송 transport",
-                format!("TCP {} seq {seq} ack {ack}", flag_names(tcp.flags)),
-                format!("in order, next {}", seq + payload.len() as u32),
-            ),
-            (
-                "3 네트워크 network",
-                format!("IPv4 ttl {}, {} bytes", ip.ttl, ip.total_len),
-                format!("ttl {}: one router", ip_up.ttl),
-            ),
-            (
-                "2 데이터링크 data link",
-                format!("→ {}", down.frame.ethernet.dst),
-                format!("{} →", up.frame.ethernet.src),
-            ),
-            (
-                "",
-                format!("fcs {:08x}", down.frame.fcs),
-                format!("fcs {:08x} good", up.frame.fcs),
-            ),
-            (
-                "1 물리 physical",
-                format!(
-                    "{} bytes at {}",
-                    down.record.bytes.len(),
-                    self.interface(down.record)
-                ),
-                format!("{}, {later:.1} ms later", self.interface(up.record)),
-            ),
-        ];
-        let mut text = format!(
-            "{}\n  {} {} {}\n",
-            self.chapter("일곱 계층", "seven layers"),
-            pad("", 23),
-            pad("alice: send ↓", 27),
-            "bob: recv ↑"
-        );
-        for (layer, left, right) in rows {
-            let _ = writeln!(
-                text,
-                "  {} {} {right}",
-                self.paint.name(&pad(layer, 23)),
-                pad(&left, 27)
-            ); // a String takes all
-        }
-        text + &format!(
-            "  {} = {}\n  packet {:#x} at both ends: the same one\n",
-            message,
-            hex.join(" · "),
-            down.record.id.as_u64()
+    fn arp(&self, record: &FrameRecord, arp: &ArpPacket) -> String {
+        let (what, to) = arp_line(arp);
+        let to = to.map_or("everybody".to_string(), |ip| self.name_of(IpAddr::V4(ip)));
+        self.line(
+            record,
+            "ARP",
+            &what,
+            &format!("{} → {to}", self.machine(record)),
         )
+    }
+
+    fn segment(&self, record: &FrameRecord, ip: &Ipv4Header, tcp: &TcpHeader) -> String {
+        let (seq, ack) = self.relative(ip.src.into(), tcp.seq, tcp.ack);
+        let numbers = match tcp.flags.contains(Flags::ACK) {
+            true => format!("seq {seq} ack {ack}"),
+            false => format!("seq {seq}"),
+        };
+        let what = format!("{:<8} {numbers}  {}", flag_names(tcp.flags), options(tcp));
+        let way = format!("{} → {}", self.machine(record), self.name_of(ip.dst.into()));
+        self.line(record, "TCP", &what, &way)
+    }
+
+    fn is_host(&self, record: &FrameRecord) -> bool {
+        ["alice", "bob"].contains(&self.machine(record).as_str())
     }
 
     fn conversation(&self) -> String {
@@ -300,39 +209,8 @@ impl Story<'_> {
         text
     }
 
-    /// The frame that carried a whole message away from alice, and the same packet as bob got it.
-    fn message(&self, message: &str) -> Option<(Segment<'_>, Segment<'_>)> {
-        let carries = |segment: &Segment<'_>| match &segment.frame.inner {
-            Inner::Tcp { payload, .. } => payload.strip_suffix(b"\n") == Some(message.as_bytes()),
-            _ => false,
-        };
-        let at = |name: &'static str, received: bool| {
-            let here = move |segment: &Segment<'_>| match segment.record.moment {
-                Moment::Sent => !received && self.machine(segment.record) == name,
-                Moment::Received(Ok(())) => received && self.machine(segment.record) == name,
-                _ => false,
-            };
-            self.segments()
-                .filter(carries)
-                .filter(move |segment| here(segment))
-        };
-        at("alice", false).find_map(|down| {
-            at("bob", true)
-                .find(|up| up.record.id == down.record.id)
-                .map(|up| (down, up))
-        })
-    }
-
-    fn segments(&self) -> impl Iterator<Item = Segment<'_>> {
-        self.seen.frames.iter().filter_map(|record| {
-            Some(Segment {
-                record,
-                frame: dissect(&record.bytes)?,
-            })
-        })
-    }
-
-    fn chapter(&self, korean: &str, english: &str) -> String {
+    /// A heading in both languages.
+    pub fn chapter(&self, korean: &str, english: &str) -> String {
         self.paint.bold(&format!("{korean} {english}"))
     }
 
@@ -348,7 +226,8 @@ impl Story<'_> {
             + "\n"
     }
 
-    fn relative(&self, from: IpAddr, seq: u32, ack: u32) -> (u32, u32) {
+    /// Sequence and acknowledgment numbers as people count them.
+    pub fn relative(&self, from: IpAddr, seq: u32, ack: u32) -> (u32, u32) {
         let (alice, bob) = self.isn;
         let (ours, theirs) = if Some(from) == self.address("alice") {
             (alice, bob)
@@ -358,7 +237,8 @@ impl Story<'_> {
         (seq.wrapping_sub(ours), ack.wrapping_sub(theirs))
     }
 
-    fn machine(&self, record: &FrameRecord) -> String {
+    /// Whose port a frame was seen at.
+    pub fn machine(&self, record: &FrameRecord) -> String {
         self.seen
             .machines
             .iter()
@@ -366,7 +246,8 @@ impl Story<'_> {
             .map_or(String::new(), |machine| machine.name.clone())
     }
 
-    fn interface(&self, record: &FrameRecord) -> String {
+    /// The cable end it was seen at.
+    pub fn interface(&self, record: &FrameRecord) -> String {
         self.seen
             .interfaces
             .get(record.interface as usize)
@@ -413,14 +294,6 @@ fn initial_sequence_numbers(seen: &Seen) -> (u32, u32) {
 
 fn seconds(record: &FrameRecord) -> f64 {
     record.at.as_nanos() as f64 / 1e9
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes
-        .iter()
-        .map(|byte| format!("{byte:02x}"))
-        .collect::<Vec<_>>()
-        .join(" ")
 }
 
 fn indent(text: &str) -> String {
