@@ -190,3 +190,25 @@ fn an_idle_hour_of_virtual_time_needs_no_hour() {
         .json();
     assert_eq!(ended["lab_time"], 3600.0);
 }
+
+#[test]
+fn the_lab_files_shown_in_the_documents_are_good_files() {
+    for (document, shown) in [
+        ("README.md", 1),
+        ("README.ko.md", 1),
+        ("docs/lab-file.md", 1),
+    ] {
+        let path = support::labs().join("..").join(document);
+        let text = std::fs::read_to_string(path).expect("the document");
+        let labs: Vec<&str> = text
+            .split("```toml\n")
+            .skip(1)
+            .filter_map(|rest| rest.split("```").next())
+            .collect();
+        assert_eq!(labs.len(), shown, "{document}");
+        for lab in labs {
+            let read = heptad_lab::Topology::parse(lab, document);
+            assert!(read.is_ok(), "{document}: {read:?}");
+        }
+    }
+}
