@@ -158,6 +158,12 @@ fn of_several_labs_one_is_named_with_the_same_flag_everywhere() {
     }
     let ran = sandbox.run(&["lab", "down"]).expect_code(2);
     assert!(ran.stderr.contains("choose one with --lab"), "{ran:#?}");
+    let mut elsewhere = sandbox.heptad(&["lab", "down", "three"]);
+    let ran = elsewhere.env("HEPTAD_LAB", "one").output();
+    assert!(
+        String::from_utf8_lossy(&ran.expect("heptad starts").stderr).contains("no lab named three"),
+        "the plain name comes before the variable"
+    );
     for name in ["one", "two"] {
         sandbox
             .run(&["netstat", "--lab", name, "--node", "a"])

@@ -122,8 +122,12 @@ impl Loss {
                 format!("packets {}{more}", list.join(", "))
             }
             Self::GilbertElliott { p, r, good, bad } => {
-                let [p, r, good, bad] = [p, r, good, bad].map(|p| super::percent(*p));
-                format!("bursts: to bad {p}, to good {r}, lost in bad {bad}, in good {good}")
+                let percent = |what, p: f64| format!("{what} {}", super::percent(p));
+                let usual = (*good, *bad) == (0.0, 1.0);
+                let states = [("p", *p), ("r", *r), ("good", *good), ("bad", *bad)];
+                let told = states.into_iter().take(if usual { 2 } else { 4 });
+                let told: Vec<_> = told.map(|(what, p)| percent(what, p)).collect();
+                format!("bursts {}", told.join(", "))
             }
         }
     }
