@@ -137,6 +137,21 @@ impl Loss {
 mod tests {
     use super::*;
 
+    #[test]
+    fn bursts_are_told_in_the_words_of_the_lab_file() {
+        let bursts = |good, bad| Loss::GilbertElliott {
+            p: 0.01,
+            r: 0.2,
+            good,
+            bad,
+        };
+        assert_eq!(bursts(0.0, 1.0).text(), "bursts p 1.0 %, r 20.0 %");
+        assert_eq!(
+            bursts(0.0, 0.5).text(),
+            "bursts p 1.0 %, r 20.0 %, good 0.0 %, bad 50.0 %"
+        );
+    }
+
     fn lost(model: Loss, frames: u64) -> Vec<u64> {
         let mut state = LossState::new(model);
         let mut rng = crate::seed::stream(7, "x", "loss");
