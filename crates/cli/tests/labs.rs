@@ -2,7 +2,7 @@
 mod support;
 use std::fs;
 
-use support::{Sandbox, has_program, labs};
+use support::{Sandbox, has_program, labs, wait_for};
 
 #[test]
 fn the_chat_lab_runs_a_conversation_between_two_nodes() {
@@ -118,9 +118,17 @@ fn a_lab_that_is_killed_takes_its_programs_with_it() {
     );
     sandbox.run(&["lab", "up", "lab.toml"]).expect_code(0);
     let mut stranger = sandbox
-        .heptad(&["exec", "a", "--", "sleep", "1000"])
+        .heptad(&[
+            "exec",
+            "a",
+            "--",
+            "sh",
+            "-c",
+            "touch began; exec sleep 1000",
+        ])
         .spawn()
         .expect("heptad starts");
+    wait_for("the program on a", || sandbox.path("began").exists());
     let listed = sandbox.run(&["lab", "ls", "--json"]).expect_code(0).json();
     let pid = listed["labs"][0]["pid"].to_string();
     let killed = std::process::Command::new("kill")
