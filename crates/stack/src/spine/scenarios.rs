@@ -155,8 +155,22 @@ fn a_packet_whose_ttl_runs_out_is_reported_by_the_router_where_it_did() {
     let mut packet = header("10.0.1.10", "10.0.2.20", protocol::UDP, 40);
     packet.ttl = 1;
     let frame = frame_to(mac_of(3), &packet, &[5; 40]);
+    let sent = frame[14..].to_vec();
     assert_eq!(r1.receive_bytes(ETH0, frame), Err(DropReason::TtlExceeded));
-    settle((&mut alice, ETH0), (&mut r1, ETH0));
+    for question in r1.drain(ETH0) {
+        let _ = alice.receive(ETH0, question);
+    }
+    for answer in alice.drain(ETH0) {
+        let _ = r1.receive(ETH0, answer);
+    }
+    let told = r1.drain(ETH0);
+    let (header, message, quoted) = icmp_in(&told[0]);
+    assert_eq!(message, Icmpv4::TimeExceeded { code: 0 });
+    assert_eq!((header.src, header.dst), (v4("10.0.1.1"), v4("10.0.1.10")));
+    assert_eq!(quoted, sent, "the packet as it came, TTL and all");
+    for frame in told {
+        let _ = alice.receive(ETH0, frame);
+    }
     assert_eq!(alice.get(Counter::IcmpInTimeExcds), 1);
     assert_eq!(r1.get(Counter::IcmpOutTimeExcds), 1);
     assert_eq!(r1.get(Counter::IpInHdrErrors), 1);
