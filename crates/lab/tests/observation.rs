@@ -7,6 +7,7 @@ use heptad_lab::stack::{
 };
 use heptad_lab::topology::{Change, Impairments, Loss};
 use heptad_lab::{EventHash, FrameRecord, LabOptions, Moment, Outcome, Topology};
+use sha2::{Digest, Sha256};
 use story::{Story, millis, options, seconds};
 
 /// Sends `len` bytes each way at once; when it was over, the hash, every host's MIB, and what was recorded.
@@ -97,6 +98,82 @@ fn a_stream_has_the_same_hash_and_the_same_counts_with_and_without_watchers() {
         assert!(watched.3.len() > 1000 && blind.3.is_empty(), "{what}");
         let seen = (watched.0, watched.1, watched.2);
         assert!(seen == (blind.0, blind.1, blind.2), "{what}: unwatched");
+    }
+}
+
+/// The hash as the design has it, from what was recorded: time, link, direction, packet id, verdict, bytes.
+fn hash_of(frames: &[FrameRecord]) -> EventHash {
+    let mut hash = Sha256::new();
+    for frame in frames {
+        let (link, end) = (frame.interface / 2, frame.interface % 2);
+        let (way, verdict) = match &frame.moment {
+            Moment::Received(Ok(())) => (1 - end, "ok".to_owned()),
+            Moment::Received(Err(reason)) => (1 - end, reason.name().to_owned()),
+            Moment::Lost(cause) => {
+                let kind = cause.split([':', ' ']).next().unwrap();
+                (end, format!("lost {kind}"))
+            }
+            Moment::Sent | Moment::DroppedLater(_) => continue,
+        };
+        hash.update(frame.at.as_nanos().to_le_bytes());
+        hash.update(link.to_le_bytes());
+        hash.update([way as u8]);
+        hash.update(frame.id.as_u64().to_le_bytes());
+        for part in [verdict.as_bytes(), &frame.bytes] {
+            hash.update((part.len() as u64).to_le_bytes());
+            hash.update(part);
+        }
+    }
+    EventHash(hash.finalize().into())
+}
+
+#[test]
+fn the_event_hash_is_over_time_link_direction_id_verdict_and_bytes() {
+    let lossy = Impairments {
+        loss: Loss::Random(0.1),
+        corrupt: 0.05,
+        ..Impairments::default()
+    };
+    for topology in [switched(""), Topology::pair(lossy)] {
+        let (_, hash, _, frames) = conversation(&topology, options(5), 100_000);
+        assert_eq!(hash, hash_of(&frames));
+    }
+}
+
+#[test]
+fn each_direction_of_a_cable_is_changed_for_itself() {
+    let text = "[nodes.a]\naddress = \"10.0.0.1/24\"\n[nodes.b]\naddress = \"10.0.0.2/24\"\n\
+        [[links]]\nendpoints = [\"a\", \"b\"]\ndelay = \"1ms\"\nbackward = { delay = \"5ms\" }\n\
+        [[at]]\ntime = \"1s\"\nlink = \"a-b\"\nforward = { delay = \"3ms\" }\n\
+        [[at]]\ntime = \"2s\"\nlink = \"a-b\"\nbackward = { delay = \"7ms\" }\n";
+    let topology = Topology::parse(text, "directions.toml").unwrap();
+    let mut story = Story::new(&topology, options(1));
+    let (a, b) = (story.udp("a", 1), story.udp("b", 2));
+    // Whoever is at the end of it knows the other.
+    story.send_to(a, b"hello", "10.0.0.2:2");
+    for (second, there, back) in [(0, 1, 5), (1, 3, 5), (2, 3, 7)] {
+        story.run_for(
+            seconds(second).since(Instant::ZERO) + millis(500)
+                - story.lab.now().since(Instant::ZERO),
+        );
+        story.lab.take_frames();
+        story.send_to(a, b"there", "10.0.0.2:2");
+        story.send_to(b, b"back", "10.0.0.1:1");
+        let sent = story.lab.now();
+        story.run_for(millis(100));
+        let took = |frames: &[FrameRecord], interface| {
+            let arrived = frames
+                .iter()
+                .find(|f| f.interface == interface && f.moment == Moment::Received(Ok(())));
+            arrived.map(|f| f.at.since(sent))
+        };
+        let frames = story.lab.take_frames();
+        let expected = (Some(millis(there)), Some(millis(back)));
+        assert_eq!(
+            (took(&frames, 1), took(&frames, 0)),
+            expected,
+            "second {second}"
+        );
     }
 }
 
