@@ -28,7 +28,7 @@ pub fn run(run: &Run, json: bool) -> Result<u8, Failure> {
         log: None,
         attached: true,
     };
-    let started = start::start(&orders)?;
+    let started = start::start(&orders).map_err(|failure| about_flags(&failure))?;
     let client = Client {
         name: started.name.clone(),
     };
@@ -44,6 +44,18 @@ pub fn run(run: &Run, json: bool) -> Result<u8, Failure> {
         (0, Some(report)) => report.code(),
         (program, _) => program,
     })
+}
+
+/// The lab file is ours: places in it say nothing to the one who gave flags.
+fn about_flags(failure: &Failure) -> Failure {
+    let message = failure.message();
+    let flag = message
+        .strip_prefix("run:")
+        .and_then(|rest| rest.split_once(": "));
+    Failure::new(
+        failure.code(),
+        flag.map_or(message.as_str(), |(_, what)| what),
+    )
 }
 
 /// The program's own output owns stdout: the report goes to stderr even as JSON.

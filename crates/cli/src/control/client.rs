@@ -86,26 +86,16 @@ impl Client {
 
 /// The labs that answer, in order of their names; sockets that a dead lab left are removed.
 pub fn running() -> Result<Vec<(Client, Info)>, Failure> {
+    folder::sweep(&folder::lock()?)?;
     let mut labs = Vec::new();
     for name in folder::names()? {
         let client = Client { name };
-        match client.ask(&Ask::Info) {
-            Ok(Answer::Info(info)) => labs.push((client, info)),
-            _ => remove_if_dead(&client.name)?,
+        // One that does not answer is just ending.
+        if let Ok(Answer::Info(info)) = client.ask(&Ask::Info) {
+            labs.push((client, info));
         }
     }
     Ok(labs)
-}
-
-/// A socket that refuses belongs to no process any more.
-pub fn remove_if_dead(name: &str) -> Result<(), Failure> {
-    let path = folder::socket_path(name)?;
-    match UnixStream::connect(&path) {
-        Err(error) if error.kind() == std::io::ErrorKind::ConnectionRefused => {
-            Ok(std::fs::remove_file(path)?)
-        }
-        _ => Ok(()),
-    }
 }
 
 fn send(stream: &UnixStream, ask: &Ask, fd: Option<BorrowedFd<'_>>) -> Result<(), Failure> {

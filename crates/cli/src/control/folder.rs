@@ -1,8 +1,11 @@
 //! The folder of the running labs' sockets.
-use std::fs;
+use std::fs::{self, File};
 use std::io;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
+use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
+
+use rustix::fs::FlockOperation;
 
 use crate::failure::Failure;
 
@@ -38,6 +41,32 @@ pub fn folder() -> Result<PathBuf, Failure> {
 /// Where a lab of this name listens.
 pub fn socket_path(name: &str) -> Result<PathBuf, Failure> {
     Ok(folder()?.join(format!("{name}.sock")))
+}
+
+/// Held while a lab's socket is made or a dead one removed: between bind and listen, a socket looks dead.
+pub struct Lock {
+    _folder: File,
+}
+
+/// Waits until nobody else changes the folder.
+pub fn lock() -> Result<Lock, Failure> {
+    let folder = File::open(folder()?)?;
+    rustix::fs::flock(&folder, FlockOperation::LockExclusive).map_err(io::Error::from)?;
+    Ok(Lock { _folder: folder })
+}
+
+/// Removes the sockets that nobody listens at: of labs that were killed.
+pub fn sweep(_: &Lock) -> Result<(), Failure> {
+    for name in names()? {
+        let path = socket_path(&name)?;
+        match UnixStream::connect(&path) {
+            Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => {
+                fs::remove_file(&path)?
+            }
+            _ => {}
+        }
+    }
+    Ok(())
 }
 
 /// Names of the labs that have a socket, in order; some may be dead.

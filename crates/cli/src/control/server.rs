@@ -11,7 +11,6 @@ use std::time::Duration;
 
 use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, recvmsg};
 
-use super::client::remove_if_dead;
 use super::{Answer, Ask, LONGEST, folder};
 use crate::failure::Failure;
 
@@ -28,7 +27,8 @@ pub struct Server {
 impl Server {
     /// Listens under the lab's name; one name, one running lab.
     pub fn start(name: &str, respond: Arc<Respond>) -> Result<Self, Failure> {
-        remove_if_dead(name)?;
+        let lock = folder::lock()?;
+        folder::sweep(&lock)?;
         let path = folder::socket_path(name)?;
         let listener = UnixListener::bind(&path).map_err(|error| match error.kind() {
             io::ErrorKind::AddrInUse => Failure::usage(format!(

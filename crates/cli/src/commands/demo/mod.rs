@@ -168,7 +168,7 @@ type Conversation = (
 
 /// Server, client, and two looks at `netstat`.
 fn converse(host: &LabHost, args: &Demo) -> Result<Conversation, Failure> {
-    let mut players = Players::choose(host, args.builtin)?;
+    let mut players = Players::choose(host, args.builtin, &args.out)?;
     players.start_server()?;
     until(
         || has(host, "bob", State::Listen),

@@ -2,6 +2,7 @@
 use std::fs;
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
@@ -24,8 +25,9 @@ const PORT: &str = "8080";
 pub struct Players {
     network: Network,
     lab: String,
-    folder: tempfile::TempDir,
-    python: Option<std::path::PathBuf>,
+    /// Where the programs are, for those who want to read them.
+    folder: PathBuf,
+    python: Option<PathBuf>,
     /// Why no Python.
     pub builtin_because: Option<String>,
     server: Option<Player>,
@@ -47,7 +49,7 @@ struct Printed {
 
 impl Players {
     /// Python if it is there and this machine lets us run it on our network.
-    pub fn choose(host: &LabHost, builtin: bool) -> Result<Self, Failure> {
+    pub fn choose(host: &LabHost, builtin: bool, out: &Path) -> Result<Self, Failure> {
         let python = find_program("python3");
         let missing = heptad_runner::probe()
             .into_iter()
@@ -61,9 +63,14 @@ impl Players {
             )),
             _ => None,
         };
-        let folder = tempfile::Builder::new().prefix("heptad-chat-").tempdir()?;
-        fs::write(folder.path().join("server.py"), SERVER)?;
-        fs::write(folder.path().join("client.py"), CLIENT)?;
+        let folder = out.join("chat");
+        let write = |name: &str, text| fs::write(folder.join(name), text);
+        fs::create_dir_all(&folder)
+            .and_then(|()| write("server.py", SERVER))
+            .and_then(|()| write("client.py", CLIENT))
+            .map_err(|error| {
+                Failure::ours(format!("cannot write {}: {error}", folder.display()))
+            })?;
         let python = python.filter(|_| builtin_because.is_none());
         let (network, lab) = (host.network.clone(), host.name.clone());
         Ok(Self {
@@ -126,18 +133,13 @@ impl Players {
         }
     }
 
-    fn start_python(
-        &self,
-        node: &str,
-        python: &std::path::Path,
-        script: &[&str],
-    ) -> Result<Player, Failure> {
+    fn start_python(&self, node: &str, python: &Path, script: &[&str]) -> Result<Player, Failure> {
         let mut child = Command::new("/proc/self/exe")
             .arg0("heptad")
             .args(["exec", "--lab", &self.lab, node, "--"])
             .arg(python)
             .args(script)
-            .current_dir(self.folder.path())
+            .current_dir(&self.folder)
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .process_group(0)
