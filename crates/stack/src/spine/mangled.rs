@@ -11,6 +11,9 @@ use crate::{Counter, DropReason, SocketError, SocketId, SocketKind};
 
 const IP: usize = 14;
 
+/// What is done to each frame on its way.
+type Dress<'a> = &'a dyn Fn(Vec<u8>) -> Vec<u8>;
+
 fn bytes_of(frame: &heptad_wire::PacketBuf) -> Vec<u8> {
     let mut out = Vec::new();
     frame.write_to(&mut out);
@@ -73,7 +76,7 @@ fn calling() -> (Host, Host, SocketId, SocketId) {
     (alice, bob, client, listener)
 }
 /// Carries frames both ways in this dress until both are silent.
-fn carry(alice: &mut Host, bob: &mut Host, dress: &dyn Fn(Vec<u8>) -> Vec<u8>) {
+fn carry(alice: &mut Host, bob: &mut Host, dress: Dress<'_>) {
     loop {
         let (to_bob, to_alice) = (alice.drain(ETH0), bob.drain(ETH0));
         if to_bob.is_empty() && to_alice.is_empty() {
@@ -98,7 +101,7 @@ fn read(host: &mut Host, socket: SocketId) -> Vec<u8> {
 fn padding_priority_tags_and_ip_options_change_no_byte_of_a_stream() {
     let plain = |frame| frame;
     let all = |frame| padded(tagged(with_options(frame)));
-    let dresses: [(&str, &dyn Fn(Vec<u8>) -> Vec<u8>); 5] = [
+    let dresses: [(&str, Dress<'_>); 5] = [
         ("plain", &plain),
         ("padded", &padded),
         ("tagged", &tagged),
