@@ -172,6 +172,23 @@ fn a_flood_of_a_hundred_thousand_syns_is_bounded_and_passes() {
 }
 
 #[test]
+fn farewells_that_nobody_stands_behind_are_bounded() {
+    let mut host = Host::new(A, 1, Config::default());
+    let listener = host.listen(80, 4096, Options::default());
+    for n in 0..2000 {
+        assert!(matches!(knock(&mut host, n), Up::Reply(_)));
+    }
+    host.with(|t, cx| t.close_listener(listener, cx));
+    let mut resets = 0;
+    while let Some(departure) = host.transmit() {
+        assert!(read(departure).header.flags.contains(Flags::RST));
+        resets += 1;
+    }
+    assert_eq!(resets, 1024);
+    assert_eq!(host.counters.drops(DropReason::TxQueueFull), 2000 - 1024);
+}
+
+#[test]
 fn lingering_ends_are_bounded_and_those_beyond_are_counted() {
     let config = Config {
         max_time_wait: 10,
