@@ -69,6 +69,7 @@ pub(crate) fn build(topology: &Topology, options: &LabOptions) -> Result<Lab, La
         ready: VecDeque::new(),
         events: VecDeque::new(),
         drop_events: options.events.intersects(EventMask::DROP),
+        batch: crate::lab::Batch::default(),
         names,
     };
     if lab.links.len() != topology.links.len() {

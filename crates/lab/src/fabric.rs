@@ -108,10 +108,15 @@ impl Fabric {
         let (_, port) = self.arrivals[machine.0 as usize]
             .first()
             .filter(|(at, _)| *at <= now)?;
-        let Socketed { link, hears, .. } = ports[port];
-        let InFlight { frame, mark } = self.cables[link].ways[hears].arrive(now)?;
-        self.expect(link, hears);
+        let InFlight { frame, mark } = self.arrive_by(&ports[port], now)?;
         Some(Arrived { port, frame, mark })
+    }
+    /// The next frame that has arrived at one port.
+    pub fn arrive_by(&mut self, port: &Socketed, now: Instant) -> Option<InFlight> {
+        let Socketed { link, hears, .. } = *port;
+        let arrived = self.cables[link].ways[hears].arrive(now)?;
+        self.expect(link, hears);
+        Some(arrived)
     }
     /// A machine has received a frame by a port: what it made of it.
     pub fn received(

@@ -2,12 +2,15 @@
 use core::net::IpAddr;
 use std::collections::{BTreeMap, VecDeque};
 
+use heptad_stack::wire::{PacketBuf, PacketId};
 use heptad_stack::{Counters, Cx, DropReason, Event, EventMask, Instant, Ready, SocketId, Stack};
 
 use crate::fabric::{Arrived, Fabric};
 use crate::faults::FaultRow;
 use crate::frames::{FrameRecord, Interface};
+use crate::link::{InFlight, Mark};
 use crate::machine::{Body, Host, Machine};
+use crate::observation::Copy;
 use crate::switch::Forward;
 use crate::topology::{Change, NodeKind, Topology};
 
@@ -92,6 +95,28 @@ pub enum Outcome {
 /// Most events held until somebody takes them; then the oldest go.
 const EVENT_BOUND: usize = 1 << 20;
 
+/// Most frames that a host receives together.
+const BATCH_BOUND: usize = 64;
+
+/// A frame that has reached a host, while its verdict is awaited.
+struct Seen {
+    packet: PacketId,
+    mark: Mark,
+    copies: Vec<Copy>,
+    /// Set if the interface refused it already.
+    damage: Option<DropReason>,
+}
+
+/// Frames that reach one port of a host at one time. Empty between events; kept for its memory.
+#[derive(Default)]
+pub(crate) struct Batch {
+    seen: Vec<Seen>,
+    /// Those of them that the interface let through.
+    frames: Vec<PacketBuf>,
+    verdicts: Vec<Result<(), DropReason>>,
+    refused: Vec<PacketId>,
+}
+
 /// A whole network.
 pub struct Lab {
     pub(crate) seed: u64,
@@ -112,6 +137,7 @@ pub struct Lab {
     pub(crate) events: VecDeque<(Instant, MachineId, Event)>,
     /// Whether the hosts' drops were asked for as events, beside being recorded.
     pub(crate) drop_events: bool,
+    pub(crate) batch: Batch,
 }
 
 impl Lab {
@@ -191,54 +217,94 @@ impl Lab {
         if let Body::Host(host) = &mut machine.body {
             host.with(self.now, |stack, cx| stack.on_timeout(cx));
         }
-        self.collect(id, None);
+        self.collect(id, &[]);
         self.drain(id);
         None
     }
     /// A frame reaches a machine.
     fn receive(&mut self, id: MachineId, arrived: Arrived) {
+        match self.machines[id.0 as usize].body {
+            Body::Host(_) => self.receive_at_host(id, arrived),
+            Body::Switch(_) => self.receive_at_switch(id, arrived),
+        }
+    }
+    /// A frame reaches a host, and with it those that arrive at the same port at the same time: the stack may merge them.
+    fn receive_at_host(&mut self, id: MachineId, first: Arrived) {
         let now = self.now;
         let Machine { ports, body, .. } = &mut self.machines[id.0 as usize];
+        let Body::Host(host) = body else { return };
+        let by = &ports[first.port];
+        let mut batch = core::mem::take(&mut self.batch);
+        let mut next = Some(InFlight {
+            frame: first.frame,
+            mark: first.mark,
+        });
+        while let Some(InFlight { frame, mark }) = next {
+            let copies = self.fabric.observation.copy(&frame);
+            let packet = frame.id();
+            let mut damage = None;
+            if mark.corrupted.is_some() {
+                // The interface looks at the frame check sequence before the host sees anything.
+                damage = Some(host.with(now, |stack, cx| stack.receive_damaged(by.id, frame, cx)));
+            } else {
+                batch.frames.push(frame);
+            }
+            batch.seen.push(Seen {
+                packet,
+                mark,
+                copies,
+                damage,
+            });
+            let has_room = batch.seen.len() < BATCH_BOUND;
+            next = has_room.then(|| self.fabric.arrive_by(by, now)).flatten();
+        }
+        let Batch {
+            seen,
+            frames,
+            verdicts,
+            refused,
+        } = &mut batch;
+        host.with(now, |stack, cx| {
+            stack.receive_batch(by.id, frames, verdicts, cx);
+        });
+        let mut verdicts = verdicts.drain(..);
+        for frame in seen.drain(..) {
+            let verdict = match frame.damage {
+                Some(reason) => Err(reason),
+                None => verdicts.next().expect("a verdict for each frame"),
+            };
+            refused.extend(verdict.is_err().then_some(frame.packet));
+            self.fabric
+                .received(now, by, verdict, frame.mark, frame.copies);
+        }
+        drop(verdicts);
+        self.collect(id, &batch.refused);
+        batch.refused.clear();
+        self.batch = batch;
+        self.drain(id);
+    }
+    fn receive_at_switch(&mut self, id: MachineId, arrived: Arrived) {
+        let now = self.now;
+        let Machine { ports, body, .. } = &mut self.machines[id.0 as usize];
+        let Body::Switch(switch) = body else { return };
         let Arrived {
             port,
             mut frame,
             mark,
         } = arrived;
         let copies = self.fabric.observation.copy(&frame);
-        let packet = frame.id();
-        let verdict = match body {
-            Body::Host(host) => {
-                let by = ports[port].id;
-                host.with(now, |stack, cx| match mark.corrupted {
-                    // The interface looks at the frame check sequence before the host sees anything.
-                    Some(_) => Err(stack.receive_damaged(by, frame, cx)),
-                    None => stack.receive(by, frame, cx),
-                })
-            }
-            Body::Switch(_) if mark.corrupted.is_some() => Err(DropReason::FrameCheck),
-            Body::Switch(switch) => {
-                let forward = switch.receive(port, &mut frame, now);
-                let verdict = forward.map(|_| ());
-                let by = &ports[port];
-                self.fabric.received(now, by, verdict, mark, copies);
-                self.forward(id, port, forward.unwrap_or(Forward::Stay), frame);
-                self.rearm(id);
-                return;
-            }
+        let forward = match mark.corrupted {
+            Some(_) => Err(DropReason::FrameCheck),
+            None => switch.receive(port, &mut frame, now),
         };
-        let by = &ports[port];
-        self.fabric.received(now, by, verdict, mark, copies);
-        self.collect(id, verdict.is_err().then_some(packet));
-        self.drain(id);
+        let verdict = forward.map(|_| ());
+        self.fabric
+            .received(now, &ports[port], verdict, mark, copies);
+        self.forward(id, port, forward.unwrap_or(Forward::Stay), frame);
+        self.rearm(id);
     }
     /// A switch sends a frame on; copies of a flooded one keep its id.
-    fn forward(
-        &mut self,
-        id: MachineId,
-        port: usize,
-        forward: Forward,
-        frame: heptad_stack::wire::PacketBuf,
-    ) {
+    fn forward(&mut self, id: MachineId, port: usize, forward: Forward, frame: PacketBuf) {
         let now = self.now;
         let Machine { ports, body, .. } = &mut self.machines[id.0 as usize];
         let Body::Switch(switch) = body else { return };
@@ -276,7 +342,7 @@ impl Lab {
                 }
             }
         }
-        self.collect(id, None);
+        self.collect(id, &[]);
         self.rearm(id);
     }
     /// Stands a machine in the agenda where it belongs.
@@ -289,13 +355,13 @@ impl Lab {
         let at = [own, arrival].into_iter().flatten().min();
         self.fabric.agenda.set(id.0 as usize, at);
     }
-    /// Takes a host's events; its drops become records, but for the packet whose arrival carries that verdict already.
-    fn collect(&mut self, id: MachineId, refused: Option<heptad_stack::wire::PacketId>) {
+    /// Takes a host's events; its drops become records, but for the packets whose arrival carries that verdict already.
+    fn collect(&mut self, id: MachineId, refused: &[PacketId]) {
         let Machine { ports, body, .. } = &mut self.machines[id.0 as usize];
         let Body::Host(host) = body else { return };
         while let Some((at, event)) = host.events.take() {
             if let Event::Drop { id, reason } = event {
-                if refused != Some(id) && self.fabric.observation.is_recording() {
+                if !refused.contains(&id) && self.fabric.observation.is_recording() {
                     self.fabric.dropped_later(self.now, ports, id, reason);
                 }
                 if !self.drop_events {
@@ -321,7 +387,7 @@ impl Lab {
         };
         patience.renew();
         let answer = host.with(now, verb);
-        self.collect(machine, None);
+        self.collect(machine, &[]);
         self.drain(machine);
         answer
     }

@@ -103,3 +103,131 @@ proptest! {
         }
     }
 }
+
+/// A value as somebody may write it, right or wrong.
+fn value() -> impl Strategy<Value = String> {
+    let words = [
+        "20ms",
+        "0ns",
+        "584y",
+        "9999999999h",
+        "-5ms",
+        "5%",
+        "140%",
+        "-1%",
+        "1e400%",
+        "nan%",
+        "0.0001 %",
+        "10 Mbit",
+        "0 bit",
+        "18446744073709551615 Gbit",
+        "1 bit",
+        "router",
+        "switch",
+        "a",
+        "b:eth0",
+        "c:lo",
+        "10.0.0.1/24",
+        "10.0.0.1/33",
+        "0.0.0.0/0",
+        "255.255.255.255/32",
+        "::1/64",
+        "",
+        "안녕",
+    ];
+    let texts = words.into_iter().map(|word| format!("\"{word}\""));
+    let plain = [
+        "0",
+        "1",
+        "-1",
+        "68",
+        "1500",
+        "65536",
+        "9223372036854775807",
+        "1.5",
+        "inf",
+        "nan",
+        "true",
+        "false",
+        "1979-05-27",
+        "[]",
+        "{}",
+        "[3, 7]",
+        "[0]",
+        "{ nth = [1, 2] }",
+        "{ every = 0 }",
+        "{ every = 2 }",
+        "{ p = \"1%\", r = \"20%\" }",
+        "{ p = \"100%\", r = \"0%\" }",
+        "{ delay = \"3ms\" }",
+        "{ loss = \"50%\" }",
+        "{ probability = \"5%\", delay = \"1ms\" }",
+    ];
+    let all: Vec<String> = texts.chain(plain.into_iter().map(str::to_owned)).collect();
+    prop::sample::select(all)
+}
+/// Lines of a table: some of its keys, each once.
+fn lines(keys: &'static [&'static str]) -> impl Strategy<Value = String> {
+    let some = prop::sample::subsequence(keys, 0..=keys.len().min(3));
+    let values = prop::collection::vec(value(), 3);
+    (some, values).prop_map(|(keys, values)| {
+        let lines = keys
+            .iter()
+            .zip(values)
+            .map(|(key, value)| format!("{key} = {value}\n"));
+        lines.collect()
+    })
+}
+const CABLE: &[&str] = &[
+    "delay",
+    "jitter",
+    "loss",
+    "duplicate",
+    "corrupt",
+    "corrupt_undetected",
+    "reorder",
+    "rate",
+    "queue",
+    "down",
+    "mtu",
+    "forward",
+    "backward",
+    "name",
+];
+const NODE: &[&str] = &["kind", "gateway", "ports", "run", "colour"];
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 1500, ..ProptestConfig::default() })]
+    #[test]
+    fn whatever_a_file_asks_is_an_error_with_its_place_or_a_lab_that_runs(
+        node in lines(NODE),
+        cable in lines(CABLE),
+        change in lines(CABLE),
+        time in value(),
+    ) {
+        let text = format!(
+            "[nodes.a]\naddress = \"10.0.0.1/24\"\n[nodes.b]\naddress = \"10.0.0.2/24\"\n{node}\
+             [[links]]\nendpoints = [\"a\", \"b\"]\n{cable}[[at]]\nlink = \"a-b\"\ntime = {time}\n{change}"
+        );
+        match Topology::parse(&text, "odd.toml") {
+            Err(error) => {
+                prop_assert!(error.line >= 1 && error.line <= text.lines().count(), "{error}\n{text}");
+                prop_assert!(!error.message.is_empty());
+            }
+            Ok(topology) => {
+                let mut story = Story::new(&topology, options(1));
+                if story.lab.machine("b").is_some_and(|b| story.lab.stack(b).is_some()) {
+                    let (a, b) = (story.udp("a", 1), story.udp("b", 2));
+                    for n in 0..20u8 {
+                        story.send_to(a, &[n; 60], "10.0.0.2:2");
+                        story.send_to(b, &[n; 60], "10.0.0.1:1");
+                        story.run_for(millis(30));
+                    }
+                }
+                for row in story.lab.faults() {
+                    prop_assert!(row.applied <= row.n, "{row:?}");
+                }
+            }
+        }
+    }
+}

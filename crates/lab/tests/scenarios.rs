@@ -89,13 +89,17 @@ fn a_switch_floods_once_and_then_knows_the_way() {
         .iter()
         .position(|i| i.name == "h3/eth0")
         .unwrap();
-    let seen = story
-        .lab
-        .take_frames()
-        .into_iter()
-        .filter(|f| f.interface as usize == third)
-        .count();
-    assert_eq!(seen, 1, "only the ARP question, which is for everybody");
+    let frames = story.lab.take_frames();
+    let at_third = frames.iter().filter(|f| f.interface as usize == third);
+    assert_eq!(
+        at_third.count(),
+        1,
+        "only the ARP question, which is for everybody"
+    );
+    let asked = frames[0].id;
+    let question: Vec<_> = frames.iter().filter(|f| f.id == asked).collect();
+    // Two ends of the first cable, then both ends of the two others: it does not come back to the one who asked.
+    assert_eq!(question.len(), 6, "{question:?}");
 }
 
 #[test]

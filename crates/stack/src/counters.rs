@@ -60,7 +60,7 @@ counters! {
         TcpExtTcpKeepAlive = "TCPKeepAlive", TcpExtTcpWinProbe = "TCPWinProbe",
         TcpExtTcpPureAcks = "TCPPureAcks", TcpExtTcpOrigDataSent = "TCPOrigDataSent",
         TcpExtTcpSpuriousRtos = "TCPSpuriousRTOs", TcpExtTcpToZeroWindowAdv = "TCPToZeroWindowAdv",
-        TcpExtTcpRcvCoalesce = "TCPRcvCoalesce",
+        TcpExtTcpRcvCoalesce = "TCPRcvCoalesce", TcpExtTcpTimeWaitOverflow = "TCPTimeWaitOverflow",
     }
     IpExt {
         IpExtInOctets = "InOctets", IpExtOutOctets = "OutOctets", IpExtInBcastPkts = "InBcastPkts",

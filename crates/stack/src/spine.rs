@@ -455,6 +455,8 @@ impl Stack {
 #[cfg(test)]
 mod hosts;
 #[cfg(test)]
+mod mangled;
+#[cfg(test)]
 mod refusals;
 #[cfg(test)]
 mod scenarios;

@@ -157,6 +157,8 @@ impl Way {
             return Vec::new();
         }
         self.rate = Serializer::default();
+        // Nobody is in front any more.
+        self.last_arrival = Instant::ZERO;
         let on_time = self.on_time.drain(..).map(|(_, frame)| frame);
         let lost: Vec<_> = on_time
             .chain(core::mem::take(&mut self.held).into_values())
@@ -181,10 +183,10 @@ impl Way {
         self.held.pop_first().map(|(_, frame)| frame)
     }
     /// A frame enters.
-    pub fn send(&mut self, frame: PacketBuf, mtu: u32, now: Instant) -> Result<(), Cause> {
+    pub fn send(&mut self, mut frame: PacketBuf, mtu: u32, now: Instant) -> Result<(), Cause> {
         self.tallies.entered();
         let roll = self.asked.is_random().then(|| self.dice.roll());
-        self.check_length(&frame, mtu)?;
+        self.check_length(&mut frame, mtu)?;
         if self.asked.down {
             self.tallies.met(Kind::Down, 1.0, true);
             return Err(Cause::Down);
@@ -212,9 +214,16 @@ impl Way {
         }
         Ok(())
     }
-    fn check_length(&mut self, frame: &PacketBuf, mtu: u32) -> Result<(), Cause> {
-        let len = frame.frame_len().saturating_sub(self.link_header);
-        if len <= mtu as usize + TAG_LEN {
+    /// A VLAN tag is no part of the packet.
+    fn check_length(&mut self, frame: &mut PacketBuf, mtu: u32) -> Result<(), Cause> {
+        let mut len = frame.frame_len().saturating_sub(self.link_header);
+        if len <= mtu as usize {
+            return Ok(());
+        }
+        if self.link_header > 0 && is_tagged(frame) {
+            len = len.saturating_sub(TAG_LEN);
+        }
+        if len <= mtu as usize {
             return Ok(());
         }
         self.tallies.met(Kind::TooLong, 0.0, true);
@@ -436,6 +445,11 @@ fn ip_payload(frame: &mut PacketBuf, link_header: usize) -> Option<(usize, usize
     let end = frame.len().min(l3 + total);
     let start = l3 + header_len;
     (end > start).then_some((start, end.saturating_sub(start)))
+}
+
+fn is_tagged(frame: &mut PacketBuf) -> bool {
+    let header = frame.peek(HEADER_LEN).and_then(EthernetHeader::parse);
+    header.is_ok_and(|header| header.ethertype == EtherType::VLAN)
 }
 
 /// Where the IPv4 header begins in an Ethernet frame, tagged or not; `None` if it carries something else.

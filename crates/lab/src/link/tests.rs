@@ -98,6 +98,30 @@ fn a_rate_charges_24_bytes_more_and_its_queue_is_bounded() {
 }
 
 #[test]
+fn a_rate_is_exact_to_the_nanosecond() {
+    // 14 + 20 + 43 + 24 = 101 bytes.
+    for (rate, nanos) in [
+        (3_000_000, 269_334),
+        (10_000_000, 80_800),
+        (1_000_000_000, 808),
+    ] {
+        let asked = Impairments {
+            rate: Some(rate),
+            queue: 1000,
+            ..Impairments::default()
+        };
+        let mut way = way(asked);
+        let mut pool = Pool::new(1);
+        for _ in 0..3 {
+            way.send(frame(&mut pool, 43), 1500, at(0)).unwrap();
+        }
+        let times: Vec<_> = arrivals(&mut way).iter().map(|a| a.0).collect();
+        let expected = [1, 2, 3].map(|n| n * nanos + 1000);
+        assert_eq!(times, expected, "{rate} bits a second");
+    }
+}
+
+#[test]
 fn jitter_spreads_over_its_whole_range_and_never_reorders() {
     let asked = Impairments {
         delay: Duration::from_millis(20),
@@ -238,10 +262,16 @@ fn going_down_loses_what_is_under_way_and_what_comes() {
     assert_eq!(way.set(down.clone()).len(), 1);
     assert_eq!(way.next_arrival(), None);
     assert_eq!(way.send(frame(&mut pool, 1), 1500, at(5)), Err(Cause::Down));
-    assert_eq!(way.set(asked).len(), 0);
+    assert_eq!(way.set(asked.clone()).len(), 0);
     assert_eq!(way.send(frame(&mut pool, 1), 1500, at(9)), Ok(()));
     assert_eq!(arrivals(&mut way).len(), 1);
     assert_eq!(applied(&way, "down"), (2, 2));
+    // What was lost under way delays nobody behind it.
+    way.send(frame(&mut pool, 1), 1500, at(20)).unwrap();
+    way.set(down);
+    way.set(Impairments::default());
+    way.send(frame(&mut pool, 1), 1500, at(30)).unwrap();
+    assert_eq!(way.next_arrival(), Some(at(31)));
 }
 
 #[test]
@@ -250,11 +280,20 @@ fn a_frame_longer_than_the_mtu_does_not_pass() {
     let mut pool = Pool::new(1);
     assert_eq!(way.send(frame(&mut pool, 1480), 1500, at(0)), Ok(()));
     let long = Cause::TooLong {
-        len: 1520,
+        len: 1501,
         mtu: 1500,
     };
-    assert_eq!(way.send(frame(&mut pool, 1500), 1500, at(0)), Err(long));
+    assert_eq!(way.send(frame(&mut pool, 1481), 1500, at(0)), Err(long));
     assert_eq!(applied(&way, "too_long"), (1, 1));
+    // A tag takes nothing of it.
+    let tagged = |pool: &mut Pool, payload: usize| {
+        let mut packet = pool.packet();
+        packet.append(Chunk::copy_from(&vec![0; payload + TAG_LEN]));
+        ethernet(packet, EtherType::VLAN)
+    };
+    let (fits, long) = (tagged(&mut pool, 1500), tagged(&mut pool, 1501));
+    assert_eq!(way.send(fits, 1500, at(0)), Ok(()));
+    assert!(way.send(long, 1500, at(0)).is_err());
 }
 
 #[test]

@@ -28,6 +28,8 @@ const STALE_LIFE: Duration = Duration::from_secs(60);
 pub const PENDING_PACKETS: usize = 101;
 /// Most bytes of them in all. Their lengths count, not what they pin: the fragments of one datagram share its memory.
 pub const PENDING_BYTES: usize = 200 * 1024;
+/// Most bytes that wait for all neighbours of a host together.
+pub const WAITING_BYTES: usize = 16 << 20;
 /// RFC 4861 10: MAX_MULTICAST_SOLICIT, MAX_UNICAST_SOLICIT, RETRANS_TIMER, DELAY_FIRST_PROBE_TIME, REACHABLE_TIME.
 const REQUESTS: u8 = 3;
 const RETRANS_TIMER: Duration = Duration::from_secs(1);
@@ -123,6 +125,8 @@ pub struct Neighbours {
     agenda: BTreeSet<(Instant, Key)>,
     /// STALE entries, the longest idle first.
     idle: BTreeSet<(Instant, Key)>,
+    /// Bytes of all packets that wait.
+    waiting: usize,
 }
 
 impl Neighbours {
@@ -132,6 +136,7 @@ impl Neighbours {
             entries: HashMap::with_hasher(KeyedHash::new(cx.rng)),
             agenda: BTreeSet::new(),
             idle: BTreeSet::new(),
+            waiting: 0,
         }
     }
 
@@ -149,7 +154,12 @@ impl Neighbours {
         };
         match &mut entry.state {
             State::Incomplete { pending, .. } => {
+                if self.waiting + packet.len() > WAITING_BYTES {
+                    return Resolution::Refused(packet, DropReason::NeighbourQueueFull);
+                }
+                let before = pending.bytes;
                 pending.push(packet, cx);
+                self.waiting = self.waiting + pending.bytes - before;
                 Resolution::Waits
             }
             State::Stale => {
@@ -280,8 +290,12 @@ impl Neighbours {
         if !self.make_room(cx.now) {
             return Resolution::Refused(packet, DropReason::NeighbourTableFull);
         }
+        if self.waiting + packet.len() > WAITING_BYTES {
+            return Resolution::Refused(packet, DropReason::NeighbourQueueFull);
+        }
         let mut pending = Box::<Pending>::default();
         pending.push(packet, cx);
+        self.waiting += pending.bytes;
         let state = State::Incomplete { asked: 1, pending };
         self.insert(key, MacAddr::default(), state, cx.now + RETRANS_TIMER);
         Resolution::Ask
@@ -315,7 +329,10 @@ impl Neighbours {
         };
         self.schedule(&entry.state).remove(&(entry.at, key));
         match entry.state {
-            State::Incomplete { pending, .. } => pending.packets,
+            State::Incomplete { pending, .. } => {
+                self.waiting = self.waiting.saturating_sub(pending.bytes);
+                pending.packets
+            }
             _ => VecDeque::new(),
         }
     }
@@ -498,6 +515,29 @@ mod tests {
     }
 
     #[test]
+    fn what_waits_for_all_neighbours_together_is_bounded() {
+        let mut bench = Bench::new();
+        let mut refused = 0;
+        for n in 0..200u32 {
+            for _ in 0..3 {
+                let full = DropReason::NeighbourQueueFull;
+                match bench.send(n, 50_000) {
+                    Resolution::Refused(_, reason) if reason == full => refused += 1,
+                    _ => {}
+                }
+            }
+        }
+        let fits = WAITING_BYTES / 50_000;
+        assert_eq!(refused, 600 - fits);
+        assert_eq!(bench.cache.waiting, fits * 50_000);
+        // Some answer, the others never do: all of it is given back.
+        assert_eq!(bench.learn(0, Evidence::Reply), 3);
+        assert_eq!(bench.cache.waiting, (fits - 3) * 50_000);
+        while bench.next().is_some() {}
+        assert_eq!(bench.cache.waiting, 0);
+    }
+
+    #[test]
     fn a_full_table_gives_up_the_longest_idle_entry_but_no_unanswered_question() {
         let mut bench = Bench::new();
         for n in 0..TABLE_BOUND as u32 {
@@ -561,6 +601,11 @@ mod tests {
                 let scheduled = cache.agenda.len() + cache.idle.len();
                 proptest::prop_assert_eq!(scheduled, cache.entries.len());
                 let all = cache.agenda.iter().chain(&cache.idle);
+                let waits = cache.entries.values().map(|entry| match &entry.state {
+                    State::Incomplete { pending, .. } => pending.bytes,
+                    _ => 0,
+                });
+                proptest::prop_assert_eq!(cache.waiting, waits.sum::<usize>());
                 for (at, key) in all {
                     proptest::prop_assert_eq!(cache.entries[key].at, *at);
                 }

@@ -155,11 +155,71 @@ fn a_packet_whose_ttl_runs_out_is_reported_by_the_router_where_it_did() {
     let mut packet = header("10.0.1.10", "10.0.2.20", protocol::UDP, 40);
     packet.ttl = 1;
     let frame = frame_to(mac_of(3), &packet, &[5; 40]);
+    let sent = frame[14..].to_vec();
     assert_eq!(r1.receive_bytes(ETH0, frame), Err(DropReason::TtlExceeded));
-    settle((&mut alice, ETH0), (&mut r1, ETH0));
+    for question in r1.drain(ETH0) {
+        let _ = alice.receive(ETH0, question);
+    }
+    for answer in alice.drain(ETH0) {
+        let _ = r1.receive(ETH0, answer);
+    }
+    let told = r1.drain(ETH0);
+    let (header, message, quoted) = icmp_in(&told[0]);
+    assert_eq!(message, Icmpv4::TimeExceeded { code: 0 });
+    assert_eq!((header.src, header.dst), (v4("10.0.1.1"), v4("10.0.1.10")));
+    assert_eq!(quoted, sent, "the packet as it came, TTL and all");
+    for frame in told {
+        let _ = alice.receive(ETH0, frame);
+    }
     assert_eq!(alice.get(Counter::IcmpInTimeExcds), 1);
     assert_eq!(r1.get(Counter::IcmpOutTimeExcds), 1);
     assert_eq!(r1.get(Counter::IpInHdrErrors), 1);
+}
+
+#[test]
+fn a_router_does_not_hand_on_what_belongs_to_one_cable() {
+    for (src, dst) in [
+        ("10.0.1.10", "10.0.2.255"),
+        ("169.254.7.7", "10.0.2.20"),
+        ("10.0.1.10", "169.254.7.7"),
+    ] {
+        let (_, mut r1, _) = with_router(1500);
+        let route = crate::stack::Route {
+            prefix: ip("0.0.0.0"),
+            len: 0,
+            via: Some(ip("10.0.2.20")),
+            port: ETH1,
+        };
+        r1.stack.add_route(route).unwrap();
+        let packet = header(src, dst, protocol::UDP, 8);
+        let frame = frame_to(mac_of(3), &packet, &[0; 8]);
+        let verdict = r1.receive_bytes(ETH0, frame);
+        assert_eq!(verdict, Err(DropReason::NotForUs), "{src} to {dst}");
+        assert_eq!(r1.drain(ETH1).len(), 0, "{src} to {dst}");
+    }
+}
+
+#[test]
+fn what_is_on_its_way_to_ourselves_is_bounded() {
+    let mut alice = Host::new(1, false);
+    let to = "127.0.0.1:9".parse().unwrap();
+    for _ in 0..10 {
+        alice.cx(|stack, cx| {
+            let socket = stack.socket(ip("0.0.0.0"), SocketKind::Datagram).unwrap();
+            for _ in 0..200 {
+                stack.send_to(socket, b"x", to, cx).unwrap();
+            }
+        });
+    }
+    alice.advance(crate::Instant::ZERO);
+    alice.advance(crate::Instant::from_nanos(1000));
+    assert_eq!(alice.get(Counter::IpInReceives), 1000);
+    while let Some(at) = alice.stack.poll_at() {
+        alice.advance(at.max(alice.now));
+    }
+    let lost = alice.counters.drops(DropReason::LoopbackFull);
+    let arrived = alice.get(Counter::UdpNoPorts);
+    assert_eq!(arrived, 2000, "{lost} answers were lost, no question was");
 }
 
 #[test]
@@ -214,13 +274,18 @@ fn no_error_is_about_an_error_a_broadcast_a_later_fragment_or_nobody() {
     let mut error = std::vec![3, 3, 0, 0, 0, 0, 0, 0];
     let sum = !heptad_wire::checksum::sum(&error);
     error[2..4].copy_from_slice(&sum.to_be_bytes());
-    let mut icmp_error = header("10.0.9.9", "10.0.2.77", protocol::ICMP, 8);
-    let mut fragment = header("10.0.9.9", "10.0.2.77", protocol::UDP, 8);
+    let mut icmp_error = header("10.0.1.10", "10.0.2.77", protocol::ICMP, 8);
+    let mut fragment = header("10.0.1.10", "10.0.2.77", protocol::UDP, 8);
+    let mut plain = fragment;
     let mut nobody = header("0.0.0.0", "255.255.255.255", 200, 8);
-    for packet in [&mut icmp_error, &mut fragment, &mut nobody] {
+    for packet in [&mut icmp_error, &mut fragment, &mut plain, &mut nobody] {
         packet.ttl = 1;
     }
     fragment.fragment_offset = 8;
+    // But for what it is, each of them would be answered.
+    let (_, mut r1, _) = with_router(1500);
+    let _ = r1.receive_bytes(ETH0, frame_to(mac_of(3), &plain, &error));
+    assert_eq!(r1.get(Counter::IcmpOutMsgs), 1);
     let broadcast = header("10.0.1.10", "10.0.1.255", 200, 8);
     for packet in [icmp_error, fragment, nobody, broadcast] {
         let (_, mut r1, _) = with_router(1500);

@@ -3,6 +3,7 @@ use alloc::boxed::Box;
 
 use heptad_wire::tcp::Flags;
 
+use super::challenge::allow_again;
 use super::opening::{ActiveOpening, Handshake};
 use super::options::{Agreed, mss_limit};
 use super::segment::{Segment, reset_for};
@@ -84,20 +85,22 @@ fn in_syn_received(
         return Outcome::Stays(Err((DropReason::TcpNoSocket, None)));
     };
     let nxt = shake.irs + 1;
-    let stays = |reason| Outcome::Stays(Err((reason, None)));
     if seg.end().before(nxt) || seg.seq.after(shake.edge) {
-        return stays(DropReason::TcpOutOfWindow);
+        if seg.has(Flags::RST) {
+            return stays(DropReason::TcpOutOfWindow);
+        }
+        return challenge(opening, DropReason::TcpOutOfWindow, cx);
     }
     if seg.has(Flags::RST) {
         if seg.seq != nxt {
-            return stays(DropReason::TcpRstChallenged);
+            return challenge(opening, DropReason::TcpRstChallenged, cx);
         }
         fail(opening, SocketError::ConnectionRefused, cx);
         return Outcome::Stays(Ok(()));
     }
     if !seg.has(Flags::ACK) {
         if seg.has(Flags::SYN) {
-            opening.wants = true;
+            return challenge(opening, DropReason::TcpNoAck, cx);
         }
         return stays(DropReason::TcpNoAck);
     }
@@ -109,7 +112,7 @@ fn in_syn_received(
         )));
     }
     if seg.has(Flags::SYN) && seg.seq != shake.irs {
-        return stays(DropReason::TcpSynChallenged);
+        return challenge(opening, DropReason::TcpSynChallenged, cx);
     }
     let closed = opening.ep.orphan;
     let trigger = if closed {
@@ -119,6 +122,18 @@ fn in_syn_received(
     };
     opening.ep.transition(trigger, cx);
     open(opening, &shake, seg, config, cx)
+}
+
+fn stays(reason: DropReason) -> Outcome {
+    Outcome::Stays(Err((reason, None)))
+}
+
+/// What is out of place is answered by the SYN,ACK, which acknowledges too: at most twice a second.
+fn challenge(opening: &mut ActiveOpening, reason: DropReason, cx: &Cx<'_>) -> Outcome {
+    if allow_again(&mut opening.last_stray, cx.now) {
+        opening.wants = true;
+    }
+    stays(reason)
 }
 
 fn handshake(opening: &ActiveOpening, seg: &Segment, config: &Config) -> Handshake {

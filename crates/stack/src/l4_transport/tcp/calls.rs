@@ -145,6 +145,7 @@ impl Tcp {
             retries: 0,
             due: Some(cx.now + syn_timeout(0)),
             wants: true,
+            last_stray: None,
             ep,
         };
         let id = ConnId {

@@ -43,3 +43,44 @@ fn hash(key: (u64, u64), local: SocketAddr, remote: SocketAddr) -> u32 {
 pub fn timestamp(now: Instant, offset: u32) -> u32 {
     (now.as_millis() as u32).wrapping_add(offset)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Counters, EventLog, Rng};
+    use heptad_wire::Pool;
+
+    fn secrets(seed: u8) -> Secrets {
+        Secrets::draw(&mut Cx {
+            now: Instant::ZERO,
+            rng: &mut Rng::from_seed([seed; 32]),
+            pool: &mut Pool::new(1),
+            events: &mut EventLog::default(),
+            counters: &mut Counters::default(),
+        })
+    }
+
+    #[test]
+    fn initial_numbers_differ_by_host_and_by_each_end_and_move_with_the_clock() {
+        let at = |text: &str| -> SocketAddr { text.parse().unwrap() };
+        let (here, there) = (at("10.0.0.1:1000"), at("10.0.0.2:80"));
+        let now = Instant::from_nanos(5_000_000_000);
+        let ours = secrets(1);
+        let first = ours.isn(here, there, now);
+        let others = [
+            secrets(2).isn(here, there, now),
+            ours.isn(at("10.0.0.9:1000"), there, now),
+            ours.isn(at("10.0.0.1:1001"), there, now),
+            ours.isn(here, at("10.0.0.3:80"), now),
+            ours.isn(here, at("10.0.0.2:81"), now),
+        ];
+        for other in others {
+            let apart = other.since(first).min(first.since(other));
+            assert!(apart > 100_000, "{apart}: a stranger could guess it");
+        }
+        // RFC 9293 3.4.1: one for every 4 us.
+        let later = Instant::from_nanos(6_000_000_000);
+        assert_eq!(ours.isn(here, there, later).since(first), 250_000);
+        assert_ne!(ours.timestamp_offset(here, there), first.0);
+    }
+}

@@ -68,6 +68,8 @@ pub struct ActiveOpening {
     pub due: Option<Instant>,
     /// The SYN or SYN,ACK waits to leave.
     pub wants: bool,
+    /// When something out of place was last answered.
+    pub last_stray: Option<Instant>,
 }
 
 /// How long to wait after the n-th SYN: 1, 2, 4, ... seconds.

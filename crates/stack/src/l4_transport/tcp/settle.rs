@@ -145,6 +145,8 @@ impl Tcp {
         tcb.release();
         self.demux.remove(local, remote, Entry::Conn(id));
         if self.time_waits.len() >= self.config.max_time_wait {
+            cx.count(Counter::TcpExtTcpTimeWaitOverflow);
+            tell_state((local, remote), State::TimeWait, State::Closed, cx);
             return;
         }
         let index = self.time_waits.insert(entry) as u32;

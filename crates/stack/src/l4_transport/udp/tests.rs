@@ -240,6 +240,27 @@ fn a_full_send_buffer_would_block_until_the_cable_took_a_datagram() {
 }
 
 #[test]
+fn the_hosts_memory_is_bounded_both_ways() {
+    let mut host = Host::new();
+    let send = |host: &mut Host, id| {
+        // One byte that holds on to 200 MB.
+        let chunk = Chunk::new(Bytes::from_static(b"x"), 200 << 20);
+        host.with(|udp, cx| udp.send(id, chunk, peer(9), path(), cx))
+    };
+    let sockets: Vec<UdpId> = (1..=3).map(|port| host.open(here(port), None)).collect();
+    assert_eq!(send(&mut host, sockets[0]), Ok(()));
+    assert_eq!(send(&mut host, sockets[1]), Ok(()));
+    assert_eq!(send(&mut host, sockets[2]), Err(SocketError::NoBuffers));
+    assert!(host.udp.poll_transmit(PORT).is_some() && host.udp.poll_transmit(PORT).is_some());
+    assert_eq!(send(&mut host, sockets[2]), Ok(()));
+    host.udp.received = MEMORY + 1;
+    let verdict = host.arrives(peer(9), here(1), b"too much");
+    assert!(matches!(verdict, Up::Drop(DropReason::HostMemory, None)));
+    host.udp.received = 0;
+    assert!(is_done(host.arrives(peer(9), here(1), b"fine")));
+}
+
+#[test]
 fn only_a_connected_socket_hears_of_port_unreachable_and_once() {
     let mut host = Host::new();
     let alone = host.open(here(53), None);

@@ -485,6 +485,9 @@ fn a_narrower_path_resends_in_smaller_segments() {
     let again = read(peer.host.transmit().unwrap());
     assert_eq!(again.cut, Some(560));
     assert_eq!(again.text.len(), 3000);
+    // Nobody makes us send crumbs.
+    peer.host.with(|t, cx| t.path_mtu(flow, 68, cx));
+    assert_eq!(peer.host.tcp.status(id).unwrap().mss, 512);
 }
 
 #[test]
