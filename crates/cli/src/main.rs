@@ -2,6 +2,7 @@
 //!
 //! It must not know any protocol. Start reading at `args.rs`; each command is a file below `commands/`.
 #![forbid(unsafe_code)]
+#![deny(clippy::print_stdout)] // a reader that goes away must not make it panic
 
 mod args;
 mod commands;

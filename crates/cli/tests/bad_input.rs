@@ -135,6 +135,20 @@ fn netstat_keeps_net_tools_code_for_an_unknown_option() {
 }
 
 #[test]
+fn a_reader_that_goes_away_is_no_failure() {
+    let sandbox = Sandbox::new();
+    for words in [&["doctor"][..], &["--help"], &["--builtin"]] {
+        let (reader, writer) = std::io::pipe().expect("a pipe");
+        drop(reader);
+        let mut command = sandbox.heptad(words);
+        let output = command.stdout(writer).output().expect("heptad starts");
+        let ran = support::Ran::from(output).expect_code(0);
+        assert_eq!(ran.stderr, "", "{words:?}");
+    }
+    sandbox.expect_nothing_left();
+}
+
+#[test]
 fn one_name_is_one_running_lab() {
     let sandbox = Sandbox::new();
     sandbox.write("lab.toml", PAIR);

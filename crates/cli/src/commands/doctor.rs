@@ -1,7 +1,7 @@
 //! `heptad doctor`: what this machine allows.
 use serde::Serialize;
 
-use super::print_json;
+use super::{print_json, print_text};
 use crate::failure::Failure;
 use crate::paint::{Paint, pad};
 
@@ -31,23 +31,21 @@ pub fn doctor(json: bool, paint: Paint) -> Result<u8, Failure> {
         print_json(&serde_json::json!({"healthy": healthy, "checks": rows}))?;
         return Ok(u8::from(!healthy));
     }
+    let mut text = String::new();
     for row in &rows {
         let word = match (row.ok, row.needed) {
             (true, _) => paint.good("yes "),
             (false, true) => paint.bad("NO  "),
             (false, false) => paint.dim("no  "),
         };
-        println!("{word} {} {}", pad(&row.name, 28), row.detail);
+        text += &format!("{word} {} {}\n", pad(&row.name, 28), row.detail);
     }
-    println!();
-    println!(
-        "{}",
-        if healthy {
-            "Heptad can run unmodified programs here."
-        } else {
-            "Heptad cannot run unmodified programs here; labs with built-in programs work."
-        }
-    );
+    text += if healthy {
+        "\nHeptad can run unmodified programs here.\n"
+    } else {
+        "\nHeptad cannot run unmodified programs here; labs with built-in programs work.\n"
+    };
+    print_text(&text)?;
     Ok(u8::from(!healthy))
 }
 

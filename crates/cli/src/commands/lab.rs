@@ -6,7 +6,7 @@ use heptad_lab::topology::NodeKind;
 use serde::Serialize;
 
 use super::host::{start, stop_on_signals};
-use super::print_json;
+use super::{print_json, print_text};
 use crate::args::{Up, Which};
 use crate::control::client::{Client, expect_free, running};
 use crate::control::{Answer, Ask, Info, folder};
@@ -43,14 +43,14 @@ pub fn up(up: &Up, json: bool) -> Result<u8, Failure> {
             &serde_json::json!({"lab": started.name, "seed": started.seed, "capture": started.capture, "log": log}),
         )?;
     } else {
-        print_up(&topology, started.seed, started.capture.as_deref());
+        let mut text = up_text(&topology, started.seed, started.capture.as_deref());
         if let Some(log) = &log {
-            println!("programs print into {}", log.display());
+            text += &format!("programs print into {}\n", log.display());
         }
-        println!(
-            "heptad exec NODE -- PROGRAM runs something in it; heptad lab down {} ends it",
-            started.name
-        );
+        let name = &started.name;
+        text += "heptad exec NODE -- PROGRAM runs something in it; ";
+        text += &format!("heptad lab down {name} ends it\n");
+        print_text(&text)?;
     }
     Ok(0)
 }
@@ -63,15 +63,10 @@ fn up_foreground(orders: &Orders, json: bool) -> Result<u8, Failure> {
         return Err(failure);
     }
     if !json {
-        print_up(
-            &host.topology,
-            host.seed,
-            host.capture
-                .as_ref()
-                .map(|path| path.display().to_string())
-                .as_deref(),
-        );
-        println!("Ctrl-C ends it");
+        let capture = host.capture.as_ref().map(|path| path.display().to_string());
+        let text = up_text(&host.topology, host.seed, capture.as_deref());
+        // The lab goes on whether or not somebody reads this.
+        let _ = print_text(&(text + "Ctrl-C ends it\n"));
     }
     tell_end(&host.wait(), json)
 }
@@ -90,14 +85,13 @@ fn tell_end(report: &Report, json: bool) -> Result<u8, Failure> {
     if json {
         print_json(report)?;
     } else {
-        println!(
-            "{} ended after {:.3} s of lab time, seed {}",
-            report.lab, report.lab_time, report.seed
-        );
-        print!("{}", report.text());
+        let (lab, time, seed) = (&report.lab, report.lab_time, report.seed);
+        let mut text = format!("{lab} ended after {time:.3} s of lab time, seed {seed}\n");
+        text += &report.text();
         if let Some(hash) = &report.event_hash {
-            println!("event hash {hash}");
+            text += &format!("event hash {hash}\n");
         }
+        print_text(&text)?;
     }
     Ok(report.code())
 }
@@ -125,8 +119,8 @@ fn orders(up: &Up, text: String, file: String) -> Result<Orders, Failure> {
     })
 }
 
-fn print_up(topology: &Topology, seed: u64, capture: Option<&str>) {
-    println!("{} is up, seed {seed}", topology.name);
+fn up_text(topology: &Topology, seed: u64, capture: Option<&str>) -> String {
+    let mut text = format!("{} is up, seed {seed}\n", topology.name);
     for (name, node) in &topology.nodes {
         let addresses: Vec<String> = node
             .addresses
@@ -138,11 +132,12 @@ fn print_up(topology: &Topology, seed: u64, capture: Option<&str>) {
             NodeKind::Switch => "switch".to_string(),
             _ => addresses.join(" "),
         };
-        println!("  {name} {addresses}");
+        text += &format!("  {name} {addresses}\n");
     }
     if let Some(capture) = capture {
-        println!("capture {capture}");
+        text += &format!("capture {capture}\n");
     }
+    text
 }
 
 /// Ends a lab.
@@ -183,10 +178,8 @@ pub fn ls(json: bool) -> Result<u8, Failure> {
             nodes.join(" "),
         ]
     });
-    print!(
-        "{}",
-        table::columns(&std::iter::once(head).chain(rows).collect::<Vec<_>>())
-    );
+    let rows: Vec<Vec<String>> = std::iter::once(head).chain(rows).collect();
+    print_text(&table::columns(&rows))?;
     Ok(0)
 }
 

@@ -7,6 +7,8 @@ pub mod lab;
 pub mod netstat;
 pub mod run;
 
+use std::io::Write;
+
 use serde::Serialize;
 
 use crate::failure::Failure;
@@ -21,9 +23,14 @@ pub struct Versioned<T: Serialize> {
     pub object: T,
 }
 
+/// Text on stdout. A reader that went away is no failure, and no panic either.
+pub fn print_text(text: &str) -> Result<(), Failure> {
+    let mut out = std::io::stdout();
+    Ok(out.write_all(text.as_bytes()).and_then(|()| out.flush())?)
+}
+
 /// One line of JSON on stdout.
 pub fn print_json(object: &impl Serialize) -> Result<(), Failure> {
-    use std::io::Write;
     let text = serde_json::to_string(&Versioned { v: 1, object }).map_err(Failure::ours)?;
-    Ok(writeln!(std::io::stdout(), "{text}")?)
+    print_text(&format!("{text}\n"))
 }
