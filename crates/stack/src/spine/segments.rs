@@ -271,7 +271,9 @@ fn a_router_hands_on_frames_that_come_together_as_they_came() {
     for frame in r1.drain(ETH0) {
         let _ = alice.receive(ETH0, frame);
     }
-    let mut frames = alice.drain(ETH0);
+    // Each with an id of its own, as from a foreign cable.
+    let frames = alice.drain(ETH0);
+    let mut frames = from_outside(&mut r1, frames);
     let ids: Vec<_> = frames.iter().map(PacketBuf::id).collect();
     let mut verdicts = Vec::new();
     r1.cx(|stack, cx| stack.receive_batch(ETH0, &mut frames, &mut verdicts, cx));
