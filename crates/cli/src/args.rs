@@ -116,6 +116,9 @@ pub struct Up {
 pub struct Which {
     /// The lab; default: the only one.
     pub lab: Option<String>,
+    /// The same, as the other commands name it; the plain name comes first.
+    #[arg(long = "lab", id = "named", value_name = "LAB", env = "HEPTAD_LAB")]
+    pub named: Option<String>,
 }
 
 #[derive(Args)]

@@ -3,6 +3,7 @@ use std::fs;
 use std::io::Read;
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, mpsc};
 
 use heptad_lab::capture::CaptureHead;
@@ -11,6 +12,7 @@ use heptad_runtime::{CaptureFile, Clock, FrameSink, Network, NetworkOptions};
 use heptad_stack::EventMask;
 use serde::{Deserialize, Serialize};
 
+use crate::control::client::expect_free;
 use crate::control::server::Server;
 use crate::control::{Answer, Ask};
 use crate::failure::Failure;
@@ -61,6 +63,21 @@ pub enum Stop {
     Told,
 }
 
+/// Tells a lab to end, also while it still waits for its programs.
+#[derive(Clone)]
+pub struct Stopper {
+    stop: mpsc::Sender<Stop>,
+    ending: Arc<AtomicBool>,
+}
+
+impl Stopper {
+    /// Once is enough; a lab that is gone does not mind.
+    pub fn stop(&self, why: Stop) {
+        self.ending.store(true, Ordering::Release);
+        let _ = self.stop.send(why);
+    }
+}
+
 /// A lab with its network, programs and control socket.
 pub struct LabHost {
     /// Its name.
@@ -76,7 +93,7 @@ pub struct LabHost {
     programs: Arc<Programs>,
     server: Option<Server>,
     stops: mpsc::Receiver<Stop>,
-    stop: mpsc::Sender<Stop>,
+    stopper: Stopper,
 }
 
 impl LabHost {
@@ -89,6 +106,9 @@ impl LabHost {
             Some(seed) => seed,
             None => seed_from_system()?,
         };
+        if !topology.virtual_clock {
+            expect_free(&name)?; // before the capture: it may be the running lab's own file
+        }
         let capture = orders.capture.path(&name, seed);
         let options = LabOptions {
             seed,
@@ -100,6 +120,7 @@ impl LabHost {
         let network = start_network(lab, &topology, capture.as_deref(), sinks, seed)?;
         let programs = Arc::new(Programs::new(network.clone(), name.clone(), orders)?);
         let (stop, stops) = mpsc::channel();
+        let ending = Arc::clone(&programs.ending);
         let mut host = Self {
             name,
             seed,
@@ -109,7 +130,7 @@ impl LabHost {
             programs,
             server: None,
             stops,
-            stop,
+            stopper: Stopper { stop, ending },
         };
         if host.network.clock() == Clock::Real {
             host.server = Some(host.listen()?);
@@ -133,8 +154,8 @@ impl LabHost {
     }
 
     /// A handle with which the lab can be told to end.
-    pub fn stopper(&self) -> mpsc::Sender<Stop> {
-        self.stop.clone()
+    pub fn stopper(&self) -> Stopper {
+        self.stopper.clone()
     }
 
     /// Waits until the lab is told to end, and ends it.
@@ -171,11 +192,11 @@ impl LabHost {
             network: self.network.clone(),
             programs: Arc::clone(&self.programs),
         };
-        let stop = self.stop.clone();
+        let stopper = self.stopper();
         let respond = move |ask: Ask, fd: Option<OwnedFd>| match ask {
             Ask::Down => {
                 let (reply, report) = mpsc::channel();
-                let _ = stop.send(Stop::Down(reply));
+                stopper.stop(Stop::Down(reply));
                 match report.recv() {
                     Ok(report) => Answer::Down(report),
                     Err(_) => Answer::Error {
@@ -227,6 +248,7 @@ fn start_network(
                 nanos_since_1970()
             },
         };
+        replace(path);
         let file = CaptureFile::create(path, &head, &lab).map_err(|error| {
             Failure::ours(format!(
                 "cannot write the capture {}: {error}",
@@ -236,6 +258,13 @@ fn start_network(
         sinks.push(Box::new(file));
     }
     Ok(Network::start(lab, NetworkOptions { clock, sinks }))
+}
+
+/// A capture of an earlier run makes room: whoever still writes or reads it keeps a file of their own.
+fn replace(path: &Path) {
+    if fs::symlink_metadata(path).is_ok_and(|meta| meta.is_file()) {
+        let _ = fs::remove_file(path); // if that can't be, creating the new one says why
+    }
 }
 
 fn nanos_since_1970() -> u64 {

@@ -1,6 +1,6 @@
 //! Whatever a user gets wrong ends in a clear message, the right exit code, and nothing left running.
 mod support;
-use support::{Sandbox, has_program};
+use support::{Sandbox, has_program, terminate, wait_for};
 
 const PAIR: &str = "name = \"pair\"\n[nodes.a]\naddress = \"10.0.0.1/24\"\n[nodes.b]\naddress = \"10.0.0.2/24\"\n[[links]]\nendpoints = [\"a:eth0\", \"b:eth0\"]\n";
 
@@ -80,8 +80,12 @@ fn an_impossible_impairment_is_a_usage_error() {
     ] {
         let mut words = words.to_vec();
         words.extend(["--", "true"]);
+        let flag = words[1];
         let ran = sandbox.run(&words).expect_code(2);
-        assert!(!ran.stderr.is_empty(), "{ran:#?}");
+        assert!(
+            ran.stderr.starts_with(&format!("heptad: {flag}")),
+            "{ran:#?}"
+        );
     }
     sandbox.expect_nothing_left();
 }
@@ -135,8 +139,66 @@ fn one_name_is_one_running_lab() {
     let sandbox = Sandbox::new();
     sandbox.write("lab.toml", PAIR);
     sandbox.run(&["lab", "up", "lab.toml"]).expect_code(0);
-    let ran = sandbox.run(&["lab", "up", "lab.toml"]).expect_code(2);
+    let again = ["lab", "up", "--capture", "one.pcapng", "lab.toml"];
+    sandbox.write("one.pcapng", "a capture of the lab that runs");
+    let ran = sandbox.run(&again).expect_code(2);
     assert!(ran.stderr.contains("already running"), "{ran:#?}");
+    let kept = std::fs::read_to_string(sandbox.path("one.pcapng")).expect("the capture");
+    assert_eq!(kept, "a capture of the lab that runs");
     sandbox.run(&["lab", "down", "pair"]).expect_code(0);
     sandbox.expect_nothing_left();
+}
+
+#[test]
+fn of_several_labs_one_is_named_with_the_same_flag_everywhere() {
+    let sandbox = Sandbox::new();
+    for name in ["one", "two"] {
+        sandbox.write("lab.toml", &PAIR.replace("pair", name));
+        sandbox.run(&["lab", "up", "lab.toml"]).expect_code(0);
+    }
+    let ran = sandbox.run(&["lab", "down"]).expect_code(2);
+    assert!(ran.stderr.contains("choose one with --lab"), "{ran:#?}");
+    let mut elsewhere = sandbox.heptad(&["lab", "down", "three"]);
+    let ran = elsewhere.env("HEPTAD_LAB", "one").output();
+    assert!(
+        String::from_utf8_lossy(&ran.expect("heptad starts").stderr).contains("no lab named three"),
+        "the plain name comes before the variable"
+    );
+    for name in ["one", "two"] {
+        sandbox
+            .run(&["netstat", "--lab", name, "--node", "a"])
+            .expect_code(0);
+        sandbox.run(&["lab", "down", "--lab", name]).expect_code(0);
+    }
+    sandbox.expect_nothing_left();
+}
+
+#[test]
+fn a_lab_whose_program_does_not_exist_does_not_come_up() {
+    let sandbox = Sandbox::new();
+    let text = PAIR.replace("[nodes.b]", "[nodes.b]\nrun = [\"no-such-program\"]");
+    sandbox.write("lab.toml", &text);
+    let ran = sandbox.run(&["lab", "up", "lab.toml"]).expect_code(127);
+    assert!(ran.stderr.contains("no-such-program"), "{ran:#?}");
+    sandbox.expect_nothing_left();
+}
+
+#[test]
+fn a_lab_that_waits_for_its_program_can_be_told_to_end() {
+    let sandbox = Sandbox::new();
+    let text = PAIR.replace(
+        "[nodes.b]",
+        "[nodes.b]\nrun = [\"sleep\", \"600\"]\nready = \"tcp:9\"",
+    );
+    sandbox.write("lab.toml", &text);
+    for words in [
+        &["lab", "up", "lab.toml"][..],
+        &["lab", "up", "-f", "lab.toml"],
+    ] {
+        let mut up = sandbox.heptad(words).spawn().expect("heptad starts");
+        wait_for("its program", || sandbox.alive().len() >= 4);
+        terminate(&up);
+        up.wait().expect("heptad ends");
+        sandbox.expect_nothing_left();
+    }
 }

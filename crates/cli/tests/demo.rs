@@ -1,6 +1,6 @@
 //! `heptad` alone.
 mod support;
-use support::{Ran, Sandbox, has_program};
+use support::{Ran, Sandbox, has_program, terminate, wait_for};
 
 #[test]
 fn the_demonstration_tells_the_whole_story_and_its_capture_is_sound() {
@@ -58,6 +58,25 @@ fn built_in_programs_tell_the_same_story() {
         (&true.into(), &3.into(), &false.into())
     );
     sandbox.expect_nothing_left();
+}
+
+#[test]
+fn a_demonstration_that_is_told_to_end_says_so_and_leaves_nothing() {
+    let sandbox = Sandbox::new();
+    // A program that never speaks: the demonstration would wait for long.
+    let fake = sandbox.write("python3", "#!/bin/sh\nexec sleep 600\n");
+    let executable = std::os::unix::fs::PermissionsExt::from_mode(0o755);
+    std::fs::set_permissions(&fake, executable).expect("permissions");
+    let path = format!("{}:/usr/bin:/bin", sandbox.path("").display());
+    let mut demo = sandbox.heptad(&[]);
+    let mut demo = demo.env("PATH", path).spawn().expect("heptad starts");
+    wait_for("its program", || sandbox.alive().len() >= 4);
+    terminate(&demo);
+    let status = demo.wait().expect("heptad ends");
+    assert_eq!(status.code(), Some(143));
+    sandbox.expect_nothing_left();
+    let left = std::fs::read_dir(sandbox.path("runtime/heptad")).expect("its folder");
+    assert_eq!(left.count(), 0);
 }
 
 /// Another implementation finds nothing malformed, no bad checksum, and reads names and comments.

@@ -2,7 +2,7 @@
 mod support;
 use std::fs;
 
-use support::{Sandbox, has_program, labs};
+use support::{Sandbox, has_program, labs, wait_for};
 
 #[test]
 fn the_chat_lab_runs_a_conversation_between_two_nodes() {
@@ -118,9 +118,17 @@ fn a_lab_that_is_killed_takes_its_programs_with_it() {
     );
     sandbox.run(&["lab", "up", "lab.toml"]).expect_code(0);
     let mut stranger = sandbox
-        .heptad(&["exec", "a", "--", "sleep", "1000"])
+        .heptad(&[
+            "exec",
+            "a",
+            "--",
+            "sh",
+            "-c",
+            "touch began; exec sleep 1000",
+        ])
         .spawn()
         .expect("heptad starts");
+    wait_for("the program on a", || sandbox.path("began").exists());
     let listed = sandbox.run(&["lab", "ls", "--json"]).expect_code(0).json();
     let pid = listed["labs"][0]["pid"].to_string();
     let killed = std::process::Command::new("kill")
@@ -189,4 +197,26 @@ fn an_idle_hour_of_virtual_time_needs_no_hour() {
         .expect_code(0)
         .json();
     assert_eq!(ended["lab_time"], 3600.0);
+}
+
+#[test]
+fn the_lab_files_shown_in_the_documents_are_good_files() {
+    for (document, shown) in [
+        ("README.md", 1),
+        ("README.ko.md", 1),
+        ("docs/lab-file.md", 1),
+    ] {
+        let path = support::labs().join("..").join(document);
+        let text = std::fs::read_to_string(path).expect("the document");
+        let labs: Vec<&str> = text
+            .split("```toml\n")
+            .skip(1)
+            .filter_map(|rest| rest.split("```").next())
+            .collect();
+        assert_eq!(labs.len(), shown, "{document}");
+        for lab in labs {
+            let read = heptad_lab::Topology::parse(lab, document);
+            assert!(read.is_ok(), "{document}: {read:?}");
+        }
+    }
 }

@@ -115,6 +115,24 @@ fn nobody_without_privileges_can_do_the_same() {
         .output()
         .expect("setpriv starts");
     expect_three(&Ran::from(output).expect_code(0));
+    // A folder of PATH that this user may not look into does not make a missing program a forbidden one.
+    std::os::unix::fs::DirBuilderExt::mode(&mut fs::DirBuilder::new(), 0o700)
+        .create(sandbox.path("closed"))
+        .expect("a folder");
+    let path = format!("PATH={}:/usr/bin:/bin", sandbox.path("closed").display());
+    let missing = [
+        "env",
+        &path,
+        heptad.to_str().expect("utf-8"),
+        "run",
+        "--",
+        "no-such-program",
+    ];
+    let output = sandbox
+        .program("setpriv", &[&become_nobody[..], &missing].concat())
+        .output()
+        .expect("setpriv starts");
+    Ran::from(output).expect_code(127);
     sandbox.expect_nothing_left();
 }
 

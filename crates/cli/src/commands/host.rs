@@ -1,13 +1,14 @@
 //! The process behind `lab up` and `run`: orders on standard input, one line of JSON on standard output when it is up, one at the end.
 use std::io::{BufRead, Read, Write};
-use std::sync::mpsc::Sender;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use serde::{Deserialize, Serialize};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
 use crate::failure::Failure;
-use crate::host::{LabHost, Orders, Stop};
+use crate::host::{LabHost, Orders, Stop, Stopper};
 use crate::report::Report;
 
 /// What the process says.
@@ -32,7 +33,8 @@ pub fn host() -> Result<u8, Failure> {
     std::io::stdin().lock().read_line(&mut line)?;
     let orders: Orders = serde_json::from_str(&line)
         .map_err(|error| Failure::usage(format!("these are no orders: {error}")))?;
-    let host = match start(&orders) {
+    let up = Arc::new(AtomicBool::new(false));
+    let host = match start(&orders, &up) {
         Ok(host) => host,
         Err(failure) => {
             say(&Says::Failed {
@@ -42,6 +44,7 @@ pub fn host() -> Result<u8, Failure> {
             return Ok(failure.code());
         }
     };
+    up.store(true, Ordering::Release);
     say(&Says::Up {
         name: host.name.clone(),
         seed: host.seed,
@@ -51,12 +54,10 @@ pub fn host() -> Result<u8, Failure> {
     Ok(0)
 }
 
-fn start(orders: &Orders) -> Result<LabHost, Failure> {
+fn start(orders: &Orders, up: &Arc<AtomicBool>) -> Result<LabHost, Failure> {
     let host = LabHost::start(orders, Vec::new())?;
     stop_on_signals(host.stopper())?;
-    if orders.attached {
-        stop_at_end_of_input(host.stopper())?;
-    }
+    stop_at_end_of_input(host.stopper(), Arc::clone(up), orders.attached)?;
     match host.start_programs() {
         Ok(()) => Ok(host),
         Err(failure) => {
@@ -67,24 +68,31 @@ fn start(orders: &Orders) -> Result<LabHost, Failure> {
 }
 
 /// SIGINT, SIGTERM and SIGHUP end the lab in order.
-pub fn stop_on_signals(stop: Sender<Stop>) -> Result<(), Failure> {
+pub fn stop_on_signals(stopper: Stopper) -> Result<(), Failure> {
     let mut signals = Signals::new([SIGINT, SIGTERM, SIGHUP])?;
     std::thread::Builder::new()
         .name("signals".into())
         .spawn(move || {
             for _ in signals.forever() {
-                let _ = stop.send(Stop::Told);
+                stopper.stop(Stop::Told);
             }
         })?;
     Ok(())
 }
 
-fn stop_at_end_of_input(stop: Sender<Stop>) -> Result<(), Failure> {
+/// Whoever started us keeps our input open until we are up, and an attached lab's for all its life.
+fn stop_at_end_of_input(
+    stopper: Stopper,
+    up: Arc<AtomicBool>,
+    attached: bool,
+) -> Result<(), Failure> {
     std::thread::Builder::new()
         .name("input".into())
         .spawn(move || {
             let _ = std::io::stdin().lock().read_to_end(&mut Vec::new()); // ends when the one who started us is gone
-            let _ = stop.send(Stop::Told);
+            if attached || !up.load(Ordering::Acquire) {
+                stopper.stop(Stop::Told);
+            }
         })?;
     Ok(())
 }
@@ -182,7 +190,7 @@ pub mod start {
     }
 
     fn log(path: &Path) -> Result<File, Failure> {
-        let open = OpenOptions::new().create(true).append(true).open(path);
+        let open = File::create(path).and_then(|_| OpenOptions::new().append(true).open(path));
         open.map_err(|error| Failure::ours(format!("cannot write {}: {error}", path.display())))
     }
 

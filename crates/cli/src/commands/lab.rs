@@ -2,12 +2,13 @@
 use std::path::{Path, PathBuf};
 
 use heptad_lab::Topology;
+use heptad_lab::topology::NodeKind;
 use serde::Serialize;
 
 use super::host::{start, stop_on_signals};
 use super::print_json;
 use crate::args::{Up, Which};
-use crate::control::client::{Client, running};
+use crate::control::client::{Client, expect_free, running};
 use crate::control::{Answer, Ask, Info, folder};
 use crate::failure::Failure;
 use crate::host::{CaptureTo, LabHost, Orders};
@@ -33,6 +34,7 @@ pub fn up(up: &Up, json: bool) -> Result<u8, Failure> {
     if up.foreground {
         return up_foreground(&orders, json);
     }
+    expect_free(&topology.name)?; // before its log is begun anew
     orders.log = Some(folder::folder()?.join(format!("{}.log", topology.name)));
     let log = orders.log.clone();
     let started = start::start(&orders)?;
@@ -132,7 +134,11 @@ fn print_up(topology: &Topology, seed: u64, capture: Option<&str>) {
             .flatten()
             .map(|(ip, len)| format!("{ip}/{len}"))
             .collect();
-        println!("  {name} {}", addresses.join(" "));
+        let addresses = match node.kind {
+            NodeKind::Switch => "switch".to_string(),
+            _ => addresses.join(" "),
+        };
+        println!("  {name} {addresses}");
     }
     if let Some(capture) = capture {
         println!("capture {capture}");
@@ -141,7 +147,7 @@ fn print_up(topology: &Topology, seed: u64, capture: Option<&str>) {
 
 /// Ends a lab.
 pub fn down(which: &Which, json: bool) -> Result<u8, Failure> {
-    let client = Client::find(which.lab.as_deref())?;
+    let client = Client::find(which.lab.as_deref().or(which.named.as_deref()))?;
     let Answer::Down(report) = client.ask(&Ask::Down)? else {
         return Err(Failure::ours("the lab answered something else"));
     };

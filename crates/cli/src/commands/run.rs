@@ -18,6 +18,7 @@ pub fn run(run: &Run, json: bool) -> Result<u8, Failure> {
         .map_or(CaptureTo::Nowhere, |path| CaptureTo::File(here.join(path)));
     let name = format!("run-{}", std::process::id());
     let text = lab_file(run)?;
+    heptad_lab::Topology::parse(&text, "run").map_err(|error| of_a_flag(&error))?;
     let orders = Orders {
         text,
         file: "run".into(),
@@ -28,7 +29,7 @@ pub fn run(run: &Run, json: bool) -> Result<u8, Failure> {
         log: None,
         attached: true,
     };
-    let started = start::start(&orders).map_err(|failure| about_flags(&failure))?;
+    let started = start::start(&orders)?;
     let client = Client {
         name: started.name.clone(),
     };
@@ -46,18 +47,6 @@ pub fn run(run: &Run, json: bool) -> Result<u8, Failure> {
     })
 }
 
-/// The lab file is ours: places in it say nothing to the one who gave flags.
-fn about_flags(failure: &Failure) -> Failure {
-    let message = failure.message();
-    let flag = message
-        .strip_prefix("run:")
-        .and_then(|rest| rest.split_once(": "));
-    Failure::new(
-        failure.code(),
-        flag.map_or(message.as_str(), |(_, what)| what),
-    )
-}
-
 /// The program's own output owns stdout: the report goes to stderr even as JSON.
 fn eprint_json(report: &crate::report::Report) -> Result<(), Failure> {
     let text = serde_json::to_string(&super::Versioned {
@@ -67,6 +56,18 @@ fn eprint_json(report: &crate::report::Report) -> Result<(), Failure> {
     .map_err(Failure::ours)?;
     eprintln!("{text}");
     Ok(())
+}
+
+/// The user wrote flags, not the file: a key of it is the flag of that name.
+fn of_a_flag(error: &heptad_lab::TopologyError) -> Failure {
+    let key_and_rest = error
+        .message
+        .strip_prefix('`')
+        .and_then(|message| message.split_once("`: "));
+    Failure::usage(match key_and_rest {
+        Some((key, rest)) => format!("--{key}: {rest}"),
+        None => error.message.clone(),
+    })
 }
 
 /// One node whose loopback is a cable with the asked impairments.

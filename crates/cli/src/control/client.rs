@@ -34,7 +34,7 @@ impl Client {
             several => {
                 let names: Vec<&str> = several.iter().map(|(_, info)| info.name.as_str()).collect();
                 Err(Failure::usage(format!(
-                    "several labs are running ({}); choose one with --lab",
+                    "several labs are running ({}); choose one with --lab NAME",
                     names.join(", ")
                 )))
             }
@@ -82,6 +82,22 @@ impl Client {
             ))),
         }
     }
+}
+
+/// One name, one running lab: fails when there is one already.
+pub fn expect_free(name: &str) -> Result<(), Failure> {
+    folder::sweep(&folder::lock()?)?;
+    if folder::socket_path(name)?.exists() {
+        return Err(taken(name));
+    }
+    Ok(())
+}
+
+/// The name belongs to a running lab.
+pub fn taken(name: &str) -> Failure {
+    Failure::usage(format!(
+        "a lab named {name} is already running; stop it with: heptad lab down {name}"
+    ))
 }
 
 /// The labs that answer, in order of their names; sockets that a dead lab left are removed.

@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, recvmsg};
 
+use super::client::taken;
 use super::{Answer, Ask, LONGEST, folder};
 use crate::failure::Failure;
 
@@ -31,9 +32,7 @@ impl Server {
         folder::sweep(&lock)?;
         let path = folder::socket_path(name)?;
         let listener = UnixListener::bind(&path).map_err(|error| match error.kind() {
-            io::ErrorKind::AddrInUse => Failure::usage(format!(
-                "a lab named {name} is already running; stop it with: heptad lab down {name}"
-            )),
+            io::ErrorKind::AddrInUse => taken(name),
             _ => Failure::ours(format!("cannot listen at {}: {error}", path.display())),
         })?;
         let closing = Arc::new(AtomicBool::new(false));

@@ -5,6 +5,7 @@ use std::os::fd::OwnedFd;
 use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -33,6 +34,8 @@ pub struct Programs {
     log: Option<PathBuf>,
     /// Serves guards; only with a real clock.
     guests: Option<Host>,
+    /// The lab was told to end: there is nothing to wait for any more.
+    pub ending: Arc<AtomicBool>,
     children: Mutex<Vec<Child>>,
 }
 
@@ -50,6 +53,7 @@ impl Programs {
             folder,
             log,
             guests,
+            ending: Arc::default(),
             children: Mutex::default(),
         })
     }
@@ -87,7 +91,7 @@ impl Programs {
                     })?;
                 continue;
             }
-            std::thread::sleep(wait);
+            self.pause(wait)?;
             self.launch(&node, program)?;
             if let Some(ready) = program.ready {
                 self.wait_ready(&node, ready)?;
@@ -116,6 +120,12 @@ impl Programs {
         words: &[String],
         program: &Program,
     ) -> Result<(), Failure> {
+        if let Some(first) = words.first().filter(|word| self.is_missing(word, program)) {
+            return Err(Failure::new(
+                127,
+                format!("a program of {node}: {first}: command not found"),
+            ));
+        }
         let mut command = Command::new("/proc/self/exe");
         command.arg0("heptad");
         command
@@ -138,6 +148,40 @@ impl Programs {
         Ok(())
     }
 
+    /// Whether no file could be meant by a program's name; one that is no program is the front's to tell.
+    fn is_missing(&self, name: &str, program: &Program) -> bool {
+        if name.contains('/') {
+            return !self.folder.join(name).exists();
+        }
+        let path = match program.env.get("PATH") {
+            Some(path) => path.into(),
+            None => std::env::var_os("PATH").unwrap_or_default(),
+        };
+        !std::env::split_paths(&path).any(|folder| self.folder.join(folder).join(name).exists())
+    }
+
+    /// Sleeps for so long, or until the lab is told to end.
+    fn pause(&self, wait: Duration) -> Result<(), Failure> {
+        let until = Instant::now() + wait;
+        loop {
+            if self.ending.load(Ordering::Acquire) {
+                return Err(Failure::new(130, "told to end before all programs ran"));
+            }
+            let left = until.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return Ok(());
+            }
+            std::thread::sleep(left.min(Duration::from_millis(5)));
+        }
+    }
+
+    /// Where a program's own words are, if not before the user's eyes.
+    fn see_log(&self) -> String {
+        let path = self.log.as_ref();
+        path.map(|path| format!("; what it printed is in {}", path.display()))
+            .unwrap_or_default()
+    }
+
     /// Waits until something listens where the lab file says so.
     fn wait_ready(&self, node: &str, ready: ReadyWhen) -> Result<(), Failure> {
         let (machine, deadline) = (self.node(node)?.machine(), Instant::now() + READY_WITHIN);
@@ -145,19 +189,23 @@ impl Programs {
             if let Some(code) = self.early_end() {
                 return Err(Failure::new(
                     code,
-                    format!("a program of {node} ended before it was ready (exit code {code})"),
+                    format!(
+                        "a program of {node} ended before it was ready (exit code {code}){}",
+                        self.see_log()
+                    ),
                 ));
             }
             if Instant::now() > deadline {
                 return Err(Failure::new(
                     124,
                     format!(
-                        "nothing became ready on {node} within {} s",
-                        READY_WITHIN.as_secs()
+                        "nothing became ready on {node} within {} s{}",
+                        READY_WITHIN.as_secs(),
+                        self.see_log()
                     ),
                 ));
             }
-            std::thread::sleep(Duration::from_millis(5));
+            self.pause(Duration::from_millis(5))?;
         }
         Ok(())
     }

@@ -164,6 +164,12 @@ pub fn labs() -> PathBuf {
         .expect("labs/")
 }
 
+/// SIGTERM.
+pub fn terminate(child: &Child) {
+    let told = Command::new("kill").arg(child.id().to_string()).status();
+    assert!(told.expect("kill starts").success());
+}
+
 /// Ends a child and takes its end.
 pub fn finish(mut child: Child) -> Option<i32> {
     let _ = child.kill();

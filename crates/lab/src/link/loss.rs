@@ -122,8 +122,12 @@ impl Loss {
                 format!("packets {}{more}", list.join(", "))
             }
             Self::GilbertElliott { p, r, good, bad } => {
-                let [p, r, good, bad] = [p, r, good, bad].map(|p| super::percent(*p));
-                format!("bursts: to bad {p}, to good {r}, lost in bad {bad}, in good {good}")
+                let percent = |what, p: f64| format!("{what} {}", super::percent(p));
+                let usual = (*good, *bad) == (0.0, 1.0);
+                let states = [("p", *p), ("r", *r), ("good", *good), ("bad", *bad)];
+                let told = states.into_iter().take(if usual { 2 } else { 4 });
+                let told: Vec<_> = told.map(|(what, p)| percent(what, p)).collect();
+                format!("bursts {}", told.join(", "))
             }
         }
     }
@@ -132,6 +136,21 @@ impl Loss {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn bursts_are_told_in_the_words_of_the_lab_file() {
+        let bursts = |good, bad| Loss::GilbertElliott {
+            p: 0.01,
+            r: 0.2,
+            good,
+            bad,
+        };
+        assert_eq!(bursts(0.0, 1.0).text(), "bursts p 1.0 %, r 20.0 %");
+        assert_eq!(
+            bursts(0.0, 0.5).text(),
+            "bursts p 1.0 %, r 20.0 %, good 0.0 %, bad 50.0 %"
+        );
+    }
 
     fn lost(model: Loss, frames: u64) -> Vec<u64> {
         let mut state = LossState::new(model);

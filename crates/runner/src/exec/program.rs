@@ -1,7 +1,7 @@
 //! The program: what to start, and the last steps of a process before it becomes that.
 
 use std::collections::BTreeMap;
-use std::ffi::{CString, OsStr, OsString};
+use std::ffi::{CStr, CString, OsStr, OsString};
 use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
@@ -196,6 +196,8 @@ impl Plan {
             match errno() {
                 libc::ENOENT | libc::ENOTDIR => {}
                 libc::ENOEXEC => return self.execute_by_shell(candidate, &environment),
+                // A folder that may not be searched holds no program of ours, as shells see it.
+                libc::EACCES if self.candidates.len() > 1 && !is_there(candidate) => {}
                 libc::EACCES => refused = libc::EACCES,
                 other => return other,
             }
@@ -212,6 +214,12 @@ impl Plan {
         unsafe { libc::execve(shell.as_ptr(), arguments.as_ptr(), environment.as_ptr()) };
         errno()
     }
+}
+
+/// Whether such a file exists, as far as we may know. Safe after `fork`.
+fn is_there(path: &CStr) -> bool {
+    // SAFETY: a NUL-terminated string, alive across the call.
+    unsafe { libc::access(path.as_ptr(), libc::F_OK) == 0 }
 }
 
 /// Where a program of this name may be: itself with a slash in it, else below each folder of `PATH`.

@@ -2,6 +2,7 @@
 //!
 //! Starts the chat lab in this process, runs server and client on it, watches every frame, and tells the story from what was seen.
 use std::path::Path;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -10,6 +11,7 @@ use heptad_runtime::FrameSink;
 use heptad_stack::Counter;
 use heptad_stack::l4_transport::tcp::State;
 use serde::Serialize;
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 
 use super::print_json;
 use crate::args::Demo;
@@ -114,8 +116,7 @@ pub fn demo(args: &Demo, json: bool, paint: Paint) -> Result<u8, Failure> {
 fn play(args: &Demo) -> Result<Seen, Failure> {
     let watcher = Watcher::default();
     let host = LabHost::start(&orders(args)?, vec![Box::new(watcher.clone())])?;
-    super::host::stop_on_signals(host.stopper())?;
-    let outcome = converse(&host, args);
+    let outcome = Signals::watch().and_then(|signals| converse(&host, args, &signals));
     let machines = host.network.lab(|lab| lab.machines());
     let interfaces = host.network.lab(|lab| lab.interfaces().to_vec());
     let sent_again = host.network.lab(|lab| {
@@ -167,50 +168,91 @@ type Conversation = (
 );
 
 /// Server, client, and two looks at `netstat`.
-fn converse(host: &LabHost, args: &Demo) -> Result<Conversation, Failure> {
+fn converse(host: &LabHost, args: &Demo, signals: &Signals) -> Result<Conversation, Failure> {
     let mut players = Players::choose(host, args.builtin, &args.out)?;
+    match talk(host, &mut players, signals) {
+        Ok((established, after)) => {
+            let because = players.builtin_because.clone();
+            let (alice, bob) = players.end()?;
+            Ok((alice, bob, established, after, because))
+        }
+        Err(failure) => {
+            players.abandon();
+            Err(failure)
+        }
+    }
+}
+
+type Looks = (Vec<NodeSockets>, Vec<NodeSockets>);
+
+fn talk(host: &LabHost, players: &mut Players, signals: &Signals) -> Result<Looks, Failure> {
+    let until = |holds: &mut dyn FnMut() -> bool, else_say| signals.until(holds, else_say);
     players.start_server()?;
     until(
-        || has(host, "bob", State::Listen),
+        &mut || has(host, "bob", State::Listen),
         "the server does not listen",
     )?;
     players.start_client()?;
     until(
-        || {
+        &mut || {
             (has(host, "alice", State::Established) && has(host, "bob", State::Established))
                 || players.client_ended()
         },
         "no connection",
     )?;
     let established = both(host);
-    until(|| players.client_ended(), "the conversation does not end")?;
     until(
-        || {
+        &mut || players.client_ended(),
+        "the conversation does not end",
+    )?;
+    until(
+        &mut || {
             !has(host, "alice", State::Established)
                 && !has(host, "bob", State::CloseWait)
                 && has(host, "alice", State::TimeWait)
         },
         "no TIME_WAIT",
     )?;
-    let after = both(host);
-    let because = players.builtin_because.clone();
-    let (alice, bob) = players.end()?;
-    Ok((alice, bob, established, after, because))
+    Ok((established, both(host)))
 }
 
-/// Looks again and again until it holds. Real programs decide when: there is nobody to wake us.
-fn until(mut holds: impl FnMut() -> bool, else_say: &str) -> Result<(), Failure> {
-    let deadline = Instant::now() + WITHIN;
-    while !holds() {
+/// The signal that told us to end; 0: none yet.
+struct Signals(Arc<AtomicUsize>);
+
+impl Signals {
+    fn watch() -> Result<Self, Failure> {
+        let told = Arc::new(AtomicUsize::new(0));
+        for signal in [SIGINT, SIGTERM, SIGHUP] {
+            let number = usize::try_from(signal).map_err(Failure::ours)?;
+            signal_hook::flag::register_usize(signal, Arc::clone(&told), number)?;
+        }
+        Ok(Self(told))
+    }
+
+    /// Looks again and again until it holds. Real programs decide when: there is nobody to wake us.
+    fn until(&self, holds: &mut dyn FnMut() -> bool, else_say: &str) -> Result<(), Failure> {
+        let deadline = Instant::now() + WITHIN;
+        while !holds() {
+            self.look(deadline, else_say)?;
+            std::thread::sleep(Duration::from_millis(2));
+        }
+        Ok(())
+    }
+
+    fn look(&self, deadline: Instant, else_say: &str) -> Result<(), Failure> {
+        let signal = u8::try_from(self.0.load(Ordering::Relaxed)).unwrap_or(0);
+        if signal > 0 {
+            let message = format!("the demonstration was ended by signal {signal}");
+            return Err(Failure::new(128 + signal, message));
+        }
         if Instant::now() > deadline {
             return Err(Failure::new(
                 124,
                 format!("{else_say} within {} s", WITHIN.as_secs()),
             ));
         }
-        std::thread::sleep(Duration::from_millis(2));
+        Ok(())
     }
-    Ok(())
 }
 
 fn has(host: &LabHost, node: &str, state: State) -> bool {

@@ -64,7 +64,11 @@ impl Players {
             _ => None,
         };
         let folder = out.join("chat");
-        let write = |name: &str, text| fs::write(folder.join(name), text);
+        // One that is there already stays: another demonstration may be reading it just now.
+        let write = |name: &str, text: &str| match fs::read(folder.join(name)) {
+            Ok(there) if there == text.as_bytes() => Ok(()),
+            _ => fs::write(folder.join(name), text),
+        };
         fs::create_dir_all(&folder)
             .and_then(|()| write("server.py", SERVER))
             .and_then(|()| write("client.py", CLIENT))
@@ -124,6 +128,17 @@ impl Players {
         let client = self.client.take().map(Player::end).unwrap_or_default();
         let server = self.server.take().map(Player::end).unwrap_or_default();
         Ok((client, server))
+    }
+
+    /// Ends what may still run; what it printed is of no interest.
+    pub fn abandon(self) {
+        for player in [self.client, self.server].into_iter().flatten() {
+            let Some(mut child) = player.child else {
+                continue; // a thread ends with its network
+            };
+            crate::host::programs::terminate(&mut child);
+            let _ = child.wait();
+        }
     }
 
     fn start(&self, node: &str, script: &[&str], builtin: &[&str]) -> Result<Player, Failure> {
