@@ -268,6 +268,28 @@ fn a_flood_of_a_hundred_thousand_syns_is_bounded_and_passes() {
 }
 
 #[test]
+fn openings_that_are_reset_at_once_leave_nothing_behind() {
+    let mut host = Host::new(A, 1, Config::default());
+    host.listen(80, 16, Options::default());
+    let mut most = 0;
+    for n in 0..20_000 {
+        assert!(matches!(knock(&mut host, n), Up::Reply(_)));
+        let mut header = blank_header();
+        header.flags = Flags::RST;
+        header.seq = n + 1;
+        let stranger = at(
+            IpAddr::V4(Ipv4Addr::from_bits(0x0a00_0000)),
+            1024 + n as u16,
+        );
+        let reset = arrival(&mut host.pool, (stranger, at(A, 80)), header, b"");
+        assert!(matches!(host.receive(reset), Up::Done));
+        most = most.max(host.tcp.agenda.len());
+    }
+    assert!(host.tcp.openings.is_empty());
+    assert!(most < 200, "{most} timers of what is gone");
+}
+
+#[test]
 fn farewells_that_nobody_stands_behind_are_bounded() {
     let mut host = Host::new(A, 1, Config::default());
     let listener = host.listen(80, 4096, Options::default());
