@@ -3,7 +3,7 @@ mod story;
 
 use heptad_lab::stack::time::Duration;
 use heptad_lab::stack::{Counter, DropReason, EventMask, Instant, Shutdown};
-use heptad_lab::topology::{Impairments, Loss};
+use heptad_lab::topology::{Change, Impairments, Loss};
 use heptad_lab::{EventHash, LabOptions, Moment, Topology};
 use sha2::{Digest, Sha256};
 use story::{Story, millis, options, seconds};
@@ -238,6 +238,34 @@ fn the_router_between_cables_of_different_kinds_cuts_what_the_next_does_not_carr
             .get(Counter::IpForwDatagrams)
             > 0
     );
+}
+
+#[test]
+fn a_cable_that_becomes_narrower_under_a_stream_carries_smaller_segments() {
+    let asked = Impairments {
+        delay: millis(5),
+        rate: Some(10_000_000),
+        ..Impairments::default()
+    };
+    let mut topology = Topology::pair(asked);
+    topology.changes = vec![Change {
+        time: millis(100),
+        link: "a-b".into(),
+        forward: None,
+        backward: None,
+        mtu: Some(600),
+    }];
+    let mut story = Story::new(&topology, options(1));
+    let transfer = transfer(&mut story, "a", "b", 500_000);
+    assert_eq!((transfer.bytes, transfer.arrived), (500_000, transfer.sent));
+    let frames = story.lab.take_frames();
+    let change = Instant::ZERO + millis(100);
+    let longest = |after: bool| {
+        let sent = frames.iter().filter(|f| f.moment == Moment::Sent);
+        let then = sent.filter(|f| (f.at > change) == after);
+        then.map(|f| f.bytes.len()).max()
+    };
+    assert_eq!((longest(false), longest(true)), (Some(1514), Some(614)));
 }
 
 #[test]

@@ -177,6 +177,19 @@ fn a_packet_whose_ttl_runs_out_is_reported_by_the_router_where_it_did() {
 }
 
 #[test]
+fn fragmentation_needed_is_never_held_back() {
+    let (_, mut r1, _) = with_router(576);
+    for _ in 0..100 {
+        let mut packet = header("10.0.1.10", "10.0.2.20", protocol::UDP, 1000);
+        packet.dont_fragment = true;
+        let frame = frame_to(mac_of(3), &packet, &[0; 1000]);
+        let verdict = r1.receive_bytes(ETH0, frame);
+        assert_eq!(verdict, Err(DropReason::FragmentationNeeded));
+    }
+    assert_eq!(r1.get(Counter::IcmpOutDestUnreachs), 100);
+}
+
+#[test]
 fn a_router_does_not_hand_on_what_belongs_to_one_cable() {
     for (src, dst) in [
         ("10.0.1.10", "10.0.2.255"),

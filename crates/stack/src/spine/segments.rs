@@ -256,6 +256,19 @@ fn verdicts_stand_in_the_order_of_their_frames() {
 }
 
 #[test]
+fn a_frame_for_everybody_takes_no_frame_for_us_with_it() {
+    let (mut alice, mut bob) = acquainted();
+    let super_segment = departure(&mut alice, 2920, 1460, true);
+    alice.cx(|stack, cx| stack.transmit(super_segment, cx));
+    let mut frames = alice.drain(ETH0);
+    frames[0].peek_mut(6).unwrap().fill(0xff);
+    let mut verdicts = Vec::new();
+    bob.cx(|stack, cx| stack.receive_batch(ETH0, &mut frames, &mut verdicts, cx));
+    let expected = [DropReason::NotForUs, DropReason::TcpNoSocket];
+    assert_eq!(verdicts, expected.map(Err));
+}
+
+#[test]
 fn a_router_hands_on_frames_that_come_together_as_they_came() {
     let mut r1 = Host::new(3, true)
         .with_port(3, "10.0.0.1", 24, 1500)
@@ -271,7 +284,9 @@ fn a_router_hands_on_frames_that_come_together_as_they_came() {
     for frame in r1.drain(ETH0) {
         let _ = alice.receive(ETH0, frame);
     }
-    let mut frames = alice.drain(ETH0);
+    // Each with an id of its own, as from a foreign cable.
+    let frames = alice.drain(ETH0);
+    let mut frames = from_outside(&mut r1, frames);
     let ids: Vec<_> = frames.iter().map(PacketBuf::id).collect();
     let mut verdicts = Vec::new();
     r1.cx(|stack, cx| stack.receive_batch(ETH0, &mut frames, &mut verdicts, cx));

@@ -170,10 +170,8 @@ fn open(
         tcb.ack.now();
         seg.flags = seg.flags.without(Flags::SYN);
         seg.seq += 1;
-        // the window of a SYN,ACK is not scaled: scale what `check_ack` will shift
         tcb.snd.wl2 = seg.ack;
         tcb.snd.wl1 = seg.seq;
-        seg.wnd = u16::try_from(shake.wnd >> shake.agreed.snd_scale).unwrap_or(u16::MAX);
     }
     let wnd = shake.wnd;
     tcb.snd.wnd = wnd;

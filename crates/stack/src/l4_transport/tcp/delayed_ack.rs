@@ -220,6 +220,35 @@ mod tests {
     }
 
     #[test]
+    fn frames_that_were_merged_count_one_by_one() {
+        for (frames, at_once) in [(1, false), (2, true), (3, true)] {
+            let mut ack = DelayedAck::new(SeqNum(0));
+            ack.text(&Heard {
+                now: at(1),
+                len: 1000 * frames,
+                frames,
+                nxt: SeqNum(1000 * frames),
+                push: false,
+                wnd: 64_000,
+                rto: Duration::from_millis(300),
+            });
+            // The quick ones of the start are over.
+            ack.quick = 0;
+            ack.sent(SeqNum(1000 * frames), false, at(1));
+            ack.text(&Heard {
+                now: at(2),
+                len: 1000 * frames,
+                frames,
+                nxt: SeqNum(2000 * frames),
+                push: false,
+                wnd: 64_000,
+                rto: Duration::from_millis(300),
+            });
+            assert_eq!(ack.is_due(), at_once, "{frames} frames");
+        }
+    }
+
+    #[test]
     fn an_interactive_stream_waits_for_an_answer_to_ride_on() {
         let mut ack = DelayedAck::new(SeqNum(0));
         text(&mut ack, 1, 10, SeqNum(10));

@@ -112,6 +112,7 @@ impl Tcp {
             .insert(knock.local, knock.remote, Entry::Opening(key));
         let at = opening.due;
         self.agenda.add(at, opening_key(key, &opening), false);
+        self.sweep_agenda();
         tell_state(
             (knock.local, knock.remote),
             State::Listen,

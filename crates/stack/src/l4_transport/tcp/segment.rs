@@ -21,6 +21,8 @@ pub struct Segment {
     pub flags: Flags,
     /// As on the wire, unscaled.
     pub wnd: u16,
+    /// It came with a SYN: its window is in bytes, whatever the shift is.
+    pub plain_window: bool,
     pub options: SegmentOptions,
     pub text: Vec<Chunk>,
     /// Bytes of text.
@@ -80,6 +82,7 @@ impl Segment {
             ack: SeqNum(header.ack),
             flags: header.flags,
             wnd: header.window,
+            plain_window: header.flags.contains(Flags::SYN),
             options: SegmentOptions::read(&header.options),
             text,
             text_len,

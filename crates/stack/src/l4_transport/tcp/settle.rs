@@ -119,6 +119,7 @@ impl Tcp {
         if ep.armed.is_none_or(|armed| at < armed) {
             self.agenda.add(at, key, ep.armed.is_some());
             ep.armed = Some(at);
+            self.sweep_agenda();
         }
     }
 
@@ -268,6 +269,10 @@ impl Tcp {
                 Item::Conn => self.conn_timeout(key, cx),
             }
         }
+        self.sweep_agenda();
+    }
+    /// Entries that no longer hold never outnumber the others by far.
+    pub(super) fn sweep_agenda(&mut self) {
         if self.agenda.needs_sweep() {
             let mut agenda = core::mem::take(&mut self.agenda);
             agenda.sweep(|at, key| self.holds(at, key));

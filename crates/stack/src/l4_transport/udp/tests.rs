@@ -261,6 +261,18 @@ fn the_hosts_memory_is_bounded_both_ways() {
 }
 
 #[test]
+fn a_small_datagram_does_not_hold_on_to_a_big_allocation() {
+    let mut host = Host::new();
+    host.open(here(53), None);
+    let mut arrival = host.arrival(peer(7), here(53), b"");
+    let big = Bytes::from(vec![0; 65_536]).slice(..1);
+    arrival.packet.append(Chunk::new(big, 65_536));
+    arrival.packet.peek_mut(8).unwrap()[4..8].copy_from_slice(&[0, 9, 0, 0]);
+    assert!(is_done(host.with(|udp, cx| udp.receive(arrival, cx))));
+    assert!(host.udp.received < 1000, "{}", host.udp.received);
+}
+
+#[test]
 fn only_a_connected_socket_hears_of_port_unreachable_and_once() {
     let mut host = Host::new();
     let alone = host.open(here(53), None);

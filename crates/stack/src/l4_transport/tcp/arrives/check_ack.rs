@@ -57,7 +57,12 @@ pub fn check(
 //# If (SND.WL1 < SEG.SEQ or (SND.WL1 = SEG.SEQ and SND.WL2 =< SEG.ACK)), set SND.WND <- SEG.WND
 /// Of two segments alike in both numbers, which may have overtaken each other, the one with more room is believed, or with none.
 fn update_window(tcb: &mut Tcb, seg: &Segment) -> bool {
-    let wnd = u32::from(seg.wnd) << tcb.agreed.snd_scale;
+    let shift = if seg.plain_window {
+        0
+    } else {
+        tcb.agreed.snd_scale
+    };
+    let wnd = u32::from(seg.wnd) << shift;
     let snd = &mut tcb.snd;
     let newer = seg.ack.after(snd.una)
         || snd.wl1.before(seg.seq)

@@ -107,6 +107,102 @@ fn an_opening_of_both_sides_challenges_what_is_out_of_place() {
 }
 
 #[test]
+fn in_syn_sent_a_rst_must_acknowledge_the_syn() {
+    story(
+        "
+        connect
+        > S 0:0(0) <...>
+        < R 0:0(0) win 0
+        drop TcpOutOfWindow
+        < R. 0:0(0) ack 7 win 0
+        drop TcpAckInvalid
+        state SYN-SENT
+        < R. 0:0(0) ack 1 win 0
+        state CLOSED
+        error = ConnectionRefused
+    ",
+    );
+}
+
+#[test]
+fn the_window_of_a_syn_ack_is_not_scaled() {
+    for (window, sent) in [(2000, "P. 1:2001(2000)"), (100, ". 1:101(100)")] {
+        story(&format!(
+            "
+        connect
+        > S 0:0(0) <...>
+        < S. 0:0(0) ack 1 win {window} <mss 1000,nop,wscale 7>
+        > . 1:1(0) ack 1
+        write 5000
+        > {sent} ack 1
+    "
+        ));
+    }
+}
+
+#[test]
+fn a_host_that_has_challenged_enough_for_a_second_is_silent_for_the_rest_of_it() {
+    let mut peer = after(PLAIN, "");
+    peer.host.with(|tcp, cx| while tcp.challenges.allow(cx) {});
+    peer.play(
+        "
+        < S 1:1(0) win 1000 <mss 1000>
+        drop TcpSynChallenged
+        +1 < S 1:1(0) win 1000 <mss 1000>
+        drop TcpSynChallenged
+        > . 1:1(0) ack 1
+    ",
+    );
+}
+
+#[test]
+fn a_connection_stands_once_in_the_list_of_the_ready() {
+    let mut peer = after(PLAIN, "");
+    while peer.host.tcp.poll_ready().is_some() {}
+    let (nxt, ack) = match peer.host.tcp.conn(peer.conn.unwrap()).unwrap() {
+        Conn::Open(tcb) => (tcb.rcv.nxt.0, tcb.snd.nxt.0),
+        Conn::Opening(_) => unreachable!(),
+    };
+    for n in 0..50 {
+        let mut header = blank_header();
+        header.flags = Flags::ACK;
+        (header.seq, header.ack, header.window) = (nxt.wrapping_add(n * 10), ack, 1000);
+        let ends = (at(B, 40_000), at(A, 8080));
+        let text = arrival(&mut peer.host.pool, ends, header, &[7; 10]);
+        assert!(matches!(peer.host.receive(text), Up::Done));
+        while peer.host.transmit().is_some() {}
+    }
+    assert_eq!(peer.host.tcp.ready.len(), 1);
+    assert!(peer.host.tcp.poll_ready().is_some() && peer.host.tcp.poll_ready().is_none());
+}
+
+#[test]
+fn a_stream_in_the_place_of_time_wait_begins_above_all_that_the_old_one_sent() {
+    let mut peer = after(
+        PLAIN,
+        "
+        close
+        > F. 1:1(0) ack 1
+        < F. 1:1(0) ack 2 win 32792
+        > . 2:2(0) ack 2
+    ",
+    );
+    // As if gigabytes had been sent: faster than the clock of initial numbers moves.
+    let old = peer.host.tcp.time_waits.get_mut(0).unwrap();
+    old.snd_nxt += 1 << 30;
+    let (sent, heard) = (old.snd_nxt, old.rcv_nxt);
+    let mut header = blank_header();
+    header.flags = Flags::SYN;
+    header.seq = (heard + 1000).0;
+    let ends = (at(B, 40_000), at(A, 8080));
+    let syn = arrival(&mut peer.host.pool, ends, header, b"");
+    let Up::Reply(Reply::Transport(answer)) = peer.host.receive(syn) else {
+        panic!("a new connection");
+    };
+    assert_eq!(read(answer).header.seq, (sent + 65_537).0);
+}
+
+#[test]
 fn a_window_that_stays_shut_for_days_ends_nothing_while_the_peer_answers() {
     let mut peer = after(
         PLAIN,
@@ -169,6 +265,28 @@ fn a_flood_of_a_hundred_thousand_syns_is_bounded_and_passes() {
     }
     assert_eq!((asked, host.tcp.openings.len()), (256 * 5, 0));
     assert!(matches!(knock(&mut host, 7), Up::Reply(_)));
+}
+
+#[test]
+fn openings_that_are_reset_at_once_leave_nothing_behind() {
+    let mut host = Host::new(A, 1, Config::default());
+    host.listen(80, 16, Options::default());
+    let mut most = 0;
+    for n in 0..20_000 {
+        assert!(matches!(knock(&mut host, n), Up::Reply(_)));
+        let mut header = blank_header();
+        header.flags = Flags::RST;
+        header.seq = n + 1;
+        let stranger = at(
+            IpAddr::V4(Ipv4Addr::from_bits(0x0a00_0000)),
+            1024 + n as u16,
+        );
+        let reset = arrival(&mut host.pool, (stranger, at(A, 80)), header, b"");
+        assert!(matches!(host.receive(reset), Up::Done));
+        most = most.max(host.tcp.agenda.len());
+    }
+    assert!(host.tcp.openings.is_empty());
+    assert!(most < 200, "{most} timers of what is gone");
 }
 
 #[test]

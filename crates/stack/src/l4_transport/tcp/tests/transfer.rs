@@ -342,9 +342,10 @@ fn text_beyond_the_window_is_cut_off_and_a_full_buffer_refuses() {
         > S. 0:0(0) ack 1 win 2920 <mss 1460>
         +.1 < . 1:1(0) ack 1 win 32792
         accept
-        < . 1:4001(4000) ack 1 win 32792
+        < F. 1:4001(4000) ack 1 win 32792
         > . 1:1(0) ack 2921 win 0
-        < . 2921:3921(1000) ack 1 win 32792
+        state ESTABLISHED // the FIN lies beyond the window too
+        < F. 2921:3921(1000) ack 1 win 32792
         drop TcpBufferFull
         > . 1:1(0) ack 2921 win 0
         read 5000 = 2920
