@@ -1,8 +1,8 @@
 //! One direction of a cable: what it does to frames, and the frames that are under way.
 //!
 //! A frame meets, in this order: its length, down, loss, rate and queue, corruption, duplication, delay and jitter, reordering. Each kind of
-//! chance has a stream of its own and every frame draws from all of them, so that frame n meets the n-th numbers: changing
-//! one probability leaves the others' frames alone.
+//! chance has a stream of its own and every frame that fits and finds the cable up draws from all of them, so that the n-th of
+//! those meets the n-th numbers: changing one probability leaves the others' frames alone.
 mod loss;
 mod tally;
 
