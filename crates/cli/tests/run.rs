@@ -27,7 +27,7 @@ c = socket.create_connection(("127.0.0.1", 8080)); c.sendall(text); c.shutdown(s
 got = b""
 while data := c.recv(4096): got += data
 assert got == text, (len(got), len(text))
-print("same", sys.argv[1], len(got))
+sys.stdout.write(f"same {sys.argv[1]} {len(got)}\n")
 "#;
 const STORY: &str = "python3 server.py & until [ -e ready ]; do :; done; \
     python3 client.py 안녕 & python3 client.py 하세요 & python3 client.py 'hello ' ; wait";

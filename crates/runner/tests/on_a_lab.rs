@@ -327,12 +327,14 @@ def one(n):
     s.sendall(text); s.shutdown(socket.SHUT_WR)
     got = b''
     while d := s.recv(4096): got += d
-    print(got == text, flush=True)
+    same.append(got == text)
+same = []
 ts = [threading.Thread(target=one, args=(n,)) for n in range(3)]
 [t.start() for t in ts]; [t.join() for t in ts]
+print(same)
 ",
     );
-    assert_eq!(out, "True\nTrue\nTrue\n");
+    assert_eq!(out, "[True, True, True]\n");
     // SAFETY: a signal to our own child.
     unsafe { libc::kill(server.child.id().cast_signed(), libc::SIGTERM) };
     assert_eq!(server.end().0, 143);
