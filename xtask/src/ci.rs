@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, anyhow, bail, ensure};
 
 use crate::source::Violation;
-use crate::suite::{self, Outcome, Selection};
+use crate::suite::{self, Outcome, Selection, Tally};
 use crate::tools::{cargo, cargo_deny};
 use crate::{layers, programs, size};
 
@@ -18,8 +18,8 @@ pub fn run(root: &Path, full: bool) -> Result<ExitCode> {
     }
     let mut run = Run::default();
     run.step("programs", all_programs);
-    let mut built = true;
-    run.step("test", || tests(root, &mut built));
+    let (mut built, mut tally) = (true, Tally::default());
+    run.step("test", || tests(root, &mut built, &mut tally));
     run.step("fmt", || {
         command(cargo(root).args(["fmt", "--all", "--check"]))
     });
@@ -36,7 +36,7 @@ pub fn run(root: &Path, full: bool) -> Result<ExitCode> {
         (true, false) => run.skip("sweeps"),
         (false, _) => {}
     }
-    print!("{}", run.table());
+    println!("{}{tally}", run.table());
     Ok(if run.passed() {
         ExitCode::SUCCESS
     } else {
@@ -54,8 +54,10 @@ fn all_programs() -> Result<()> {
 }
 
 /// The same tests as `cargo xtask test`; a program that is missing fails its tests.
-fn tests(root: &Path, built: &mut bool) -> Result<()> {
-    match suite::run(root, &Selection::default(), true)? {
+fn tests(root: &Path, built: &mut bool, tally: &mut Tally) -> Result<()> {
+    let outcome;
+    (outcome, *tally) = suite::run(root, &Selection::default(), true)?;
+    match outcome {
         Outcome::Passed => Ok(()),
         Outcome::Failed(status) => Err(anyhow!("tests failed ({status})")),
         Outcome::Unbuilt(status) => {
