@@ -165,7 +165,8 @@ mod tests {
         let output = "running 2 tests\ntest a ... ok\n\
             test result: ok. 2 passed; 0 failed; 1 ignored; 0 measured; 5 filtered out; finished in 0.01s\n\
             test result: FAILED. 3 passed; 4 failed; 0 ignored; 0 measured; 0 filtered out; finished in 1.00s\n";
-        let tally = show(output.as_bytes()).expect("bytes");
+        let mut tally = Tally::default();
+        output.lines().for_each(|line| tally.add(line));
         assert_eq!(tally.to_string(), "tests: 5 passed, 4 failed, 1 skipped");
     }
 }
