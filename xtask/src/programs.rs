@@ -18,7 +18,7 @@ pub struct Program {
 }
 
 /// All of them.
-pub const PROGRAMS: [Program; 5] = [
+pub const PROGRAMS: [Program; 12] = [
     Program {
         name: "python3",
         package: "python3",
@@ -56,6 +56,55 @@ pub const PROGRAMS: [Program; 5] = [
         probe: &["--version"],
         says: "Free Software Foundation",
         tests: "the runner with small C programs, static and dynamic",
+    },
+    Program {
+        name: "wget",
+        package: "wget",
+        probe: &["--version"],
+        says: "Wget",
+        tests: "the runner with wget",
+    },
+    Program {
+        name: "dig",
+        package: "bind9-dnsutils",
+        probe: &["-v"],
+        says: "DiG",
+        tests: "the runner with dig",
+    },
+    Program {
+        name: "go",
+        package: "golang-go",
+        probe: &["version"],
+        says: "go version",
+        tests: "the runner with a static Go program",
+    },
+    Program {
+        name: "ip",
+        package: "iproute2",
+        probe: &["-V"],
+        says: "iproute2",
+        tests: "Linux as a neighbour, over TAP",
+    },
+    Program {
+        name: "ping",
+        package: "iputils-ping",
+        probe: &["-V"],
+        says: "iputils",
+        tests: "ping from Linux over TAP",
+    },
+    Program {
+        name: "iperf3",
+        package: "iperf3",
+        probe: &["--version"],
+        says: "iperf",
+        tests: "iperf3 with Linux over TAP",
+    },
+    Program {
+        name: "tcpdump",
+        package: "tcpdump",
+        probe: &["--version"],
+        says: "libpcap",
+        tests: "captures on the kernel's side, and read by tcpdump",
     },
 ];
 

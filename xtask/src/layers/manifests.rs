@@ -27,11 +27,12 @@ const fn room(
 }
 
 /// The table of ARCHITECTURE.md. The faces (`cli`, `heptad`) may import every room below them.
-const ROOMS: [Room; 8] = [
+const ROOMS: [Room; 9] = [
     room("wire", &[], &[]),
     room("stack", &["wire"], &[]),
     room("lab", &["wire", "stack"], &[]),
-    room("runtime", &["wire", "stack", "lab"], &[]),
+    room("device", &["wire", "stack"], &[]),
+    room("runtime", &["wire", "stack", "lab", "device"], &[]),
     room("services", &["runtime"], &["lab"]),
     room("runner", &["runtime", "stack"], &["lab"]),
     room(
