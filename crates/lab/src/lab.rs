@@ -12,7 +12,7 @@ use crate::link::{InFlight, Mark};
 use crate::machine::{Body, Host, Machine};
 use crate::observation::Copy;
 use crate::switch::Forward;
-use crate::topology::{Change, NodeKind, Topology};
+use crate::topology::{Change, NodeKind, Topology, TopologyError};
 
 /// A machine of the lab: its index in the order of names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -65,6 +65,9 @@ pub enum LabError {
     /// No such machine.
     #[error("no node named {0}")]
     NoNode(String),
+    /// The description does not hold.
+    #[error(transparent)]
+    Topology(#[from] TopologyError),
     /// Anything that the check of the file did not see.
     #[error("{0}")]
     Impossible(String),

@@ -3,7 +3,7 @@
 //! What it must not know: the kernel's I/O, a wall clock, threads. Time moves when `run_until` is called.
 //!
 //! ```text
-//!   topology (TOML) ─▶ Lab: agenda ─▶ machine (host, router, switch) ─▶ link direction (impairments, FIFO) ─▶ machine
+//!   topology (TOML, or a builder) ─▶ Lab: agenda ─▶ machine (host, router, switch) ─▶ link direction (impairments, FIFO) ─▶ machine
 //!                                         │ frames observed ─▶ capture (pcapng bytes)
 //! ```
 //!
@@ -12,6 +12,7 @@
 
 mod agenda;
 mod build;
+mod builder;
 pub mod capture;
 mod fabric;
 pub mod faults;
@@ -25,6 +26,7 @@ pub mod seed;
 mod switch;
 pub mod topology;
 
+pub use builder::{Cable, LabBuilder};
 pub use faults::FaultRow;
 pub use frames::{FrameRecord, Moment};
 pub use lab::{EventHash, Lab, LabError, LabOptions, MachineId, MachineInfo, Outcome};
