@@ -6,21 +6,15 @@
 //! use std::io::{Read, Write};
 //! use std::net::Shutdown;
 //!
-//! use heptad::{Clock, Lab, LabOptions, Network, NetworkOptions, TcpListener, TcpStream, Topology};
+//! use heptad::{Cable, Lab, Network, TcpListener, TcpStream};
 //!
-//! let file = r#"
-//!     [nodes.alice]
-//!     address = "10.0.0.1/24"
-//!     [nodes.bob]
-//!     address = "10.0.0.2/24"
-//!     [[links]]
-//!     endpoints = ["alice:eth0", "bob:eth0"]
-//!     delay = "20ms"
-//!     loss = "10%"
-//! "#;
-//! let topology = Topology::parse(file, "echo.toml")?;
-//! let lab = Lab::new(&topology, LabOptions { seed: 42, ..LabOptions::default() })?;
-//! let network = Network::start(lab, NetworkOptions { clock: Clock::Virtual, sinks: Vec::new() });
+//! let lab = Lab::builder()
+//!     .seed(42)
+//!     .host("alice", "10.0.0.1/24")
+//!     .host("bob", "10.0.0.2/24")
+//!     .link("alice", "bob", Cable::new().delay("20ms").loss("10%"))
+//!     .build()?;
+//! let network = Network::virtual_time(lab);
 //! let (alice, bob) = (network.node("alice").unwrap(), network.node("bob").unwrap());
 //!
 //! let listener = TcpListener::bind(&bob, "0.0.0.0:7")?;
@@ -47,9 +41,11 @@
 //! | to do | look at |
 //! |---|---|
 //! | sockets on nodes, shaped like `std::net` | [`TcpListener`], [`TcpStream`], [`UdpSocket`] |
-//! | many hosts, cables with faults, one seed | [`Topology`], [`Lab`] |
-//! | one host without any I/O, to embed | [`stack`] |
+//! | many hosts, cables with faults, one seed | [`Lab::builder`], [`Cable`]; from a lab file: [`Topology`] |
+//! | one host without any I/O, to embed | [`Stack`], [`stack`] |
 //! | headers and packet buffers | [`wire`] |
+//!
+//! Three programs to begin with lie in this crate's `examples`: `echo_pair`, `tokio_virtual_time`, and `by_hand`.
 #![forbid(unsafe_code)]
 
 pub use heptad_lab as lab;
@@ -58,7 +54,7 @@ pub use heptad_services as services;
 pub use heptad_stack as stack;
 pub use heptad_wire as wire;
 
-pub use heptad_lab::{Lab, LabOptions, Topology};
+pub use heptad_lab::{Cable, Lab, LabBuilder, LabOptions, Topology};
 pub use heptad_runtime::{
     CaptureFile, Clock, Network, NetworkOptions, Node, TcpListener, TcpStream, UdpSocket,
 };

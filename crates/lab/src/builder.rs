@@ -91,7 +91,9 @@ impl LabBuilder {
         if let Value::Table(ports) = ports {
             let port = ports.entry(port).or_insert_with(|| Table::new().into());
             if let Value::Table(port) = port {
-                let list = port.entry("address").or_insert_with(|| Value::Array(vec![]));
+                let list = port
+                    .entry("address")
+                    .or_insert_with(|| Value::Array(vec![]));
                 if let Value::Array(list) = list {
                     list.push(address.into());
                 }
@@ -326,7 +328,10 @@ mod tests {
             .forward(Cable::new().lose_every(10));
         let lab = two_hosts().link("alice", "bob", cable);
         let topology = lab.topology().expect("a lab");
-        assert_eq!(topology.links[0].forward.loss, crate::topology::Loss::Every(10));
+        assert_eq!(
+            topology.links[0].forward.loss,
+            crate::topology::Loss::Every(10)
+        );
         assert_eq!(topology.links[0].backward.reorder, 0.01);
     }
 
@@ -342,7 +347,10 @@ mod tests {
                 two_hosts().link("alice", "bob", Cable::new().delay("20")),
                 "has no unit",
             ),
-            (Lab::builder().host("a\n[x]", "10.0.0.1/24"), "can't be a name"),
+            (
+                Lab::builder().host("a\n[x]", "10.0.0.1/24"),
+                "can't be a name",
+            ),
             (two_hosts().host("carol", "10.0.0.300/24"), "not an address"),
         ];
         for (builder, expected) in rows {

@@ -106,6 +106,17 @@ impl Network {
         }
     }
 
+    /// [`Network::start`] in real time, without sinks.
+    pub fn real_time(lab: Lab) -> Self {
+        let (clock, sinks) = (Clock::Real, Vec::new());
+        Self::start(lab, NetworkOptions { clock, sinks })
+    }
+    /// [`Network::start`] in virtual time, without sinks.
+    pub fn virtual_time(lab: Lab) -> Self {
+        let (clock, sinks) = (Clock::Virtual, Vec::new());
+        Self::start(lab, NetworkOptions { clock, sinks })
+    }
+
     /// Lets time advance, runs a non-blocking verb on a host, drains, wakes. Panics on a switch: it has no sockets.
     pub fn with<R>(
         &self,
