@@ -115,7 +115,7 @@ impl Host {
 
     /// A frame from the cable, a millisecond after the one before.
     fn receive(&mut self, frame: &[u8]) -> Result<(), DropReason> {
-        self.now = self.now + Duration::from_millis(1);
+        self.now += Duration::from_millis(1);
         let frame = self.pool.from_bytes(frame.to_vec().into());
         let port = self.port;
         self.with(|stack, cx| stack.receive(port, frame, cx))
