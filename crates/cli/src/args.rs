@@ -9,7 +9,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 #[derive(Parser)]
 #[command(name = "heptad", version, max_term_width = 80)]
 #[command(after_help = "Examples:\n  \
-    heptad                                         two programs, one network, seven layers\n  \
+    heptad                                     two programs, seven layers\n  \
     heptad run --loss 5% --rtt 80ms -- python3 app.py\n  \
     heptad lab up labs/chat/lab.toml\n  \
     heptad exec alice -- python3 labs/chat/client.py bob 8080 alice\n  \
@@ -57,7 +57,9 @@ pub enum Command {
     #[command(subcommand)]
     Lab(LabCommand),
     /// Run an unmodified program on a node of a running lab.
-    #[command(after_help = "Example:\n  heptad exec alice -- curl http://bob:8080/")]
+    #[command(after_help = "Examples:\n  \
+        heptad exec alice -- python3 labs/chat/client.py bob 8080 alice 안녕\n  \
+        heptad exec bob -- bash                    programs on bob, until exit")]
     Exec(Exec),
     /// Run an unmodified program on a network of its own.
     #[command(

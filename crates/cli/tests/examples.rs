@@ -1,0 +1,117 @@
+//! Every example that a `--help` ends with is run: it starts with `heptad`, and it does what it says.
+mod support;
+
+use std::process::Command;
+
+use support::{Ran, Sandbox, has_program, labs};
+
+/// An example, and the command whose help has it.
+#[derive(Clone, Debug, PartialEq)]
+struct Example {
+    of: String,
+    line: String,
+}
+
+impl Example {
+    fn starts_with(&self, words: &str) -> bool {
+        self.line.starts_with(&format!("heptad {words}"))
+    }
+}
+
+#[test]
+fn every_example_of_every_help_does_what_it_says() {
+    if ["python3", "curl", "tshark"]
+        .iter()
+        .any(|name| !has_program(name))
+    {
+        return;
+    }
+    let sandbox = world();
+    let examples = examples(&sandbox, &[]);
+    let (of_up, rest): (Vec<_>, Vec<_>) = examples
+        .into_iter()
+        .partition(|example| example.starts_with("lab up"));
+    let (of_down, rest): (Vec<_>, Vec<_>) = rest
+        .into_iter()
+        .partition(|example| example.starts_with("lab down"));
+
+    shell(&sandbox, "heptad lab up labs/chat/lab.toml").expect_code(0);
+    for example in &rest {
+        expect_success(&sandbox, example);
+    }
+    for example in &of_down {
+        expect_success(&sandbox, example);
+        shell(&sandbox, "heptad lab up labs/chat/lab.toml").expect_code(0);
+    }
+    shell(&sandbox, "heptad lab down").expect_code(0);
+    for example in &of_up {
+        expect_success(&sandbox, example);
+        shell(&sandbox, "heptad lab down").expect_code(0);
+    }
+    sandbox.expect_nothing_left();
+}
+
+/// A folder in which the examples find what they name: the repository's labs, and a program of the user's.
+fn world() -> Sandbox {
+    let sandbox = Sandbox::new();
+    std::os::unix::fs::symlink(labs(), sandbox.path("labs")).expect("a link");
+    sandbox.write("app.py", "print('an application')\n");
+    sandbox
+}
+
+/// The examples of a command and of those below it. Each command that does something has one.
+fn examples(sandbox: &Sandbox, command: &[&str]) -> Vec<Example> {
+    let mut words = command.to_vec();
+    words.push("--help");
+    let help = sandbox.run(&words).expect_code(0).stdout;
+    let of = command.join(" ");
+    let mut found = section(&help, &["Example:", "Examples:"])
+        .filter(|line| line.starts_with("heptad"))
+        .map(|line| Example {
+            of: of.clone(),
+            line,
+        })
+        .collect::<Vec<_>>();
+    let below: Vec<String> = section(&help, &["Commands:"])
+        .filter_map(|line| line.split(' ').next().map(str::to_owned))
+        .filter(|name| name != "help")
+        .collect();
+    assert!(
+        !found.is_empty() || !below.is_empty(),
+        "heptad {of} --help has no example"
+    );
+    for name in &below {
+        let words: Vec<&str> = command.iter().copied().chain([name.as_str()]).collect();
+        found.extend(examples(sandbox, &words));
+    }
+    found
+}
+
+/// The lines of a section that are indented by two, without the explanation that follows after a wide gap.
+fn section<'a>(help: &'a str, titles: &'a [&str]) -> impl Iterator<Item = String> + 'a {
+    help.lines()
+        .skip_while(|line| !titles.contains(line))
+        .skip(1)
+        .take_while(|line| !line.is_empty())
+        .filter_map(|line| line.strip_prefix("  "))
+        .filter(|line| !line.starts_with(' '))
+        .map(|line| line.split("   ").next().unwrap_or(line).to_owned())
+}
+
+#[track_caller]
+fn expect_success(sandbox: &Sandbox, example: &Example) {
+    let ran = shell(sandbox, &example.line);
+    assert_eq!(ran.code, Some(0), "{example:?}: {ran:#?}");
+}
+
+/// The line as a user's shell takes it, with our heptad first in the path.
+fn shell(sandbox: &Sandbox, line: &str) -> Ran {
+    let ours = std::path::Path::new(env!("CARGO_BIN_EXE_heptad"))
+        .parent()
+        .expect("a folder");
+    let path = std::env::var("PATH").unwrap_or_default();
+    let mut command: Command =
+        sandbox.program("timeout", &["60", "bash", "-o", "pipefail", "-c", line]);
+    command.env("PATH", format!("{}:{path}", ours.display()));
+    Ran::from(command.output().expect("a shell"))
+}
