@@ -14,7 +14,7 @@
 //! ready = "tcp:8080"               # when others may count on the program
 //! env = { LANG = "ko_KR.UTF-8" }
 //! start = "2s"
-//! publish = ["8080:80"]            # this machine's 127.0.0.1:8080 is alice's port 80; also "5353:53/udp"
+//! # publish = ["8080:80"]          # with a real clock: 127.0.0.1:8080 outside is alice's port 80; also "5353:53/udp"
 //!
 //! [[links]]
 //! endpoints = ["alice:eth0", "r1"] # without a port: the next free ethN
