@@ -62,12 +62,13 @@ pub enum Command {
         heptad exec bob -- bash                    programs on bob, until exit")]
     Exec(Exec),
     /// Run an unmodified program on a network of its own.
-    #[command(
-        after_help = "Example:\n  heptad run --loss 5% --rtt 80ms --seed 7 -- python3 app.py\n\n\
+    #[command(after_help = "Examples:\n  \
+        heptad run --loss 5% --rtt 80ms --seed 7 -- python3 app.py\n  \
+        heptad run -p 8080:80 -- python3 -m http.server 80\n\n\
         Whatever the program starts shares one node, `here`: servers and clients\n\
         meet at 127.0.0.1, and every packet between them crosses the impaired\n\
-        cable. The loss applies to each packet; half of the round trip to each way."
-    )]
+        cable. The loss applies to each packet; half of the round trip to each way.\n\
+        With -p others on this machine reach the servers too, over the same cable.")]
     Run(Run),
     /// Sockets of a node, as net-tools' netstat prints them.
     #[command(after_help = "Example:\n  heptad netstat -ant --node bob")]
@@ -152,6 +153,9 @@ pub struct Run {
     /// Seed; else one from the system, printed.
     #[arg(long)]
     pub seed: Option<u64>,
+    /// Publish a port: 8080:80, 127.0.0.1:8080:80, 5353:53/udp; outside first, 0 for a free one. Repeatable.
+    #[arg(long, short, value_name = "PORTS")]
+    pub publish: Vec<String>,
     /// Write a capture (pcapng) here.
     #[arg(long, value_name = "FILE")]
     pub capture: Option<PathBuf>,

@@ -8,7 +8,7 @@ use std::sync::{Arc, mpsc};
 
 use heptad_lab::capture::CaptureHead;
 use heptad_lab::{Lab, LabOptions, Topology};
-use heptad_runtime::{CaptureFile, Clock, FrameSink, Network, NetworkOptions};
+use heptad_runtime::{CaptureFile, Clock, FrameSink, Network, NetworkOptions, Publisher};
 use heptad_stack::EventMask;
 use serde::{Deserialize, Serialize};
 
@@ -20,8 +20,13 @@ use crate::report::Report;
 
 pub mod answers;
 pub mod programs;
+pub mod published;
 
 use programs::Programs;
+use published::Published;
+
+/// How long what the programs sent may take to leave by published ports when the lab ends.
+const LEAVE_WITHIN: std::time::Duration = std::time::Duration::from_secs(5);
 
 /// What a lab's process is told to do.
 #[derive(Serialize, Deserialize, Debug, Clone)]
@@ -90,6 +95,9 @@ pub struct LabHost {
     pub network: Network,
     /// Where the capture goes, if one is written.
     pub capture: Option<PathBuf>,
+    /// Its ports that this machine can reach.
+    pub published: Vec<Published>,
+    publisher: Option<Publisher>,
     programs: Arc<Programs>,
     server: Option<Server>,
     stops: mpsc::Receiver<Stop>,
@@ -118,6 +126,7 @@ impl LabHost {
         };
         let lab = Lab::new(&topology, options).map_err(Failure::usage)?;
         let network = start_network(lab, &topology, capture.as_deref(), sinks, seed)?;
+        let (publisher, published) = published::publish(&network, &topology)?;
         let programs = Arc::new(Programs::new(network.clone(), name.clone(), orders)?);
         let (stop, stops) = mpsc::channel();
         let ending = Arc::clone(&programs.ending);
@@ -127,6 +136,8 @@ impl LabHost {
             topology,
             network,
             capture,
+            published,
+            publisher,
             programs,
             server: None,
             stops,
@@ -176,6 +187,9 @@ impl LabHost {
 
     fn end(self) -> (Report, Option<Server>) {
         self.programs.stop();
+        if let Some(publisher) = self.publisher {
+            publisher.finish(LEAVE_WITHIN);
+        }
         let summary = self.network.stop();
         let capture = self.capture.as_ref().map(|path| path.display().to_string());
         (

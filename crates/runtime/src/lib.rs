@@ -7,6 +7,7 @@
 //!   driver thread: sleeps until the lab's next event (real time)
 //!   baton: one spawned thread runs, the others wait; the last one to wait moves time (virtual time)
 //!   frames ─▶ bounded queue ─▶ writer thread ─▶ sinks (capture file, …)
+//!   published ports: kernel's sockets ◀─ one thread ─▶ sockets of a node (real time)
 //! ```
 //!
 //! ```
@@ -40,6 +41,7 @@ pub mod capture_file;
 pub mod channel;
 mod frame_queue;
 pub mod network;
+pub mod publish;
 mod real_time;
 mod shared;
 pub mod socket;
@@ -50,6 +52,7 @@ mod world;
 pub use capture_file::CaptureFile;
 pub use channel::{Receiver, Sender};
 pub use network::{Clock, FrameSink, JoinHandle, Network, NetworkOptions, Node, Summary};
+pub use publish::{PublishError, Publisher};
 pub use shared::run_is_over;
 pub use socket::{Incoming, TcpListener, TcpStream, ToLabAddr, UdpSocket};
 

@@ -8,6 +8,7 @@ use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
 use crate::failure::Failure;
+use crate::host::published::Published;
 use crate::host::{LabHost, Orders, Stop, Stopper};
 use crate::report::Report;
 
@@ -20,6 +21,7 @@ pub enum Says {
         name: String,
         seed: u64,
         capture: Option<String>,
+        published: Vec<Published>,
     },
     /// It could not start.
     Failed { code: u8, message: String },
@@ -49,6 +51,7 @@ pub fn host() -> Result<u8, Failure> {
         name: host.name.clone(),
         seed: host.seed,
         capture: host.capture.as_ref().map(|p| p.display().to_string()),
+        published: host.published.clone(),
     });
     say(&Says::Ended(host.wait()));
     Ok(0)
@@ -117,6 +120,7 @@ pub mod start {
     use super::Says;
     use crate::failure::Failure;
     use crate::host::Orders;
+    use crate::host::published::Published;
     use crate::report::Report;
 
     /// A lab's process that we started.
@@ -127,6 +131,8 @@ pub mod start {
         pub seed: u64,
         /// Its capture.
         pub capture: Option<String>,
+        /// Its ports that this machine can reach.
+        pub published: Vec<Published>,
         child: Child,
         input: ChildStdin,
         output: BufReader<ChildStdout>,
@@ -160,10 +166,12 @@ pub mod start {
                 name,
                 seed,
                 capture,
+                published,
             }) => Ok(Started {
                 name,
                 seed,
                 capture,
+                published,
                 child,
                 input,
                 output,

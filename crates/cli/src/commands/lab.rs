@@ -11,6 +11,7 @@ use crate::args::{Up, Which};
 use crate::control::client::{Client, expect_free, running};
 use crate::control::{Answer, Ask, Info, folder};
 use crate::failure::Failure;
+use crate::host::published::Published;
 use crate::host::{CaptureTo, LabHost, Orders};
 use crate::report::Report;
 use crate::table;
@@ -40,10 +41,11 @@ pub fn up(up: &Up, json: bool) -> Result<u8, Failure> {
     let started = start::start(&orders)?;
     if json {
         print_json(
-            &serde_json::json!({"lab": started.name, "seed": started.seed, "capture": started.capture, "log": log}),
+            &serde_json::json!({"lab": started.name, "seed": started.seed, "capture": started.capture, "log": log, "published": started.published}),
         )?;
     } else {
         let mut text = up_text(&topology, started.seed, started.capture.as_deref());
+        text += &published_text(&started.published);
         if let Some(log) = &log {
             text += &format!("programs print into {}\n", log.display());
         }
@@ -65,6 +67,7 @@ fn up_foreground(orders: &Orders, json: bool) -> Result<u8, Failure> {
     if !json {
         let capture = host.capture.as_ref().map(|path| path.display().to_string());
         let text = up_text(&host.topology, host.seed, capture.as_deref());
+        let text = text + &published_text(&host.published);
         // The lab goes on whether or not somebody reads this.
         let _ = print_text(&(text + "Ctrl-C ends it\n"));
     }
@@ -138,6 +141,11 @@ fn up_text(topology: &Topology, seed: u64, capture: Option<&str>) -> String {
         text += &format!("capture {capture}\n");
     }
     text
+}
+
+fn published_text(published: &[Published]) -> String {
+    let line = |port: &Published| format!("published {port}\n");
+    published.iter().map(line).collect()
 }
 
 /// Ends a lab.

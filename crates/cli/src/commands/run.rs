@@ -34,6 +34,12 @@ pub fn run(run: &Run, json: bool) -> Result<u8, Failure> {
         name: started.name.clone(),
     };
     let seed = started.seed;
+    for port in &started.published {
+        // A port that was drawn is of no use to anybody who does not know it.
+        if port.drawn || !run.quiet {
+            eprintln!("heptad: published {port}");
+        }
+    }
     let code = exec::on_node(&client, NODE, &run.program);
     let report = started.end();
     match &report {
@@ -78,8 +84,10 @@ fn lab_file(run: &Run) -> Result<String, Failure> {
         .as_ref()
         .map(|rate| format!("rate = {}\n", quoted(rate)))
         .unwrap_or_default();
+    let publish: Vec<String> = run.publish.iter().map(|port| quoted(port)).collect();
+    let publish = publish.join(", ");
     Ok(format!(
-        "name = \"run\"\n[nodes.{NODE}]\n\n\
+        "name = \"run\"\n[nodes.{NODE}]\npublish = [{publish}]\n\n\
          [[links]]\nname = \"lo\"\nendpoints = [\"{NODE}:lo\", \"{NODE}:lo\"]\nmtu = 1500\n\
          delay = \"{half}us\"\njitter = {}\nloss = {}\n{rate}",
         quoted(&run.jitter),

@@ -14,6 +14,7 @@
 //! ready = "tcp:8080"               # when others may count on the program
 //! env = { LANG = "ko_KR.UTF-8" }
 //! start = "2s"
+//! # publish = ["8080:80"]          # with a real clock: 127.0.0.1:8080 outside is alice's port 80; also "5353:53/udp"
 //!
 //! [[links]]
 //! endpoints = ["alice:eth0", "r1"] # without a port: the next free ethN
@@ -40,6 +41,7 @@ mod addressing;
 mod document;
 mod links;
 mod nodes;
+mod publish;
 mod segments;
 mod units;
 
@@ -53,6 +55,7 @@ use sha2::{Digest, Sha256};
 use document::{Fields, Source};
 
 pub(crate) use addressing::Subnet;
+pub use publish::{Publish, Transport};
 pub(crate) use segments::segments;
 
 /// A checked lab file.
@@ -98,6 +101,8 @@ pub struct Node {
     pub gateway: Option<IpAddr>,
     /// Programs to run.
     pub programs: Vec<Program>,
+    /// Its ports that the machine around the lab can reach. Only with a real clock.
+    pub publish: Vec<Publish>,
 }
 
 /// A program of a node.
@@ -262,7 +267,8 @@ impl Topology {
             what: "the lab file",
         };
         root.only(&[&["name", "seed", "clock", "epoch", "nodes", "links", "at"]])?;
-        let drafts = nodes::read(root)?;
+        let virtual_clock = clock(root)?;
+        let drafts = nodes::read(root, virtual_clock)?;
         let links = links::read(root, &drafts)?;
         let mut addresses = addressing::addresses(source, &drafts, &links)?;
         let changes = links::timeline(root, &links)?;
@@ -272,13 +278,14 @@ impl Topology {
                 addresses: addresses.remove(&name).unwrap_or_default(),
                 gateway: draft.gateway.map(|(address, _)| address),
                 programs: draft.programs,
+                publish: draft.publish,
             };
             (name, node)
         };
         Ok(Self {
             name: lab_name(root, file)?,
             seed: root.number("seed", 0..=u64::MAX)?,
-            virtual_clock: clock(root)?,
+            virtual_clock,
             epoch_nanos: epoch(root)?,
             nodes: drafts.into_iter().map(node).collect(),
             links: links.into_iter().map(|draft| draft.link).collect(),
@@ -296,6 +303,7 @@ impl Topology {
             )]),
             gateway: None,
             programs: Vec::new(),
+            publish: Vec::new(),
         };
         let end = |node: &str| (node.to_owned(), "eth0".to_owned());
         Self {

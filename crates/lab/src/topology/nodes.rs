@@ -7,6 +7,7 @@ use heptad_stack::time::Duration;
 use toml::de::DeValue;
 
 use super::document::{Fields, Result, Source, Value};
+use super::publish::{self, Publish};
 use super::units;
 use super::{NodeKind, Program, ReadyWhen, What};
 
@@ -17,6 +18,7 @@ pub(super) struct NodeDraft {
     pub addresses: Vec<Placed>,
     pub gateway: Option<(IpAddr, Range<usize>)>,
     pub programs: Vec<Program>,
+    pub publish: Vec<Publish>,
 }
 
 /// An address at its place in the file.
@@ -28,10 +30,13 @@ pub(super) struct Placed {
 }
 
 const PROGRAM_KEYS: &[&str] = &["run", "builtin", "ready", "env", "start"];
-const NODE_KEYS: &[&str] = &["kind", "address", "gateway", "ports", "programs"];
+const NODE_KEYS: &[&str] = &["kind", "address", "gateway", "ports", "programs", "publish"];
 
 /// All nodes by name.
-pub(super) fn read(root: Fields<'_, '_>) -> Result<BTreeMap<String, NodeDraft>> {
+pub(super) fn read(
+    root: Fields<'_, '_>,
+    virtual_clock: bool,
+) -> Result<BTreeMap<String, NodeDraft>> {
     let mut nodes = BTreeMap::new();
     let Some(value) = root.get("nodes") else {
         return Err(root
@@ -43,7 +48,12 @@ pub(super) fn read(root: Fields<'_, '_>) -> Result<BTreeMap<String, NodeDraft>> 
     for (key, value) in all.table {
         let name = key.get_ref();
         check_name(root.source, name, key.span())?;
-        let node = read_node(Fields::of(root.source, value, "a node")?, key.span())?;
+        let fields = Fields::of(root.source, value, "a node")?;
+        let node = read_node(fields, key.span())?;
+        if virtual_clock && !node.publish.is_empty() {
+            let message = "`publish` needs a real clock: the machine around has no other";
+            return Err(root.source.error(fields.key_span("publish"), message));
+        }
         nodes.insert(name.to_string(), node);
     }
     Ok(nodes)
@@ -82,10 +92,13 @@ fn read_node(node: Fields<'_, '_>, span: Range<usize>) -> Result<NodeDraft> {
         addresses: read_addresses(node)?,
         gateway,
         programs: read_programs(node)?,
+        publish: publish::read(node)?,
     };
     draft.addresses.sort_by_key(|placed| placed.span.start);
     if kind == NodeKind::Switch {
-        for key in ["address", "gateway", "run", "builtin", "programs"] {
+        for key in [
+            "address", "gateway", "run", "builtin", "programs", "publish",
+        ] {
             if node.get(key).is_some() {
                 let message = format!("a switch has no `{key}`");
                 return Err(node.source.error(node.key_span(key), message));

@@ -1,0 +1,112 @@
+//! The end of a published port that is a socket of the node.
+use core::net::{IpAddr, Ipv4Addr, SocketAddr};
+use core::task::Waker;
+
+use heptad_lab::MachineId;
+use heptad_stack::stack::SocketOption;
+use heptad_stack::time::Duration;
+use heptad_stack::{Cx, Ready, Shutdown, SocketError, SocketId, SocketKind, Stack};
+
+use crate::Network;
+
+/// The port that is published.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Target {
+    pub(super) machine: MachineId,
+    pub(super) port: u16,
+}
+
+impl Target {
+    /// Where a server of the node may be bound, the most usual first: 127.0.0.1 reaches all that listen at any address.
+    pub(super) fn addresses(self, network: &Network) -> impl Iterator<Item = SocketAddr> {
+        let own = network.with(self.machine, |stack, _| stack.addresses());
+        let own = own.into_iter().map(|(_, address, _)| address);
+        let first = IpAddr::V4(Ipv4Addr::LOCALHOST);
+        let all = core::iter::once(first).chain(own.filter(move |address| *address != first));
+        all.map(move |address| SocketAddr::new(address, self.port))
+    }
+
+    /// Where a datagram socket is bound to the port.
+    pub(super) fn datagrams_at(self, network: &Network) -> SocketAddr {
+        let rows = network.with(self.machine, |stack, _| stack.rows());
+        let found = rows.into_iter().find_map(|row| {
+            let fits = row.kind == SocketKind::Datagram && row.local.port() == self.port;
+            (fits && !row.local.ip().is_unspecified()).then_some(row.local)
+        });
+        found.unwrap_or(SocketAddr::new(Ipv4Addr::LOCALHOST.into(), self.port))
+    }
+}
+
+/// A socket of the node; closed when it is dropped.
+pub(super) struct Inside {
+    network: Network,
+    machine: MachineId,
+    socket: SocketId,
+    waker: Waker,
+}
+
+impl Inside {
+    /// A socket on its way to `remote`, or with it as its peer.
+    pub(super) fn connect(
+        network: &Network,
+        machine: MachineId,
+        (kind, remote): (SocketKind, SocketAddr),
+        waker: Waker,
+    ) -> Result<Self, SocketError> {
+        let socket = network.with(machine, |stack, _| stack.socket(remote.ip(), kind))?;
+        let inside = Self {
+            network: network.clone(),
+            machine,
+            socket,
+            waker,
+        };
+        if kind == SocketKind::Stream {
+            // Whoever sends waits as it likes outside; here nothing is held back a second time.
+            let _ = inside.set(SocketOption::NoDelay(true));
+        }
+        match inside.with(|stack, socket, cx| stack.connect(socket, remote, cx)) {
+            Ok(()) | Err(SocketError::InProgress) => Ok(inside),
+            Err(error) => Err(error),
+        }
+    }
+
+    pub(super) fn send(&self, data: &[u8]) -> Result<usize, SocketError> {
+        self.with(|stack, socket, cx| stack.send(socket, data, cx))
+    }
+    pub(super) fn recv(&self, out: &mut [u8]) -> Result<usize, SocketError> {
+        self.with(|stack, socket, cx| stack.recv(socket, out, cx))
+    }
+    pub(super) fn end_sending(&self) {
+        let _ = self.with(|stack, socket, cx| stack.shutdown(socket, Shutdown::Write, cx));
+    }
+    pub(super) fn ready(&self) -> Ready {
+        self.with(|stack, socket, _| stack.ready(socket))
+    }
+    pub(super) fn take_error(&self) -> Option<SocketError> {
+        self.with(|stack, socket, _| stack.take_error(socket))
+    }
+    /// Rings when any of `interest`, an error or the end comes.
+    pub(super) fn watch_for(&self, interest: Ready) {
+        self.network
+            .register(self.machine, self.socket, interest, &self.waker);
+    }
+    /// Dropping it resets the connection.
+    pub(super) fn reset_at_close(&self) {
+        let _ = self.set(SocketOption::Linger(Some(Duration::ZERO)));
+    }
+
+    fn set(&self, option: SocketOption) -> Result<(), SocketError> {
+        self.with(|stack, socket, cx| stack.set(socket, option, cx))
+    }
+    fn with<R>(&self, verb: impl FnOnce(&mut Stack, SocketId, &mut Cx<'_>) -> R) -> R {
+        self.network
+            .with(self.machine, |stack, cx| verb(stack, self.socket, cx))
+    }
+}
+
+impl Drop for Inside {
+    fn drop(&mut self) {
+        self.network.deregister(self.machine, self.socket);
+        self.with(|stack, socket, cx| stack.close(socket, cx));
+    }
+}
