@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use crate::graph::GraphFormat;
+
 /// A whole network in user space. Alone: the demonstration.
 #[derive(Parser)]
 #[command(name = "heptad", version, max_term_width = 80)]
@@ -73,6 +75,19 @@ pub enum Command {
     /// Sockets of a node, as net-tools' netstat prints them.
     #[command(after_help = "Example:\n  heptad netstat -ant --node bob")]
     Netstat(Netstat),
+    /// Print a script with which a shell completes heptad's words.
+    #[command(after_help = "Examples:\n  \
+        heptad completions bash > heptad.bash      then: source heptad.bash\n  \
+        heptad completions zsh > _heptad           in a folder of $fpath")]
+    Completions {
+        /// Which shell.
+        shell: clap_complete::Shell,
+    },
+    /// Print the manual page, or write a page for each command.
+    #[command(after_help = "Examples:\n  \
+        heptad man > heptad.1                      then: man -l heptad.1\n  \
+        heptad man --out man1                      heptad.1, heptad-lab.1 and so on")]
+    Man(Man),
     /// What this machine allows, and what follows for Heptad.
     #[command(after_help = "Example:\n  heptad doctor")]
     Doctor,
@@ -92,6 +107,31 @@ pub enum LabCommand {
     /// The running labs.
     #[command(after_help = "Example:\n  heptad lab ls --json")]
     Ls,
+    /// Draw a lab, in the language of Mermaid or of Graphviz.
+    #[command(after_help = "Examples:\n  \
+        heptad lab graph labs/chat/lab.toml        the lab of a file\n  \
+        heptad lab graph --format dot              the running lab, as it is now")]
+    Graph(Graph),
+}
+
+#[derive(Args)]
+pub struct Graph {
+    /// The lab file; without one, a running lab is drawn.
+    #[arg(conflicts_with = "lab")]
+    pub file: Option<PathBuf>,
+    /// The running lab; default: the only one.
+    #[arg(long, env = "HEPTAD_LAB")]
+    pub lab: Option<String>,
+    /// The language of the drawing.
+    #[arg(long, value_enum, default_value_t = GraphFormat::Mermaid)]
+    pub format: GraphFormat,
+}
+
+#[derive(Args)]
+pub struct Man {
+    /// Write a page for each command into this folder.
+    #[arg(long, value_name = "DIR")]
+    pub out: Option<PathBuf>,
 }
 
 #[derive(Args)]

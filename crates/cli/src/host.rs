@@ -201,6 +201,7 @@ impl LabHost {
     fn listen(&self) -> Result<Server, Failure> {
         let answers = answers::Answers {
             name: self.name.clone(),
+            topology: self.topology.clone(),
             seed: self.seed,
             capture: self.capture.as_ref().map(|path| path.display().to_string()),
             network: self.network.clone(),

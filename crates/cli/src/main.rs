@@ -8,6 +8,7 @@ mod args;
 mod commands;
 mod control;
 mod failure;
+mod graph;
 mod host;
 mod paint;
 mod report;
@@ -49,9 +50,12 @@ fn run(cli: Cli) -> Result<u8, Failure> {
         Some(Command::Lab(LabCommand::Up(up))) => commands::lab::up(&up, cli.json),
         Some(Command::Lab(LabCommand::Down(which))) => commands::lab::down(&which, cli.json),
         Some(Command::Lab(LabCommand::Ls)) => commands::lab::ls(cli.json),
+        Some(Command::Lab(LabCommand::Graph(graph))) => commands::graph::graph(&graph, cli.json),
         Some(Command::Exec(exec)) => commands::exec::exec(&exec),
         Some(Command::Run(run)) => commands::run::run(&run, cli.json),
         Some(Command::Netstat(netstat)) => commands::netstat::netstat(&netstat, cli.json),
+        Some(Command::Completions { shell }) => commands::manual::completions(shell),
+        Some(Command::Man(man)) => commands::manual::man(&man, cli.json),
         Some(Command::Doctor) => commands::doctor::doctor(cli.json, paint),
         Some(Command::Host) => commands::host::host(),
     }

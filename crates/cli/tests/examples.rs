@@ -1,9 +1,10 @@
 //! Every example that a `--help` ends with is run: it starts with `heptad`, and it does what it says.
 mod support;
 
+use std::net::TcpListener;
 use std::process::Command;
 
-use support::{Ran, Sandbox, has_program, labs};
+use support::{Ran, Sandbox, has_program, labs, terminate, wait_for};
 
 /// An example, and the command whose help has it.
 #[derive(Clone, Debug, PartialEq)]
@@ -100,12 +101,36 @@ fn section<'a>(help: &'a str, titles: &'a [&str]) -> impl Iterator<Item = String
 
 #[track_caller]
 fn expect_success(sandbox: &Sandbox, example: &Example) {
+    if example.line.contains("-p 8080:80") {
+        return expect_published(sandbox, &example.line);
+    }
     let ran = shell(sandbox, &example.line);
     assert_eq!(ran.code, Some(0), "{example:?}: {ran:#?}");
 }
 
-/// The line as a user's shell takes it, with our heptad first in the path.
+/// A web server that goes on until it is told to end. The port outside is one that is free on this machine.
+#[track_caller]
+fn expect_published(sandbox: &Sandbox, line: &str) {
+    let free = TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr());
+    let port = free.expect("a free port").port();
+    let line = format!("exec {}", line.replace("8080:80", &format!("{port}:80")));
+    let server = in_shell(sandbox, &line).spawn().expect("a shell");
+    let url = format!("http://127.0.0.1:{port}/");
+    wait_for("the published web server", || {
+        let curl = sandbox.program("curl", &["-sf", &url]).output();
+        curl.is_ok_and(|output| output.status.success())
+    });
+    terminate(&server);
+    let _ = server.wait_with_output();
+}
+
+/// Runs the line to its end.
 fn shell(sandbox: &Sandbox, line: &str) -> Ran {
+    Ran::from(in_shell(sandbox, line).output().expect("a shell"))
+}
+
+/// The line as a user's shell takes it, with our heptad first in the path; it may take a minute.
+fn in_shell(sandbox: &Sandbox, line: &str) -> Command {
     let ours = std::path::Path::new(env!("CARGO_BIN_EXE_heptad"))
         .parent()
         .expect("a folder");
@@ -113,5 +138,5 @@ fn shell(sandbox: &Sandbox, line: &str) -> Ran {
     let mut command: Command =
         sandbox.program("timeout", &["60", "bash", "-o", "pipefail", "-c", line]);
     command.env("PATH", format!("{}:{path}", ours.display()));
-    Ran::from(command.output().expect("a shell"))
+    command
 }

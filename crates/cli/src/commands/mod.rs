@@ -2,8 +2,10 @@
 pub mod demo;
 pub mod doctor;
 pub mod exec;
+pub mod graph;
 pub mod host;
 pub mod lab;
+pub mod manual;
 pub mod netstat;
 pub mod run;
 

@@ -7,6 +7,7 @@ pub mod server;
 
 use serde::{Deserialize, Serialize};
 
+use crate::graph::GraphFormat;
 use crate::report::Report;
 
 /// Longest question or answer, bytes.
@@ -24,6 +25,8 @@ pub enum Ask {
     Sockets { node: Option<String> },
     /// The MIB of one node, or of all.
     Counters { node: Option<String> },
+    /// A drawing of the lab as it is now.
+    Graph { format: GraphFormat },
     /// Stop.
     Down,
 }
@@ -40,6 +43,9 @@ pub enum Answer {
     },
     Counters {
         nodes: Vec<NodeCounters>,
+    },
+    Graph {
+        text: String,
     },
     Down(Report),
     Error {

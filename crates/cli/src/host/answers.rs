@@ -2,19 +2,21 @@
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
-use heptad_lab::MachineInfo;
 use heptad_lab::topology::NodeKind;
+use heptad_lab::{MachineInfo, Topology};
 use heptad_runtime::Network;
 use heptad_stack::l4_transport::tcp::State;
 use heptad_stack::stack::SocketRow;
 use heptad_stack::{Counter, DropReason, SocketKind};
 
 use crate::control::{Answer, Ask, Info, NodeCounters, NodeInfo, NodeSockets, Socket};
+use crate::graph::draw;
 use crate::host::programs::Programs;
 
 /// Everything that answers need.
 pub struct Answers {
     pub name: String,
+    pub topology: Topology,
     pub seed: u64,
     pub capture: Option<String>,
     pub network: Network,
@@ -39,6 +41,9 @@ impl Answers {
                     .filter_map(|host| self.counters(host))
                     .collect(),
             }),
+            Ask::Graph { format } => Ok(Answer::Graph {
+                text: draw(&self.topology_now(), format),
+            }),
             Ask::Down => Err("not here".to_string()),
         };
         answer.unwrap_or_else(|message| Answer::Error { message })
@@ -54,6 +59,20 @@ impl Answers {
             uptime: self.network.now().as_nanos() as f64 / 1e9,
             capture: self.capture.clone(),
         }
+    }
+
+    /// The lab file with its cables as they are at present.
+    fn topology_now(&self) -> Topology {
+        let mut topology = self.topology.clone();
+        topology.name.clone_from(&self.name);
+        for link in &mut topology.links {
+            let present = self.network.lab(|lab| lab.link(&link.name));
+            let Some(present) = present else { continue };
+            link.forward = present.forward.unwrap_or_default();
+            link.backward = present.backward.unwrap_or_default();
+            link.mtu = present.mtu.unwrap_or(link.mtu);
+        }
+        topology
     }
 
     fn exec(&self, node: &str, fd: Option<OwnedFd>) -> Result<Answer, String> {

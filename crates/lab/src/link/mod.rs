@@ -466,7 +466,7 @@ fn behind_ethernet(frame: &mut PacketBuf) -> Option<usize> {
 }
 
 /// `5.0 %`, `0.25 %`: at least one digit behind the point, at most four.
-fn percent(p: f64) -> String {
+pub(crate) fn percent(p: f64) -> String {
     let text = format!("{:.4}", p * 100.0);
     let text = text.trim_end_matches('0');
     let zero = if text.ends_with('.') { "0" } else { "" };

@@ -44,6 +44,7 @@ mod nodes;
 mod publish;
 mod segments;
 mod units;
+mod words;
 
 use core::net::IpAddr;
 use std::collections::BTreeMap;
