@@ -46,7 +46,7 @@ impl<T> Queue<T> {
                     world.idle.insert(thread::current().id(), waker.clone());
                 }
                 Sleeper::Waker(_) => drop(world.idle.remove(&thread::current().id())),
-                Sleeper::Thread(_) => {}
+                Sleeper::Task(..) | Sleeper::Thread(_) => {}
             }
             result
         };

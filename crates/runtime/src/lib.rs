@@ -6,6 +6,7 @@
 //!   caller ─▶ lock World ─▶ let time advance ─▶ verb ─▶ pump ─▶ take ready ─▶ unlock ─▶ wake
 //!   driver thread: sleeps until the lab's next event (real time)
 //!   baton: one spawned thread runs, the others wait; the last one to wait moves time (virtual time)
+//!   tasks of tokio: time follows their runtime's clock (virtual time)
 //!   frames ─▶ bounded queue ─▶ writer thread ─▶ sinks (capture file, …)
 //!   published ports: kernel's sockets ◀─ one thread ─▶ sockets of a node (real time)
 //! ```
@@ -45,6 +46,8 @@ pub mod publish;
 mod real_time;
 mod shared;
 pub mod socket;
+#[cfg(feature = "tokio")]
+pub mod tokio;
 mod virtual_time;
 mod wakers;
 mod world;

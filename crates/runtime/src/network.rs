@@ -303,10 +303,9 @@ impl Shared {
             world.stopped = true;
         }
         let sleepers = world.wakers.take_all();
-        wake.extend(sleepers.into_iter().filter_map(|sleeper| match sleeper {
-            Sleeper::Waker(waker) => Some(waker),
-            Sleeper::Thread(_) => None,
-        }));
+        wake.extend(sleepers.into_iter().filter_map(Sleeper::into_waker));
+        let tasks = world.tasks.as_mut();
+        wake.extend(tasks.and_then(|tasks| tasks.next_event(Instant::ZERO)));
         wake.extend(world.idle.drain().map(|(_, waker)| waker));
         let summary = Summary {
             ended: world.lab.now(),

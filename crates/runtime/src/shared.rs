@@ -145,8 +145,12 @@ impl Shared {
     pub(crate) fn enter(&self, world: &mut World) {
         match self.clock {
             Clock::Real => world.advance(self.wall(), CALLER_BUDGET),
-            Clock::Virtual if world.baton.holds(self.caller()) => world.baton.touch(),
-            Clock::Virtual => {}
+            Clock::Virtual => {
+                if world.baton.holds(self.caller()) {
+                    world.baton.touch();
+                }
+                world.follow_tasks();
+            }
         }
     }
     /// After a verb: pumps, passes on what happened, kicks the driver only for an earlier deadline, unlocks, wakes.
@@ -161,6 +165,10 @@ impl Shared {
                 world.driver_sleeps_until = Instant::ZERO;
                 self.driver.notify_all();
             }
+        }
+        let World { lab, tasks, .. } = &mut *world;
+        if let (Some(next), Some(tasks)) = (lab.next_event(), tasks) {
+            wake.extend(tasks.next_event(next));
         }
         self.unlock_and_wake(world, wake);
     }

@@ -12,6 +12,8 @@ use crate::baton::ThreadNo;
 pub(crate) enum Sleeper {
     /// A thread of virtual time: it gets a turn.
     Thread(ThreadNo),
+    /// A future of an asynchronous socket, by its number: one task may wait for several things with equal wakers.
+    Task(u64, Waker),
     /// Anything else.
     Waker(Waker),
 }
@@ -20,8 +22,16 @@ impl Sleeper {
     pub(crate) fn same(&self, other: &Self) -> bool {
         match (self, other) {
             (Self::Thread(a), Self::Thread(b)) => a == b,
+            (Self::Task(a, _), Self::Task(b, _)) => a == b,
             (Self::Waker(a), Self::Waker(b)) => a.will_wake(b),
             _ => false,
+        }
+    }
+    /// What is to be woken outside of the lock.
+    pub(crate) fn into_waker(self) -> Option<Waker> {
+        match self {
+            Self::Thread(_) => None,
+            Self::Task(_, waker) | Self::Waker(waker) => Some(waker),
         }
     }
 }
@@ -122,7 +132,7 @@ mod tests {
         let mut out = Vec::new();
         wakers.take(machine, socket(index), ready, |sleeper| match sleeper {
             Sleeper::Thread(no) => out.push(no.0),
-            Sleeper::Waker(_) => panic!("no waker was added"),
+            Sleeper::Task(..) | Sleeper::Waker(_) => panic!("no waker was added"),
         });
         out
     }
@@ -206,9 +216,24 @@ mod tests {
             .into_iter()
             .map(|sleeper| match sleeper {
                 Sleeper::Thread(no) => no.0,
-                Sleeper::Waker(_) => panic!("no waker was added"),
+                Sleeper::Task(..) | Sleeper::Waker(_) => panic!("no waker was added"),
             })
             .collect();
         assert_eq!(order, [1, 2, 3, 4]);
+    }
+
+    #[test]
+    fn two_futures_of_one_task_stand_in_the_list_twice() {
+        let mut wakers = Wakers::default();
+        let task = |no| Sleeper::Task(no, Waker::noop().clone());
+        wakers.add(ALICE, socket(7), Ready::READABLE, task(1));
+        wakers.add(ALICE, socket(7), Ready::WRITABLE, task(2));
+        wakers.add(ALICE, socket(7), Ready::READABLE, task(1));
+        wakers.forget(ALICE, socket(7), &task(2));
+        let mut woken = 0;
+        wakers.take(ALICE, socket(7), Ready::WRITABLE, |_| woken += 1);
+        assert_eq!(woken, 0, "the writer was forgotten, the reader was not");
+        wakers.take(ALICE, socket(7), Ready::READABLE, |_| woken += 1);
+        assert_eq!(woken, 1);
     }
 }

@@ -12,6 +12,14 @@ use crate::baton::{Baton, ThreadNo, Wake};
 use crate::frame_queue::FrameQueue;
 use crate::wakers::{Sleeper, Wakers};
 
+/// The clock of an asynchronous runtime that virtual time follows.
+pub(crate) trait TaskClock: Send {
+    /// Lab time by that clock, if the caller is one of its tasks.
+    fn now(&self) -> Option<Instant>;
+    /// When the lab's next event is, after a verb: whoever moves time looks again if it sleeps for longer.
+    fn next_event(&mut self, next: Instant) -> Option<Waker>;
+}
+
 /// The lab and everything that must change together with it.
 pub(crate) struct World {
     pub(crate) lab: Lab,
@@ -20,6 +28,8 @@ pub(crate) struct World {
     pub(crate) baton: Baton,
     /// Real time only: threads that wait for each other, not for a socket; the end of the run wakes them.
     pub(crate) idle: HashMap<ThreadId, Waker>,
+    /// Virtual time only: the asynchronous runtime whose clock time follows.
+    pub(crate) tasks: Option<Box<dyn TaskClock>>,
     /// Where each spawned thread waits for its turn.
     seats: HashMap<ThreadNo, Arc<Condvar>>,
     frames: Option<Arc<FrameQueue>>,
@@ -36,6 +46,7 @@ impl World {
             wakers: Wakers::default(),
             baton: Baton::new(outside),
             idle: HashMap::new(),
+            tasks: None,
             seats: HashMap::new(),
             frames,
             driver_sleeps_until: Instant::ZERO,
@@ -52,7 +63,7 @@ impl World {
             let Self { wakers, baton, .. } = self;
             wakers.take(machine, socket, ready, |sleeper| match sleeper {
                 Sleeper::Thread(no) => baton.wake(no, Wake::Ready),
-                Sleeper::Waker(waker) => wake.push(waker),
+                Sleeper::Task(_, waker) | Sleeper::Waker(waker) => wake.push(waker),
             });
         }
         let frames = self.lab.take_frames();
@@ -66,7 +77,7 @@ impl World {
         for sleeper in sleepers {
             match sleeper {
                 Sleeper::Thread(no) => self.baton.wake(no, Wake::Ready),
-                Sleeper::Waker(waker) => waker.wake(),
+                Sleeper::Task(_, waker) | Sleeper::Waker(waker) => waker.wake(),
             }
         }
     }
@@ -91,6 +102,17 @@ impl World {
             self.worst_lag = self.worst_lag.max(wall.since(next));
         }
         if let Outcome::Stalled(machines) = self.lab.run_until(wall, false, budget) {
+            self.tell_stall(&machines);
+        }
+    }
+
+    /// Virtual time: what a task sees is the lab at the time of its runtime's clock.
+    pub(crate) fn follow_tasks(&mut self) {
+        let now = self.tasks.as_ref().and_then(|tasks| tasks.now());
+        if let Some(now) = now
+            && !self.stopped
+            && let Outcome::Stalled(machines) = self.lab.run_until(now, false, u64::MAX)
+        {
             self.tell_stall(&machines);
         }
     }

@@ -18,6 +18,14 @@ pub struct UdpSocket {
     node: Node,
 }
 impl UdpSocket {
+    #[cfg(feature = "tokio")]
+    pub(crate) fn handle(&self) -> &Handle {
+        &self.handle
+    }
+    #[cfg(feature = "tokio")]
+    pub(crate) fn node(&self) -> &Node {
+        &self.node
+    }
     /// Binds. Port 0: a free one.
     pub fn bind(node: &Node, local: impl ToLabAddr) -> io::Result<Self> {
         let local = local.to_lab_addr(node)?;

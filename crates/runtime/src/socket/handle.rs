@@ -159,6 +159,12 @@ impl Handle {
     pub(crate) fn set_write_timeout(&self, timeout: Option<Duration>) -> io::Result<()> {
         self.write_timeout.set(timeout)
     }
+    pub(crate) fn network(&self) -> &Network {
+        &self.network
+    }
+    pub(crate) fn machine(&self) -> MachineId {
+        self.machine
+    }
     pub(crate) fn socket(&self) -> SocketId {
         self.socket
     }
@@ -174,10 +180,8 @@ impl Drop for Handle {
             }
             world.wakers.take_socket(self.machine, self.socket)
         });
-        for sleeper in forgotten {
-            if let Sleeper::Waker(waker) = sleeper {
-                waker.wake();
-            }
+        for waker in forgotten.into_iter().filter_map(Sleeper::into_waker) {
+            waker.wake();
         }
     }
 }

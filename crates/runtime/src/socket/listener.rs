@@ -19,6 +19,10 @@ pub struct TcpListener {
     handle: Arc<Handle>,
 }
 impl TcpListener {
+    #[cfg(feature = "tokio")]
+    pub(crate) fn handle(&self) -> &Handle {
+        &self.handle
+    }
     /// Binds (with `SO_REUSEADDR`, as `std` does) and listens with a backlog of 128. Port 0: a free one.
     pub fn bind(node: &Node, local: impl ToLabAddr) -> io::Result<Self> {
         let local = local.to_lab_addr(node)?;

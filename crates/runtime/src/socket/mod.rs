@@ -3,9 +3,9 @@
 //! They wait in lab time: a read timeout of 5 s in virtual time is over when the lab's clock says so.
 mod address;
 mod datagram;
-mod handle;
+pub(crate) mod handle;
 mod listener;
-mod stream;
+pub(crate) mod stream;
 
 use std::io;
 

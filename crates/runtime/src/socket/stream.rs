@@ -7,11 +7,20 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use heptad_stack::stack::SocketOption;
-use heptad_stack::{Cx, Ready, SocketError, SocketId, SocketKind, Stack};
+use heptad_stack::{Ready, SocketError, SocketKind};
 
 use super::ToLabAddr;
 use super::handle::{Handle, unexpected};
 use crate::Node;
+
+/// What `connect` says, asked again and again: on the way is a reason to wait, connected is success.
+pub(crate) fn connecting(said: Result<(), SocketError>) -> Result<(), SocketError> {
+    match said {
+        Err(SocketError::InProgress | SocketError::Already) => Err(SocketError::WouldBlock),
+        Err(SocketError::IsConnected) => Ok(()),
+        other => other,
+    }
+}
 
 /// As `std::net::TcpStream`, on a node.
 pub struct TcpStream {
@@ -22,6 +31,11 @@ impl TcpStream {
         Self {
             handle: handle.into(),
         }
+    }
+
+    #[cfg(feature = "tokio")]
+    pub(crate) fn handle(&self) -> &Handle {
+        &self.handle
     }
 
     /// Connects, waiting as long as TCP tries.
@@ -49,14 +63,9 @@ impl TcpStream {
         timeout: Option<Duration>,
     ) -> io::Result<Self> {
         let handle = Handle::open(node, remote, SocketKind::Stream)?;
-        let verb = |stack: &mut Stack, socket: SocketId, cx: &mut Cx<'_>| match stack
-            .connect(socket, remote, cx)
-        {
-            Err(SocketError::InProgress | SocketError::Already) => Err(SocketError::WouldBlock),
-            Err(SocketError::IsConnected) => Ok(()),
-            other => other,
-        };
-        handle.wait("connect", Ready::WRITABLE, timeout, verb)?;
+        handle.wait("connect", Ready::WRITABLE, timeout, |stack, socket, cx| {
+            connecting(stack.connect(socket, remote, cx))
+        })?;
         Ok(Self::new(handle))
     }
 
