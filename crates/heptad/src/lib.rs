@@ -42,6 +42,7 @@
 //! |---|---|
 //! | sockets on nodes, shaped like `std::net` | [`TcpListener`], [`TcpStream`], [`UdpSocket`] |
 //! | many hosts, cables with faults, one seed | [`Lab::builder`], [`Cable`]; from a lab file: [`Topology`] |
+//! | sockets for tasks of tokio, in virtual time too | [`Network::block_on`], [`tokio`] |
 //! | one host without any I/O, to embed | [`Stack`], [`stack`] |
 //! | headers and packet buffers | [`wire`] |
 //!
@@ -55,6 +56,8 @@ pub use heptad_stack as stack;
 pub use heptad_wire as wire;
 
 pub use heptad_lab::{Cable, Lab, LabBuilder, LabOptions, Topology};
+#[cfg(feature = "tokio")]
+pub use heptad_runtime::tokio;
 pub use heptad_runtime::{
     CaptureFile, Clock, Network, NetworkOptions, Node, TcpListener, TcpStream, UdpSocket,
 };
