@@ -13,6 +13,7 @@ pub(crate) enum Sleeper {
     /// A thread of virtual time: it gets a turn.
     Thread(ThreadNo),
     /// A future of an asynchronous socket, by its number: one task may wait for several things with equal wakers.
+    #[cfg_attr(not(feature = "tokio"), allow(dead_code))]
     Task(u64, Waker),
     /// Anything else.
     Waker(Waker),

@@ -159,9 +159,11 @@ impl Handle {
     pub(crate) fn set_write_timeout(&self, timeout: Option<Duration>) -> io::Result<()> {
         self.write_timeout.set(timeout)
     }
+    #[cfg(feature = "tokio")]
     pub(crate) fn network(&self) -> &Network {
         &self.network
     }
+    #[cfg(feature = "tokio")]
     pub(crate) fn machine(&self) -> MachineId {
         self.machine
     }
