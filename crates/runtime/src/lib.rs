@@ -8,6 +8,7 @@
 //!   baton: one spawned thread runs, the others wait; the last one to wait moves time (virtual time)
 //!   frames ─▶ bounded queue ─▶ writer thread ─▶ sinks (capture file, …)
 //!   published ports: kernel's sockets ◀─ one thread ─▶ sockets of a node (real time)
+//!   interface of the kernel ─▶ its reader thread ─▶ lab ─▶ whoever made frames writes them, outside of the lock
 //! ```
 //!
 //! ```
@@ -42,6 +43,7 @@ pub mod channel;
 mod frame_queue;
 pub mod network;
 pub mod publish;
+mod real_cables;
 mod real_time;
 mod shared;
 pub mod socket;
@@ -56,5 +58,6 @@ pub use publish::{PublishError, Publisher};
 pub use shared::run_is_over;
 pub use socket::{Incoming, TcpListener, TcpStream, ToLabAddr, UdpSocket};
 
+pub use heptad_device as device;
 pub use heptad_lab as lab;
 pub use heptad_stack as stack;
