@@ -117,6 +117,7 @@ fn orders(up: &Up, text: String, file: String) -> Result<Orders, Failure> {
         name: None,
         seed: up.seed,
         capture,
+        event_hash: !up.no_event_hash,
         log: None,
         attached: false,
     })
