@@ -38,6 +38,16 @@ pub(crate) struct Outgoing {
     frames: Vec<PacketBuf>,
 }
 
+/// What a writer finds when it has written.
+enum Refill {
+    /// It goes on.
+    More,
+    /// No frame waits.
+    Nothing,
+    /// Frames wait, and it has written long enough.
+    ForAnother,
+}
+
 impl World {
     /// Plugs in the kernel's end of a cable.
     pub(crate) fn plug(
@@ -94,19 +104,27 @@ impl World {
         }
         all
     }
-    /// More for the writer of a cable; without any it is none any more. A cable that was pulled out has no writers.
-    fn refill(&mut self, outgoing: &mut Outgoing, is_last_round: bool) -> bool {
+    /// More for the writer of a cable, if it may go on; else it is none any more, and whether frames are left for
+    /// another is the answer. A cable that was pulled out has no writers.
+    fn refill(&mut self, outgoing: &mut Outgoing, may_go_on: bool) -> Refill {
         let machine = outgoing.machine;
-        let mut cables = self.real_cables.iter_mut();
+        let Self {
+            lab, real_cables, ..
+        } = self;
+        let mut cables = real_cables.iter_mut();
         let Some(cable) = cables.find(|cable| cable.machine == machine) else {
-            return false;
+            return Refill::Nothing;
         };
-        if !is_last_round {
-            let more = std::iter::from_fn(|| self.lab.poll_outside(machine));
+        cable.writing = may_go_on && lab.is_outside_due(machine);
+        if cable.writing {
+            let more = std::iter::from_fn(|| lab.poll_outside(machine));
             outgoing.frames.extend(more);
+            return Refill::More;
         }
-        cable.writing = !outgoing.frames.is_empty();
-        cable.writing
+        match lab.is_outside_due(machine) {
+            true => Refill::ForAnother,
+            false => Refill::Nothing,
+        }
     }
     /// The run is over: the kernel's ends go, and with them the interfaces that were made for it.
     pub(crate) fn unplug_all(&mut self) {
@@ -139,12 +157,11 @@ impl Shared {
                 let reason = DropReason::DeviceRefused;
                 world.lab.refuse(outgoing.machine, id, reason);
             }
-            if !world.refill(&mut outgoing, round == ROUNDS) {
-                break;
+            match world.refill(&mut outgoing, round < ROUNDS) {
+                Refill::More => {}
+                Refill::Nothing => return,
+                Refill::ForAnother => return outgoing.interface.wake(),
             }
-        }
-        if self.lock().has_outgoing() {
-            outgoing.interface.wake();
         }
     }
 
