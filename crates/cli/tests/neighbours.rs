@@ -436,6 +436,33 @@ fn a_lab_outlives_its_interface_and_says_at_the_end_that_it_was_removed() {
     linux.sandbox.expect_nothing_left();
 }
 
+#[test]
+fn what_an_interface_that_is_down_refuses_is_counted_and_the_cable_lives_on() {
+    let Some(linux) = Linux::new() else { return };
+    linux.up(
+        &bob_and("tap:heptad0", "", ""),
+        "heptad0",
+        &["--no-capture"],
+    );
+    linux.ip("link set dev heptad0 down");
+    let send = "import socket; socket.socket(type=socket.SOCK_DGRAM).sendto(b'x', ('10.9.0.1', 9))";
+    let words = ["exec", "bob", "--", "python3", "-c", send];
+    linux.heptad(&words).expect_code(0);
+    wait_for(
+        "bob's question for the address of Linux to be refused",
+        || {
+            let words = ["netstat", "-s", "--node", "tap:heptad0"];
+            let discarded = linux.heptad(&words).expect_code(0).stdout;
+            discarded.contains(" refused by the kernel's interface\n")
+        },
+    );
+    linux.ip("link set dev heptad0 up");
+    linux
+        .run(&["ping", "-c", "1", "-w", "10", "10.9.0.20"])
+        .expect_code(0);
+    linux.down();
+}
+
 /// A gigabyte each way, with the same between two kernels over veth in the same run; figures are printed.
 #[test]
 #[ignore = "moves 4 GB and measures: cargo xtask ci --full --only neighbours"]
