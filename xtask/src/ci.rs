@@ -5,18 +5,61 @@ use std::process::{Command, ExitCode};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, anyhow, bail, ensure};
+use clap::builder::PossibleValuesParser;
 
 use crate::source::Violation;
 use crate::suite::{self, Outcome, Selection, Tally};
 use crate::tools::{cargo, cargo_deny};
 use crate::{layers, programs, size};
 
-/// Runs every check, one that failed or not, and prints what each said and took.
-pub fn run(root: &Path, full: bool) -> Result<ExitCode> {
-    if full {
-        eprintln!("ci --full adds: the tests marked #[ignore] (long sweeps), in release mode");
+/// Every step, in order.
+pub const STEPS: [&str; 9] = [
+    "programs",
+    "test",
+    "fmt",
+    "clippy",
+    "layers",
+    "size",
+    "deny",
+    "sweeps",
+    "neighbours",
+];
+/// Those that `--full` adds.
+const FULL: [&str; 2] = ["sweeps", "neighbours"];
+/// The sweep that measures: it runs alone, in the step `neighbours`.
+const MEASURED: &str = "a_gigabyte_each_way";
+
+/// Which steps are run.
+#[derive(clap::Args, Default)]
+pub struct Choice {
+    /// Adds the tests marked `#[ignore]`, built in release mode: long sweeps, and a gigabyte each way between Linux and a lab.
+    #[arg(long)]
+    full: bool,
+    /// Only this step; may be given more than once.
+    #[arg(long, value_name = "STEP", value_parser = PossibleValuesParser::new(STEPS))]
+    only: Vec<String>,
+}
+impl Choice {
+    /// The names of the steps, in order.
+    fn steps(&self) -> Result<Vec<&'static str>> {
+        let asked = |step: &str| self.only.iter().any(|only| only == step);
+        if let Some(step) = FULL.iter().find(|step| !self.full && asked(step)) {
+            bail!("the step {step} is one that --full adds");
+        }
+        let chosen = |step: &&str| match self.only.is_empty() {
+            true => self.full || !FULL.contains(step),
+            false => asked(step),
+        };
+        Ok(STEPS.into_iter().filter(chosen).collect())
     }
-    let mut run = Run::default();
+}
+
+/// Runs every check, one that failed or not, and prints what each said and took.
+pub fn run(root: &Path, choice: &Choice) -> Result<ExitCode> {
+    let mut run = Run {
+        chosen: choice.steps()?,
+        steps: Vec::new(),
+    };
     run.step("programs", all_programs);
     let (mut built, mut tally) = (true, Tally::default());
     run.step("test", || tests(root, &mut built, &mut tally));
@@ -31,12 +74,17 @@ pub fn run(root: &Path, full: bool) -> Result<ExitCode> {
     run.step("layers", || no_violations(layers::check(root)?));
     run.step("size", || no_violations(size::check(root)?));
     run.step("deny", || deny(root));
-    match (full, built) {
-        (true, true) => run.step("sweeps", || sweeps(root)),
-        (true, false) => run.skip("sweeps"),
-        (false, _) => {}
+    if built {
+        run.step("sweeps", || sweeps(root));
+        run.step("neighbours", || neighbours(root));
+    } else {
+        run.skip("sweeps");
+        run.skip("neighbours");
     }
-    println!("{}{tally}", run.table());
+    print!("{}", run.table());
+    if run.chosen.contains(&"test") {
+        println!("{tally}");
+    }
     Ok(if run.passed() {
         ExitCode::SUCCESS
     } else {
@@ -99,6 +147,24 @@ fn sweeps(root: &Path) -> Result<()> {
         "--no-fail-fast",
         "--",
         "--ignored",
+        "--skip",
+        MEASURED,
+    ]))
+}
+
+/// Linux as a neighbour over TAP, with the figures of a gigabyte each way. Alone: other tests would be measured as well.
+fn neighbours(root: &Path) -> Result<()> {
+    command(cargo(root).args([
+        "test",
+        "--release",
+        "--package",
+        "heptad-cli",
+        "--test",
+        "neighbours",
+        "--",
+        "--include-ignored",
+        "--test-threads=1",
+        "--nocapture",
     ]))
 }
 
@@ -121,8 +187,8 @@ fn no_violations(violations: Vec<Violation>) -> Result<()> {
 }
 
 /// The steps so far.
-#[derive(Default)]
 struct Run {
+    chosen: Vec<&'static str>,
     steps: Vec<Step>,
 }
 
@@ -140,6 +206,9 @@ enum Verdict {
 
 impl Run {
     fn step(&mut self, name: &'static str, check: impl FnOnce() -> Result<()>) {
+        if !self.chosen.contains(&name) {
+            return;
+        }
         eprintln!("\n== {name}");
         let start = Instant::now();
         let verdict = match check() {
@@ -158,6 +227,9 @@ impl Run {
     }
 
     fn skip(&mut self, name: &'static str) {
+        if !self.chosen.contains(&name) {
+            return;
+        }
         let (took, verdict) = (Duration::ZERO, Verdict::Skipped);
         self.steps.push(Step {
             name,
@@ -197,9 +269,40 @@ impl Run {
 mod tests {
     use super::*;
 
+    fn all() -> Run {
+        Run {
+            chosen: vec!["first", "second", "only", "then"],
+            steps: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn the_chosen_steps_are_run_and_those_of_full_only_with_it() {
+        let steps = |full, only: &[&str]| {
+            let only = only.iter().map(|step| step.to_string()).collect();
+            Choice { full, only }.steps()
+        };
+        let usual = &STEPS[..STEPS.len() - FULL.len()];
+        assert_eq!(steps(false, &[]).unwrap(), usual);
+        assert_eq!(steps(true, &[]).unwrap(), STEPS);
+        let twice = steps(true, &["neighbours", "fmt"]).unwrap();
+        assert_eq!(twice, ["fmt", "neighbours"]);
+        let error = steps(false, &["neighbours"]).unwrap_err().to_string();
+        assert_eq!(error, "the step neighbours is one that --full adds");
+
+        let mut run = all();
+        let mut ran = false;
+        run.step("another", || {
+            ran = true;
+            Ok(())
+        });
+        run.skip("another");
+        assert!(!ran && run.steps.is_empty());
+    }
+
     #[test]
     fn one_failed_or_skipped_step_fails_the_whole_and_the_rest_still_runs() {
-        let mut run = Run::default();
+        let mut run = all();
         run.step("first", || bail!("broken"));
         let mut ran = false;
         run.step("second", || {
@@ -211,7 +314,7 @@ mod tests {
         assert!(table.contains("FAILED: broken\n"), "{table}");
         assert!(table.ends_with("s  FAILED\n"), "{table}");
 
-        let mut run = Run::default();
+        let mut run = all();
         run.step("only", || Ok(()));
         assert!(run.passed());
         run.skip("then");

@@ -28,6 +28,9 @@ const EXAMPLES: &str = "Examples:
   cargo xtask test -p heptad-stack arp  those of its tests that have `arp` in their name
   cargo xtask ci                        everything that must hold before a change goes in
   cargo xtask ci --full                 that, and the long sweeps in release mode
+  cargo xtask ci --only clippy          one of its steps; may be given more than once
+  cargo xtask ci --full --only neighbours
+                                        a gigabyte each way between Linux and a lab
   cargo xtask layers                    who names whom against the rules
 
 Exit codes: 0 all is well, 1 a check failed, 2 a wrong flag; `test` ends with cargo test's own.";
@@ -45,11 +48,7 @@ enum Command {
     /// Makes sure of the programs that tests use, then runs all tests.
     Test(suite::Selection),
     /// All checks: tests, formatting, clippy, layers, sizes, licences.
-    Ci {
-        /// Adds the tests marked `#[ignore]` (long sweeps), built in release mode.
-        #[arg(long)]
-        full: bool,
-    },
+    Ci(ci::Choice),
     /// Refuses imports that point up, system names in protocol code, and unsafe outside of its rooms.
     Layers,
     /// Refuses files over 1,000 lines, functions over 80, more than six arguments.
@@ -70,7 +69,7 @@ fn run(command: Command) -> Result<ExitCode> {
     let root = root()?;
     match command {
         Command::Test(selection) => suite::command(&root, &selection),
-        Command::Ci { full } => ci::run(&root, full),
+        Command::Ci(choice) => ci::run(&root, &choice),
         Command::Layers => Ok(report("layers", &layers::check(&root)?)),
         Command::Size => Ok(report("size", &size::check(&root)?)),
     }

@@ -147,6 +147,9 @@ pub struct Up {
     /// Write no capture.
     #[arg(long)]
     pub no_capture: bool,
+    /// Keep no event hash: faster, and the end of the run prints none.
+    #[arg(long)]
+    pub no_event_hash: bool,
     /// Stay in the foreground until Ctrl-C.
     #[arg(long, short)]
     pub foreground: bool,

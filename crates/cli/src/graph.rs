@@ -15,10 +15,10 @@ pub enum GraphFormat {
     Dot,
 }
 
-/// A box of the drawing: a node, or what a cable ends in that is no node of the lab.
+/// A box of the drawing: a node.
 struct Corner<'t> {
     name: &'t str,
-    kind: Option<NodeKind>,
+    kind: NodeKind,
     lines: Vec<String>,
 }
 
@@ -37,37 +37,22 @@ fn corners(topology: &Topology) -> Vec<Corner<'_>> {
         let addresses = addresses.map(|(address, len)| format!("{address}/{len}"));
         Corner {
             name,
-            kind: Some(node.kind),
+            kind: node.kind,
             lines: std::iter::once(name.clone()).chain(addresses).collect(),
         }
     });
-    let mut corners: Vec<Corner<'_>> = nodes.collect();
-    for (name, port) in topology.links.iter().flat_map(|link| &link.ends) {
-        let lines = || vec![format!("{name}:{port}")];
-        let outside = !topology.nodes.contains_key(name);
-        if outside && !corners.iter().any(|corner| corner.lines == lines()) {
-            corners.push(Corner {
-                name,
-                kind: None,
-                lines: lines(),
-            });
-        }
-    }
-    corners
+    nodes.collect()
 }
 
 /// The number of the box at one end of a cable.
-fn number(corners: &[Corner<'_>], (node, port): &(String, String)) -> usize {
-    let is_it = |corner: &Corner<'_>| {
-        corner.name == node && (corner.kind.is_some() || corner.lines == [format!("{node}:{port}")])
-    };
-    corners.iter().position(is_it).unwrap_or_default()
+fn number(corners: &[Corner<'_>], (node, _): &(String, String)) -> usize {
+    let corner = corners.iter().position(|corner| corner.name == node);
+    corner.unwrap_or_default()
 }
 
 /// What stands beside the line: the cable's own name, if it was given one, and what it does.
 fn beside(link: &Link) -> Vec<String> {
-    let [(a, _), (b, _)] = &link.ends;
-    let own = (link.name != format!("{a}-{b}")).then(|| link.name.clone());
+    let own = (link.name != link.default_name()).then(|| link.name.clone());
     own.into_iter().chain(link.words()).collect()
 }
 
@@ -75,10 +60,10 @@ fn mermaid(topology: &Topology, corners: &[Corner<'_>]) -> String {
     let mut text = format!("---\ntitle: {}\n---\nflowchart LR\n", topology.name);
     for (i, corner) in corners.iter().enumerate() {
         let (open, close) = match corner.kind {
-            Some(NodeKind::Host) => ("(", ")"),
-            Some(NodeKind::Router) => ("{{", "}}"),
-            Some(NodeKind::Switch) => ("[", "]"),
-            None => (">", "]"),
+            NodeKind::Host => ("(", ")"),
+            NodeKind::Router => ("{{", "}}"),
+            NodeKind::Switch => ("[", "]"),
+            NodeKind::Tap | NodeKind::Tun => (">", "]"),
         };
         let label = corner.lines.join("<br>");
         let _ = writeln!(text, "  n{i}{open}\"{label}\"{close}");
@@ -103,10 +88,10 @@ fn dot(topology: &Topology, corners: &[Corner<'_>]) -> String {
     );
     for (i, corner) in corners.iter().enumerate() {
         let shape = match corner.kind {
-            Some(NodeKind::Host) => "box, style=rounded",
-            Some(NodeKind::Router) => "hexagon",
-            Some(NodeKind::Switch) => "box",
-            None => "cds",
+            NodeKind::Host => "box, style=rounded",
+            NodeKind::Router => "hexagon",
+            NodeKind::Switch => "box",
+            NodeKind::Tap | NodeKind::Tun => "cds",
         };
         let label = corner.lines.join("\\n");
         let _ = writeln!(text, "  n{i} [label=\"{label}\", shape={shape}];");
@@ -160,6 +145,23 @@ flowchart LR
   n2 ---|\"→ 20ms, 10 Mbit<br>← 10 Mbit\"| n1
 ";
         assert_eq!(draw(&lab(), GraphFormat::Mermaid), expected);
+    }
+
+    #[test]
+    fn an_interface_of_the_kernel_is_a_box_of_its_own_shape() {
+        let lab = Lab::builder().host("a", "10.0.0.1/24");
+        let lab = lab.link("a", "tap:heptad0", Cable::new());
+        let lab = lab.topology().expect("a lab");
+        let drawn = draw(&lab, GraphFormat::Mermaid);
+        assert!(
+            drawn.contains("  n1>\"tap:heptad0\"]\n  n0 --- n1\n"),
+            "{drawn}"
+        );
+        let drawn = draw(&lab, GraphFormat::Dot);
+        assert!(
+            drawn.contains("  n1 [label=\"tap:heptad0\", shape=cds];\n"),
+            "{drawn}"
+        );
     }
 
     #[test]

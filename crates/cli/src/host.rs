@@ -21,6 +21,7 @@ use crate::report::Report;
 pub mod answers;
 pub mod programs;
 pub mod published;
+mod real_cables;
 
 use programs::Programs;
 use published::Published;
@@ -43,6 +44,8 @@ pub struct Orders {
     pub seed: Option<u64>,
     /// Where to write a capture.
     pub capture: CaptureTo,
+    /// Whether to keep the event hash.
+    pub event_hash: bool,
     /// Where programs of the lab print; `None`: where we do.
     pub log: Option<PathBuf>,
     /// End when standard input ends: whoever started us is gone.
@@ -120,13 +123,15 @@ impl LabHost {
         let capture = orders.capture.path(&name, seed);
         let options = LabOptions {
             seed,
-            event_hash: true,
+            event_hash: orders.event_hash,
             observe: capture.is_some() || !sinks.is_empty(),
             events: EventMask::NONE,
         };
         let lab = Lab::new(&topology, options).map_err(Failure::usage)?;
+        let interfaces = real_cables::open(&lab)?; // before the capture: a lab that can't be up leaves no file
         let network = start_network(lab, &topology, capture.as_deref(), sinks, seed)?;
         let (publisher, published) = published::publish(&network, &topology)?;
+        real_cables::attach(&network, interfaces)?;
         let programs = Arc::new(Programs::new(network.clone(), name.clone(), orders)?);
         let (stop, stops) = mpsc::channel();
         let ending = Arc::clone(&programs.ending);

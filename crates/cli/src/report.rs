@@ -21,6 +21,9 @@ pub struct Report {
     pub capture: Option<String>,
     /// Why the capture is not whole.
     pub capture_error: Option<String>,
+    /// Why a real cable failed while the lab ran.
+    #[serde(default)]
+    pub cable_error: Option<String>,
     /// Milliseconds that the lab ran behind the wall clock at worst (real clock).
     pub worst_lag_ms: f64,
 }
@@ -65,16 +68,19 @@ impl Report {
                 .collect(),
             capture,
             capture_error: summary.sink_error.clone(),
+            cable_error: summary.cable_error.clone(),
             worst_lag_ms: summary.worst_lag.as_secs_f64() * 1e3,
         }
     }
 
-    /// 125 if the capture is not whole, 1 if a fault could not be applied, else 0.
+    /// 125 if the capture is not whole or a real cable failed, 1 if a fault could not be applied, else 0.
     pub fn code(&self) -> u8 {
-        match (&self.capture_error, self.unapplied.is_empty()) {
-            (Some(_), _) => OURS,
-            (None, false) => FAILED,
-            (None, true) => 0,
+        if self.capture_error.is_some() || self.cable_error.is_some() {
+            OURS
+        } else if self.unapplied.is_empty() {
+            0
+        } else {
+            FAILED
         }
     }
 
@@ -89,6 +95,9 @@ impl Report {
         }
         if let Some(error) = &self.capture_error {
             text += &format!("the capture is not whole: {error}\n");
+        }
+        if let Some(error) = &self.cable_error {
+            text += &format!("a real cable failed: {error}\n");
         }
         text
     }

@@ -9,8 +9,9 @@ use crate::agenda::Agenda;
 use crate::fabric::{Cable, Fabric};
 use crate::frames::Interface;
 use crate::link::Way;
-use crate::machine::{Body, Host, Machine, Patience, Socketed, port_config, port_id};
+use crate::machine::{Body, Host, Machine, Patience, Socketed, mac, port_config, port_id};
 use crate::observation::Observation;
+use crate::outside::{LinkLayer, Outside};
 use crate::routing::{PlannedRoute, routes};
 use crate::switch::Switch;
 use crate::topology::{NodeKind, Topology, segments};
@@ -219,9 +220,12 @@ fn machines(
     events: EventMask,
 ) -> Result<(), LabError> {
     let routes = routes(topology);
+    let mut layers = link_layers(topology, &lab.names, &plugged);
     for ((id, (name, node)), ports) in (0..).map(MachineId).zip(&topology.nodes).zip(plugged) {
         let body = match node.kind {
             NodeKind::Switch => Body::Switch(Switch::new(id.0)),
+            NodeKind::Tap => Body::Outside(Outside::new(id.0, None)),
+            NodeKind::Tun => Body::Outside(Outside::new(id.0, layers.remove(&id))),
             NodeKind::Host | NodeKind::Router => {
                 let mut host = Host::new(lab.seed, id, name, node.kind, events);
                 for (index, port) in ports.iter().enumerate() {
@@ -262,6 +266,41 @@ fn machines(
         lab.drain(id);
     }
     Ok(())
+}
+
+/// What each TUN knows of the stations on its cable.
+fn link_layers(
+    topology: &Topology,
+    names: &BTreeMap<String, MachineId>,
+    plugged: &[Vec<Socketed>],
+) -> BTreeMap<MachineId, LinkLayer> {
+    let kind = |name: &str| topology.nodes.get(name).map_or(NodeKind::Host, |n| n.kind);
+    let mut layers = BTreeMap::new();
+    for segment in segments(kind, &topology.links).unwrap_or_default() {
+        let (outside, stations): (Vec<_>, Vec<_>) = segment
+            .iter()
+            .partition(|(node, _)| kind(node).is_outside());
+        for (node, _) in outside.iter().filter(|(n, _)| kind(n) == NodeKind::Tun) {
+            let Some(&id) = names.get(node) else { continue };
+            let mut layer = LinkLayer::new(mac(id, 0));
+            for (node, port) in &stations {
+                let (Some(node_of), Some(&id)) = (topology.nodes.get(node), names.get(node)) else {
+                    continue;
+                };
+                let ports = plugged.get(id.0 as usize).map_or(&[][..], Vec::as_slice);
+                let index = ports.iter().position(|p| p.name == *port).unwrap_or(0);
+                let addresses = node_of.addresses.get(port).into_iter().flatten();
+                let forwards = node_of.kind == NodeKind::Router;
+                layer.add(
+                    mac(id, index),
+                    addresses.map(|(address, _)| *address),
+                    forwards,
+                );
+            }
+            layers.insert(id, layer);
+        }
+    }
+    layers
 }
 
 /// Addresses and routes of one host; the error is for people.

@@ -25,7 +25,7 @@ pub struct MachineInfo {
     pub id: MachineId,
     /// Its name.
     pub name: String,
-    /// Host, router or switch.
+    /// Host, router, switch, or outside.
     pub kind: NodeKind,
     /// Its addresses: port, address, prefix length.
     pub addresses: Vec<(String, IpAddr, u8)>,
@@ -229,6 +229,7 @@ impl Lab {
         match self.machines[id.0 as usize].body {
             Body::Host(_) => self.receive_at_host(id, arrived),
             Body::Switch(_) => self.receive_at_switch(id, arrived),
+            Body::Outside(_) => self.receive_outside(id, arrived),
         }
     }
     /// A frame reaches a host, and with it those that arrive at the same port at the same time: the stack may merge them.
@@ -349,10 +350,10 @@ impl Lab {
         self.rearm(id);
     }
     /// Stands a machine in the agenda where it belongs.
-    fn rearm(&mut self, id: MachineId) {
+    pub(crate) fn rearm(&mut self, id: MachineId) {
         let own = match &self.machines[id.0 as usize].body {
             Body::Host(host) => host.stack.poll_at().map(|at| at.max(self.now)),
-            Body::Switch(_) => None,
+            Body::Switch(_) | Body::Outside(_) => None,
         };
         let arrival = self.fabric.next_arrival(id);
         let at = [own, arrival].into_iter().flatten().min();
@@ -377,7 +378,8 @@ impl Lab {
             self.events.push_back((at, id, event));
         }
     }
-    /// Runs a verb on a host at the present time, then drains it. Panics on a switch: it has no sockets.
+    /// Runs a verb on a host at the present time, then drains it. Panics on what has no sockets: a switch, a machine
+    /// outside of the lab.
     pub fn with<R>(
         &mut self,
         machine: MachineId,
@@ -386,7 +388,7 @@ impl Lab {
         let now = self.now;
         let Machine { body, patience, .. } = &mut self.machines[machine.0 as usize];
         let Body::Host(host) = body else {
-            panic!("a verb on a switch, which has no sockets");
+            panic!("a verb on a machine without sockets");
         };
         patience.renew();
         let answer = host.with(now, verb);
@@ -397,16 +399,20 @@ impl Lab {
     fn host(&self, machine: MachineId) -> Option<&Host> {
         match &self.machines.get(machine.0 as usize)?.body {
             Body::Host(host) => Some(host),
-            Body::Switch(_) => None,
+            Body::Switch(_) | Body::Outside(_) => None,
         }
     }
-    /// Looks at a host without changing it; `None` for a switch.
+    /// Looks at a host without changing it; `None` for what has no sockets.
     pub fn stack(&self, machine: MachineId) -> Option<&Stack> {
         self.host(machine).map(|host| &host.stack)
     }
-    /// A host's MIB; `None` for a switch.
+    /// A host's MIB; of a machine outside of the lab only drops are known; `None` for a switch.
     pub fn counters(&self, machine: MachineId) -> Option<&Counters> {
-        self.host(machine).map(|host| &host.counters)
+        match &self.machines.get(machine.0 as usize)?.body {
+            Body::Host(host) => Some(&host.counters),
+            Body::Outside(outside) => Some(&outside.counters),
+            Body::Switch(_) => None,
+        }
     }
     /// A socket whose readiness changed, with its readiness now; machines take turns.
     pub fn poll_ready(&mut self) -> Option<(MachineId, SocketId, Ready)> {

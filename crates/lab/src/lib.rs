@@ -5,6 +5,7 @@
 //! ```text
 //!   topology (TOML, or a builder) ─▶ Lab: agenda ─▶ machine (host, router, switch) ─▶ link direction (impairments, FIFO) ─▶ machine
 //!                                         │ frames observed ─▶ capture (pcapng bytes)
+//!   the kernel's frames ─▶ inject ─▶ machine outside of the lab ─▶ poll_outside ─▶ the kernel
 //! ```
 //!
 //! Start reading at [`Lab`].
@@ -21,6 +22,7 @@ pub mod lab;
 mod link;
 mod machine;
 mod observation;
+pub mod outside;
 mod routing;
 pub mod seed;
 mod switch;
@@ -30,6 +32,7 @@ pub use builder::{Cable, LabBuilder};
 pub use faults::FaultRow;
 pub use frames::{FrameRecord, Moment};
 pub use lab::{EventHash, Lab, LabError, LabOptions, MachineId, MachineInfo, Outcome};
+pub use outside::RealCable;
 pub use topology::{Topology, TopologyError};
 
 pub use heptad_stack as stack;

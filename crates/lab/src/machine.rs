@@ -1,4 +1,4 @@
-//! What stands at the ends of cables: hosts and routers (a stack each), and switches.
+//! What stands at the ends of cables: hosts and routers (a stack each), switches, and machines outside of the lab.
 use heptad_stack::wire::{MacAddr, Pool};
 use heptad_stack::{
     Counters, Cx, EventLog, EventMask, Instant, Medium, PortConfig, PortId, Ready, Rng, SocketId,
@@ -6,6 +6,7 @@ use heptad_stack::{
 };
 
 use crate::MachineId;
+use crate::outside::Outside;
 use crate::seed::stream;
 use crate::switch::Switch;
 use crate::topology::NodeKind;
@@ -65,6 +66,7 @@ pub(crate) struct Socketed {
 pub(crate) enum Body {
     Host(Box<Host>),
     Switch(Switch),
+    Outside(Outside),
 }
 
 /// A stack and what a [`Cx`] lends it.

@@ -39,7 +39,7 @@ pub(crate) fn routes(topology: &Topology) -> BTreeMap<String, Vec<PlannedRoute>>
     for (name, node) in &topology.nodes {
         let mut own = match node.kind {
             NodeKind::Router => by_hops(name, topology, &feet, &networks),
-            NodeKind::Host | NodeKind::Switch => Vec::new(),
+            NodeKind::Host | NodeKind::Switch | NodeKind::Tap | NodeKind::Tun => Vec::new(),
         };
         own.extend(by_gateway(node));
         routes.insert(name.clone(), own);

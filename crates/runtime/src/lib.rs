@@ -9,6 +9,7 @@
 //!   tasks of tokio: time follows their runtime's clock (virtual time)
 //!   frames ─▶ bounded queue ─▶ writer thread ─▶ sinks (capture file, …)
 //!   published ports: kernel's sockets ◀─ one thread ─▶ sockets of a node (real time)
+//!   interface of the kernel ─▶ its reader thread ─▶ lab ─▶ whoever made frames writes them, outside of the lock
 //! ```
 //!
 //! ```
@@ -43,6 +44,7 @@ pub mod channel;
 mod frame_queue;
 pub mod network;
 pub mod publish;
+mod real_cables;
 mod real_time;
 mod shared;
 pub mod socket;
@@ -59,5 +61,6 @@ pub use publish::{PublishError, Publisher};
 pub use shared::run_is_over;
 pub use socket::{Incoming, TcpListener, TcpStream, ToLabAddr, UdpSocket};
 
+pub use heptad_device as device;
 pub use heptad_lab as lab;
 pub use heptad_stack as stack;

@@ -1,9 +1,10 @@
 //! One running lab: start, verbs, wakers, threads of programs, and the end.
 use core::task::Waker;
 use std::io;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 
+use heptad_device::{DeviceError, Interface};
 use heptad_lab::{EventHash, FaultRow, FrameRecord, Lab, MachineId, Outcome};
 use heptad_stack::time::Duration;
 use heptad_stack::{Cx, Instant, Ready, SocketId, Stack};
@@ -59,6 +60,8 @@ pub struct Summary {
     pub worst_lag: Duration,
     /// The first error of a sink.
     pub sink_error: Option<String>,
+    /// Why the first real cable that failed did so (its interface was removed).
+    pub cable_error: Option<String>,
 }
 
 /// A running lab; cheap to clone. When the last clone goes, the run stops.
@@ -74,6 +77,7 @@ struct Run {
 struct Ending {
     driver: Option<thread::JoinHandle<()>>,
     writer: Option<thread::JoinHandle<()>>,
+    readers: Vec<thread::JoinHandle<()>>,
     summary: Option<Summary>,
 }
 
@@ -99,6 +103,7 @@ impl Network {
         let ending = Mutex::new(Ending {
             driver: Some(driver),
             writer,
+            readers: Vec::new(),
             summary: None,
         });
         Self {
@@ -164,6 +169,26 @@ impl Network {
     pub fn deregister(&self, machine: MachineId, socket: SocketId) {
         let mut world = self.shared().lock();
         world.wakers.take_socket(machine, socket);
+    }
+
+    /// Plugs an interface of the kernel into the end of a cable outside of the lab (see [`Lab::real_cables`]): its frames enter
+    /// the lab from now on, and the lab's frames for it leave. The interface is let go when the run stops. Panics in
+    /// virtual time, which the kernel does not keep.
+    pub fn attach(&self, machine: MachineId, interface: Interface) -> Result<(), DeviceError> {
+        let is_real = self.clock() == Clock::Real;
+        assert!(is_real, "a real cable needs real time");
+        let interface = Arc::new(interface);
+        let mut ending = self.run.ending();
+        self.shared()
+            .with_world(|world| world.plug(machine, interface.clone()))?;
+        let shared = self.shared().clone();
+        let name = format!("{} {}", interface.kind(), interface.name());
+        ending.readers.push(spawn_named(&name, move || {
+            // Looks once at how things stand: the run may have stopped meanwhile.
+            interface.wake();
+            shared.read_interface(machine, &interface);
+        }));
+        Ok(())
     }
 
     /// A node by name; `None` for a switch, which has no sockets.
@@ -255,19 +280,14 @@ impl Network {
     /// Ends the run: stops the driver, gives the sinks what is left and finishes them. Verbs that wait, and all later
     /// ones, answer `ConnectionAborted`. Again: the same summary.
     pub fn stop(&self) -> Summary {
-        let mut ending = self
-            .run
-            .ending
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
+        let mut ending = self.run.ending();
         if let Some(summary) = &ending.summary {
             return summary.clone();
         }
         let mut summary = self.shared().stop();
-        for thread in [ending.driver.take(), ending.writer.take()]
-            .into_iter()
-            .flatten()
-        {
+        let readers = std::mem::take(&mut ending.readers);
+        let others = [ending.driver.take(), ending.writer.take()];
+        for thread in readers.into_iter().chain(others.into_iter().flatten()) {
             if thread.join().is_err() {
                 let message = "a thread of the runtime panicked".to_owned();
                 summary.sink_error.get_or_insert(message);
@@ -282,6 +302,12 @@ impl Network {
 
     pub(crate) fn shared(&self) -> &Arc<Shared> {
         &self.run.shared
+    }
+}
+
+impl Run {
+    fn ending(&self) -> MutexGuard<'_, Ending> {
+        self.ending.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -313,7 +339,9 @@ impl Shared {
             event_hash: world.lab.event_hash(),
             worst_lag: world.worst_lag,
             sink_error: None,
+            cable_error: world.cable_error.clone(),
         };
+        world.unplug_all();
         world.call_all_seats();
         self.driver.notify_all();
         self.sleepers.notify_all();

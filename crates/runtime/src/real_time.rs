@@ -34,7 +34,7 @@ impl Shared {
             world.settle(&mut wake);
             let next = world.lab.next_event().unwrap_or(Instant::MAX);
             let is_behind = next <= wall;
-            if is_behind || !wake.is_empty() {
+            if is_behind || !wake.is_empty() || world.has_outgoing() {
                 let stands_still = is_behind && world.lab.now() >= wall;
                 self.unlock_and_wake(world, &mut wake);
                 match stands_still {

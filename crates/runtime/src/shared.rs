@@ -172,11 +172,15 @@ impl Shared {
         }
         self.unlock_and_wake(world, wake);
     }
-    /// Unlocks, wakes, and waits for room if this made frames faster than they can be written.
-    pub(crate) fn unlock_and_wake(&self, world: MutexGuard<'_, World>, wake: &mut Vec<Waker>) {
+    /// Unlocks, wakes, writes to real cables, and waits for room if this made frames faster than a capture takes them.
+    pub(crate) fn unlock_and_wake(&self, mut world: MutexGuard<'_, World>, wake: &mut Vec<Waker>) {
+        let outgoing = world.take_outgoing();
         drop(world);
         for waker in wake.drain(..) {
             waker.wake();
+        }
+        for frames in outgoing {
+            self.write_out(frames);
         }
         if let Some(frames) = &self.frames {
             frames.wait_for_room();

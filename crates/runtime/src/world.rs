@@ -10,6 +10,7 @@ use heptad_stack::{Instant, Ready};
 
 use crate::baton::{Baton, ThreadNo, Wake};
 use crate::frame_queue::FrameQueue;
+use crate::real_cables::RealCable;
 use crate::wakers::{Sleeper, Wakers};
 
 /// The clock of an asynchronous runtime that virtual time follows.
@@ -36,6 +37,9 @@ pub(crate) struct World {
     /// Real time only: until when the driver sleeps; zero while it does not.
     pub(crate) driver_sleeps_until: Instant,
     pub(crate) worst_lag: Duration,
+    pub(crate) real_cables: Vec<RealCable>,
+    /// Why the first of them that failed did so.
+    pub(crate) cable_error: Option<String>,
     pub(crate) stopped: bool,
     stall_was_told: bool,
 }
@@ -51,6 +55,8 @@ impl World {
             frames,
             driver_sleeps_until: Instant::ZERO,
             worst_lag: Duration::ZERO,
+            real_cables: Vec::new(),
+            cable_error: None,
             stopped: false,
             stall_was_told: false,
         }
@@ -66,6 +72,7 @@ impl World {
                 Sleeper::Task(_, waker) | Sleeper::Waker(waker) => wake.push(waker),
             });
         }
+        self.tell_caps();
         let frames = self.lab.take_frames();
         if let Some(queue) = &self.frames {
             queue.push(frames);

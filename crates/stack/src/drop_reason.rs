@@ -39,6 +39,10 @@ reasons! {
     NeighbourTableFull = "neighbour table full",
     /// Longer than the cable's MTU and not to be fragmented or cut.
     TooBig = "longer than the MTU",
+    /// The queue of a real cable's end, to the kernel's interface, was full.
+    DeviceQueueFull = "queue to the kernel's interface full",
+    /// The kernel's interface did not take it (it is down).
+    DeviceRefused = "refused by the kernel's interface",
     // layer 3
     /// A malformed IP header.
     IpHeader = "malformed IP header",

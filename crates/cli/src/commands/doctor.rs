@@ -26,6 +26,7 @@ pub fn doctor(json: bool, paint: Paint) -> Result<u8, Failure> {
         .collect();
     rows.push(runtime_folder());
     rows.push(python());
+    rows.push(tun());
     let healthy = rows.iter().all(|row| row.ok || !row.needed);
     if json {
         print_json(&serde_json::json!({"healthy": healthy, "checks": rows}))?;
@@ -73,6 +74,40 @@ fn python() -> Row {
             |path| path.display().to_string(),
         ),
     }
+}
+
+fn tun() -> Row {
+    let (ok, detail) = match heptad_runtime::device::usable() {
+        Ok(()) if is_network_administrator() => {
+            (true, "/dev/net/tun: interfaces can be made".to_owned())
+        }
+        Ok(()) => (
+            true,
+            "/dev/net/tun: interfaces of this user; sudo ip tuntap add dev heptad0 mode tap user $USER"
+                .to_owned(),
+        ),
+        Err(error) => {
+            let help = error.help().map(|help| format!("; {help}"));
+            (false, format!("{error}{}", help.unwrap_or_default()))
+        }
+    };
+    Row {
+        name: "TAP and TUN".into(),
+        ok,
+        needed: false,
+        detail,
+    }
+}
+
+/// Whether this process has CAP_NET_ADMIN.
+fn is_network_administrator() -> bool {
+    const NET_ADMIN: u32 = 12;
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let effective = status
+        .lines()
+        .find_map(|line| line.strip_prefix("CapEff:"))
+        .and_then(|bits| u64::from_str_radix(bits.trim(), 16).ok());
+    effective.is_some_and(|bits| bits >> NET_ADMIN & 1 == 1)
 }
 
 /// A program in PATH.

@@ -117,6 +117,7 @@ fn orders(up: &Up, text: String, file: String) -> Result<Orders, Failure> {
         name: None,
         seed: up.seed,
         capture,
+        event_hash: !up.no_event_hash,
         log: None,
         attached: false,
     })
@@ -133,6 +134,7 @@ fn up_text(topology: &Topology, seed: u64, capture: Option<&str>) -> String {
             .collect();
         let addresses = match node.kind {
             NodeKind::Switch => "switch".to_string(),
+            NodeKind::Tap | NodeKind::Tun => "an interface of this machine".to_string(),
             _ => addresses.join(" "),
         };
         text += &format!("  {name} {addresses}\n");

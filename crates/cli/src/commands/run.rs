@@ -26,6 +26,7 @@ pub fn run(run: &Run, json: bool) -> Result<u8, Failure> {
         name: Some(name),
         seed: run.seed,
         capture,
+        event_hash: true,
         log: None,
         attached: true,
     };

@@ -7,7 +7,7 @@ use heptad_lab::{MachineInfo, Topology};
 use heptad_runtime::Network;
 use heptad_stack::l4_transport::tcp::State;
 use heptad_stack::stack::SocketRow;
-use heptad_stack::{Counter, DropReason, SocketKind};
+use heptad_stack::{Counter, Counters, DropReason, SocketKind};
 
 use crate::control::{Answer, Ask, Info, NodeCounters, NodeInfo, NodeSockets, Socket};
 use crate::graph::draw;
@@ -35,10 +35,11 @@ impl Answers {
                     .map(|host| sockets(&self.network, &self.programs, host))
                     .collect(),
             }),
-            Ask::Counters { node } => self.hosts(node.as_deref()).map(|hosts| Answer::Counters {
+            Ask::Counters { node } => self.counted(node.as_deref()).map(|hosts| Answer::Counters {
                 nodes: hosts
                     .iter()
                     .filter_map(|host| self.counters(host))
+                    .chain(self.outside(node.as_deref()))
                     .collect(),
             }),
             Ask::Graph { format } => Ok(Answer::Graph {
@@ -95,7 +96,7 @@ impl Answers {
         let machines = self.network.lab(|lab| lab.machines());
         let with_sockets: Vec<MachineInfo> = machines
             .into_iter()
-            .filter(|m| m.kind != NodeKind::Switch)
+            .filter(|m| m.kind.has_sockets())
             .collect();
         let Some(name) = node else {
             return Ok(with_sockets);
@@ -112,12 +113,41 @@ impl Answers {
         }
     }
 
+    /// The hosts of an answer with counters: none if a machine outside of the lab is asked for.
+    fn counted(&self, node: Option<&str>) -> Result<Vec<MachineInfo>, String> {
+        match node {
+            Some(_) if !self.outside(node).is_empty() => Ok(Vec::new()),
+            _ => self.hosts(node),
+        }
+    }
+
+    /// What was discarded at interfaces of this machine: of the one that was asked for, else of those that discarded anything.
+    fn outside(&self, node: Option<&str>) -> Vec<NodeCounters> {
+        let drops_of = |lab: &heptad_lab::Lab, machine: MachineInfo| {
+            let counters = lab.counters(machine.id)?;
+            let drops: Vec<_> = drops(counters).collect();
+            let shown = match node {
+                Some(name) => machine.name == name,
+                None => !drops.is_empty(),
+            };
+            shown.then_some(NodeCounters {
+                node: machine.name,
+                forwarding: false,
+                counters: Vec::new(),
+                drops,
+            })
+        };
+        self.network.lab(|lab| {
+            let outside = lab.machines().into_iter().filter(|m| m.kind.is_outside());
+            outside
+                .filter_map(|machine| drops_of(lab, machine))
+                .collect()
+        })
+    }
+
     fn counters(&self, host: &MachineInfo) -> Option<NodeCounters> {
         self.network.lab(|lab| {
             let counters = lab.counters(host.id)?;
-            let drops = DropReason::ALL
-                .iter()
-                .map(|&reason| (reason.text().to_string(), counters.drops(reason)));
             let mib = Counter::ALL
                 .iter()
                 .map(|&c| (c.group().to_string(), c.name().to_string(), counters.get(c)));
@@ -136,10 +166,17 @@ impl Answers {
                 node: host.name.clone(),
                 forwarding: host.kind == NodeKind::Router,
                 counters: mib.chain([gauge]).collect(),
-                drops: drops.filter(|(_, n)| *n > 0).collect(),
+                drops: drops(counters).collect(),
             })
         })
     }
+}
+
+/// Why packets were discarded, and how many of them.
+fn drops(counters: &Counters) -> impl Iterator<Item = (String, u64)> {
+    let all = DropReason::ALL.iter();
+    let counts = all.map(|&reason| (reason.text().to_string(), counters.drops(reason)));
+    counts.filter(|(_, n)| *n > 0)
 }
 
 /// The rows of one host.
@@ -218,5 +255,7 @@ fn kind(kind: NodeKind) -> &'static str {
         NodeKind::Host => "host",
         NodeKind::Router => "router",
         NodeKind::Switch => "switch",
+        NodeKind::Tap => "tap",
+        NodeKind::Tun => "tun",
     }
 }

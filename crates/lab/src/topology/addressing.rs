@@ -70,6 +70,7 @@ pub(super) fn addresses(
             .error(span, "this link closes a loop of switches")
             .help("frames would circle for ever: remove a link, or use routers")
     })?;
+    let (segments, open) = inside(source, nodes, segments)?;
     check_ports(source, nodes, &segments)?;
     let mut plan = Plan::of_file(source, nodes)?;
     check_subnets(source, nodes, &segments)?;
@@ -104,8 +105,40 @@ pub(super) fn addresses(
                 .help("give some routers an `address`")
         })?;
     }
-    check_gateways(source, nodes, &plan)?;
+    check_gateways(source, nodes, &plan, &open)?;
     Ok(plan.addresses)
+}
+
+/// The segments without the ends that are outside of the lab, and the ports that hear such an end: who is there is not known.
+/// A TUN needs one of ours: it has no addresses of its own to find others by.
+fn inside(
+    source: Source<'_>,
+    nodes: &BTreeMap<String, NodeDraft>,
+    segments: Vec<Segment>,
+) -> Result<(Vec<Segment>, BTreeSet<End>)> {
+    let is_tun = |name: &str| nodes.get(name).is_some_and(|n| n.kind == NodeKind::Tun);
+    let is_outside = |(name, _): &End| nodes.get(name).is_some_and(|node| node.kind.is_outside());
+    let mut open = BTreeSet::new();
+    let mut inside = Vec::new();
+    for mut segment in segments {
+        let all = segment.len();
+        let tun = segment.iter().find(|(name, _)| is_tun(name)).cloned();
+        segment.retain(|end| !is_outside(end));
+        if let (Some((tun, _)), true) = (tun, segment.is_empty()) {
+            let span = nodes.get(&tun).map_or(0..0, |node| node.span.clone());
+            let message = format!("no host or router hears `{tun}`");
+            return Err(source
+                .error(span, message)
+                .help("a TUN carries packets without Ethernet: between two interfaces use TAPs"));
+        }
+        if segment.len() < all {
+            open.extend(segment.iter().cloned());
+        }
+        if !segment.is_empty() {
+            inside.push(segment);
+        }
+    }
+    Ok((inside, open))
 }
 
 /// Every address needs a cable, every cabled port of a host an address.
@@ -209,6 +242,7 @@ fn check_gateways(
     source: Source<'_>,
     nodes: &BTreeMap<String, NodeDraft>,
     plan: &Plan,
+    open: &BTreeSet<End>,
 ) -> Result<()> {
     for (name, node) in nodes {
         let Some((IpAddr::V4(gateway), span)) = &node.gateway else {
@@ -230,6 +264,7 @@ fn check_gateways(
                 return Err(source.error(span.clone(), message));
             }
             Some(_) => {}
+            None if plan.reaches_outside(name, *gateway, open) => {}
             None => {
                 let message = format!("nobody has the gateway's address {gateway}");
                 return Err(source
@@ -308,6 +343,15 @@ impl Plan {
             .into_iter()
             .flat_map(|ports| ports.values().flatten());
         addresses.filter_map(subnet_of)
+    }
+    /// Whether the port of a node on this address's network hears machines outside of the lab.
+    fn reaches_outside(&self, node: &str, address: Ipv4Addr, open: &BTreeSet<End>) -> bool {
+        let mut ports = self.addresses.get(node).into_iter().flatten();
+        ports.any(|(port, addresses)| {
+            let mut networks = addresses.iter().filter_map(subnet_of);
+            networks.any(|network| network.contains(address))
+                && open.contains(&(node.to_owned(), port.clone()))
+        })
     }
     fn subnets(&self, segment: &Segment) -> BTreeSet<Subnet> {
         let addresses =

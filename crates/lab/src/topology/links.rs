@@ -7,6 +7,7 @@ use toml::de::DeValue;
 
 use super::document::{Fields, Result, Source, Value, nearest};
 use super::nodes::{NodeDraft, check_name};
+use super::outside;
 use super::units::{duration, percentage, rate};
 use super::{Change, Impairments, Link, Loss, NodeKind};
 
@@ -52,9 +53,8 @@ pub(super) fn read(
     name_ports(root.source, &mut links)?;
     let mut names = BTreeMap::new();
     for (link, span) in links.iter_mut().zip(name_spans) {
-        let [(a, _), (b, _)] = &link.link.ends;
         if link.link.name.is_empty() {
-            link.link.name = format!("{a}-{b}");
+            link.link.name = link.link.default_name();
         }
         if names.insert(link.link.name.clone(), ()).is_some() {
             let message = format!("two links are named `{}`", link.link.name);
@@ -89,9 +89,10 @@ fn read_link(
         endpoint(table.source, a, a_span, nodes)?,
         endpoint(table.source, b, b_span, nodes)?,
     ];
-    if ends.iter().any(|(_, port)| port == LOOPBACK) {
+    let is_inside = |(node, _): &(String, String)| outside::interface(node).is_none();
+    if ends.iter().any(|end| end.1 == LOOPBACK && is_inside(end)) {
         check_loopback(table, &ends, [a_span, b_span], nodes)?;
-    } else if ends[0].0 == ends[1].0 {
+    } else if ends[0].0 == ends[1].0 && is_inside(&ends[0]) {
         let message = format!("both ends are at `{}`", ends[0].0);
         let help = format!("\"{0}:lo\" twice makes a cable of its loopback", ends[0].0);
         return Err(table.source.error(b_span.clone(), message).help(help));
@@ -141,7 +142,7 @@ fn check_loopback(
         .help("use eth0; the `lo` of one host at both ends makes a cable of its loopback"))
 }
 
-/// `alice:eth0` or `alice`.
+/// `alice:eth0`, `alice`, `tap:heptad0`.
 fn endpoint(
     source: Source<'_>,
     text: &str,
@@ -152,6 +153,9 @@ fn endpoint(
         .split_once(':')
         .map_or((text, None), |(n, p)| (n, Some(p)));
     if !nodes.contains_key(node) {
+        if let Some(name) = outside::interface(text) {
+            return outside::end(source, text, name, span);
+        }
         let error = source.error(span.clone(), format!("no node is named `{node}`"));
         return Err(match nearest(node, nodes.keys().map(String::as_str)) {
             Some(near) => error.help(format!("did you mean `{near}`?")),
@@ -176,6 +180,9 @@ fn name_ports(source: Source<'_>, links: &mut [LinkDraft]) -> Result<()> {
     for draft in &*links {
         let ends = if draft.link.is_loopback() { 1 } else { 2 };
         for ((node, port), span) in draft.link.ends.iter().zip(&draft.end_spans).take(ends) {
+            if outside::interface(node).is_some() {
+                continue; // `outside::check` has its own words
+            }
             let ports = used.entry(node.clone()).or_default();
             if !port.is_empty() && ports.insert(port.clone(), ()).is_some() {
                 let message = format!("`{node}:{port}` is the end of two links");

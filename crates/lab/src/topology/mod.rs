@@ -17,7 +17,7 @@
 //! # publish = ["8080:80"]          # with a real clock: 127.0.0.1:8080 outside is alice's port 80; also "5353:53/udp"
 //!
 //! [[links]]
-//! endpoints = ["alice:eth0", "r1"] # without a port: the next free ethN
+//! endpoints = ["alice:eth0", "r1"] # without a port: the next free ethN; "tap:heptad0": an interface of the kernel
 //! name = "uplink"                  # else alice-r1
 //! mtu = 1500
 //! delay = "20ms"
@@ -41,6 +41,7 @@ mod addressing;
 mod document;
 mod links;
 mod nodes;
+mod outside;
 mod publish;
 mod segments;
 mod units;
@@ -89,12 +90,26 @@ pub enum NodeKind {
     Router,
     /// Learns addresses; has none.
     Switch,
+    /// Outside of the lab, behind a TAP interface of the kernel: the end `"tap:NAME"` of a link, which is the node's name too.
+    Tap,
+    /// The same behind a TUN interface: `"tun:NAME"`.
+    Tun,
+}
+impl NodeKind {
+    /// Whether programs or verbs find sockets there.
+    pub fn has_sockets(self) -> bool {
+        matches!(self, Self::Host | Self::Router)
+    }
+    /// Whether it stands outside of the lab, behind an interface of the kernel.
+    pub fn is_outside(self) -> bool {
+        matches!(self, Self::Tap | Self::Tun)
+    }
 }
 
 /// A node of the file.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Node {
-    /// Host, router or switch.
+    /// Host, router, switch, or outside.
     pub kind: NodeKind,
     /// Addresses by port name (`eth0`), with prefix length. A router's may be left out: they are computed.
     pub addresses: BTreeMap<String, Vec<(IpAddr, u8)>>,
@@ -150,6 +165,11 @@ pub struct Link {
     pub mtu: u32,
 }
 impl Link {
+    /// What it is called without a `name` of its own.
+    pub fn default_name(&self) -> String {
+        let [(a, _), (b, _)] = &self.ends;
+        format!("{}-{}", outside::shown(a), outside::shown(b))
+    }
     /// Whether it is plugged into a host's `lo` with both ends.
     pub fn is_loopback(&self) -> bool {
         self.ends[0] == self.ends[1]
@@ -269,8 +289,10 @@ impl Topology {
         };
         root.only(&[&["name", "seed", "clock", "epoch", "nodes", "links", "at"]])?;
         let virtual_clock = clock(root)?;
-        let drafts = nodes::read(root, virtual_clock)?;
+        let mut drafts = nodes::read(root, virtual_clock)?;
         let links = links::read(root, &drafts)?;
+        outside::check(source, &links, virtual_clock)?;
+        drafts.extend(outside::nodes(&links));
         let mut addresses = addressing::addresses(source, &drafts, &links)?;
         let changes = links::timeline(root, &links)?;
         let node = |(name, draft): (String, nodes::NodeDraft)| {

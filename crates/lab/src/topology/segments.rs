@@ -6,7 +6,7 @@ use super::{Link, NodeKind};
 /// (node, port).
 pub(crate) type End = (String, String);
 
-/// The ports of hosts and routers that one frame to everybody reaches, in order of names.
+/// The ports of hosts, routers and machines outside that one frame to everybody reaches, in order of names.
 pub(crate) type Segment = Vec<End>;
 
 /// All segments, ordered by their first port. `Err`: the index of a cable that closes a loop of switches.
@@ -17,7 +17,7 @@ pub(crate) fn segments(
     // A switch is one vertex; of a host or router each port is one.
     let vertex = |(node, port): &End| match kind(node) {
         NodeKind::Switch => (node.clone(), String::new()),
-        NodeKind::Host | NodeKind::Router => (node.clone(), port.clone()),
+        _ => (node.clone(), port.clone()),
     };
     let mut numbers = BTreeMap::new();
     let cables = || links.iter().enumerate().filter(|(_, l)| !l.is_loopback());

@@ -229,6 +229,12 @@ const IN_A_LINK: &[[&str; 4]] = &[
     ["[[links]]\nendpoints = [\"a\", \"bo\"]", "\"bo\"", "no node is named `bo`", "did you mean `b`?"],
     ["[[links]]\nendpoints = [\"a\"]", "endpoints = [\"a\"]", "a link has 2 endpoints, not 1", ""],
     ["[[links]]\nname = \"x\"", "[[links]]\nname", "a link without `endpoints`", "endpoints ="],
+    ["[[links]]\nendpoints = [\"a\", \"tap:\"]", "\"tap:\"", "`` can't be the name of an interface", "tap:heptad0"],
+    ["[[links]]\nendpoints = [\"a\", \"tun:a/b\"]", "\"tun:a/b\"", "`a/b` can't be the name of an interface", "letters"],
+    ["[[links]]\nendpoints = [\"a\", \"tap:sixteen--letters\"]", "\"tap:six", "`sixteen--letters` can't be the name", "1 to 15"],
+    ["[[links]]\nendpoints = [\"tap:t0\", \"tun:t0\"]", "\"tun:t0\"", "the interface `t0` is the end of two links", "another"],
+    ["[[links]]\nendpoints = [\"tap:t0\", \"tap:t0\"]", "\"tap:t0\"]", "the interface `t0` is the end of two links", "another"],
+    ["[[links]]\nendpoints = [\"tun:t0\", \"tap:t1\"]", "\"tun:t0\"", "no host or router hears `tun:t0`", "TAPs"],
     ["[[links]]\nendpoints = [\"a:eth0\", \"a:eth1\"]", "\"a:eth1\"", "both ends are at `a`", ""],
     ["name = \"x/y\"", "\"x/y\"", "`x/y` can't be a name", "letters"],
     ["[[at]]\ntime = \"1s\"\nlink = \"b-a\"", "\"b-a\"", "no link is named `b-a`", "a-b"],
@@ -370,6 +376,38 @@ fn mistakes_that_two_places_make_together_are_found() {
             "{error:?}"
         );
     }
+}
+
+#[test]
+fn an_interface_of_the_kernel_is_a_machine_of_its_own_and_may_be_a_gateway() {
+    let text = |clock: &str| {
+        format!(
+            "clock = \"{clock}\"\n[nodes.a]\naddress = \"10.0.0.1/24\"\ngateway = \"10.0.0.9\"\n\
+             [[links]]\nendpoints = [\"a\", \"tap:heptad0\"]\n"
+        )
+    };
+    let lab = Topology::parse(&text("real"), "lab.toml").unwrap();
+    let names: Vec<_> = lab.nodes.keys().collect();
+    assert_eq!(names, ["a", "tap:heptad0"]);
+    assert_eq!(lab.nodes["tap:heptad0"].kind, NodeKind::Tap);
+    assert_eq!(lab.links[0].name, "a-heptad0");
+    assert_eq!(lab.links[0].ends[1].1, "heptad0");
+
+    let text = text("virtual");
+    let error = Topology::parse(&text, "lab.toml").unwrap_err();
+    assert!(text[error.span.start..].starts_with("\"tap:heptad0\""));
+    let said = "`tap:heptad0` is a real cable, and this lab's clock is virtual";
+    assert_eq!(error.message, said);
+    assert_eq!(error.help.as_deref(), Some("clock = \"real\""));
+}
+
+#[test]
+fn a_node_that_is_called_tap_keeps_its_ports() {
+    let text = "[nodes.tap]\naddress = \"10.0.0.1/24\"\n[nodes.b]\naddress = \"10.0.0.2/24\"\n\
+                [[links]]\nendpoints = [\"tap:eth0\", \"b\"]\n";
+    let lab = Topology::parse(text, "lab.toml").unwrap();
+    assert_eq!(lab.links[0].ends[0], ("tap".into(), "eth0".into()));
+    assert_eq!(lab.nodes.len(), 2);
 }
 
 #[test]

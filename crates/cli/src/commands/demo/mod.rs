@@ -154,6 +154,7 @@ fn orders(args: &Demo) -> Result<Orders, Failure> {
         name: Some(format!("demo-{}", std::process::id())),
         seed: Some(args.seed),
         capture: CaptureTo::File(super::lab::shown(Path::new(&capture))),
+        event_hash: true,
         log: None,
         attached: false,
     })

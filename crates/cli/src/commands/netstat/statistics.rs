@@ -192,7 +192,12 @@ pub fn print(client: &Client, node: Option<String>, json: bool) -> Result<u8, Fa
 /// The groups in net-tools' order, then our drop reasons.
 fn text(node: &NodeCounters) -> String {
     let mut text = String::new();
-    for group in ["Ip", "Icmp", "Tcp", "Udp", "TcpExt", "IpExt"] {
+    // Of an interface of this machine only what was discarded is known.
+    let groups: &[&str] = match node.counters.is_empty() {
+        true => &[],
+        false => &["Ip", "Icmp", "Tcp", "Udp", "TcpExt", "IpExt"],
+    };
+    for &group in groups {
         text += &format!("{group}:\n");
         if group == "Ip" {
             text += &format!("    Forwarding: {}\n", if node.forwarding { 1 } else { 2 });

@@ -1,0 +1,506 @@
+//! Linux as a neighbour: a kernel in a network namespace of its own, and a lab at the other end of a TAP or TUN.
+//!
+//! The namespace is made by the test and goes with it; interfaces, load and addresses are all inside. Making one needs root and
+//! /dev/net/tun: without them the tests say so and are skipped.
+mod support;
+
+use std::fs;
+use std::os::unix::fs::MetadataExt;
+use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Instant;
+
+use support::{Ran, Sandbox, has_program, labs, wait_for};
+
+/// A kernel's side of the cable: a network namespace, and a sandbox whose programs run in it.
+struct Linux {
+    sandbox: Sandbox,
+    netns: String,
+}
+
+impl Linux {
+    /// A namespace with nothing but its loopback; `None` where none can be made.
+    fn new() -> Option<Self> {
+        static MADE: AtomicU32 = AtomicU32::new(0);
+        let is_root = fs::metadata("/proc/self").is_ok_and(|meta| meta.uid() == 0);
+        let has_driver = fs::metadata("/dev/net/tun").is_ok();
+        if !is_root || !has_driver {
+            eprintln!("skipped: needs root and /dev/net/tun");
+            return None;
+        }
+        if !["ip", "ping", "python3", "curl"]
+            .iter()
+            .all(|name| has_program(name))
+        {
+            return None;
+        }
+        let number = MADE.fetch_add(1, Ordering::Relaxed);
+        let netns = format!("heptad-neighbours-{}-{number}", std::process::id());
+        let made = Command::new("ip")
+            .args(["netns", "add", &netns])
+            .output()
+            .expect("ip starts");
+        if !made.status.success() {
+            eprintln!("skipped: no network namespace: {made:?}");
+            return None;
+        }
+        let sandbox = Sandbox::new();
+        let linux = Self { sandbox, netns };
+        linux.ip("link set dev lo up");
+        Some(linux)
+    }
+
+    /// A program of the kernel's side.
+    fn command(&self, words: &[&str]) -> Command {
+        let mut all = vec!["netns", "exec", &self.netns];
+        all.extend(words);
+        self.sandbox.program("ip", &all)
+    }
+    fn run(&self, words: &[&str]) -> Ran {
+        Ran::from(self.command(words).output().expect("ip starts"))
+    }
+    fn spawn(&self, words: &[&str]) -> Child {
+        let mut command = self.command(words);
+        command.stdin(Stdio::piped()).stdout(Stdio::piped());
+        command.stderr(Stdio::null()).spawn().expect("ip starts")
+    }
+    #[track_caller]
+    fn ip(&self, words: &str) -> Ran {
+        let mut all = vec!["ip"];
+        all.extend(words.split(' '));
+        self.run(&all).expect_code(0)
+    }
+    /// `heptad WORDS…`, with the interfaces of the kernel's side.
+    fn heptad(&self, words: &[&str]) -> Ran {
+        let mut all = vec![env!("CARGO_BIN_EXE_heptad")];
+        all.extend(words);
+        self.run(&all)
+    }
+    /// The lab of this text is up; the kernel has 10.9.0.1/24 on the interface.
+    #[track_caller]
+    fn up(&self, lab: &str, interface: &str, more: &[&str]) {
+        self.sandbox.write("lab.toml", lab);
+        let mut words = vec!["lab", "up", "lab.toml", "--seed", "1"];
+        words.extend(more);
+        self.heptad(&words).expect_code(0);
+        self.ip(&format!("address add 10.9.0.1/24 dev {interface}"));
+    }
+    #[track_caller]
+    fn down(&self) {
+        self.heptad(&["lab", "down"]).expect_code(0);
+        self.sandbox.expect_nothing_left();
+    }
+    /// The kernel's count of TCP segments with a bad checksum.
+    fn bad_checksums(&self) -> u64 {
+        let counts = self.run(&["cat", "/proc/net/snmp"]).expect_code(0).stdout;
+        let mut rows = counts.lines().filter(|line| line.starts_with("Tcp:"));
+        let (names, values) = (rows.next().expect("names"), rows.next().expect("values"));
+        let mut columns = names.split(' ').zip(values.split(' '));
+        let (_, value) = columns
+            .find(|(name, _)| *name == "InCsumErrors")
+            .expect("MIB");
+        value.parse().expect("a number")
+    }
+    /// A web server of the kernel's side that offers the sandbox's files at port 8000.
+    fn web_server(&self) -> Served {
+        let child = self.spawn(&["python3", "-m", "http.server", "8000"]);
+        wait_for("a web server on Linux", || self.listens(8000));
+        Served(child)
+    }
+    fn listens(&self, port: u16) -> bool {
+        let listening = self.run(&["ss", "-Hltn"]).stdout;
+        listening.contains(&format!(":{port} "))
+    }
+}
+
+impl Drop for Linux {
+    fn drop(&mut self) {
+        for pid in self.sandbox.alive() {
+            let _ = Command::new("kill")
+                .args(["-KILL", &pid.to_string()])
+                .status();
+        }
+        let _ = Command::new("ip")
+            .args(["netns", "del", &self.netns])
+            .status();
+    }
+}
+
+/// A server that is ended with the test.
+struct Served(Child);
+impl Drop for Served {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// bob at 10.9.0.20 on one cable with the interface; more lines for the cable come last.
+fn bob_and(end: &str, program: &str, cable: &str) -> String {
+    format!(
+        "name = \"neighbours\"\n[nodes.bob]\naddress = \"10.9.0.20/24\"\ngateway = \"10.9.0.1\"\n{program}\n\
+         [[links]]\nendpoints = [\"{end}\", \"bob:eth0\"]\n{cable}\n"
+    )
+}
+const WEB: &str = "run = [\"python3\", \"-m\", \"http.server\", \"80\"]\nready = \"tcp:80\"";
+const IPERF: &str = "run = [\"iperf3\", \"-s\"]\nready = \"tcp:5201\"";
+
+/// Bytes that are not alike, so that a piece in the wrong place shows.
+fn page(len: u32) -> Vec<u8> {
+    (0..len)
+        .map(|n| (n.wrapping_mul(2_654_435_761) >> 24) as u8)
+        .collect()
+}
+
+#[test]
+fn linux_pings_and_reads_from_a_node_behind_the_neighbour_labs_router() {
+    let Some(linux) = Linux::new() else { return };
+    let lab = labs().join("neighbour/lab.toml");
+    linux
+        .heptad(&["lab", "up", lab.to_str().expect("utf-8")])
+        .expect_code(0);
+    linux.ip("address add 10.9.0.1/24 dev heptad0");
+    linux.ip("route add 10.9.1.0/24 via 10.9.0.254");
+    for (address, size) in [
+        ("10.9.0.254", "56"),
+        ("10.9.1.20", "56"),
+        ("10.9.1.20", "5000"),
+    ] {
+        let words = ["ping", "-c", "3", "-i", "0.1", "-s", size, address];
+        let ran = linux.run(&words).expect_code(0);
+        assert!(
+            ran.stdout.contains("3 received, 0% packet loss"),
+            "{ran:#?}"
+        );
+    }
+    let listing = linux.run(&["curl", "-sS", "http://10.9.1.20/"]);
+    assert!(listing.expect_code(0).stdout.contains("lab.toml"));
+    let nodes = linux.heptad(&["lab", "ls", "--json"]).expect_code(0).json();
+    let nodes = nodes["labs"][0]["nodes"]
+        .as_array()
+        .cloned()
+        .expect("nodes");
+    assert!(
+        nodes
+            .iter()
+            .any(|n| n["name"] == "tap:heptad0" && n["kind"] == "tap")
+    );
+    linux.down();
+    let gone = linux.run(&["ip", "link", "show", "dev", "heptad0"]);
+    assert_ne!(gone.code, Some(0), "the lab made it, so it goes: {gone:#?}");
+}
+
+#[test]
+fn every_byte_arrives_both_ways_over_tap_and_tun_and_over_cables_that_cut() {
+    for (end, cable) in [
+        ("tap:heptad0", ""),
+        ("tun:heptad0", ""),
+        ("tap:heptad0", "delay = \"2ms\"\nloss = \"1%\""),
+        ("tun:heptad0", "rate = \"1 Gbit\""),
+        ("tap:heptad0", "mtu = 9000"),
+    ] {
+        let Some(linux) = Linux::new() else { return };
+        let page = page(3_000_000);
+        fs::write(linux.sandbox.path("page.bin"), &page).expect("a page");
+        linux.up(&bob_and(end, WEB, cable), "heptad0", &["--no-capture"]);
+        let web = linux.web_server();
+        let from_bob = ["curl", "-sSo", "a.bin", "http://10.9.0.20/page.bin"];
+        linux.run(&from_bob).expect_code(0);
+        let from_linux = ["curl", "-sSo", "b.bin", "http://10.9.0.1:8000/page.bin"];
+        let on_bob = [&["exec", "bob", "--"][..], &from_linux].concat();
+        linux.heptad(&on_bob).expect_code(0);
+        for name in ["a.bin", "b.bin"] {
+            let got = fs::read(linux.sandbox.path(name)).expect("what curl wrote");
+            assert!(
+                got == page,
+                "{name} over {end} {cable}: {} bytes",
+                got.len()
+            );
+        }
+        assert_eq!(linux.bad_checksums(), 0, "{end} {cable}");
+        drop(web);
+        linux.down();
+    }
+}
+
+#[test]
+fn iperf3_runs_both_ways_and_linux_sees_scaled_windows_sack_and_timestamps() {
+    if !has_program("iperf3") || !has_program("ss") {
+        return;
+    }
+    let Some(linux) = Linux::new() else { return };
+    linux.up(
+        &bob_and("tap:heptad0", IPERF, ""),
+        "heptad0",
+        &["--no-capture"],
+    );
+    for more in [&[][..], &["-R"]] {
+        let client = ["iperf3", "-J", "-n", "50M", "-c", "10.9.0.20"];
+        let ran = linux
+            .run(&[&client[..], more].concat())
+            .expect_code(0)
+            .json();
+        let received = ran["end"]["sum_received"]["bytes"].as_u64().unwrap_or(0);
+        assert!(received > 40_000_000, "{ran:#}");
+    }
+    let options = socket_options(&linux);
+    for word in [" ts ", " sack ", " wscale:"] {
+        assert!(options.contains(word), "{word} in {options}");
+    }
+    assert_eq!(linux.bad_checksums(), 0);
+    linux.down();
+}
+
+/// What `ss -tieo` says of a connection of Linux to bob's iperf3 while it stands.
+fn socket_options(linux: &Linux) -> String {
+    let hold = "import socket, sys; s = socket.create_connection(('10.9.0.20', 5201)); \
+                print('open', flush=True); sys.stdin.read()";
+    let mut child = linux.spawn(&["python3", "-c", hold]);
+    let mut said = [0; 4];
+    let stdout = child.stdout.as_mut().expect("a pipe");
+    std::io::Read::read_exact(stdout, &mut said).expect("python says that it is connected");
+    let held = Served(child);
+    let words = ["ss", "-Htieno", "state", "established", "dst", "10.9.0.20"];
+    let options = linux.run(&words).expect_code(0).stdout;
+    drop(held);
+    options
+}
+
+/// A cable with a rate cuts, so Linux is to cut and to fill its checksums before a capture on its side sees them, and what we write is filled as well.
+/// On a plain cable both leave them to the other side: there a capture by the kernel shows unfilled checksums, which is as it is between Linux and any
+/// network card, so its own count of bad ones and our capture are asked instead.
+#[test]
+fn no_segment_has_a_bad_checksum_and_linux_cuts_where_the_cable_does() {
+    if !["iperf3", "tcpdump", "tshark"]
+        .iter()
+        .all(|name| has_program(name))
+    {
+        return;
+    }
+    for (cable, cuts) in [("rate = \"5 Gbit\"", true), ("", false)] {
+        let Some(linux) = Linux::new() else { return };
+        let capture = ["--capture", "ours.pcapng"];
+        linux.up(&bob_and("tap:heptad0", IPERF, cable), "heptad0", &capture);
+        let tcpdump = ["tcpdump", "-i", "heptad0", "-U", "-w", "theirs.pcap", "tcp"];
+        let mut tcpdump = linux.spawn(&tcpdump);
+        let theirs = linux.sandbox.path("theirs.pcap");
+        wait_for("tcpdump to listen", || {
+            fs::metadata(&theirs).is_ok_and(|file| file.len() > 0)
+        });
+        for more in [&[][..], &["-R"]] {
+            let client = ["iperf3", "-n", "2M", "-c", "10.9.0.20"];
+            linux.run(&[&client[..], more].concat()).expect_code(0);
+        }
+        support::terminate(&tcpdump);
+        tcpdump.wait().expect("tcpdump ends");
+        linux.down();
+        let ours = Capture::read(&linux, "ours.pcapng");
+        assert_eq!(ours.bad, 0, "{cable}");
+        assert!(
+            ours.good > 4_000_000 / 1448 && ours.longest <= 1514,
+            "{ours:?}"
+        );
+        assert_eq!(linux.bad_checksums(), 0, "{cable}");
+        let theirs = Capture::read(&linux, "theirs.pcap");
+        if cuts {
+            assert_eq!(theirs.bad, 0, "{theirs:?}");
+            assert!(
+                theirs.good > 4_000_000 / 1448 && theirs.longest <= 1514,
+                "{theirs:?}"
+            );
+        } else {
+            assert!(
+                theirs.longest > 10_000,
+                "super-segments cross whole: {theirs:?}"
+            );
+        }
+    }
+}
+
+/// What tshark says of a capture's TCP segments.
+#[derive(Debug)]
+struct Capture {
+    good: usize,
+    bad: usize,
+    /// Bytes of the longest frame.
+    longest: usize,
+}
+impl Capture {
+    fn read(linux: &Linux, name: &str) -> Self {
+        let words = "-o tcp.check_checksum:TRUE -o ip.check_checksum:TRUE -Y tcp -T fields -e tcp.checksum.status -e ip.checksum.status -e frame.len";
+        let mut all = vec!["-r", name];
+        all.extend(words.split(' '));
+        let ran = Ran::from(
+            linux
+                .sandbox
+                .program("tshark", &all)
+                .output()
+                .expect("tshark starts"),
+        );
+        let rows = ran.expect_code(0).stdout;
+        // 1 is good, 0 is bad (tshark's enumeration of checksum states).
+        let status = |row: &str, wanted: &str| row.split('\t').take(2).any(|s| s == wanted);
+        let is_good = |row: &&str| row.split('\t').take(2).all(|s| s == "1");
+        let len = |row: &str| row.rsplit('\t').next().and_then(|len| len.parse().ok());
+        Self {
+            good: rows.lines().filter(is_good).count(),
+            bad: rows.lines().filter(|row| status(row, "0")).count(),
+            longest: rows.lines().filter_map(len).max().unwrap_or(0),
+        }
+    }
+}
+
+/// `heptad WORDS…` as a user who may not make interfaces.
+fn without_administrator(linux: &Linux, words: &[&str]) -> Ran {
+    let mut all = vec![
+        "setpriv",
+        "--bounding-set=-net_admin",
+        "--inh-caps=-net_admin",
+    ];
+    all.push(env!("CARGO_BIN_EXE_heptad"));
+    all.extend(words);
+    linux.run(&all)
+}
+
+#[test]
+fn an_interface_that_is_there_needs_no_administrator_and_else_the_lab_says_who_makes_it() {
+    if !has_program("setpriv") {
+        return;
+    }
+    let Some(linux) = Linux::new() else { return };
+    linux
+        .sandbox
+        .write("lab.toml", &bob_and("tap:heptad0", WEB, ""));
+    let up = ["lab", "up", "lab.toml", "--no-capture"];
+    let refused = |said: &str, help: &str| {
+        let ran = without_administrator(&linux, &up).expect_code(125);
+        assert!(
+            ran.stderr.contains(said) && ran.stderr.contains(help),
+            "{ran:#?}"
+        );
+        linux.sandbox.expect_nothing_left();
+    };
+    refused(
+        "not permitted to make the tap interface heptad0",
+        "help: sudo ip tuntap add dev heptad0 mode tap user $USER",
+    );
+    linux.ip("tuntap add dev heptad0 mode tap user root");
+    refused("heptad0 is down", "help: sudo ip link set dev heptad0 up");
+    linux.ip("link set dev heptad0 up mtu 1400");
+    refused(
+        "has an MTU of 1400 bytes, the cable 1500",
+        "help: sudo ip link set dev heptad0 mtu 1500",
+    );
+    linux.ip("link set dev heptad0 mtu 1500");
+    linux.ip("address add 10.9.0.1/24 dev heptad0");
+    without_administrator(&linux, &up).expect_code(0);
+    linux.run(&["ping", "-c", "1", "10.9.0.20"]).expect_code(0);
+
+    // Another lab finds it taken.
+    let other = bob_and("tap:heptad0", "", "").replace("neighbours", "other");
+    linux.sandbox.write("other.toml", &other);
+    let ran = linux.heptad(&["lab", "up", "other.toml", "--no-capture"]);
+    let ran = ran.expect_code(125);
+    assert!(ran.stderr.contains("in use by another process"), "{ran:#?}");
+    linux.down();
+    linux.ip("link show dev heptad0");
+}
+
+#[test]
+fn an_interface_of_another_kind_is_the_lab_files_mistake() {
+    let Some(linux) = Linux::new() else { return };
+    linux.ip("tuntap add dev heptad0 mode tun");
+    for end in ["tap:heptad0", "tap:lo"] {
+        linux.sandbox.write("lab.toml", &bob_and(end, "", ""));
+        let ran = linux.heptad(&["lab", "up", "lab.toml", "--no-capture"]);
+        let ran = ran.expect_code(2);
+        assert!(ran.stderr.contains("exists and is no tap"), "{ran:#?}");
+    }
+}
+
+#[test]
+fn a_lab_outlives_its_interface_and_says_at_the_end_that_it_was_removed() {
+    let Some(linux) = Linux::new() else { return };
+    linux.up(
+        &bob_and("tap:heptad0", "", ""),
+        "heptad0",
+        &["--no-capture"],
+    );
+    linux.run(&["ping", "-c", "1", "10.9.0.20"]).expect_code(0);
+    linux.ip("link delete dev heptad0");
+    let down = linux.heptad(&["lab", "down"]).expect_code(125);
+    assert!(
+        down.stdout.contains("a real cable failed: tap heptad0: "),
+        "{down:#?}"
+    );
+    linux.sandbox.expect_nothing_left();
+}
+
+#[test]
+fn what_an_interface_that_is_down_refuses_is_counted_and_the_cable_lives_on() {
+    let Some(linux) = Linux::new() else { return };
+    linux.up(
+        &bob_and("tap:heptad0", "", ""),
+        "heptad0",
+        &["--no-capture"],
+    );
+    linux.ip("link set dev heptad0 down");
+    let send = "import socket; socket.socket(type=socket.SOCK_DGRAM).sendto(b'x', ('10.9.0.1', 9))";
+    let words = ["exec", "bob", "--", "python3", "-c", send];
+    linux.heptad(&words).expect_code(0);
+    wait_for(
+        "bob's question for the address of Linux to be refused",
+        || {
+            let words = ["netstat", "-s", "--node", "tap:heptad0"];
+            let discarded = linux.heptad(&words).expect_code(0).stdout;
+            discarded.contains(" refused by the kernel's interface\n")
+        },
+    );
+    linux.ip("link set dev heptad0 up");
+    linux
+        .run(&["ping", "-c", "1", "-w", "10", "10.9.0.20"])
+        .expect_code(0);
+    linux.down();
+}
+
+/// A gigabyte each way, with the same between two kernels over veth in the same run; figures are printed.
+#[test]
+#[ignore = "moves 4 GB and measures: cargo xtask ci --full --only neighbours"]
+fn a_gigabyte_each_way_beside_two_kernels_over_veth() {
+    if !["iperf3", "ss"].iter().all(|name| has_program(name)) {
+        return;
+    }
+    let Some(linux) = Linux::new() else { return };
+    let veth = Linux::new().expect("a second namespace");
+    let peer = format!("link add v0 type veth peer name v1 netns {}", veth.netns);
+    linux.ip(&peer);
+    linux.ip("address add 10.8.0.1/24 dev v0");
+    linux.ip("link set dev v0 up");
+    veth.ip("address add 10.8.0.2/24 dev v1");
+    veth.ip("link set dev v1 up");
+    let _server = Served(veth.spawn(&["iperf3", "-s"]));
+    wait_for("iperf3 on the other kernel", || veth.listens(5201));
+    let fast = ["--no-capture", "--no-event-hash"];
+    linux.up(&bob_and("tap:heptad0", IPERF, ""), "heptad0", &fast);
+    for (way, more) in [("Linux sends", &[][..]), ("Linux receives", &["-R"])] {
+        for (whom, address) in [("the lab", "10.9.0.20"), ("a kernel over veth", "10.8.0.2")] {
+            let started = Instant::now();
+            let client = ["iperf3", "-J", "-n", "1024M", "-c", address];
+            let ran = linux
+                .run(&[&client[..], more].concat())
+                .expect_code(0)
+                .json();
+            let received = ran["end"]["sum_received"]["bytes"].as_u64().unwrap_or(0);
+            let rate = ran["end"]["sum_received"]["bits_per_second"].as_f64();
+            let again = ran["end"]["sum_sent"]["retransmits"].as_u64().unwrap_or(0);
+            let rate = rate.unwrap_or(0.0) / 8e6;
+            let took = started.elapsed().as_secs_f64();
+            println!("{way}, {whom}: {rate:.0} MB/s, {again} sent again, {took:.1} s");
+            assert!(received > 1_000_000_000, "{ran:#}");
+        }
+    }
+    println!("ss -tieo: {}", socket_options(&linux).trim());
+    println!("bad checksums: {}", linux.bad_checksums());
+    assert_eq!(linux.bad_checksums(), 0);
+    linux.down();
+}

@@ -1,0 +1,328 @@
+use super::*;
+use crate::topology::Topology;
+use crate::{LabOptions, Moment};
+use heptad_stack::time::Duration;
+use heptad_stack::wire::{Chunk, Cut, Sum, checksum};
+
+const A: Ipv4Addr = Ipv4Addr::new(10, 0, 0, 1);
+const LINUX: Ipv4Addr = Ipv4Addr::new(10, 0, 0, 9);
+const LINUX_MAC: MacAddr = MacAddr([6, 0, 0, 0, 0, 9]);
+
+fn lab(text: &str) -> Lab {
+    let topology = Topology::parse(text, "lab.toml").unwrap();
+    let options = LabOptions {
+        observe: true,
+        ..LabOptions::default()
+    };
+    Lab::new(&topology, options).unwrap()
+}
+/// A host `a` (10.0.0.1) and an interface at the ends of one cable.
+fn host_and(interface: &str, more: &str) -> Lab {
+    lab(&format!(
+        "[nodes.a]\naddress = \"{A}/24\"\n[[links]]\nendpoints = [\"a\", \"{interface}\"]\n{more}"
+    ))
+}
+/// Two interfaces at the ends of one cable.
+fn two_taps(more: &str) -> Lab {
+    lab(&format!(
+        "[nodes]\n[[links]]\nendpoints = [\"tap:t0\", \"tap:t1\"]\n{more}"
+    ))
+}
+fn run(lab: &mut Lab, time: Duration) {
+    let limit = lab.now() + time;
+    let _ = lab.run_until(limit, false, u64::MAX);
+}
+fn id(lab: &Lab, name: &str) -> MachineId {
+    lab.machine(name).unwrap()
+}
+fn packet(bytes: &[u8]) -> PacketBuf {
+    Pool::new(0).from_chunk(Chunk::copy_from(bytes))
+}
+fn bytes_of(packet: &PacketBuf) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    packet.write_to(&mut bytes);
+    bytes
+}
+
+fn arp_request(sender: Ipv4Addr, target: Ipv4Addr) -> PacketBuf {
+    let mut frame = Pool::new(0).packet();
+    ArpPacket {
+        operation: Operation::Request,
+        sender_mac: LINUX_MAC,
+        sender_ip: sender,
+        target_mac: MacAddr::default(),
+        target_ip: target,
+    }
+    .emit(frame.push(arp::LEN));
+    EthernetHeader {
+        dst: MacAddr::BROADCAST,
+        src: LINUX_MAC,
+        ethertype: EtherType::ARP,
+    }
+    .emit(frame.push(HEADER_LEN));
+    frame
+}
+/// An echo request of Linux as a TUN carries it.
+fn echo_request(dst: Ipv4Addr) -> Vec<u8> {
+    let mut bytes = vec![0; 28];
+    bytes[0] = 0x45;
+    (bytes[3], bytes[8], bytes[9]) = (28, 64, ipv4::protocol::ICMP);
+    bytes[12..16].copy_from_slice(&LINUX.octets());
+    bytes[16..20].copy_from_slice(&dst.octets());
+    let sum = !checksum::sum(&bytes[..20]);
+    bytes[10..12].copy_from_slice(&sum.to_be_bytes());
+    bytes[20] = 8;
+    let sum = !checksum::sum(&bytes[20..]);
+    bytes[22..24].copy_from_slice(&sum.to_be_bytes());
+    bytes
+}
+/// TCP of Linux with so many bytes, behind Ethernet, checksum to be filled; a super-segment if they are over 1,000.
+fn segment(payload: usize) -> PacketBuf {
+    let mut bytes = vec![0; HEADER_LEN + 40 + payload];
+    bytes[12] = 8;
+    let ip = HEADER_LEN;
+    bytes[ip] = 0x45;
+    let total = u16::try_from(40 + payload).unwrap();
+    bytes[ip + 2..ip + 4].copy_from_slice(&total.to_be_bytes());
+    (bytes[ip + 8], bytes[ip + 9]) = (64, ipv4::protocol::TCP);
+    bytes[ip + 12..ip + 16].copy_from_slice(&LINUX.octets());
+    bytes[ip + 16..ip + 20].copy_from_slice(&A.octets());
+    let sum = !checksum::sum(&bytes[ip..ip + 20]);
+    bytes[ip + 10..ip + 12].copy_from_slice(&sum.to_be_bytes());
+    (bytes[ip + 32], bytes[ip + 33]) = (0x50, 0x10);
+    let len = u32::from(total) - 20;
+    let pseudo = checksum::pseudo_header(LINUX.into(), A.into(), ipv4::protocol::TCP, len);
+    bytes[ip + 36..ip + 38].copy_from_slice(&pseudo.to_be_bytes());
+    let mut packet = packet(&bytes);
+    packet.peek(HEADER_LEN + 40).unwrap();
+    let l3 = packet.head_start() + 14;
+    let (start, offset) = (l3 + 20, l3 + 36);
+    packet.set_sum(Sum::ToFill { start, offset });
+    let (segment, l4) = (1000, start);
+    packet.set_cut((payload > 1000).then_some(Cut { segment, l3, l4 }));
+    packet
+}
+
+#[test]
+fn a_frame_of_the_kernel_reaches_the_host_and_the_answer_waits_for_the_kernel() {
+    let mut lab = host_and("tap:t0", "delay = \"1ms\"");
+    let cable = RealCable {
+        machine: id(&lab, "tap:t0"),
+        interface: "t0".into(),
+        kind: NodeKind::Tap,
+        mtu: 1500,
+    };
+    assert_eq!(lab.real_cables(), [cable]);
+    let outside = id(&lab, "tap:t0");
+    lab.inject(outside, Instant::ZERO, arp_request(LINUX, A));
+    run(&mut lab, Duration::from_micros(1999));
+    assert!(!lab.is_outside_due(outside), "both ways take 2 ms");
+    run(&mut lab, Duration::from_micros(1));
+    assert!(lab.is_outside_due(outside));
+    let answer = bytes_of(&lab.poll_outside(outside).unwrap());
+    let header = EthernetHeader::parse(&answer).unwrap();
+    assert_eq!((header.dst, header.ethertype), (LINUX_MAC, EtherType::ARP));
+    let reply = ArpPacket::parse(&answer[HEADER_LEN..]).unwrap();
+    assert_eq!((reply.operation, reply.sender_ip), (Operation::Reply, A));
+    assert!(lab.poll_outside(outside).is_none());
+}
+
+#[test]
+fn a_frame_that_the_kernel_sent_earlier_enters_now_and_a_later_one_later() {
+    let mut lab = two_taps("delay = \"1ms\"");
+    let (t0, t1) = (id(&lab, "tap:t0"), id(&lab, "tap:t1"));
+    run(&mut lab, Duration::from_millis(10));
+    lab.inject(t0, Instant::ZERO, segment(10));
+    let later = lab.now() + Duration::from_millis(5);
+    lab.inject(t0, later, segment(20));
+    for (at, len) in [(1, Some(10)), (5, None), (6, Some(20))] {
+        let limit = Instant::ZERO + Duration::from_millis(10 + at);
+        lab.run_until(limit, false, u64::MAX);
+        let arrived = lab.poll_outside(t1).map(|frame| frame.len());
+        assert_eq!(arrived, len.map(|len| HEADER_LEN + 40 + len), "{at} ms");
+    }
+}
+
+#[test]
+fn a_tun_carries_bare_packets_and_answers_arp_for_everybody_outside() {
+    let mut lab = host_and("tun:t0", "");
+    let outside = id(&lab, "tun:t0");
+    lab.inject(outside, Instant::ZERO, packet(&echo_request(A)));
+    run(&mut lab, Duration::from_secs(1));
+    let answer = bytes_of(&lab.poll_outside(outside).unwrap());
+    assert_eq!(answer.len(), 28);
+    assert_eq!(answer[12..16], A.octets());
+    assert_eq!(answer[16..20], LINUX.octets());
+    assert_eq!(answer[20], 0, "echo reply");
+    assert!(lab.poll_outside(outside).is_none(), "no ARP leaves");
+}
+
+#[test]
+fn a_tun_answers_arp_for_nobody_on_its_cable_and_for_no_probe() {
+    let (a, b) = (A, Ipv4Addr::new(10, 0, 0, 2));
+    let mut layer = LinkLayer::new(MacAddr([2, 0, 0, 0, 0, 0]));
+    layer.add(LINUX_MAC, [a.into(), b.into()].into_iter(), false);
+    let answers = |sender, target| {
+        let mut frame = arp_request(sender, target);
+        let stripped = layer.strip(&mut frame, &mut Pool::new(1));
+        matches!(stripped, Ok(Stripped::Arp(Some(_))))
+    };
+    for (sender, target, expected) in [
+        (a, LINUX, true),
+        (a, Ipv4Addr::new(8, 8, 8, 8), true),
+        (a, b, false),
+        (a, a, false),
+        (LINUX, LINUX, false),
+        (Ipv4Addr::UNSPECIFIED, LINUX, false),
+    ] {
+        assert_eq!(answers(sender, target), expected, "{sender} {target}");
+    }
+}
+
+#[test]
+fn a_tuns_packets_go_to_their_station_else_to_the_router() {
+    let router = MacAddr([2, 0, 0, 0, 0, 7]);
+    let mut layer = LinkLayer::new(MacAddr([2, 0, 0, 0, 0, 0]));
+    layer.add(LINUX_MAC, [A.into()].into_iter(), false);
+    let to = |layer: &LinkLayer, dst: Ipv4Addr| {
+        let mut packet = packet(&echo_request(dst));
+        layer.dress(&mut packet)?;
+        Ok(EthernetHeader::parse(packet.peek(HEADER_LEN).unwrap())
+            .unwrap()
+            .dst)
+    };
+    let far = Ipv4Addr::new(10, 9, 9, 9);
+    assert_eq!(to(&layer, far), Err(DropReason::NoRoute));
+    layer.add(
+        router,
+        [Ipv4Addr::new(10, 0, 0, 254).into()].into_iter(),
+        true,
+    );
+    let group = Ipv4Addr::new(224, 129, 2, 3);
+    for (dst, station) in [
+        (A, LINUX_MAC),
+        (far, router),
+        (Ipv4Addr::BROADCAST, MacAddr::BROADCAST),
+        (group, MacAddr([1, 0, 0x5e, 1, 2, 3])),
+    ] {
+        assert_eq!(to(&layer, dst), Ok(station), "{dst}");
+    }
+    let not_ip = |bytes: &[u8]| layer.dress(&mut packet(bytes));
+    assert_eq!(not_ip(&[0x60; 40]), Err(DropReason::UnknownEtherType));
+    assert_eq!(not_ip(&[0x45; 19]), Err(DropReason::IpHeader));
+    assert_eq!(not_ip(&[]), Err(DropReason::IpHeader));
+}
+
+#[test]
+fn what_is_no_packet_for_a_tun_is_dropped_with_a_reason_and_recorded() {
+    let mut lab = host_and("tun:t0", "");
+    let outside = id(&lab, "tun:t0");
+    lab.inject(outside, Instant::ZERO, packet(&[0x60; 40]));
+    let reason = DropReason::UnknownEtherType;
+    assert_eq!(lab.counters(outside).unwrap().drops(reason), 1);
+    let records = lab.take_frames();
+    assert_eq!(records.len(), 1);
+    assert_eq!(records[0].moment, Moment::DroppedLater(reason));
+}
+
+#[test]
+fn the_queue_to_the_kernel_is_bounded_in_frames_once_cut() {
+    let mut lab = two_taps("");
+    let (t0, t1) = (id(&lab, "tap:t0"), id(&lab, "tap:t1"));
+    let frames_each = 60;
+    let fit = QUEUE_BOUND / frames_each;
+    for _ in 0..fit + 5 {
+        lab.inject(t0, Instant::ZERO, segment(1000 * frames_each as usize));
+    }
+    run(&mut lab, Duration::from_secs(1));
+    let dropped = |lab: &Lab| lab.counters(t1).unwrap().drops(DropReason::DeviceQueueFull);
+    assert_eq!(dropped(&lab), 5);
+    let mut left = 0;
+    while let Some(frame) = lab.poll_outside(t1) {
+        assert_eq!(frame.frames(), frames_each);
+        left += 1;
+    }
+    assert_eq!(left, fit);
+    lab.inject(t0, Instant::ZERO, segment(1));
+    run(&mut lab, Duration::from_secs(1));
+    assert!(lab.poll_outside(t1).is_some(), "there is room again");
+    assert_eq!(dropped(&lab), 5);
+}
+
+#[test]
+fn a_plain_cable_carries_super_segments_whole_and_one_that_cuts_carries_filled_frames() {
+    for (more, whole) in [("delay = \"1ms\"", true), ("rate = \"1 Gbit\"", false)] {
+        let mut lab = two_taps(more);
+        let (t0, t1) = (id(&lab, "tap:t0"), id(&lab, "tap:t1"));
+        assert_eq!(lab.real_caps(t0).super_segments, whole);
+        lab.inject(t0, Instant::ZERO, segment(2500));
+        run(&mut lab, Duration::from_secs(1));
+        let frames: Vec<_> = std::iter::from_fn(|| lab.poll_outside(t1)).collect();
+        let lens: Vec<_> = frames.iter().map(PacketBuf::len).collect();
+        let to_fill = |frame: &PacketBuf| matches!(frame.sum(), Sum::ToFill { .. });
+        if whole {
+            assert_eq!(lens, [HEADER_LEN + 40 + 2500]);
+            assert!(to_fill(&frames[0]) && frames[0].cut_plan().is_some());
+        } else {
+            assert_eq!(lens, [1000, 1000, 500].map(|len| HEADER_LEN + 40 + len));
+            assert!(!frames.iter().any(to_fill));
+        }
+    }
+}
+
+#[test]
+fn a_cable_that_begins_to_cut_says_so_at_once() {
+    let mut lab = two_taps("[[at]]\ntime = \"1s\"\nlink = \"t0-t1\"\nloss = \"1%\"");
+    let t0 = id(&lab, "tap:t0");
+    assert!(lab.real_caps(t0).super_segments);
+    run(&mut lab, Duration::from_secs(1));
+    assert!(!lab.real_caps(t0).super_segments);
+}
+
+#[test]
+fn a_frame_with_a_bad_frame_check_sequence_never_reaches_the_kernel() {
+    let mut lab = two_taps("corrupt = \"100%\"");
+    let (t0, t1) = (id(&lab, "tap:t0"), id(&lab, "tap:t1"));
+    lab.inject(t0, Instant::ZERO, segment(10));
+    run(&mut lab, Duration::from_secs(1));
+    assert!(lab.poll_outside(t1).is_none());
+    assert_eq!(lab.counters(t1).unwrap().drops(DropReason::FrameCheck), 1);
+}
+
+#[test]
+fn what_the_kernel_refuses_is_counted_and_recorded() {
+    let mut lab = two_taps("");
+    let (t0, t1) = (id(&lab, "tap:t0"), id(&lab, "tap:t1"));
+    lab.inject(t0, Instant::ZERO, segment(10));
+    run(&mut lab, Duration::from_secs(1));
+    let frame = lab.poll_outside(t1).unwrap();
+    lab.refuse(t1, frame.id(), DropReason::DeviceRefused);
+    assert_eq!(
+        lab.counters(t1).unwrap().drops(DropReason::DeviceRefused),
+        1
+    );
+    let last = lab.take_frames().pop().unwrap();
+    assert_eq!((last.id, last.machine), (frame.id(), t1));
+    assert_eq!(last.moment, Moment::DroppedLater(DropReason::DeviceRefused));
+}
+
+#[test]
+fn the_event_hash_is_the_same_whether_or_not_frames_are_recorded() {
+    let hash = |observe| {
+        let text = "[nodes]\n[[links]]\nendpoints = [\"tap:t0\", \"tap:t1\"]\nloss = \"10%\"";
+        let topology = Topology::parse(text, "lab.toml").unwrap();
+        let options = LabOptions {
+            observe,
+            ..LabOptions::default()
+        };
+        let mut lab = Lab::new(&topology, options).unwrap();
+        let t0 = id(&lab, "tap:t0");
+        for n in 0..50 {
+            lab.inject(t0, Instant::ZERO, segment(n * 100));
+        }
+        run(&mut lab, Duration::from_secs(1));
+        lab.event_hash()
+    };
+    assert!(hash(true).is_some());
+    assert_eq!(hash(true), hash(false));
+}
