@@ -72,9 +72,31 @@ pub enum Command {
         cable. The loss applies to each packet; half of the round trip to each way.\n\
         With -p others on this machine reach the servers too, over the same cable.")]
     Run(Run),
-    /// Sockets of a node, as net-tools' netstat prints them.
-    #[command(after_help = "Example:\n  heptad netstat -ant --node bob")]
+    /// Sockets, ports or routes of a node, as net-tools' netstat prints them.
+    #[command(after_help = "Examples:\n  \
+        heptad netstat -ant --node bob             TCP sockets\n  \
+        heptad netstat -anu                        UDP sockets of every node\n  \
+        heptad netstat -rn --node r1               routes\n  \
+        heptad netstat -i --node r1                ports and what they counted\n  \
+        heptad netstat -s --node bob               counters, drops by reason")]
     Netstat(Netstat),
+    /// Show what the cables of a running lab do, or change one.
+    #[command(after_help = "Examples:\n  \
+        heptad link                                all cables\n  \
+        heptad link alice-r1 loss=20%              from now on\n  \
+        heptad link r1-bob rate='1 Mbit' forward.delay=50ms\n  \
+        heptad link r1-bob down                    pulled; `up` plugs it in again\n  \
+        heptad link r1-bob up\n\n\
+        A setting is a key of [[links]] in a lab file: delay, jitter, loss, rate,\n\
+        queue, mtu, duplicate, corrupt, corrupt_undetected, reorder. It holds for\n\
+        both directions; `forward.` before it is from the first end to the second,\n\
+        `backward.` the other way. rate=none lifts the limit.")]
+    Link(Link),
+    /// The neighbours of a node, as net-tools' arp prints them.
+    #[command(after_help = "Examples:\n  \
+        heptad arp -n --node alice\n  \
+        heptad arp -a                              in the style of BSD")]
+    Arp(Arp),
     /// Print a script with which a shell completes heptad's words.
     #[command(after_help = "Examples:\n  \
         heptad completions bash > heptad.bash      then: source heptad.bash\n  \
@@ -125,6 +147,36 @@ pub struct Graph {
     /// The language of the drawing.
     #[arg(long, value_enum, default_value_t = GraphFormat::Mermaid)]
     pub format: GraphFormat,
+}
+
+#[derive(Args)]
+pub struct Link {
+    /// The cable's name; without one, all are shown.
+    pub link: Option<String>,
+    /// What to change, KEY=VALUE; `down` and `up` alone.
+    #[arg(value_name = "KEY=VALUE")]
+    pub settings: Vec<String>,
+    /// The lab; default: the only one.
+    #[arg(long, env = "HEPTAD_LAB")]
+    pub lab: Option<String>,
+}
+
+#[derive(Args)]
+pub struct Arp {
+    /// Only this address.
+    pub address: Option<std::net::IpAddr>,
+    /// The lab; default: the only one.
+    #[arg(long, env = "HEPTAD_LAB")]
+    pub lab: Option<String>,
+    /// The node; default: all of them, each under its name.
+    #[arg(long)]
+    pub node: Option<String>,
+    /// Numbers instead of names.
+    #[arg(short = 'n', long)]
+    pub numeric: bool,
+    /// In the style of BSD, a sentence a row.
+    #[arg(short = 'a', long)]
+    pub all: bool,
 }
 
 #[derive(Args)]
@@ -238,8 +290,14 @@ pub struct Netstat {
     #[arg(short = 'p', long)]
     pub programs: bool,
     /// Statistics of each protocol.
-    #[arg(short = 's', long)]
+    #[arg(short = 's', long, conflicts_with_all = ["route", "interfaces"])]
     pub statistics: bool,
+    /// The routing table.
+    #[arg(short = 'r', long, conflicts_with = "interfaces")]
+    pub route: bool,
+    /// The ports and their counters.
+    #[arg(short = 'i', long)]
+    pub interfaces: bool,
     /// Print help.
     #[arg(long, action = clap::ArgAction::Help)]
     pub help: Option<bool>,

@@ -1,10 +1,12 @@
 //! The commands, a file each.
+pub mod arp;
 pub mod demo;
 pub mod doctor;
 pub mod exec;
 pub mod graph;
 pub mod host;
 pub mod lab;
+pub mod link;
 pub mod manual;
 pub mod netstat;
 pub mod run;

@@ -1,13 +1,15 @@
 //! `heptad netstat`: the words and columns of net-tools 2.10.
 use std::collections::BTreeMap;
-use std::io::Write as _;
+use std::net::IpAddr;
 
-use super::print_json;
+use super::{print_json, print_text};
 use crate::args::Netstat;
 use crate::control::client::Client;
 use crate::control::{Answer, Ask, Info, NodeSockets, Socket};
 use crate::failure::Failure;
 
+mod ports;
+mod routes;
 mod statistics;
 
 /// Prints sockets or statistics of one node, or of all, each under its name.
@@ -15,6 +17,12 @@ pub fn netstat(netstat: &Netstat, json: bool) -> Result<u8, Failure> {
     let client = Client::find(netstat.lab.as_deref())?;
     if netstat.statistics {
         return statistics::print(&client, netstat.node.clone(), json);
+    }
+    if netstat.interfaces {
+        return ports::print(&client, netstat.node.clone(), json);
+    }
+    if netstat.route {
+        return routes::print(&client, netstat, json);
     }
     let Answer::Sockets { mut nodes } = client.ask(&Ask::Sockets {
         node: netstat.node.clone(),
@@ -34,14 +42,26 @@ pub fn netstat(netstat: &Netstat, json: bool) -> Result<u8, Failure> {
         print_json(&serde_json::json!({ "nodes": nodes }))?;
         return Ok(0);
     }
-    let mut out = std::io::stdout();
-    for (i, node) in nodes.iter().enumerate() {
-        if netstat.node.is_none() {
-            writeln!(out, "{}{}:", if i > 0 { "\n" } else { "" }, node.node)?;
-        }
-        write!(out, "{}", sockets_text(netstat, node, &names))?;
-    }
+    let texts = nodes
+        .iter()
+        .map(|node| (node.node.as_str(), sockets_text(netstat, node, &names)));
+    print_nodes(texts, netstat.node.is_some())?;
     Ok(0)
+}
+
+/// The table of each node under its name, or of the one that was asked for.
+pub fn print_nodes<'n>(
+    tables: impl Iterator<Item = (&'n str, String)>,
+    only_one: bool,
+) -> Result<(), Failure> {
+    let mut text = String::new();
+    for (i, (node, table)) in tables.enumerate() {
+        if !only_one {
+            text += &format!("{}{node}:\n", if i > 0 { "\n" } else { "" });
+        }
+        text += &table;
+    }
+    print_text(&text)
 }
 
 fn shown(netstat: &Netstat, socket: &Socket) -> bool {
@@ -113,7 +133,7 @@ fn row([proto, recv_q, send_q, local, foreign, state]: [&str; 6], program: &str)
 pub struct Names(BTreeMap<String, String>);
 
 impl Names {
-    fn of(client: &Client) -> Result<Self, Failure> {
+    pub fn of(client: &Client) -> Result<Self, Failure> {
         let Answer::Info(Info { nodes, .. }) = client.ask(&Ask::Info)? else {
             return Err(Failure::ours("the lab answered something else"));
         };
@@ -125,6 +145,11 @@ impl Names {
             }
         }
         Ok(Self(names))
+    }
+
+    /// The name of an address, if a node has it.
+    pub fn name(&self, address: &IpAddr) -> Option<&str> {
+        self.0.get(&address.to_string()).map(String::as_str)
     }
 
     fn shown(&self, address: &str) -> String {

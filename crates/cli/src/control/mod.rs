@@ -5,10 +5,12 @@ pub mod client;
 pub mod folder;
 pub mod server;
 
+use std::net::IpAddr;
+
 use serde::{Deserialize, Serialize};
 
 use crate::graph::GraphFormat;
-use crate::report::Report;
+use crate::report::{Fault, Report};
 
 /// Longest question or answer, bytes.
 pub const LONGEST: u64 = 16 << 20;
@@ -25,6 +27,17 @@ pub enum Ask {
     Sockets { node: Option<String> },
     /// The MIB of one node, or of all.
     Counters { node: Option<String> },
+    /// The neighbours of one node, or of all.
+    Neighbours { node: Option<String> },
+    /// The ports of one node, or of all.
+    Ports { node: Option<String> },
+    /// The routes of one node, or of all.
+    Routes { node: Option<String> },
+    /// What cables do: all of them, or the one of this name, after these changes.
+    Links {
+        link: Option<String>,
+        settings: Vec<String>,
+    },
     /// A drawing of the lab as it is now.
     Graph { format: GraphFormat },
     /// Stop.
@@ -43,6 +56,18 @@ pub enum Answer {
     },
     Counters {
         nodes: Vec<NodeCounters>,
+    },
+    Neighbours {
+        nodes: Vec<NodeNeighbours>,
+    },
+    Ports {
+        nodes: Vec<NodePorts>,
+    },
+    Routes {
+        nodes: Vec<NodeRoutes>,
+    },
+    Links {
+        links: Vec<LinkState>,
     },
     Graph {
         text: String,
@@ -104,4 +129,77 @@ pub struct NodeCounters {
     pub counters: Vec<(String, String, u64)>,
     /// Text of the reason, packets; only those that happened.
     pub drops: Vec<(String, u64)>,
+}
+
+/// The neighbour cache of a node.
+#[derive(Serialize, Deserialize, Debug)]
+pub struct NodeNeighbours {
+    pub node: String,
+    pub neighbours: Vec<NeighbourRow>,
+}
+
+/// A row of arp.
+#[derive(Serialize, Deserialize, Debug, Clone, PartialEq)]
+pub struct NeighbourRow {
+    pub address: IpAddr,
+    /// Absent while it is asked for.
+    pub mac: Option<String>,
+    /// `REACHABLE`, `STALE`, `INCOMPLETE`, … (RFC 4861, 7.3.2).
+    pub state: String,
+    pub port: String,
+}
+
+/// The ports of a node.
+#[derive(Serialize, Deserialize, Debug)]
+pub struct NodePorts {
+    pub node: String,
+    pub ports: Vec<PortRow>,
+}
+
+/// A row of netstat -i. Frames once cut, as they are on the cable.
+#[derive(Serialize, Deserialize, Debug, Clone, PartialEq)]
+pub struct PortRow {
+    pub port: String,
+    /// Absent where there is no Ethernet.
+    pub mac: Option<String>,
+    pub mtu: u32,
+    pub rx_ok: u64,
+    pub rx_err: u64,
+    pub rx_drop: u64,
+    pub rx_bytes: u64,
+    pub tx_ok: u64,
+    pub tx_err: u64,
+    pub tx_drop: u64,
+    pub tx_bytes: u64,
+}
+
+/// The routing table of a node.
+#[derive(Serialize, Deserialize, Debug)]
+pub struct NodeRoutes {
+    pub node: String,
+    pub routes: Vec<RouteRow>,
+}
+
+/// A row of netstat -r.
+#[derive(Serialize, Deserialize, Debug, Clone, PartialEq)]
+pub struct RouteRow {
+    pub prefix: IpAddr,
+    pub prefix_len: u8,
+    /// The next router; absent on a link of its own.
+    pub gateway: Option<IpAddr>,
+    pub port: String,
+}
+
+/// A cable as it is at present.
+#[derive(Serialize, Deserialize, Debug, Clone)]
+pub struct LinkState {
+    pub name: String,
+    /// `alice:eth0`
+    pub ends: [String; 2],
+    /// What it does from the first end to the second, in the lab file's words; empty: nothing.
+    pub forward: String,
+    pub backward: String,
+    pub mtu: u32,
+    /// Faults asked and applied so far.
+    pub faults: Vec<Fault>,
 }

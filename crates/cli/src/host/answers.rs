@@ -13,6 +13,9 @@ use crate::control::{Answer, Ask, Info, NodeCounters, NodeInfo, NodeSockets, Soc
 use crate::graph::draw;
 use crate::host::programs::Programs;
 
+mod cables;
+mod tables;
+
 /// Everything that answers need.
 pub struct Answers {
     pub name: String,
@@ -42,6 +45,10 @@ impl Answers {
                     .chain(self.outside(node.as_deref()))
                     .collect(),
             }),
+            Ask::Neighbours { node } => self.neighbours(node.as_deref()),
+            Ask::Ports { node } => self.ports(node.as_deref()),
+            Ask::Routes { node } => self.routes(node.as_deref()),
+            Ask::Links { link, settings } => self.links(link.as_deref(), &settings),
             Ask::Graph { format } => Ok(Answer::Graph {
                 text: draw(&self.topology_now(), format),
             }),
@@ -92,7 +99,7 @@ impl Answers {
     }
 
     /// The node of this name, or every node that has sockets.
-    fn hosts(&self, node: Option<&str>) -> Result<Vec<MachineInfo>, String> {
+    pub(super) fn hosts(&self, node: Option<&str>) -> Result<Vec<MachineInfo>, String> {
         let machines = self.network.lab(|lab| lab.machines());
         let with_sockets: Vec<MachineInfo> = machines
             .into_iter()

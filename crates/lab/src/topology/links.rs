@@ -11,7 +11,7 @@ use super::outside;
 use super::units::{duration, percentage, rate};
 use super::{Change, Impairments, Link, Loss, NodeKind};
 
-const IMPAIRMENT_KEYS: &[&str] = &[
+pub(super) const IMPAIRMENT_KEYS: &[&str] = &[
     "delay",
     "jitter",
     "loss",
@@ -255,8 +255,8 @@ fn impair(table: Fields<'_, '_>, to: &mut Impairments) -> Result<()> {
     if let Some(value) = table.get("reorder") {
         reorder(table, value, to)?;
     }
-    if let Some(rate) = table.quantity("rate", "10 Mbit", rate)? {
-        to.rate = Some(rate);
+    if let Some(rate) = table.quantity("rate", "10 Mbit", rate_or_none)? {
+        to.rate = rate;
     }
     if let Some(queue) = table.number("queue", 1..=1_000_000)? {
         to.queue = u32::try_from(queue).unwrap_or(u32::MAX);
@@ -265,6 +265,14 @@ fn impair(table: Fields<'_, '_>, to: &mut Impairments) -> Result<()> {
         to.down = down;
     }
     Ok(())
+}
+
+/// A rate; `none` lifts a limit that was there before.
+fn rate_or_none(text: &str) -> core::result::Result<Option<u64>, String> {
+    match text {
+        "none" => Ok(None),
+        text => rate(text).map(Some),
+    }
 }
 
 /// Refuses what can't be applied: the complaint stands at the key of this table that asks for it.
@@ -416,7 +424,7 @@ pub(super) fn timeline(root: Fields<'_, '_>, links: &[LinkDraft]) -> Result<Vec<
     Ok(changes)
 }
 
-fn change(
+pub(super) fn change(
     table: Fields<'_, '_>,
     time: Duration,
     link: &str,

@@ -44,6 +44,7 @@ mod nodes;
 mod outside;
 mod publish;
 mod segments;
+mod settings;
 mod units;
 mod words;
 

@@ -1,0 +1,147 @@
+//! What a running lab tells of its nodes and cables, and how a cable is changed while it runs.
+mod support;
+
+use support::{Sandbox, has_program};
+
+/// `a` and `b` on one cable, and on `b` a socket that keeps what it hears.
+fn lab(sandbox: &Sandbox) {
+    sandbox.write(
+        "lab.toml",
+        "name = \"asked\"\nseed = 1\n[nodes.a]\naddress = \"10.0.0.1/24\"\ngateway = \"10.0.0.2\"\n\
+         [nodes.b]\naddress = \"10.0.0.2/24\"\n\
+         [[links]]\nendpoints = [\"a:eth0\", \"b:eth0\"]\ndelay = \"1ms\"\n",
+    );
+    sandbox
+        .run(&["lab", "up", "lab.toml", "--no-capture"])
+        .expect_code(0);
+}
+
+/// A hundred datagrams from `a` to a port of `b` where nobody is.
+fn send_a_hundred(sandbox: &Sandbox) {
+    let send = "import socket, time\n\
+        s = socket.socket(type=socket.SOCK_DGRAM)\n\
+        s.sendto(b'first', ('10.0.0.2', 9)); time.sleep(0.1)\n\
+        for n in range(99): s.sendto(b'%d' % n, ('10.0.0.2', 9))\n";
+    sandbox
+        .run(&["exec", "a", "--", "python3", "-c", send])
+        .expect_code(0);
+}
+
+#[test]
+fn a_cable_of_a_running_lab_is_changed_and_tells_what_it_did() {
+    if !has_program("python3") {
+        return;
+    }
+    let sandbox = Sandbox::new();
+    lab(&sandbox);
+    let link = |words: &[&str]| {
+        let words: Vec<&str> = ["link"].iter().chain(words).copied().collect();
+        sandbox.run(&words)
+    };
+    let shown = link(&["--json"]).expect_code(0).json();
+    assert_eq!(shown["links"][0]["forward"], "1ms");
+    send_a_hundred(&sandbox);
+    let changed = link(&["a-b", "forward.loss=100%", "mtu=1280", "--json"])
+        .expect_code(0)
+        .json();
+    let cable = &changed["links"][0];
+    assert_eq!(cable["forward"], "1ms, loss 100.0 %");
+    assert_eq!(cable["backward"], "1ms");
+    assert_eq!(cable["mtu"], 1280);
+    send_a_hundred(&sandbox);
+    let after = link(&["a-b", "--json"]).expect_code(0).json();
+    let fault = &after["links"][0]["faults"][0];
+    assert_eq!(fault["kind"], "loss", "{after}");
+    assert_eq!(fault["applied"], fault["n"], "{after}");
+    assert!(fault["n"].as_u64() >= Some(100), "{after}");
+    let ports = sandbox
+        .run(&["netstat", "-i", "--node", "a", "--json"])
+        .expect_code(0)
+        .json();
+    let eth0 = &ports["nodes"][0]["ports"][1];
+    assert_eq!(
+        (&eth0["port"], &eth0["mtu"]),
+        (&"eth0".into(), &1280.into())
+    );
+
+    for (words, complaint) in [
+        (&["a-b", "los=1%"][..], "did you mean `loss`?"),
+        (&["a-b", "loss=1"], "`loss` is a text with a percentage"),
+        (
+            &["a-c", "loss=1%"],
+            "no link named a-c in the lab asked; there are: a-b",
+        ),
+    ] {
+        let ran = link(words).expect_code(2);
+        assert!(ran.stderr.contains(complaint), "{ran:#?}");
+    }
+    let end = sandbox
+        .run(&["lab", "down", "--json"])
+        .expect_code(0)
+        .json();
+    assert_eq!(end["faults"][0]["asked"], "100.0 %");
+    sandbox.expect_nothing_left();
+}
+
+#[test]
+fn neighbours_ports_and_routes_are_those_of_the_node() {
+    if !has_program("python3") {
+        return;
+    }
+    let sandbox = Sandbox::new();
+    lab(&sandbox);
+    let said = |words: &[&str]| sandbox.run(words).expect_code(0).stdout;
+    assert_eq!(said(&["arp", "-n", "--node", "a"]), "");
+    send_a_hundred(&sandbox);
+    let expected = "\
+Address                  HWtype  HWaddress           Flags Mask            Iface
+10.0.0.2                 ether   02:00:00:02:00:00   C                     eth0
+";
+    assert_eq!(said(&["arp", "-n", "--node", "a"]), expected);
+    assert_eq!(
+        said(&["arp", "-a", "--node", "b"]),
+        "a (10.0.0.1) at 02:00:00:01:00:00 [ether] on eth0\n"
+    );
+    assert_eq!(
+        said(&["arp", "-n", "10.0.0.77", "--node", "a"]),
+        "10.0.0.77 (10.0.0.77) -- no entry\n"
+    );
+    let routes = said(&["netstat", "-rn", "--node", "a"]);
+    let rows: Vec<&str> = routes.lines().skip(2).collect();
+    assert_eq!(
+        rows,
+        [
+            "0.0.0.0         10.0.0.2        0.0.0.0         UG        0 0          0 eth0",
+            "10.0.0.0        0.0.0.0         255.255.255.0   U         0 0          0 eth0",
+        ]
+    );
+    // 100 datagrams and an ARP request went to b; its ARP reply and its ICMP errors, as many as it may send, came back.
+    let ports = sandbox
+        .run(&["netstat", "-i", "--node", "b", "--json"])
+        .expect_code(0)
+        .json();
+    let eth0 = &ports["nodes"][0]["ports"][1];
+    assert!(eth0["rx_ok"].as_u64() >= Some(101), "{ports}");
+    assert!(eth0["tx_ok"].as_u64() >= Some(2), "{ports}");
+    let udp = "import socket, subprocess, sys\n\
+        s = socket.socket(type=socket.SOCK_DGRAM); s.bind(('10.0.0.2', 53))\n\
+        sys.stdout.write('bound\\n'); sys.stdout.flush(); sys.stdin.read()\n";
+    let mut server = sandbox.heptad(&["exec", "b", "--", "python3", "-c", udp]);
+    let mut server = server
+        .stdin(std::process::Stdio::piped())
+        .spawn()
+        .expect("python starts");
+    support::wait_for("a bound socket", || {
+        said(&["netstat", "-anu", "--node", "b"])
+            .lines()
+            .any(|row| row.starts_with("udp        0      0 10.0.0.2:53 "))
+    });
+    drop(server.stdin.take());
+    assert!(server.wait().expect("python ends").success());
+    for words in [&["netstat", "-rs"][..], &["netstat", "-ri"]] {
+        sandbox.run(words).expect_code(3);
+    }
+    sandbox.run(&["arp", "--node", "c"]).expect_code(2);
+    sandbox.run(&["lab", "down"]).expect_code(0);
+    sandbox.expect_nothing_left();
+}
