@@ -142,7 +142,17 @@ impl Stack {
         cx: &mut Cx<'_>,
     ) -> Result<(usize, usize, SocketAddr), SocketError> {
         let (sockets, mut below) = self.session(cx);
-        sockets.recv_from(socket, out, &mut below)
+        sockets.recv_from(socket, out, false, &mut below)
+    }
+    /// As `recv_from`, and the datagram stays.
+    pub fn peek_from(
+        &mut self,
+        socket: SocketId,
+        out: &mut [u8],
+        cx: &mut Cx<'_>,
+    ) -> Result<(usize, usize, SocketAddr), SocketError> {
+        let (sockets, mut below) = self.session(cx);
+        sockets.recv_from(socket, out, true, &mut below)
     }
     /// Ends one or both directions.
     pub fn shutdown(

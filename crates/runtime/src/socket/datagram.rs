@@ -36,18 +36,19 @@ impl UdpSocket {
             node: node.clone(),
         })
     }
-    /// Sets the peer of `send` and `recv`.
+    /// Sets the peer of `send` and `recv`: from now on only its datagrams come in, and its refusals (`ConnectionRefused`) are
+    /// told. If `bind` chose no address, the first call chooses the one that routing speaks to the peer from, and it stays.
     pub fn connect(&self, remote: impl ToLabAddr) -> io::Result<()> {
         let remote = remote.to_lab_addr(&self.node)?;
         self.handle
             .with(|stack, socket, cx| stack.connect(socket, remote, cx))
     }
-    /// Sends a datagram to the peer.
+    /// Sends a datagram of at most 65,507 bytes to the peer; without one the error is `EDESTADDRREQ`.
     pub fn send(&self, data: &[u8]) -> io::Result<usize> {
         self.handle
             .writing("send", |stack, socket, cx| stack.send(socket, data, cx))
     }
-    /// Sends a datagram.
+    /// Sends a datagram of at most 65,507 bytes to `remote`, whoever the peer is.
     pub fn send_to(&self, data: &[u8], remote: impl ToLabAddr) -> io::Result<usize> {
         let remote = remote.to_lab_addr(&self.node)?;
         self.handle.writing("send_to", |stack, socket, cx| {
@@ -71,6 +72,13 @@ impl UdpSocket {
         self.handle
             .reading("peek", |stack, socket, cx| stack.peek(socket, buf, cx))
     }
+    /// As [`UdpSocket::recv_from`], and the datagram stays.
+    pub fn peek_from(&self, buf: &mut [u8]) -> io::Result<(usize, SocketAddr)> {
+        self.handle.reading("peek_from", |stack, socket, cx| {
+            let (taken, _whole, from) = stack.peek_from(socket, buf, cx)?;
+            Ok((taken, from))
+        })
+    }
     /// Our end.
     pub fn local_addr(&self) -> io::Result<SocketAddr> {
         self.handle.local_addr()
@@ -90,7 +98,7 @@ impl UdpSocket {
     pub fn read_timeout(&self) -> io::Result<Option<Duration>> {
         Ok(self.handle.read_timeout())
     }
-    /// A timeout for receiving, in lab time; `None`: none. Zero is an error, as in `std`.
+    /// A timeout for receiving and peeking, in lab time, then `WouldBlock`; `None`: none. Zero is an error, as in `std`.
     pub fn set_read_timeout(&self, timeout: Option<Duration>) -> io::Result<()> {
         self.handle.set_read_timeout(timeout)
     }

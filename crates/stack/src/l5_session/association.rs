@@ -285,7 +285,7 @@ impl Socket {
         if below.network.is_broadcast(remote.ip()) || remote.ip().is_multicast() {
             return Err(SocketError::NetworkUnreachable);
         }
-        let path = self.route(remote.ip(), below)?;
+        let path = self.route(remote.ip(), self.bound_ip(), below)?;
         let Transport { tcp, tcp_ports, .. } = &mut *below.transport;
         let mut sharing = self.options.sharing();
         match &mut self.hold {
@@ -354,7 +354,9 @@ impl Socket {
             self.hold = Some(hold);
             self.local = SocketAddr::new(any.ip(), hold.port);
         }
-        self.local.set_ip(path.src);
+        if self.local.ip().is_unspecified() {
+            self.local.set_ip(path.src);
+        }
         self.remote = Some(remote);
         self.share(below.transport);
         let udp = &mut below.transport.udp;
@@ -406,13 +408,13 @@ impl Socket {
         }
     }
 
-    /// The way to a destination; `src` is the sender's address.
-    pub(super) fn route(
+    /// The way to a destination, spoken from `src` if that is fixed; the path's `src` is the sender's address.
+    fn route(
         &self,
         remote: IpAddr,
+        src: Option<IpAddr>,
         below: &mut Below<'_, '_>,
     ) -> Result<Path, SocketError> {
-        let src = self.bound_ip();
         let path = below.network.route(remote, src).map_err(net_error)?;
         Ok(Path {
             src: src.unwrap_or(path.src),
@@ -420,7 +422,8 @@ impl Socket {
         })
     }
 
-    /// The same for a datagram: a broadcast wants SO_BROADCAST.
+    /// The same for a datagram: a broadcast wants SO_BROADCAST. As in Linux, `bind` or the first `connect` fixes the sender's
+    /// address, for other peers too; one that is bound to a broadcast address hears there and speaks as routing picks.
     pub(super) fn route_datagram(
         &self,
         remote: IpAddr,
@@ -429,7 +432,9 @@ impl Socket {
         if below.network.is_broadcast(remote) && !self.options.broadcast {
             return Err(SocketError::AccessDenied);
         }
-        self.route(remote, below)
+        let ip = self.local.ip();
+        let speaks = !ip.is_unspecified() && !below.network.is_broadcast(ip);
+        self.route(remote, speaks.then_some(ip), below)
     }
 
     /// Listens no longer: an explicit bind stays, a drawn port goes.

@@ -101,6 +101,7 @@ impl Sockets {
         &mut self,
         id: SocketId,
         out: &mut [u8],
+        peek: bool,
         below: &mut Below<'_, '_>,
     ) -> Result<(usize, usize, SocketAddr), SocketError> {
         let socket = self.socket(id)?;
@@ -108,12 +109,12 @@ impl Sockets {
         let peer = socket.remote.unwrap_or(nobody);
         match self.receiver(id, below)? {
             Carrier::Stream(conn) => {
-                let n = below.transport.tcp.recv(conn, out, false, below.cx)?;
+                let n = below.transport.tcp.recv(conn, out, peek, below.cx)?;
                 Ok((n, n, peer))
             }
             Carrier::Datagram(endpoint) => {
                 let udp = &mut below.transport.udp;
-                let (copied, len, from) = udp.recv(endpoint, out, false, below.cx)?;
+                let (copied, len, from) = udp.recv(endpoint, out, peek, below.cx)?;
                 Ok((copied, len, from.unwrap_or(nobody)))
             }
         }

@@ -215,3 +215,70 @@ fn no_route_is_told_at_once() {
     let sent = world.send_to(ALICE, client, b"a", "192.0.2.1:7");
     assert_eq!(sent, Err(SocketError::NetworkUnreachable));
 }
+
+#[test]
+fn the_first_connect_fixes_the_source_until_it_is_dissolved() {
+    let mut world = World::pair();
+    let server = world.datagram(ALICE);
+    world.bind(ALICE, server, "0.0.0.0:7").unwrap();
+    let client = world.datagram(ALICE);
+    world.bind(ALICE, client, "0.0.0.0:5000").unwrap();
+    world.connect(ALICE, client, "127.0.0.1:7").unwrap();
+    let source = |world: &mut World| {
+        world.send_to(ALICE, client, b"a", "10.0.0.1:7").unwrap();
+        world.run_for(MS);
+        let got = world.with(ALICE, |stack, cx| stack.recv_from(server, &mut [0; 9], cx));
+        got.unwrap().2
+    };
+    assert_eq!(source(&mut world), addr("127.0.0.1:5000"), "another peer");
+    world.connect(ALICE, client, "10.0.0.1:7").unwrap();
+    let stack = &world.hosts[ALICE].stack;
+    assert_eq!(stack.local_addr(client), Ok(addr("127.0.0.1:5000")));
+    world
+        .with(ALICE, |stack, cx| stack.disconnect(client, cx))
+        .unwrap();
+    assert_eq!(source(&mut world), addr("10.0.0.1:5000"), "routing picks");
+    world.only_drops(NOTHING);
+}
+
+#[test]
+fn a_socket_bound_to_a_broadcast_address_never_speaks_from_it() {
+    let mut world = World::pair();
+    let server = world.datagram(BOB);
+    world.bind(BOB, server, "0.0.0.0:7").unwrap();
+    let client = world.datagram(ALICE);
+    world.bind(ALICE, client, "10.0.0.255:5000").unwrap();
+    for is_connected in [false, true] {
+        if is_connected {
+            world.connect(ALICE, client, "10.0.0.2:7").unwrap();
+        }
+        world.send_to(ALICE, client, b"a", "10.0.0.2:7").unwrap();
+        world.run_for(100 * MS);
+        let got = world.with(BOB, |stack, cx| stack.recv_from(server, &mut [0; 9], cx));
+        assert_eq!(got.map(|got| got.2), Ok(addr("10.0.0.1:5000")));
+        let stack = &world.hosts[ALICE].stack;
+        assert_eq!(stack.local_addr(client), Ok(addr("10.0.0.255:5000")));
+    }
+    world.only_drops(NOTHING);
+}
+
+#[test]
+fn a_datagram_that_was_looked_at_stays_and_tells_who_sent_it() {
+    let mut world = World::pair();
+    let server = world.datagram(BOB);
+    world.bind(BOB, server, "0.0.0.0:7").unwrap();
+    let client = world.datagram(ALICE);
+    world.bind(ALICE, client, "0.0.0.0:5000").unwrap();
+    world
+        .send_to(ALICE, client, b"hello", "10.0.0.2:7")
+        .unwrap();
+    world.run_for(100 * MS);
+    let mut out = [0; 2];
+    for _ in 0..2 {
+        let seen = world.with(BOB, |stack, cx| stack.peek_from(server, &mut out, cx));
+        assert_eq!(seen, Ok((2, 5, addr("10.0.0.1:5000"))));
+    }
+    assert_eq!(world.recv(BOB, server), Ok(b"hello".to_vec()));
+    let none = world.with(BOB, |stack, cx| stack.peek_from(server, &mut out, cx));
+    assert_eq!(none, Err(SocketError::WouldBlock));
+}
