@@ -92,6 +92,14 @@ pub enum Command {
         both directions; `forward.` before it is from the first end to the second,\n\
         `backward.` the other way. rate=none lifts the limit.")]
     Link(Link),
+    /// Write the frames of a running lab into a capture (pcapng), from now on.
+    #[command(after_help = "Examples:\n  \
+        heptad capture -w chat.pcapng --seconds 2\n  \
+        heptad capture -w - -c 100 --seconds 1 --node bob > bob.pcapng\n  \
+        heptad capture -w - --link r1-bob --seconds 1 | tshark -r -\n\n\
+        Ctrl-C ends it, and the file is whole. Nothing that happens in the lab is\n\
+        changed by it.")]
+    Capture(Capture),
     /// The neighbours of a node, as net-tools' arp prints them.
     #[command(after_help = "Examples:\n  \
         heptad arp -n --node alice\n  \
@@ -156,6 +164,28 @@ pub struct Link {
     /// What to change, KEY=VALUE; `down` and `up` alone.
     #[arg(value_name = "KEY=VALUE")]
     pub settings: Vec<String>,
+    /// The lab; default: the only one.
+    #[arg(long, env = "HEPTAD_LAB")]
+    pub lab: Option<String>,
+}
+
+#[derive(Args)]
+pub struct Capture {
+    /// The file, `-` for standard output.
+    #[arg(short = 'w', long = "write", value_name = "FILE")]
+    pub write: PathBuf,
+    /// Only the frames of this cable; may be given more than once.
+    #[arg(long = "link", value_name = "LINK")]
+    pub links: Vec<String>,
+    /// Only the frames that leave or reach this node; may be given more than once.
+    #[arg(long = "node", value_name = "NODE")]
+    pub nodes: Vec<String>,
+    /// End after so many frames.
+    #[arg(short = 'c', long, value_parser = clap::value_parser!(u64).range(1..))]
+    pub count: Option<u64>,
+    /// End after so many seconds.
+    #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..))]
+    pub seconds: Option<u64>,
     /// The lab; default: the only one.
     #[arg(long, env = "HEPTAD_LAB")]
     pub lab: Option<String>,

@@ -101,6 +101,7 @@ pub struct LabHost {
     /// Its ports that this machine can reach.
     pub published: Vec<Published>,
     publisher: Option<Publisher>,
+    capture_head: CaptureHead,
     programs: Arc<Programs>,
     server: Option<Server>,
     stops: mpsc::Receiver<Stop>,
@@ -129,7 +130,8 @@ impl LabHost {
         };
         let lab = Lab::new(&topology, options).map_err(Failure::usage)?;
         let interfaces = real_cables::open(&lab)?; // before the capture: a lab that can't be up leaves no file
-        let network = start_network(lab, &topology, capture.as_deref(), sinks, seed)?;
+        let head = capture_head(&topology, seed);
+        let network = start_network(lab, &topology, capture.as_deref(), sinks, &head)?;
         let (publisher, published) = published::publish(&network, &topology)?;
         real_cables::attach(&network, interfaces)?;
         let programs = Arc::new(Programs::new(network.clone(), name.clone(), orders)?);
@@ -141,6 +143,7 @@ impl LabHost {
             topology,
             network,
             capture,
+            capture_head: head,
             published,
             publisher,
             programs,
@@ -209,6 +212,7 @@ impl LabHost {
             topology: self.topology.clone(),
             seed: self.seed,
             capture: self.capture.as_ref().map(|path| path.display().to_string()),
+            capture_head: self.capture_head.clone(),
             network: self.network.clone(),
             programs: Arc::clone(&self.programs),
         };
@@ -245,12 +249,26 @@ impl CaptureTo {
     }
 }
 
+/// What captures of this run say at their beginning.
+fn capture_head(topology: &Topology, seed: u64) -> CaptureHead {
+    CaptureHead {
+        lab: topology.name.clone(),
+        seed,
+        lab_sha256: topology.sha256.clone(),
+        epoch_nanos: if topology.virtual_clock {
+            topology.epoch_nanos
+        } else {
+            nanos_since_1970()
+        },
+    }
+}
+
 fn start_network(
     lab: Lab,
     topology: &Topology,
     capture: Option<&Path>,
     mut sinks: Vec<Box<dyn FrameSink>>,
-    seed: u64,
+    head: &CaptureHead,
 ) -> Result<Network, Failure> {
     let clock = if topology.virtual_clock {
         Clock::Virtual
@@ -258,18 +276,8 @@ fn start_network(
         Clock::Real
     };
     if let Some(path) = capture {
-        let head = CaptureHead {
-            lab: topology.name.clone(),
-            seed,
-            lab_sha256: topology.sha256.clone(),
-            epoch_nanos: if topology.virtual_clock {
-                topology.epoch_nanos
-            } else {
-                nanos_since_1970()
-            },
-        };
         replace(path);
-        let file = CaptureFile::create(path, &head, &lab).map_err(|error| {
+        let file = CaptureFile::create(path, head, &lab).map_err(|error| {
             Failure::ours(format!(
                 "cannot write the capture {}: {error}",
                 path.display()

@@ -145,3 +145,99 @@ Address                  HWtype  HWaddress           Flags Mask            Iface
     sandbox.run(&["lab", "down"]).expect_code(0);
     sandbox.expect_nothing_left();
 }
+
+#[test]
+fn frames_of_a_running_lab_are_captured_for_a_while() {
+    if !has_program("python3") || !has_program("tshark") {
+        return;
+    }
+    let sandbox = Sandbox::new();
+    lab(&sandbox);
+    let mut capture = sandbox.heptad(&["capture", "-w", "seen.pcapng", "--link", "a-b"]);
+    let capture = capture
+        .stderr(std::process::Stdio::piped())
+        .spawn()
+        .expect("it starts");
+    support::wait_for("the head of the capture", || {
+        std::fs::metadata(sandbox.path("seen.pcapng")).is_ok_and(|file| file.len() > 100)
+    });
+    send_a_hundred(&sandbox);
+    // What was sent and received stands in the file before it is ended.
+    let datagrams = || {
+        let words = [
+            "-r",
+            "seen.pcapng",
+            "-Y",
+            "udp.dstport==9 && !icmp",
+            "-T",
+            "fields",
+        ];
+        let fields = ["-e", "frame.interface_name", "-e", "frame.packet_id"];
+        let tshark = sandbox.program("tshark", &[&words[..], &fields].concat());
+        let tshark = { tshark }.output().expect("tshark");
+        String::from_utf8_lossy(&tshark.stdout).into_owned()
+    };
+    support::wait_for("a hundred datagrams at both ends", || {
+        datagrams().lines().count() >= 200
+    });
+    support::terminate(&capture);
+    let ended = support::Ran::from(capture.wait_with_output().expect("it ends")).expect_code(0);
+    assert!(ended.stderr.contains(" frames captured"), "{ended:#?}");
+    let ids = |end: &str| -> std::collections::BTreeSet<String> {
+        let seen = datagrams();
+        let at_end = seen.lines().filter_map(|line| line.strip_prefix(end));
+        at_end.map(|id| id.trim().to_owned()).collect()
+    };
+    assert_eq!(ids("a/eth0").len(), 100);
+    assert_eq!(
+        ids("a/eth0"),
+        ids("b/eth0"),
+        "the same packets at both ends"
+    );
+    sandbox.run(&["lab", "down"]).expect_code(0);
+    sandbox.expect_nothing_left();
+}
+
+#[test]
+fn a_capture_ends_after_so_many_frames_and_refuses_what_is_not_there() {
+    if !has_program("python3") {
+        return;
+    }
+    let sandbox = Sandbox::new();
+    lab(&sandbox);
+    let counted = sandbox.heptad(&[
+        "capture",
+        "-w",
+        "three.pcapng",
+        "-c",
+        "3",
+        "--node",
+        "b",
+        "--json",
+    ]);
+    let counted = { counted }
+        .stdout(std::process::Stdio::piped())
+        .spawn()
+        .expect("it starts");
+    support::wait_for("the head of the capture", || {
+        std::fs::metadata(sandbox.path("three.pcapng")).is_ok_and(|file| file.len() > 100)
+    });
+    send_a_hundred(&sandbox);
+    let counted = support::Ran::from(counted.wait_with_output().expect("it ends")).expect_code(0);
+    assert_eq!(counted.json()["frames"], 3);
+    assert_eq!(counted.json()["missed"], 0);
+
+    for (words, complaint) in [
+        (&["--link", "c-d"][..], "no link named c-d"),
+        (&["--node", "c"], "no cable ends at a node c"),
+        (&["-c", "0"], "0 is not in 1.."),
+    ] {
+        let ran = sandbox
+            .run(&[&["capture", "-w", "x.pcapng"][..], words].concat())
+            .expect_code(2);
+        assert!(ran.stderr.contains(complaint), "{ran:#?}");
+    }
+    sandbox.run(&["capture"]).expect_code(2);
+    sandbox.run(&["lab", "down"]).expect_code(0);
+    sandbox.expect_nothing_left();
+}

@@ -69,7 +69,7 @@ pub(crate) fn build(topology: &Topology, options: &LabOptions) -> Result<Lab, La
         changes: BTreeMap::new(),
         ready: VecDeque::new(),
         events: VecDeque::new(),
-        drop_events: options.events.intersects(EventMask::DROP),
+        asked_events: options.events,
         batch: crate::lab::Batch::default(),
         names,
     };
@@ -77,11 +77,7 @@ pub(crate) fn build(topology: &Topology, options: &LabOptions) -> Result<Lab, La
         return Err(impossible("two links of one name".into()));
     }
     timeline(topology, &mut lab)?;
-    let events = if options.observe {
-        EventMask(options.events.0 | EventMask::DROP.0)
-    } else {
-        options.events
-    };
+    let events = lab.events_of_hosts();
     machines(topology, &mut lab, plugged, events)?;
     Ok(lab)
 }

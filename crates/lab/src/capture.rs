@@ -10,7 +10,10 @@ use heptad_stack::DropReason;
 const SECTION: u32 = 0x0a0d_0d0a;
 const INTERFACE: u32 = 1;
 const NAMES: u32 = 4;
+const STATISTICS: u32 = 5;
 const PACKET: u32 = 6;
+/// `isb_ifdrop`
+const IF_DROP: u16 = 5;
 const LINKTYPE_ETHERNET: u16 = 1;
 const LINKTYPE_RAW: u16 = 101;
 /// A packet that names its own dissector (Wireshark's "upper PDU").
@@ -85,6 +88,17 @@ impl Pcapng {
             &record.bytes,
             out,
         );
+    }
+    /// Ends a capture that had to let `missed` records go: interface statistics for `lab/drops` say how many.
+    pub fn end(&self, missed: u64, out: &mut Vec<u8>) {
+        let last = u32::try_from(self.interfaces.len()).unwrap_or(u32::MAX);
+        block(STATISTICS, out, |out| {
+            for word in [last, 0, 0] {
+                out.extend_from_slice(&word.to_le_bytes());
+            }
+            option(IF_DROP, &missed.to_le_bytes(), out);
+            option(0, &[], out);
+        });
     }
     fn dropped_later(&self, record: &FrameRecord, reason: DropReason, out: &mut Vec<u8>) {
         let interface = self.interfaces.get(record.interface as usize);

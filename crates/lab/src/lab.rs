@@ -138,8 +138,8 @@ pub struct Lab {
     /// Machines with a ready socket, each once.
     pub(crate) ready: VecDeque<MachineId>,
     pub(crate) events: VecDeque<(Instant, MachineId, Event)>,
-    /// Whether the hosts' drops were asked for as events, beside being recorded.
-    pub(crate) drop_events: bool,
+    /// What [`LabOptions::events`] asked for.
+    pub(crate) asked_events: EventMask,
     pub(crate) batch: Batch,
 }
 
@@ -368,7 +368,7 @@ impl Lab {
                 if !refused.contains(&id) && self.fabric.observation.is_recording() {
                     self.fabric.dropped_later(self.now, ports, id, reason);
                 }
-                if !self.drop_events {
+                if !self.asked_events.intersects(EventMask::DROP) {
                     continue;
                 }
             }
@@ -520,6 +520,26 @@ impl Lab {
     /// The hash so far; `None` when it is off.
     pub fn event_hash(&self) -> Option<EventHash> {
         self.fabric.observation.event_hash()
+    }
+    /// Begins to record frames, or ceases to, from here on. Changes nothing else: the event hash is the same.
+    pub fn observe(&mut self, on: bool) {
+        if on == self.fabric.observation.is_recording() {
+            return;
+        }
+        self.fabric.observation.set_recording(on);
+        let events = self.events_of_hosts();
+        for machine in &mut self.machines {
+            if let Body::Host(host) = &mut machine.body {
+                host.events.set_mask(events);
+            }
+        }
+    }
+    /// Hosts tell of their drops too while frames are recorded.
+    pub(crate) fn events_of_hosts(&self) -> EventMask {
+        match self.fabric.observation.is_recording() {
+            true => EventMask(self.asked_events.0 | EventMask::DROP.0),
+            false => self.asked_events,
+        }
     }
     /// Takes the frames recorded since.
     pub fn take_frames(&mut self) -> Vec<FrameRecord> {

@@ -53,6 +53,11 @@ impl Observation {
             pool: Pool::new(COPIES),
         }
     }
+    /// Records from now on, or no more; what was not taken is gone then.
+    pub fn set_recording(&mut self, on: bool) {
+        self.records = on.then(VecDeque::new);
+        self.held = 0;
+    }
     /// Whether frames are recorded.
     pub fn is_recording(&self) -> bool {
         self.records.is_some()

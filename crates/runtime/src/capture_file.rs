@@ -70,7 +70,7 @@ impl FrameSink for CaptureFile {
 }
 
 /// Every address with its node's name.
-fn names(lab: &Lab) -> Vec<(IpAddr, String)> {
+pub fn names(lab: &Lab) -> Vec<(IpAddr, String)> {
     lab.machines()
         .into_iter()
         .flat_map(|machine| {

@@ -42,6 +42,7 @@ mod baton;
 pub mod capture_file;
 pub mod channel;
 mod frame_queue;
+pub mod frame_watch;
 pub mod network;
 pub mod publish;
 mod real_cables;
@@ -56,6 +57,7 @@ mod world;
 
 pub use capture_file::CaptureFile;
 pub use channel::{Receiver, Sender};
+pub use frame_watch::FrameWatch;
 pub use network::{Clock, FrameSink, JoinHandle, Network, NetworkOptions, Node, Summary};
 pub use publish::{PublishError, Publisher};
 pub use shared::run_is_over;

@@ -343,6 +343,7 @@ impl Shared {
         };
         world.unplug_all();
         world.call_all_seats();
+        world.end_watches();
         self.driver.notify_all();
         self.sleepers.notify_all();
         if let Some(frames) = &self.frames {

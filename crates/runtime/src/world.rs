@@ -10,6 +10,7 @@ use heptad_stack::{Instant, Ready};
 
 use crate::baton::{Baton, ThreadNo, Wake};
 use crate::frame_queue::FrameQueue;
+use crate::frame_watch::WatchQueue;
 use crate::real_cables::RealCable;
 use crate::wakers::{Sleeper, Wakers};
 
@@ -34,6 +35,8 @@ pub(crate) struct World {
     /// Where each spawned thread waits for its turn.
     seats: HashMap<ThreadNo, Arc<Condvar>>,
     frames: Option<Arc<FrameQueue>>,
+    /// Those who look at frames for a while.
+    watches: Vec<Arc<WatchQueue>>,
     /// Real time only: until when the driver sleeps; zero while it does not.
     pub(crate) driver_sleeps_until: Instant,
     pub(crate) worst_lag: Duration,
@@ -53,6 +56,7 @@ impl World {
             tasks: None,
             seats: HashMap::new(),
             frames,
+            watches: Vec::new(),
             driver_sleeps_until: Instant::ZERO,
             worst_lag: Duration::ZERO,
             real_cables: Vec::new(),
@@ -74,8 +78,30 @@ impl World {
         }
         self.tell_caps();
         let frames = self.lab.take_frames();
+        for watch in &self.watches {
+            watch.push(&frames);
+        }
         if let Some(queue) = &self.frames {
             queue.push(frames);
+        }
+    }
+
+    /// From now on frames go there too.
+    pub(crate) fn watch(&mut self, watch: Arc<WatchQueue>) {
+        self.watches.push(watch);
+        self.lab.observe(true);
+    }
+    /// The run is over: nothing more comes.
+    pub(crate) fn end_watches(&self) {
+        for watch in &self.watches {
+            watch.end();
+        }
+    }
+    /// Nobody looks there any more.
+    pub(crate) fn unwatch(&mut self, watch: &Arc<WatchQueue>) {
+        self.watches.retain(|other| !Arc::ptr_eq(other, watch));
+        if self.watches.is_empty() && self.frames.is_none() {
+            self.lab.observe(false);
         }
     }
 

@@ -10,7 +10,7 @@ use heptad_runtime::lab::capture::CaptureHead;
 use heptad_runtime::lab::topology::{Impairments, Loss};
 use heptad_runtime::stack::time::Duration;
 use heptad_runtime::{CaptureFile, Clock, Summary, TcpListener, TcpStream, UdpSocket};
-use rig::{Pair, delay, lab, start};
+use rig::{Pair, delay, lab, pair, start};
 
 fn head() -> CaptureHead {
     CaptureHead {
@@ -162,4 +162,48 @@ fn a_full_disk_is_told_at_the_end_and_the_run_goes_on() {
     let error = summary.sink_error.expect("no room on this device");
     assert!(error.contains("/dev/full"), "{error}");
     assert_eq!(summary.event_hash, run(None).event_hash);
+}
+
+/// One transfer in virtual time; with a watcher from its middle on, what that one saw.
+fn watched(watch: bool) -> (String, usize) {
+    let pair = pair(Clock::Virtual, delay(5));
+    let listener = TcpListener::bind(&pair.b, "b:9").expect("bound");
+    let server = pair.network.spawn("server", move || {
+        let (mut stream, _) = listener.accept().expect("a connection");
+        std::io::copy(&mut stream, &mut std::io::sink()).expect("bytes")
+    });
+    let mut stream = TcpStream::connect(&pair.a, "b:9").expect("connected");
+    stream.write_all(&[1; 100_000]).expect("sent");
+    let watch = watch.then(|| pair.network.watch_frames());
+    stream.write_all(&[2; 100_000]).expect("sent");
+    drop(stream);
+    assert_eq!(server.join().expect("no panic"), 200_000);
+    let seen = watch.map_or(0, |watch| {
+        let frames = watch.next(Duration::ZERO).expect("it runs");
+        assert!(frames.windows(2).all(|two| two[0].at <= two[1].at));
+        assert_eq!(watch.missed(), 0);
+        frames.len()
+    });
+    (
+        pair.network.stop().event_hash.expect("a hash").to_string(),
+        seen,
+    )
+}
+
+#[test]
+fn who_looks_for_a_while_sees_frames_and_changes_nothing() {
+    let (alone, _) = watched(false);
+    let (hash, seen) = watched(true);
+    assert_eq!(hash, alone);
+    assert!(seen > 100, "{seen} frames");
+}
+
+#[test]
+fn who_looks_at_a_run_that_is_over_is_told() {
+    let pair = pair(Clock::Real, delay(0));
+    let watch = pair.network.watch_frames();
+    pair.network.stop();
+    assert!(watch.next(Duration::from_secs(60)).is_none());
+    let late = pair.network.watch_frames();
+    assert!(late.next(Duration::from_secs(60)).is_none());
 }

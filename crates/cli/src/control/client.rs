@@ -48,13 +48,14 @@ impl Client {
 
     /// Asks to serve a guard: `channel` is the lab's end.
     pub fn exec(&self, node: &str, channel: OwnedFd) -> Result<(), Failure> {
-        self.ask_with(
-            &Ask::Exec {
-                node: node.to_string(),
-            },
-            Some(channel.as_fd()),
-        )
-        .map(drop)
+        let node = node.to_string();
+        self.ask_with_channel(&Ask::Exec { node }, channel)
+            .map(drop)
+    }
+
+    /// Asks with the lab's end of a channel.
+    pub fn ask_with_channel(&self, ask: &Ask, channel: OwnedFd) -> Result<Answer, Failure> {
+        self.ask_with(ask, Some(channel.as_fd()))
     }
 
     fn ask_with(&self, ask: &Ask, fd: Option<BorrowedFd<'_>>) -> Result<Answer, Failure> {

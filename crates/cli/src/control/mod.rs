@@ -38,6 +38,12 @@ pub enum Ask {
         link: Option<String>,
         settings: Vec<String>,
     },
+    /// Write frames, as a pcapng file, into the channel that comes along, until its far end is closed for writing: those
+    /// of these links or nodes, of all if none is named.
+    Capture {
+        links: Vec<String>,
+        nodes: Vec<String>,
+    },
     /// A drawing of the lab as it is now.
     Graph { format: GraphFormat },
     /// Stop.
@@ -69,6 +75,8 @@ pub enum Answer {
     Links {
         links: Vec<LinkState>,
     },
+    /// The channel is being written.
+    Capture,
     Graph {
         text: String,
     },

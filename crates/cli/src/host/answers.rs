@@ -2,6 +2,7 @@
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
+use heptad_lab::capture::CaptureHead;
 use heptad_lab::topology::NodeKind;
 use heptad_lab::{MachineInfo, Topology};
 use heptad_runtime::Network;
@@ -14,6 +15,7 @@ use crate::graph::draw;
 use crate::host::programs::Programs;
 
 mod cables;
+mod capture;
 mod tables;
 
 /// Everything that answers need.
@@ -22,6 +24,8 @@ pub struct Answers {
     pub topology: Topology,
     pub seed: u64,
     pub capture: Option<String>,
+    /// What captures say at their beginning.
+    pub capture_head: CaptureHead,
     pub network: Network,
     pub programs: Arc<Programs>,
 }
@@ -49,6 +53,7 @@ impl Answers {
             Ask::Ports { node } => self.ports(node.as_deref()),
             Ask::Routes { node } => self.routes(node.as_deref()),
             Ask::Links { link, settings } => self.links(link.as_deref(), &settings),
+            Ask::Capture { links, nodes } => self.capture(&links, &nodes, fd),
             Ask::Graph { format } => Ok(Answer::Graph {
                 text: draw(&self.topology_now(), format),
             }),
