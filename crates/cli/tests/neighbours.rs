@@ -4,6 +4,7 @@
 //! /dev/net/tun: without them the tests say so and are skipped.
 mod support;
 
+use std::cell::Cell;
 use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::process::{Child, Command, Stdio};
@@ -16,6 +17,8 @@ use support::{Ran, Sandbox, has_program, labs, wait_for};
 struct Linux {
     sandbox: Sandbox,
     netns: String,
+    /// Labs so far. Each has its number for a seed: Linux remembers the connections of the one before for a minute.
+    labs: Cell<u32>,
 }
 
 impl Linux {
@@ -45,7 +48,12 @@ impl Linux {
             return None;
         }
         let sandbox = Sandbox::new();
-        let linux = Self { sandbox, netns };
+        let labs = Cell::new(0);
+        let linux = Self {
+            sandbox,
+            netns,
+            labs,
+        };
         linux.ip("link set dev lo up");
         Some(linux)
     }
@@ -80,7 +88,9 @@ impl Linux {
     #[track_caller]
     fn up(&self, lab: &str, interface: &str, more: &[&str]) {
         self.sandbox.write("lab.toml", lab);
-        let mut words = vec!["lab", "up", "lab.toml", "--seed", "1"];
+        self.labs.set(self.labs.get() + 1);
+        let seed = self.labs.get().to_string();
+        let mut words = vec!["lab", "up", "lab.toml", "--seed", &seed];
         words.extend(more);
         self.heptad(&words).expect_code(0);
         self.ip(&format!("address add 10.9.0.1/24 dev {interface}"));
@@ -201,6 +211,10 @@ fn every_byte_arrives_both_ways_over_tap_and_tun_and_over_cables_that_cut() {
         )
     };
     let bob_and = |end, cable| bob_and(end, WEB, cable);
+    let Some(linux) = Linux::new() else { return };
+    let page = page(1_000_000);
+    fs::write(linux.sandbox.path("page.bin"), &page).expect("a page");
+    let web = linux.web_server();
     for lab in [
         bob_and("tap:heptad0", ""),
         bob_and("tun:heptad0", ""),
@@ -209,9 +223,6 @@ fn every_byte_arrives_both_ways_over_tap_and_tun_and_over_cables_that_cut() {
         bob_and("tap:heptad0", "mtu = 9000"),
         behind_router("tap:heptad0"),
     ] {
-        let Some(linux) = Linux::new() else { return };
-        let page = page(1_000_000);
-        fs::write(linux.sandbox.path("page.bin"), &page).expect("a page");
         linux.up(&lab, "heptad0", &["--no-capture"]);
         let bob = if lab.contains("router") {
             linux.ip("route add 10.9.1.0/24 via 10.9.0.254");
@@ -219,7 +230,6 @@ fn every_byte_arrives_both_ways_over_tap_and_tun_and_over_cables_that_cut() {
         } else {
             "http://10.9.0.20/page.bin"
         };
-        let web = linux.web_server();
         linux.run(&["curl", "-sSo", "a.bin", bob]).expect_code(0);
         let from_linux = ["curl", "-sSo", "b.bin", "http://10.9.0.1:8000/page.bin"];
         let on_bob = [&["exec", "bob", "--"][..], &from_linux].concat();
@@ -229,9 +239,10 @@ fn every_byte_arrives_both_ways_over_tap_and_tun_and_over_cables_that_cut() {
             assert!(got == page, "{name}: {} bytes\n{lab}", got.len());
         }
         assert_eq!(linux.bad_checksums(), 0, "{lab}");
-        drop(web);
-        linux.down();
+        linux.heptad(&["lab", "down"]).expect_code(0);
     }
+    drop(web);
+    linux.sandbox.expect_nothing_left();
 }
 
 #[test]
