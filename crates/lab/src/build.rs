@@ -182,11 +182,11 @@ fn addresses(topology: &Topology) -> Vec<Vec<(String, IpAddr, u8)>> {
 fn interfaces(topology: &Topology, names: &BTreeMap<String, MachineId>) -> Vec<Interface> {
     let mut interfaces = Vec::new();
     for link in &topology.links {
-        let [a, b] = &link.ends;
-        for ((node, port), (peer, peer_port)) in [(a, b), (b, a)] {
+        let named = link.named_ends('/');
+        for (end, (node, port)) in link.ends.iter().enumerate() {
             interfaces.push(Interface {
-                name: format!("{node}/{port}"),
-                description: format!("to {peer}/{peer_port}"),
+                name: named[end].clone(),
+                description: format!("to {}", named[1 - end]),
                 machine: names.get(node).copied().unwrap_or(MachineId(0)),
                 port: port.clone(),
                 link: link.name.clone(),

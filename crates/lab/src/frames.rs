@@ -40,7 +40,7 @@ pub struct FrameRecord {
 /// One end of a cable, as a capture's interface block describes it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Interface {
-    /// `alice/eth0`
+    /// `alice/eth0`; an end outside of the lab: `tap:heptad0`
     pub name: String,
     /// `to r1/eth0`
     pub description: String,

@@ -171,6 +171,16 @@ impl Link {
         let [(a, _), (b, _)] = &self.ends;
         format!("{}-{}", outside::shown(a), outside::shown(b))
     }
+    /// Its ends for people, `alice:eth0`, with this sign between node and port; an interface of the kernel is called
+    /// as in the file: `tap:heptad0`.
+    pub fn named_ends(&self, between: char) -> [String; 2] {
+        self.ends
+            .each_ref()
+            .map(|(node, port)| match outside::interface(node) {
+                Some(_) => node.clone(),
+                None => format!("{node}{between}{port}"),
+            })
+    }
     /// Whether it is plugged into a host's `lo` with both ends.
     pub fn is_loopback(&self) -> bool {
         self.ends[0] == self.ends[1]

@@ -392,6 +392,8 @@ fn an_interface_of_the_kernel_is_a_machine_of_its_own_and_may_be_a_gateway() {
     assert_eq!(lab.nodes["tap:heptad0"].kind, NodeKind::Tap);
     assert_eq!(lab.links[0].name, "a-heptad0");
     assert_eq!(lab.links[0].ends[1].1, "heptad0");
+    let named = lab.links[0].named_ends('/');
+    assert_eq!(named, ["a/eth0", "tap:heptad0"]);
 
     let text = text("virtual");
     let error = Topology::parse(&text, "lab.toml").unwrap_err();

@@ -48,10 +48,7 @@ fn state(lab: &Lab, link: &Link) -> Option<LinkState> {
     let of_it = faults.iter().filter(|row| row.link == link.name);
     Some(LinkState {
         name: link.name.clone(),
-        ends: link
-            .ends
-            .each_ref()
-            .map(|(node, port)| format!("{node}:{port}")),
+        ends: link.named_ends(':'),
         forward: present.forward?.to_string(),
         backward: present.backward?.to_string(),
         mtu: present.mtu?,
