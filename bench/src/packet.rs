@@ -4,7 +4,7 @@ use std::net::Ipv4Addr;
 
 use anyhow::{Result, ensure};
 use heptad_stack::wire::ipv4::Ipv4Header;
-use heptad_stack::wire::packet::Cut;
+use heptad_stack::wire::packet::{Cut, Merging};
 use heptad_stack::wire::tcp::{Flags, TcpHeader, TcpOptions};
 use heptad_stack::wire::{Chunk, EtherType, EthernetHeader, MacAddr, PacketBuf, Pool, Sum, ipv4};
 
@@ -110,9 +110,14 @@ pub fn merge(count: u64) -> Result<f64> {
     let ns = each(count.div_ceil(FRAMES as u64), || {
         let mut copies = frames.iter().map(PacketBuf::duplicate);
         let mut whole = copies.next().expect("a super-segment is cut into frames");
+        let mut merging = Merging::default();
         for frame in copies {
-            merged &= whole.merge(frame).is_ok();
+            match merging.add(&mut whole, frame) {
+                Ok(emptied) => pool.recycle(emptied),
+                Err(_) => merged = false,
+            }
         }
+        merging.finish(&mut whole);
         merged &= whole.frames() as usize == FRAMES;
         pool.recycle(black_box(whole));
     });

@@ -175,7 +175,12 @@ impl Smoltcp {
         receiver.port.received.append(&mut sender.port.sent);
         receiver.poll(self.now);
         // Buffers go back to where frames are made, or each answer would ask for a new one.
-        let surplus = receiver.port.free.len().saturating_sub(sender.port.free.len()) / 2;
+        let surplus = receiver
+            .port
+            .free
+            .len()
+            .saturating_sub(sender.port.free.len())
+            / 2;
         let keep = receiver.port.free.len() - surplus;
         sender.port.free.extend(receiver.port.free.drain(keep..));
         count

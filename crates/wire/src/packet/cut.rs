@@ -126,17 +126,17 @@ impl PacketBuf {
 }
 
 /// Which part of a super-segment a frame is.
-pub(super) struct Piece {
+struct Piece {
     /// Its place among the frames.
-    pub(super) index: u16,
+    index: u16,
     /// Its bytes of the payload.
-    pub(super) payload: Range<usize>,
+    payload: Range<usize>,
     /// Whether none follows.
-    pub(super) last: bool,
+    last: bool,
 }
 impl Piece {
     /// Turns the headers of the super-segment (IPv4 first, TCP from `l4`, nothing behind) into this frame's.
-    pub(super) fn write_headers(&self, headers: &mut [u8], l4: usize) {
+    fn write_headers(&self, headers: &mut [u8], l4: usize) {
         let total_len = headers.len() + self.payload.len();
         let (ip, tcp) = headers.split_at_mut(l4);
         advance(&mut ip[4..6], self.index);

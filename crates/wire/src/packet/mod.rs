@@ -18,6 +18,7 @@ mod pool;
 
 pub use chunk::Chunk;
 pub use cut::Cuts;
+pub use merge::Merging;
 pub use pool::Pool;
 
 /// Bytes of an owned head. Headers grow downwards from its end.
