@@ -38,6 +38,8 @@ pub struct SocketRow {
 /// The sockets of one host.
 pub struct Sockets {
     table: Slab<Socket>,
+    /// Those of a socket that chose nothing.
+    default_options: Arc<Options>,
     next_generation: u32,
     /// Sockets that a verb made ready, which layer 4 does not know of.
     changed: VecDeque<SocketId>,
@@ -82,6 +84,7 @@ impl Sockets {
     pub fn new(config: &tcp::Config) -> Self {
         Self {
             table: Slab::new(),
+            default_options: Arc::new(Options::default()),
             next_generation: 0,
             changed: VecDeque::new(),
             rcvbuf: config.rmem.0,
@@ -100,7 +103,7 @@ impl Sockets {
             return Err(SocketError::FamilyNotSupported);
         }
         let id = self.next_id()?;
-        let options = Arc::new(Options::default());
+        let options = Arc::clone(&self.default_options);
         let phase = match kind {
             SocketKind::Stream => Phase::Idle,
             SocketKind::Datagram => {

@@ -30,6 +30,7 @@ impl Tcp {
         options: Options,
         owner: Owner,
     ) -> Result<ListenerId, SocketError> {
+        let shared = self.share(options);
         let entry = self.listeners.vacant_entry();
         let index = entry.key() as u32;
         if !self.demux.listen(local, index, options.reuse_port) {
@@ -38,7 +39,7 @@ impl Tcp {
         entry.insert(Listener {
             local,
             backlog,
-            options,
+            options: shared,
             owner,
             openings: BTreeSet::new(),
             accept: VecDeque::new(),
@@ -128,7 +129,7 @@ impl Tcp {
             Some(_) => return Err(SocketError::AddressInUse),
         }
         let generation = self.next_generation();
-        let mut ep = Endpoint::new((local, remote), path, options, generation);
+        let mut ep = Endpoint::new((local, remote), path, self.share(options), generation);
         ep.owner = Some(owner);
         ep.transition(Trigger::ActiveOpen, cx);
         ep.notify = false;
@@ -382,10 +383,11 @@ impl Tcp {
             receive_space(&self.config, &options),
             send_space(&self.config, &options),
         );
+        let shared = self.share(options);
         let Some(conn) = self.conn_mut(id) else {
             return;
         };
-        let old = core::mem::replace(&mut conn.ep_mut().options, options);
+        let old = core::mem::replace(&mut conn.ep_mut().options, shared);
         if let Conn::Open(tcb) = conn {
             if old.rcvbuf != options.rcvbuf {
                 tcb.rcv.resize(receive);

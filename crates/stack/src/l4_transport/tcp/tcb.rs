@@ -1,4 +1,5 @@
 //! The transmission control block: one connection in a synchronised state (RFC 9293 3.3.1).
+use alloc::sync::Arc;
 use core::net::SocketAddr;
 
 use super::congestion::{Controller, Window};
@@ -28,7 +29,8 @@ pub struct Endpoint {
     pub local: SocketAddr,
     pub remote: SocketAddr,
     pub path: Path,
-    pub options: Options,
+    /// Shared by all that chose the same as their listener, or nothing.
+    pub options: Arc<Options>,
     pub owner: Option<Owner>,
     /// The listener whose accept queue it waits in.
     pub listener: Option<u32>,
@@ -52,7 +54,7 @@ impl Endpoint {
     pub fn new(
         (local, remote): (SocketAddr, SocketAddr),
         path: Path,
-        options: Options,
+        options: Arc<Options>,
         generation: u32,
     ) -> Self {
         Self {
