@@ -66,6 +66,44 @@ impl Sub for Instant {
     }
 }
 
+/// A length of time in the room of one word, for what is kept of each connection. At most 584 years, which it saturates at.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Span(NonZeroU64);
+impl Span {
+    /// Nothing.
+    pub const ZERO: Self = Self::from_nanos(0);
+    /// From nanoseconds.
+    pub const fn from_nanos(n: u64) -> Self {
+        Self(NonZeroU64::MIN.saturating_add(n))
+    }
+    /// In nanoseconds.
+    pub const fn as_nanos(self) -> u64 {
+        self.0.get() - 1
+    }
+    /// From a duration.
+    pub const fn of(d: Duration) -> Self {
+        let nanos = d.as_nanos();
+        if nanos > u64::MAX as u128 {
+            return Self(NonZeroU64::MAX);
+        }
+        Self::from_nanos(nanos as u64)
+    }
+    /// As a duration.
+    pub const fn duration(self) -> Duration {
+        Duration::from_nanos(self.as_nanos())
+    }
+}
+impl Default for Span {
+    fn default() -> Self {
+        Self::ZERO
+    }
+}
+impl core::fmt::Debug for Span {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        self.duration().fmt(f)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -86,7 +124,20 @@ mod tests {
     }
 
     #[test]
+    fn a_span_is_a_duration_up_to_its_bound() {
+        for d in [
+            Duration::ZERO,
+            Duration::from_nanos(1),
+            Duration::from_secs(7200),
+        ] {
+            assert_eq!(Span::of(d).duration(), d);
+        }
+        assert_eq!(Span::of(Duration::MAX).as_nanos(), u64::MAX - 1);
+    }
+
+    #[test]
     fn a_time_that_may_be_unset_takes_no_more_room() {
         assert_eq!(size_of::<Option<Instant>>(), size_of::<u64>());
+        assert_eq!(size_of::<Option<Span>>(), size_of::<u64>());
     }
 }

@@ -136,6 +136,10 @@ impl Sockets {
     }
     fn insert(&mut self, socket: Socket) {
         self.next_generation = self.next_generation.wrapping_add(1);
+        if self.table.len() == self.table.capacity() {
+            // By a quarter: doubling would leave half of the table empty.
+            self.table.reserve_exact(self.table.len() / 4 + 16);
+        }
         self.table.insert(socket);
     }
     /// A socket for a connection that `listener` accepted; its handle is the one of `next_id`.

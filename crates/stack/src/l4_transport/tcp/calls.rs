@@ -129,7 +129,12 @@ impl Tcp {
             Some(_) => return Err(SocketError::AddressInUse),
         }
         let generation = self.next_generation();
-        let mut ep = Endpoint::new((local, remote), path, self.share(options), generation);
+        let mut ep = Endpoint::new(
+            (local, remote),
+            path.into(),
+            self.share(options),
+            generation,
+        );
         ep.owner = Some(owner);
         ep.transition(Trigger::ActiveOpen, cx);
         ep.notify = false;

@@ -240,7 +240,7 @@ impl Tcp {
         self.remove_opening(index);
         let generation = self.next_generation();
         let ends = (opening.local, opening.remote);
-        let mut ep = Endpoint::new(ends, opening.path, options, generation);
+        let mut ep = Endpoint::new(ends, opening.path.into(), options, generation);
         ep.listener = Some(opening.listener);
         ep.state = State::SynReceived;
         ep.transition(states::Trigger::AckOfSyn, cx);

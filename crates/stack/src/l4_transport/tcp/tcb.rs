@@ -17,10 +17,20 @@ use super::seq::SeqNum;
 use super::states::{self, Trigger};
 use super::{Config, Options, State};
 use crate::event::Event;
+use crate::l1_physical::PortId;
 use crate::l3_network::Path;
 use crate::l4_transport::readiness::{Owner, Ready, SocketError};
 use crate::time::Duration;
 use crate::{Counter, Cx, EventMask, Instant};
+
+/// What a connection remembers of its path.
+#[derive(Clone, Copy, Debug)]
+pub struct Way {
+    /// The port that it leaves by.
+    pub port: PortId,
+    /// The largest packet, bytes.
+    pub mtu: u32,
+}
 
 /// What an opening and a connection have in common: who they are, whose, and where they stand in the host's lists.
 #[derive(Debug)]
@@ -28,7 +38,7 @@ pub struct Endpoint {
     pub generation: u32,
     pub local: SocketAddr,
     pub remote: SocketAddr,
-    pub path: Path,
+    pub path: Way,
     /// Shared by all that chose the same as their listener, or nothing.
     pub options: Arc<Options>,
     pub owner: Option<Owner>,
@@ -49,11 +59,20 @@ pub struct Endpoint {
     pub armed: Option<Instant>,
 }
 
+impl From<Path> for Way {
+    fn from(path: Path) -> Self {
+        Self {
+            port: path.port,
+            mtu: path.mtu,
+        }
+    }
+}
+
 impl Endpoint {
     /// A new one in CLOSED.
     pub fn new(
         (local, remote): (SocketAddr, SocketAddr),
-        path: Path,
+        path: Way,
         options: Arc<Options>,
         generation: u32,
     ) -> Self {
