@@ -1,4 +1,5 @@
 //! The table of sockets: handles with generations, readiness, and the rows that `netstat` shows.
+use alloc::boxed::Box;
 use alloc::collections::VecDeque;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
@@ -55,7 +56,7 @@ pub(super) struct Socket {
     pub(super) phase: Phase,
     pub(super) options: Arc<Options>,
     /// What `bind` asked for, with the port that it got. Survives a failed or dissolved connect.
-    pub(super) bound: Option<SocketAddr>,
+    pub(super) bound: Option<Box<SocketAddr>>,
     /// Our end, as getsockname tells it.
     pub(super) local: SocketAddr,
     /// Their end.
@@ -272,7 +273,7 @@ impl Socket {
     }
     /// The address that `bind` fixed, if it fixed one.
     pub(super) fn bound_ip(&self) -> Option<IpAddr> {
-        let ip = self.bound.map(|addr| addr.ip());
+        let ip = self.bound.as_ref().map(|addr| addr.ip());
         ip.filter(|ip| !ip.is_unspecified())
     }
     /// The port space of its protocol.

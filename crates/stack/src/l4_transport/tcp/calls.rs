@@ -83,7 +83,7 @@ impl Tcp {
             .ep_mut();
         ep.listener = None;
         ep.owner = Some(owner);
-        let remote = ep.remote;
+        let remote = ep.remote();
         // what came while it waited has told nobody
         if !core::mem::replace(&mut ep.in_ready, true) {
             self.ready.push_back(ReadyKey::Conn(conn));
@@ -234,7 +234,7 @@ impl Tcp {
     }
     fn sent(&mut self, id: ConnId, len: usize, cx: &mut Cx<'_>) {
         if let Some(conn) = self.conn(id) {
-            let (local, remote) = (conn.ep().local, conn.ep().remote);
+            let (local, remote) = (conn.ep().local(), conn.ep().remote());
             cx.events.emit(cx.now, EventMask::SOCKET, || Event::Sent {
                 local,
                 remote,
@@ -304,7 +304,7 @@ impl Tcp {
         let Some(Conn::Open(tcb)) = self.conn_mut(id) else {
             return;
         };
-        let (local, remote) = (tcb.ep.local, tcb.ep.remote);
+        let (local, remote) = (tcb.ep.local(), tcb.ep.remote());
         cx.events
             .emit(cx.now, EventMask::SOCKET, || Event::Received {
                 local,

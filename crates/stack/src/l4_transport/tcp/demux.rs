@@ -20,17 +20,26 @@ pub enum Entry {
 }
 
 /// Local and remote end, without what IPv6 adds to an address for the sake of links: half the size of two `SocketAddr`.
-#[derive(Clone, Copy, PartialEq, Eq)]
-struct Pair {
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Pair {
     ips: (IpAddr, IpAddr),
     ports: (u16, u16),
 }
 impl Pair {
-    fn new(local: SocketAddr, remote: SocketAddr) -> Self {
+    /// Of these two.
+    pub fn new(local: SocketAddr, remote: SocketAddr) -> Self {
         Self {
             ips: (local.ip(), remote.ip()),
             ports: (local.port(), remote.port()),
         }
+    }
+    /// Our end.
+    pub fn local(&self) -> SocketAddr {
+        SocketAddr::new(self.ips.0, self.ports.0)
+    }
+    /// Theirs.
+    pub fn remote(&self) -> SocketAddr {
+        SocketAddr::new(self.ips.1, self.ports.1)
     }
 }
 impl Hash for Pair {

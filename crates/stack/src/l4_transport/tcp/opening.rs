@@ -187,7 +187,7 @@ impl ActiveOpening {
     }
     /// Gives its identity to the connection that it becomes.
     pub fn take_endpoint(&mut self) -> Endpoint {
-        let ends = (self.ep.local, self.ep.remote);
+        let ends = (self.ep.local(), self.ep.remote());
         let empty = Endpoint::new(
             ends,
             self.ep.path,
@@ -199,7 +199,7 @@ impl ActiveOpening {
     /// SYN, or SYN,ACK once the peer's SYN came.
     pub fn syn(&self, config: &Config, now: Instant) -> Outgoing {
         use heptad_wire::tcp::Flags;
-        let mut out = Outgoing::new(self.ep.local, self.ep.remote, &self.ep.options);
+        let mut out = Outgoing::new(self.ep.local(), self.ep.remote(), &self.ep.options);
         if let Some(shake) = &self.shake {
             write_syn_ack(&mut out, shake, self.offer_mss, self.wnd, config, now);
             return out;

@@ -4,6 +4,7 @@ use core::net::SocketAddr;
 
 use super::congestion::{Controller, Window};
 use super::delayed_ack::DelayedAck;
+use super::demux::Pair;
 use super::keepalive::Keepalive;
 use super::opening::Handshake;
 use super::options::{Agreed, TIMESTAMPS_LEN};
@@ -36,8 +37,7 @@ pub struct Way {
 #[derive(Debug)]
 pub struct Endpoint {
     pub generation: u32,
-    pub local: SocketAddr,
-    pub remote: SocketAddr,
+    pub ends: Pair,
     pub path: Way,
     /// Shared by all that chose the same as their listener, or nothing.
     pub options: Arc<Options>,
@@ -78,8 +78,7 @@ impl Endpoint {
     ) -> Self {
         Self {
             generation,
-            local,
-            remote,
+            ends: Pair::new(local, remote),
             path,
             options,
             owner: None,
@@ -93,6 +92,14 @@ impl Endpoint {
             in_output: false,
             armed: None,
         }
+    }
+    /// Our end.
+    pub fn local(&self) -> SocketAddr {
+        self.ends.local()
+    }
+    /// Theirs.
+    pub fn remote(&self) -> SocketAddr {
+        self.ends.remote()
     }
     /// Moves by the table; returns whether there was a way.
     pub fn transition(&mut self, trigger: Trigger, cx: &mut Cx<'_>) -> bool {
@@ -123,7 +130,7 @@ impl Endpoint {
         }
         self.state = to;
         self.notify = true;
-        tell_state((self.local, self.remote), from, to, cx);
+        tell_state((self.local(), self.remote()), from, to, cx);
     }
 }
 
