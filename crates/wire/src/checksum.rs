@@ -18,12 +18,14 @@ pub fn sum(bytes: &[u8]) -> u16 {
 }
 
 /// Adds two folded sums.
+#[inline]
 pub fn add(a: u16, b: u16) -> u16 {
     let (total, carry) = a.overflowing_add(b);
     total + u16::from(carry)
 }
 
 /// Sum of the pseudo-header (IPv4: RFC 9293 3.1; IPv6: RFC 8200 8.1); `len` counts the transport header and its data.
+#[inline]
 pub fn pseudo_header(src: IpAddr, dst: IpAddr, protocol: u8, len: u32) -> u16 {
     let addresses = add(address(src), address(dst));
     add(addresses, fold(u64::from(len) + u64::from(protocol)))
@@ -36,6 +38,8 @@ pub fn update(field: u16, old: u16, new: u16) -> u16 {
     !add(add(!field, !old), new)
 }
 
+#[inline]
+
 fn address(addr: IpAddr) -> u16 {
     match addr {
         IpAddr::V4(v4) => sum(&v4.octets()),
@@ -44,6 +48,7 @@ fn address(addr: IpAddr) -> u16 {
 }
 
 /// Folds the carries back in; of a number that is not zero the result is not zero either.
+#[inline]
 fn fold(total: u64) -> u16 {
     let total = (total >> 32) + (total & 0xffff_ffff);
     let total = (total >> 16) + (total & 0xffff);

@@ -9,6 +9,7 @@ pub struct Chunk {
 }
 impl Chunk {
     /// Takes the bytes of an allocation of `pinned` bytes.
+    #[inline]
     pub fn new(bytes: Bytes, pinned: usize) -> Self {
         Self {
             bytes,
@@ -20,22 +21,27 @@ impl Chunk {
         Self::new(Bytes::copy_from_slice(slice), slice.len())
     }
     /// The bytes.
+    #[inline]
     pub fn bytes(&self) -> &Bytes {
         &self.bytes
     }
     /// Takes the bytes out.
+    #[inline]
     pub fn into_bytes(self) -> Bytes {
         self.bytes
     }
     /// Count of bytes.
+    #[inline]
     pub fn len(&self) -> usize {
         self.bytes.len()
     }
     /// Whether there are none.
+    #[inline]
     pub fn is_empty(&self) -> bool {
         self.bytes.is_empty()
     }
     /// The size of the allocation behind.
+    #[inline]
     pub fn pinned(&self) -> usize {
         self.pinned as usize
     }
@@ -49,6 +55,7 @@ impl Chunk {
     /// Copies the bytes out if they are under a quarter of the allocation behind them, else gives them back as they are:
     /// what a receiver does before it keeps payload, or a byte could pin 64 KB.
     #[must_use]
+    #[inline]
     pub fn compact(self) -> Self {
         if self.len().saturating_mul(4) < self.pinned() {
             Self::copy_from(&self.bytes)

@@ -32,6 +32,7 @@ struct Payload {
 
 impl PacketBuf {
     /// How many frames this is once cut; 1 without a cut.
+    #[inline]
     pub fn frames(&self) -> u32 {
         match self.0.cut {
             Some(cut) => self.payload_to_cut(cut).map_or(1, |payload| {
@@ -41,6 +42,7 @@ impl PacketBuf {
         }
     }
     /// Length of the longest frame once cut (header bytes in front of the payload included).
+    #[inline]
     pub fn frame_len(&self) -> usize {
         match self
             .0

@@ -27,6 +27,7 @@ impl Pool {
         }
     }
     /// An empty packet with a new id, all headroom in front, `Verified`, no cut.
+    #[inline]
     pub fn packet(&mut self) -> PacketBuf {
         let id = self.next_id();
         self.empty(id)
@@ -47,12 +48,14 @@ impl Pool {
         packet
     }
     /// An id for a packet that another machine made (fragments, duplicates).
+    #[inline]
     pub fn next_id(&mut self) -> PacketId {
         let id = PacketId::new(self.origin, self.next);
         self.next += 1;
         id
     }
     /// Takes a packet back for reuse (bounded; beyond it, it is freed).
+    #[inline]
     pub fn recycle(&mut self, mut packet: PacketBuf) {
         packet.0.body.clear();
         packet.0.body.shrink_to(MAX_KEPT_SLOTS);
