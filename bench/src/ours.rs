@@ -156,6 +156,12 @@ impl Ours {
             }
         });
         verdicts.clear();
+        // Packets go back to where they are made, or each of them would be a new one.
+        let (receiver, sender) = match from {
+            Side::Client => (&mut self.server, &mut self.client),
+            Side::Server => (&mut self.client, &mut self.server),
+        };
+        receiver.pool.balance(&mut sender.pool);
         while receiver.stack.poll_ready().is_some() {}
         count
     }

@@ -78,7 +78,7 @@ impl Merging {
 impl Joined {
     /// Of the first packet, if another one may follow it.
     fn first(packet: &mut PacketBuf) -> Option<Self> {
-        let whole = packet.exact_segment()?;
+        let whole = packet.segment()?;
         let size = match packet.0.cut {
             Some(cut) => cut.segment,
             None => u16::try_from(whole.payload.len()).ok()?,
@@ -93,7 +93,7 @@ impl Joined {
     }
 
     /// Counts `next` in if it is what cutting would write for the frame behind; where its payload begins.
-    fn accept(&mut self, packet: &PacketBuf, next: &mut PacketBuf) -> Option<usize> {
+    fn accept(&mut self, packet: &mut PacketBuf, next: &mut PacketBuf) -> Option<usize> {
         if next.0.cut.is_some() || self.last_flags != 0 {
             return None;
         }
@@ -102,7 +102,13 @@ impl Joined {
         let template = packet.head().get(..self.whole.payload.start)?;
         let actual = next.head().get(..its.payload.start)?;
         let last_flags = self.follows(template, actual, index)?;
-        // The dearest question comes last.
+        // The dearest questions come last, and their answer is not asked for again.
+        if self.others == 0 && !packet.has_exact_checksum(&self.whole) {
+            return None;
+        }
+        if packet.0.sum == Sum::Unverified {
+            packet.0.sum = Sum::Verified;
+        }
         if !next.has_exact_checksum(&its) {
             return None;
         }
@@ -201,13 +207,12 @@ impl PacketBuf {
         to.0.body.append(&mut self.0.body);
     }
 
-    /// A TCP segment with data whose two checksums are the very ones that `cut` and `fill` would write.
-    fn exact_segment(&mut self) -> Option<Segment> {
-        let segment = match self.ethernet_payload() {
+    /// A TCP segment with data, behind an Ethernet header or not.
+    fn segment(&mut self) -> Option<Segment> {
+        match self.ethernet_payload() {
             Some(l3) => self.segment_at(l3).or_else(|| self.segment_at(0)),
             None => self.segment_at(0),
-        }?;
-        self.has_exact_checksum(&segment).then_some(segment)
+        }
     }
 
     /// Where IPv4 begins if this is an Ethernet frame that carries it.
@@ -245,6 +250,7 @@ impl PacketBuf {
         })
     }
 
+    /// Whether the checksum of TCP is the very one that `fill` would write.
     fn has_exact_checksum(&self, segment: &Segment) -> bool {
         let Some(headers) = self.head().get(segment.headers()) else {
             return false;

@@ -63,6 +63,13 @@ impl Pool {
             self.free.push(packet);
         }
     }
+    /// Moves free packets to another machine's pool until both have as many: traffic of one direction empties one pool
+    /// and fills the other.
+    pub fn balance(&mut self, other: &mut Self) {
+        let surplus = self.free.len().saturating_sub(other.free.len()) / 2;
+        let kept = self.free.len() - surplus;
+        other.free.extend(self.free.drain(kept..));
+    }
     /// An empty packet with this id, all headroom in front.
     pub(super) fn empty(&mut self, id: PacketId) -> PacketBuf {
         let Some(mut packet) = self.free.pop() else {
@@ -97,6 +104,24 @@ impl Pool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn pools_share_their_free_packets_and_number_what_they_hand_out_themselves() {
+        let (mut full, mut empty) = (Pool::new(1), Pool::new(2));
+        let packets: Vec<_> = (0..11).map(|_| full.packet()).collect();
+        packets.into_iter().for_each(|packet| full.recycle(packet));
+        empty.balance(&mut full);
+        assert_eq!(
+            (full.free.len(), empty.free.len()),
+            (11, 0),
+            "never from the poorer one"
+        );
+        full.balance(&mut empty);
+        assert_eq!((full.free.len(), empty.free.len()), (6, 5));
+        let packet = empty.packet();
+        assert!(packet.is_empty());
+        assert_eq!((packet.id().origin(), packet.id().number()), (2, 0));
+    }
 
     #[test]
     fn a_pool_keeps_so_many_packets_and_frees_the_rest() {
