@@ -321,7 +321,8 @@ impl Stack {
         cx: &mut Cx<'_>,
     ) {
         let mut held: Option<Held> = None;
-        for frame in frames.drain(..) {
+        let mut frames = frames.drain(..);
+        while let Some(frame) = frames.next() {
             let mut next = match self.lift(port, frame, cx) {
                 Ok(lifted) => lifted,
                 Err(reason) => {
@@ -336,6 +337,9 @@ impl Stack {
             {
                 match held.add(next.payload.packet) {
                     Ok(emptied) => {
+                        if held.merged.is_empty() {
+                            held.merged.reserve_exact(1 + frames.len());
+                        }
                         held.merged.push(next.id);
                         cx.pool.recycle(emptied);
                         continue;
