@@ -3,6 +3,7 @@
 //! `cargo xtask --help` lists them. Start reading at [`ci`], which names every check in order.
 #![forbid(unsafe_code)]
 
+mod bench;
 mod ci;
 mod layers;
 mod lexer;
@@ -14,6 +15,7 @@ mod suite;
 mod test_code;
 mod tools;
 
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -31,6 +33,7 @@ const EXAMPLES: &str = "Examples:
   cargo xtask ci --only clippy          one of its steps; may be given more than once
   cargo xtask ci --full --only neighbours
                                         a gigabyte each way between Linux and a lab
+  cargo xtask bench --quick             figures beside those of another stack
   cargo xtask layers                    who names whom against the rules
 
 Exit codes: 0 all is well, 1 a check failed, 2 a wrong flag; `test` ends with cargo test's own.";
@@ -49,6 +52,17 @@ enum Command {
     Test(suite::Selection),
     /// All checks: tests, formatting, clippy, layers, sizes, licences.
     Ci(ci::Choice),
+    /// Measures speed and memory beside a peer that does the same work; `bench --help` lists the rows.
+    #[command(disable_help_flag = true)]
+    Bench {
+        /// What heptad-bench takes.
+        #[arg(
+            trailing_var_arg = true,
+            allow_hyphen_values = true,
+            value_name = "FLAGS"
+        )]
+        flags: Vec<OsString>,
+    },
     /// Refuses imports that point up, system names in protocol code, and unsafe outside of its rooms.
     Layers,
     /// Refuses files over 1,000 lines, functions over 80, more than six arguments.
@@ -70,6 +84,7 @@ fn run(command: Command) -> Result<ExitCode> {
     match command {
         Command::Test(selection) => suite::command(&root, &selection),
         Command::Ci(choice) => ci::run(&root, &choice),
+        Command::Bench { flags } => bench::run(&root, &flags),
         Command::Layers => Ok(report("layers", &layers::check(&root)?)),
         Command::Size => Ok(report("size", &size::check(&root)?)),
     }

@@ -13,6 +13,7 @@ use alloc::vec::Vec;
 use core::net::IpAddr;
 
 use heptad_wire::icmpv4::{Icmpv4, Unreachable};
+use heptad_wire::packet::Merging;
 use heptad_wire::{EtherType, MacAddr, PacketBuf, PacketId};
 
 use crate::l1_physical::{Medium, PortId};
@@ -301,7 +302,13 @@ impl Stack {
 /// The first frame of a flow that came in a batch, with those that were merged into it.
 struct Held {
     first: Lifted,
+    merging: Merging,
     merged: Vec<PacketId>,
+}
+impl Held {
+    fn add(&mut self, next: PacketBuf) -> Result<PacketBuf, PacketBuf> {
+        self.merging.add(&mut self.first.payload.packet, next)
+    }
 }
 
 impl Stack {
@@ -314,7 +321,8 @@ impl Stack {
         cx: &mut Cx<'_>,
     ) {
         let mut held: Option<Held> = None;
-        for frame in frames.drain(..) {
+        let mut frames = frames.drain(..);
+        while let Some(frame) = frames.next() {
             let mut next = match self.lift(port, frame, cx) {
                 Ok(lifted) => lifted,
                 Err(reason) => {
@@ -327,9 +335,13 @@ impl Stack {
                 && !held.first.payload.group
                 && self.may_merge(&mut next)
             {
-                match held.first.payload.packet.merge(next.payload.packet) {
-                    Ok(()) => {
+                match held.add(next.payload.packet) {
+                    Ok(emptied) => {
+                        if held.merged.is_empty() {
+                            held.merged.reserve_exact(1 + frames.len());
+                        }
                         held.merged.push(next.id);
+                        cx.pool.recycle(emptied);
                         continue;
                     }
                     Err(packet) => next.payload.packet = packet,
@@ -337,6 +349,7 @@ impl Stack {
             }
             let next = Held {
                 first: next,
+                merging: Merging::default(),
                 merged: Vec::new(),
             };
             self.release(port, held.replace(next), verdicts, cx);
@@ -352,9 +365,15 @@ impl Stack {
         verdicts: &mut Vec<Verdict>,
         cx: &mut Cx<'_>,
     ) {
-        let Some(Held { first, merged }) = held else {
+        let Some(Held {
+            mut first,
+            merging,
+            merged,
+        }) = held
+        else {
             return;
         };
+        merging.finish(&mut first.payload.packet);
         let verdict = self.climb(port, first, cx);
         verdicts.push(verdict);
         for id in merged {

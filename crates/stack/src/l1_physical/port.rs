@@ -105,9 +105,12 @@ impl Port {
 
 /// Bytes of all frames that this packet is cut into: each repeats the headers.
 pub(crate) fn bytes_once_cut(frame: &PacketBuf) -> u64 {
-    let headers = match (frame.frames(), frame.cut_plan()) {
-        (1, _) | (_, None) => 0,
-        (more, Some(cut)) => {
+    let Some(cut) = frame.cut_plan() else {
+        return frame.len() as u64;
+    };
+    let headers = match frame.frames() {
+        1 => 0,
+        more => {
             u64::from(more - 1)
                 * (frame.frame_len().saturating_sub(usize::from(cut.segment))) as u64
         }

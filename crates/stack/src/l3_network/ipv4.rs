@@ -206,15 +206,16 @@ impl Network {
         header.total_len = total_len;
         let l4 = packet.head_start();
         let bytes = packet.push(header.len());
-        header.emit(bytes);
+        let mut frames = 1;
         if let Some(segment) = segment {
+            header.emit(bytes);
             let l3 = packet.head_start();
             packet.set_cut(Some(Cut { segment, l3, l4 }));
-            if packet.frames() == 1 {
+            frames = packet.frames();
+            if frames == 1 {
                 packet.set_cut(None);
             }
         }
-        let frames = packet.frames();
         cx.counters.add(Counter::IpOutRequests, u64::from(frames));
         header.id = self
             .identification

@@ -3,6 +3,7 @@
 //! Conflicts are those of Linux: two holders of one port get along if their addresses differ and neither is unspecified, if both
 //! said SO_REUSEADDR and the one that is there does not listen, or if both said SO_REUSEPORT. Holders are counted by what they
 //! allow, not listed, so that a check costs the same with one holder or a hundred thousand.
+use alloc::boxed::Box;
 use alloc::collections::VecDeque;
 use core::hash::BuildHasher;
 use core::net::{IpAddr, SocketAddr};
@@ -238,9 +239,9 @@ impl PortSpace {
 
     fn add(&mut self, hold: Hold) -> Hold {
         let kind = hold.sharing.kind();
-        self.at.entry((hold.addr, hold.port)).or_default().0[kind] += 1;
+        self.at.entry((hold.addr, hold.port)).or_default().add(kind);
         let port = self.ports.entry(hold.port).or_default();
-        port.all.0[kind] += 1;
+        port.all.add(kind);
         port.bound += u32::from(!hold.by_connect);
         hold
     }
@@ -248,13 +249,13 @@ impl PortSpace {
     fn remove(&mut self, hold: Hold) {
         let kind = hold.sharing.kind();
         if let Some(tally) = self.at.get_mut(&(hold.addr, hold.port)) {
-            tally.0[kind] -= 1;
+            tally.remove(kind);
             if tally.is_empty() {
                 self.at.remove(&(hold.addr, hold.port));
             }
         }
         if let Some(port) = self.ports.get_mut(&hold.port) {
-            port.all.0[kind] -= 1;
+            port.all.remove(kind);
             port.bound -= u32::from(!hold.by_connect);
             if port.all.is_empty() {
                 self.ports.remove(&hold.port);
@@ -282,18 +283,46 @@ struct Port {
     lingering: VecDeque<(Hold, SocketAddr)>,
 }
 
-/// Holders by what they allow: indexed by [`Sharing::kind`].
-#[derive(Clone, Copy, Debug, Default)]
-struct Tally([u32; 8]);
+/// Holders by what they allow, [`Sharing::kind`]. Those of one port are of one kind as a rule.
+#[derive(Clone, Debug, Default)]
+struct Tally {
+    /// The kind of the first holder, and how many are of it.
+    kind: u8,
+    count: u32,
+    /// Holders of other kinds, while there are any.
+    others: Option<Box<[u32; 8]>>,
+}
 impl Tally {
+    fn add(&mut self, kind: usize) {
+        if self.is_empty() {
+            self.kind = kind as u8;
+        }
+        if kind == usize::from(self.kind) {
+            self.count += 1;
+        } else {
+            self.others.get_or_insert_default()[kind] += 1;
+        }
+    }
+    fn remove(&mut self, kind: usize) {
+        if kind == usize::from(self.kind) {
+            self.count -= 1;
+            return;
+        }
+        if let Some(others) = &mut self.others {
+            others[kind] -= 1;
+            if **others == [0; 8] {
+                self.others = None;
+            }
+        }
+    }
     fn refuses(&self, newcomer: Sharing) -> bool {
-        let holders = self.0.iter().enumerate();
-        holders
-            .filter(|(_, count)| **count > 0)
-            .any(|(kind, _)| !newcomer.joins(Sharing::from_kind(kind)))
+        let refuses = |kind| !newcomer.joins(Sharing::from_kind(kind));
+        let others = self.others.iter().flat_map(|others| others.iter());
+        (self.count > 0 && refuses(usize::from(self.kind)))
+            || others.enumerate().any(|(kind, n)| *n > 0 && refuses(kind))
     }
     fn is_empty(&self) -> bool {
-        self.0 == [0; 8]
+        self.count == 0 && self.others.is_none()
     }
 }
 

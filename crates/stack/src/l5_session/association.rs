@@ -1,4 +1,5 @@
 //! The verbs that make and end associations: bind, listen, connect, accept, shutdown, close.
+use alloc::boxed::Box;
 use alloc::sync::Arc;
 use core::net::{IpAddr, Ipv4Addr, SocketAddr};
 use core::time::Duration;
@@ -32,7 +33,7 @@ impl Sockets {
             return Err(SocketError::Invalid);
         }
         socket.take_port(local, below)?;
-        socket.bound = Some(socket.local);
+        socket.bound = Some(Box::new(socket.local));
         Ok(())
     }
 
@@ -108,7 +109,8 @@ impl Sockets {
             }
             Phase::Datagram(endpoint) => {
                 socket.remote = None;
-                socket.local = socket.bound.unwrap_or(SocketAddr::new(socket.any(), 0));
+                let bound = socket.bound.as_deref().copied();
+                socket.local = bound.unwrap_or(SocketAddr::new(socket.any(), 0));
                 if socket.bound.is_none() {
                     socket.release(below.transport);
                 }
@@ -449,7 +451,7 @@ impl Socket {
     fn back_to_idle(&mut self, transport: &mut Transport) {
         self.phase = Phase::Idle;
         self.remote = None;
-        match self.bound {
+        match self.bound.as_deref().copied() {
             Some(bound) => {
                 self.local = bound;
                 self.share(transport);

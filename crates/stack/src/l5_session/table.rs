@@ -1,4 +1,5 @@
 //! The table of sockets: handles with generations, readiness, and the rows that `netstat` shows.
+use alloc::boxed::Box;
 use alloc::collections::VecDeque;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
@@ -38,6 +39,8 @@ pub struct SocketRow {
 /// The sockets of one host.
 pub struct Sockets {
     table: Slab<Socket>,
+    /// Those of a socket that chose nothing.
+    default_options: Arc<Options>,
     next_generation: u32,
     /// Sockets that a verb made ready, which layer 4 does not know of.
     changed: VecDeque<SocketId>,
@@ -53,7 +56,7 @@ pub(super) struct Socket {
     pub(super) phase: Phase,
     pub(super) options: Arc<Options>,
     /// What `bind` asked for, with the port that it got. Survives a failed or dissolved connect.
-    pub(super) bound: Option<SocketAddr>,
+    pub(super) bound: Option<Box<SocketAddr>>,
     /// Our end, as getsockname tells it.
     pub(super) local: SocketAddr,
     /// Their end.
@@ -82,6 +85,7 @@ impl Sockets {
     pub fn new(config: &tcp::Config) -> Self {
         Self {
             table: Slab::new(),
+            default_options: Arc::new(Options::default()),
             next_generation: 0,
             changed: VecDeque::new(),
             rcvbuf: config.rmem.0,
@@ -100,7 +104,7 @@ impl Sockets {
             return Err(SocketError::FamilyNotSupported);
         }
         let id = self.next_id()?;
-        let options = Arc::new(Options::default());
+        let options = Arc::clone(&self.default_options);
         let phase = match kind {
             SocketKind::Stream => Phase::Idle,
             SocketKind::Datagram => {
@@ -133,6 +137,10 @@ impl Sockets {
     }
     fn insert(&mut self, socket: Socket) {
         self.next_generation = self.next_generation.wrapping_add(1);
+        if self.table.len() == self.table.capacity() {
+            // By a quarter: doubling would leave half of the table empty.
+            self.table.reserve_exact(self.table.len() / 4 + 16);
+        }
         self.table.insert(socket);
     }
     /// A socket for a connection that `listener` accepted; its handle is the one of `next_id`.
@@ -265,7 +273,7 @@ impl Socket {
     }
     /// The address that `bind` fixed, if it fixed one.
     pub(super) fn bound_ip(&self) -> Option<IpAddr> {
-        let ip = self.bound.map(|addr| addr.ip());
+        let ip = self.bound.as_ref().map(|addr| addr.ip());
         ip.filter(|ip| !ip.is_unspecified())
     }
     /// The port space of its protocol.

@@ -32,6 +32,7 @@ struct Payload {
 
 impl PacketBuf {
     /// How many frames this is once cut; 1 without a cut.
+    #[inline]
     pub fn frames(&self) -> u32 {
         match self.0.cut {
             Some(cut) => self.payload_to_cut(cut).map_or(1, |payload| {
@@ -41,6 +42,7 @@ impl PacketBuf {
         }
     }
     /// Length of the longest frame once cut (header bytes in front of the payload included).
+    #[inline]
     pub fn frame_len(&self) -> usize {
         match self
             .0
@@ -89,6 +91,9 @@ impl PacketBuf {
             self.0.body.insert(0, chunk);
         }
         let mut chunks = Cursor::new(&self.0.body);
+        let ip = usize::from(cut.l3)..usize::from(cut.l4);
+        let whole_len = payload.at - ip.start + usize::from(cut.segment);
+        let whole_sum = pseudo_header_sum(&self.0.head[ip], whole_len);
         for offset in (0..payload.len).step_by(usize::from(cut.segment)) {
             let len = usize::from(cut.segment).min(payload.len - offset);
             let mut frame = pool.empty(self.0.id);
@@ -101,7 +106,8 @@ impl PacketBuf {
                 last: offset + len == payload.len,
             };
             let l4 = usize::from(cut.l4 - cut.l3);
-            piece.write_headers(&mut frame.0.head[usize::from(cut.l3)..payload.at], l4);
+            let headers = &mut frame.0.head[usize::from(cut.l3)..payload.at];
+            piece.write_headers(headers, l4, (whole_len, whole_sum));
             frame.0.sum = Sum::ToFill {
                 start: cut.l4,
                 offset: cut.l4 + tcp::CHECKSUM_AT as u8,
@@ -126,17 +132,18 @@ impl PacketBuf {
 }
 
 /// Which part of a super-segment a frame is.
-pub(super) struct Piece {
+struct Piece {
     /// Its place among the frames.
-    pub(super) index: u16,
+    index: u16,
     /// Its bytes of the payload.
-    pub(super) payload: Range<usize>,
+    payload: Range<usize>,
     /// Whether none follows.
-    pub(super) last: bool,
+    last: bool,
 }
 impl Piece {
     /// Turns the headers of the super-segment (IPv4 first, TCP from `l4`, nothing behind) into this frame's.
-    pub(super) fn write_headers(&self, headers: &mut [u8], l4: usize) {
+    /// `known`: a packet length and the sum of the pseudo-header for it.
+    fn write_headers(&self, headers: &mut [u8], l4: usize, known: (usize, u16)) {
         let total_len = headers.len() + self.payload.len();
         let (ip, tcp) = headers.split_at_mut(l4);
         advance(&mut ip[4..6], self.index);
@@ -147,7 +154,10 @@ impl Piece {
         tcp[4..8].copy_from_slice(&seq.to_be_bytes());
         tcp[13] &= !self.flags_elsewhere();
         self.write_urgent(tcp);
-        write_pseudo_header_sum(ip, tcp, total_len);
+        match known {
+            (len, sum) if len == total_len => write_sum(tcp, sum),
+            _ => write_pseudo_header_sum(ip, tcp, total_len),
+        }
     }
     /// Bits of byte 13 that other frames carry.
     fn flags_elsewhere(&self) -> u8 {
@@ -184,7 +194,9 @@ pub(super) fn write_total_len(ip: &mut [u8], total_len: usize) {
 
 /// Puts the sum of the pseudo-header into the checksum field of a TCP header: `ToFill`.
 pub(super) fn write_pseudo_header_sum(ip: &[u8], tcp: &mut [u8], total_len: usize) {
-    let sum = pseudo_header_sum(ip, total_len);
+    write_sum(tcp, pseudo_header_sum(ip, total_len));
+}
+fn write_sum(tcp: &mut [u8], sum: u16) {
     tcp[tcp::CHECKSUM_AT..tcp::CHECKSUM_AT + 2].copy_from_slice(&sum.to_be_bytes());
 }
 

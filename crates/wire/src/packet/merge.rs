@@ -1,8 +1,8 @@
 //! Joining frames back into a super-segment: only what cutting would restore byte for byte.
 use core::ops::Range;
 
-use super::cut::{Piece, pseudo_header_sum, write_pseudo_header_sum, write_total_len};
-use super::{Cut, HEAD_LEN, PacketBuf, Sum};
+use super::cut::{pseudo_header_sum, write_pseudo_header_sum, write_total_len};
+use super::{Chunk, Cut, PacketBuf, Sum};
 use crate::ipv4::{self, Ipv4Header};
 use crate::tcp::{self, Flags, TcpHeader};
 use crate::{EtherType, checksum, ethernet};
@@ -13,6 +13,7 @@ const NEVER_MERGED: u8 = (Flags::SYN.0 | Flags::RST.0 | Flags::URG.0) as u8;
 const LAST_ONLY: u8 = (Flags::FIN.0 | Flags::PSH.0) as u8;
 
 /// A TCP segment over IPv4 whose headers are in the head; offsets count from the packet's first byte.
+#[derive(Clone)]
 struct Segment {
     l3: usize,
     l4: usize,
@@ -25,105 +26,193 @@ impl Segment {
     fn headers(&self) -> Range<usize> {
         self.l3..self.payload.start
     }
-    /// How many frames of `size` payload bytes this is, if it is whole ones, `next` is no longer than one, their headers
-    /// have one shape and both together fit an IPv4 packet.
-    fn whole_frames_before(&self, next: &Self, size: u16) -> Option<u16> {
-        let whole = usize::from(size);
-        let index = self.payload.len().checked_div(whole)?;
-        let fits = self.l3 == next.l3
-            && self.l4 == next.l4
-            && self.payload.start == next.payload.start
-            && self.payload.len() == index * whole
-            && next.payload.len() <= whole
-            && self.total_len() + next.payload.len() <= usize::from(u16::MAX);
+}
+
+/// What is known of a packet to which others are being joined: its headers are written once, at the end.
+#[derive(Default)]
+pub struct Merging(Option<Joined>);
+
+/// All that was joined so far, the first packet included.
+struct Joined {
+    whole: Segment,
+    /// How many packets were joined to the first.
+    others: usize,
+    /// Payload bytes of each frame but the last.
+    size: u16,
+    /// The last frame's flags of [`LAST_ONLY`].
+    last_flags: u8,
+}
+
+impl Merging {
+    /// Joins `next` to `packet` if cutting the result would restore both byte for byte, else gives it back. What is left
+    /// of `next`, without payload, comes back for reuse. Until [`Self::finish`] the headers of `packet` are those of its
+    /// first frame; nothing else may touch it.
+    pub fn add(
+        &mut self,
+        packet: &mut PacketBuf,
+        mut next: PacketBuf,
+    ) -> Result<PacketBuf, PacketBuf> {
+        if self.0.is_none() {
+            self.0 = Joined::first(packet);
+        }
+        let joined = self.0.as_mut();
+        match joined.and_then(|joined| joined.accept(packet, &mut next)) {
+            Some(header_len) => {
+                next.move_payload(header_len, packet);
+                Ok(next)
+            }
+            None => Err(next),
+        }
+    }
+    /// Writes the headers of all that was joined: `packet` is then a super-segment, `ToFill`.
+    pub fn finish(self, packet: &mut PacketBuf) {
+        let Some(joined) = self.0 else {
+            return;
+        };
+        if joined.others > 0 {
+            joined.write_headers(packet);
+        }
+    }
+}
+
+impl Joined {
+    /// Of the first packet, if another one may follow it.
+    fn first(packet: &mut PacketBuf) -> Option<Self> {
+        let whole = packet.segment()?;
+        let size = match packet.0.cut {
+            Some(cut) => cut.segment,
+            None => u16::try_from(whole.payload.len()).ok()?,
+        };
+        let flags = packet.head().get(whole.l4 + tcp::FLAGS_AT)?;
+        (flags & (NEVER_MERGED | LAST_ONLY) == 0).then_some(Self {
+            whole,
+            others: 0,
+            size,
+            last_flags: 0,
+        })
+    }
+
+    /// Counts `next` in if it is what cutting would write for the frame behind; where its payload begins.
+    fn accept(&mut self, packet: &mut PacketBuf, next: &mut PacketBuf) -> Option<usize> {
+        if next.0.cut.is_some() || self.last_flags != 0 {
+            return None;
+        }
+        let its = next.segment_at(self.whole.l3)?;
+        let index = self.whole_frames_before(&its)?;
+        let template = packet.head().get(..self.whole.payload.start)?;
+        let actual = next.head().get(..its.payload.start)?;
+        let last_flags = self.follows(template, actual, index)?;
+        // The dearest questions come last, and their answer is not asked for again.
+        if self.others == 0 && !packet.has_exact_checksum(&self.whole) {
+            return None;
+        }
+        if packet.0.sum == Sum::Unverified {
+            packet.0.sum = Sum::Verified;
+        }
+        if !next.has_exact_checksum(&its) {
+            return None;
+        }
+        self.others += 1;
+        self.last_flags = last_flags;
+        self.whole.payload.end += its.payload.len();
+        Some(its.payload.start)
+    }
+
+    /// How many frames this is, if it is whole ones, `next` is no longer than one, their headers have one shape and both
+    /// together fit an IPv4 packet.
+    fn whole_frames_before(&self, next: &Segment) -> Option<u16> {
+        let (whole, size) = (&self.whole, usize::from(self.size));
+        let index = whole.payload.len().checked_div(size)?;
+        let fits = whole.l4 == next.l4
+            && whole.payload.start == next.payload.start
+            && whole.payload.len() == index * size
+            && next.payload.len() <= size
+            && whole.total_len() + next.payload.len() <= usize::from(u16::MAX);
         fits.then_some(index as u16)
+    }
+
+    /// Whether these headers are those of the first frame, moved on to this one; lengths and checksums have been looked
+    /// at. Its flags of [`LAST_ONLY`].
+    fn follows(&self, first: &[u8], next: &[u8], index: u16) -> Option<u8> {
+        let (l3, l4) = (self.whole.l3, self.whole.l4);
+        let alike = [
+            0..l3 + 2,
+            l3 + 6..l3 + 10,
+            l3 + 12..l4 + 4,
+            l4 + 8..l4 + tcp::FLAGS_AT,
+            l4 + tcp::FLAGS_AT + 1..l4 + tcp::CHECKSUM_AT,
+            l4 + tcp::CHECKSUM_AT + 2..self.whole.payload.start,
+        ];
+        for range in alike {
+            if first.get(range.clone())? != next.get(range)? {
+                return None;
+            }
+        }
+        let id = |bytes: &[u8]| Some(u16::from_be_bytes(*bytes.get(l3 + 4..)?.first_chunk()?));
+        let seq = |bytes: &[u8]| Some(u32::from_be_bytes(*bytes.get(l4 + 4..)?.first_chunk()?));
+        let flags = |bytes: &[u8]| bytes.get(l4 + tcp::FLAGS_AT).copied();
+        let offset = self.whole.payload.len() as u32;
+        let last_flags = flags(next)? & LAST_ONLY;
+        let expected_flags = flags(first)? & !(Flags::CWR.0 as u8) | last_flags;
+        let follows = id(next)? == id(first)?.wrapping_add(index)
+            && seq(next)? == seq(first)?.wrapping_add(offset)
+            && flags(next)? == expected_flags;
+        follows.then_some(last_flags)
+    }
+
+    fn write_headers(self, packet: &mut PacketBuf) {
+        let Self {
+            whole,
+            others: _,
+            size,
+            last_flags,
+        } = self;
+        let start = usize::from(packet.0.start);
+        let headers = &mut packet.0.head[start..][whole.headers()];
+        let (ip, tcp) = headers.split_at_mut(whole.l4 - whole.l3);
+        write_total_len(ip, whole.total_len());
+        tcp[tcp::FLAGS_AT] |= last_flags;
+        write_pseudo_header_sum(ip, tcp, whole.total_len());
+        let (l3, l4) = ((start + whole.l3) as u8, (start + whole.l4) as u8);
+        packet.0.sum = Sum::ToFill {
+            start: l4,
+            offset: l4 + tcp::CHECKSUM_AT as u8,
+        };
+        packet.0.cut = Some(Cut {
+            segment: size,
+            l3,
+            l4,
+        });
     }
 }
 
 impl PacketBuf {
     /// The opposite of [`Self::cut`]: joins `next` if cutting the result would restore both byte for byte, else gives it
     /// back. The result is `ToFill` and keeps this packet's id. Both begin with their Ethernet header (tagged or not) or,
-    /// on a port without Ethernet, with their IPv4 header; no padding behind.
-    pub fn merge(&mut self, mut next: PacketBuf) -> Result<(), PacketBuf> {
-        match self.plan_merge(&mut next) {
-            Some((segment, size, flags)) => {
-                self.join(&segment, size, flags, next);
-                Ok(())
-            }
-            None => Err(next),
-        }
+    /// on a port without Ethernet, with their IPv4 header; no padding behind. To join many, keep a [`Merging`].
+    pub fn merge(&mut self, next: PacketBuf) -> Result<(), PacketBuf> {
+        let mut merging = Merging::default();
+        merging.add(self, next)?;
+        merging.finish(self);
+        Ok(())
     }
 
-    /// Where this packet's headers stand, the size of a frame's payload and the last frame's flags; `None` if the two
-    /// don't belong together.
-    fn plan_merge(&mut self, next: &mut PacketBuf) -> Option<(Segment, u16, u8)> {
-        if next.0.cut.is_some() {
-            return None;
+    /// Moves what stands behind the headers to the end of another packet.
+    fn move_payload(&mut self, header_len: usize, to: &mut PacketBuf) {
+        self.0.start += header_len as u8;
+        if !self.head().is_empty() {
+            to.0.body.push(Chunk::copy_from(self.head()));
         }
-        let (mine, its) = (self.exact_segment()?, next.exact_segment()?);
-        let size = match self.0.cut {
-            Some(cut) => cut.segment,
-            None => u16::try_from(mine.payload.len()).ok()?,
-        };
-        let index = mine.whole_frames_before(&its, size)?;
-        let template = self.head().get(..mine.payload.start)?;
-        let actual = next.head().get(..its.payload.start)?;
-        let flags_at = mine.l4 + tcp::FLAGS_AT;
-        if template.get(flags_at)? & (NEVER_MERGED | LAST_ONLY) != 0 {
-            return None;
-        }
-        let last_flags = actual.get(flags_at)? & LAST_ONLY;
-
-        // The headers that cutting would write for the frame behind this packet, and those of `next` once `ToFill`.
-        let (mut cut, mut to_fill) = ([0; HEAD_LEN], [0; HEAD_LEN]);
-        let cut = copy_into(&mut cut, template)?;
-        *cut.get_mut(flags_at)? |= last_flags;
-        let l4 = mine.l4 - mine.l3;
-        let piece = Piece {
-            index,
-            payload: mine.payload.len()..mine.payload.len() + its.payload.len(),
-            last: true,
-        };
-        piece.write_headers(cut.get_mut(mine.l3..)?, l4);
-        let to_fill = copy_into(&mut to_fill, actual)?;
-        let (ip, tcp) = to_fill.get_mut(its.l3..)?.split_at_mut_checked(l4)?;
-        write_pseudo_header_sum(ip, tcp, its.total_len());
-        (cut == to_fill).then_some((mine, size, last_flags))
+        self.0.end = self.0.start;
+        to.0.body.append(&mut self.0.body);
     }
 
-    /// Appends the payload and writes the headers of both together.
-    fn join(&mut self, mine: &Segment, size: u16, flags: u8, mut next: PacketBuf) {
-        let start = usize::from(self.0.start);
-        // Both have the same header length: what is left behind it is payload.
-        next.0.start += mine.payload.start as u8;
-        let before = mine.total_len();
-        let total_len = before + next.len();
-        self.0.body.append(&mut next.take_payload());
-
-        let headers = &mut self.0.head[start..][mine.headers()];
-        let (ip, tcp) = headers.split_at_mut(mine.l4 - mine.l3);
-        write_total_len(ip, total_len);
-        tcp[tcp::FLAGS_AT] |= flags;
-        write_pseudo_header_sum(ip, tcp, total_len);
-        let (l3, l4) = ((start + mine.l3) as u8, (start + mine.l4) as u8);
-        self.0.sum = Sum::ToFill {
-            start: l4,
-            offset: l4 + tcp::CHECKSUM_AT as u8,
-        };
-        self.0.cut = Some(Cut {
-            segment: size,
-            l3,
-            l4,
-        });
-    }
-
-    /// A TCP segment with data whose two checksums are the very ones that `cut` and `fill` would write.
-    fn exact_segment(&mut self) -> Option<Segment> {
-        let segment = match self.ethernet_payload() {
+    /// A TCP segment with data, behind an Ethernet header or not.
+    fn segment(&mut self) -> Option<Segment> {
+        match self.ethernet_payload() {
             Some(l3) => self.segment_at(l3).or_else(|| self.segment_at(0)),
             None => self.segment_at(0),
-        }?;
-        self.has_exact_checksum(&segment).then_some(segment)
+        }
     }
 
     /// Where IPv4 begins if this is an Ethernet frame that carries it.
@@ -161,6 +250,7 @@ impl PacketBuf {
         })
     }
 
+    /// Whether the checksum of TCP is the very one that `fill` would write.
     fn has_exact_checksum(&self, segment: &Segment) -> bool {
         let Some(headers) = self.head().get(segment.headers()) else {
             return false;
@@ -182,10 +272,4 @@ impl PacketBuf {
             }
         }
     }
-}
-
-fn copy_into<'a>(buffer: &'a mut [u8], bytes: &[u8]) -> Option<&'a mut [u8]> {
-    let copy = buffer.get_mut(..bytes.len())?;
-    copy.copy_from_slice(bytes);
-    Some(copy)
 }

@@ -18,6 +18,7 @@ mod pool;
 
 pub use chunk::Chunk;
 pub use cut::Cuts;
+pub use merge::Merging;
 pub use pool::Pool;
 
 /// Bytes of an owned head. Headers grow downwards from its end.
@@ -98,6 +99,7 @@ struct Packet {
 
 impl PacketBuf {
     /// Its identity over hops.
+    #[inline]
     pub fn id(&self) -> PacketId {
         self.0.id
     }
@@ -107,6 +109,7 @@ impl PacketBuf {
     }
     /// Opens `n` bytes in front (for a header) and returns them. Panics if the headroom is used up: our own headers always
     /// fit. The bytes are not zeroed: after a `pull` of the same length they are what was pulled.
+    #[inline]
     pub fn push(&mut self, n: usize) -> &mut [u8] {
         let end = usize::from(self.0.start);
         let start = end
@@ -117,6 +120,7 @@ impl PacketBuf {
     }
     /// Takes `n` bytes off the front and returns them; they stay in the head's memory. Bytes of the body are linearised
     /// first. `Truncated` if there are fewer, `HeaderTooLong` if the head can't hold them; nothing is taken then.
+    #[inline]
     pub fn pull(&mut self, n: usize) -> Result<&[u8], ParseError> {
         self.linearise(n)?;
         let start = usize::from(self.0.start);
@@ -124,38 +128,46 @@ impl PacketBuf {
         Ok(&self.0.head[start..start + n])
     }
     /// The first `n` bytes without taking them, linearised into the head. Errors as for [`Self::pull`].
+    #[inline]
     pub fn peek(&mut self, n: usize) -> Result<&[u8], ParseError> {
         self.peek_mut(n).map(|bytes| &*bytes)
     }
     /// The first `n` bytes to change in place. Errors as for [`Self::pull`].
+    #[inline]
     pub fn peek_mut(&mut self, n: usize) -> Result<&mut [u8], ParseError> {
         self.linearise(n)?;
         let start = usize::from(self.0.start);
         Ok(&mut self.0.head[start..start + n])
     }
     /// All bytes of the head that are in use (may hold payload after linearising).
+    #[inline]
     pub fn head(&self) -> &[u8] {
         &self.0.head[usize::from(self.0.start)..usize::from(self.0.end)]
     }
     /// Index of the first used byte in the head array: what [`Sum`] and [`Cut`] count in.
+    #[inline]
     pub fn head_start(&self) -> u8 {
         self.0.start
     }
     /// The chunks behind the head; none is empty.
+    #[inline]
     pub fn body(&self) -> &[Chunk] {
         &self.0.body
     }
     /// Appends payload.
+    #[inline]
     pub fn append(&mut self, chunk: Chunk) {
         if !chunk.is_empty() {
             self.0.body.push(chunk);
         }
     }
     /// All bytes, head and body, uncut.
+    #[inline]
     pub fn len(&self) -> usize {
         self.head().len() + self.0.body.iter().map(Chunk::len).sum::<usize>()
     }
     /// Whether there is not one byte.
+    #[inline]
     pub fn is_empty(&self) -> bool {
         self.head().is_empty() && self.0.body.is_empty()
     }
@@ -181,18 +193,22 @@ impl PacketBuf {
         chunks
     }
     /// State of the transport checksum.
+    #[inline]
     pub fn sum(&self) -> Sum {
         self.0.sum
     }
     /// Sets it.
+    #[inline]
     pub fn set_sum(&mut self, sum: Sum) {
         self.0.sum = sum;
     }
     /// The cut that is still to be made.
+    #[inline]
     pub fn cut_plan(&self) -> Option<Cut> {
         self.0.cut
     }
     /// Sets it.
+    #[inline]
     pub fn set_cut(&mut self, cut: Option<Cut>) {
         self.0.cut = cut;
     }
@@ -203,6 +219,7 @@ impl PacketBuf {
         pinned.fold(size_of::<Packet>(), usize::saturating_add)
     }
     /// Computes a transport checksum that is `ToFill`; the sum is then `Verified`.
+    #[inline]
     pub fn fill(&mut self) {
         let Sum::ToFill { start, offset } = self.0.sum else {
             return;
@@ -262,6 +279,7 @@ impl PacketBuf {
         }
     }
     /// The ones' complement sum over the bytes from the current start (for verifying), folded, uncomplemented.
+    #[inline]
     pub fn ones_complement(&self) -> u16 {
         self.ones_complement_from(self.0.start)
     }
@@ -293,10 +311,14 @@ impl PacketBuf {
     }
 
     /// Brings the first `n` bytes into the head.
+    #[inline]
     fn linearise(&mut self, n: usize) -> Result<(), ParseError> {
-        let Some(missing) = n.checked_sub(self.head().len()).filter(|n| *n > 0) else {
-            return Ok(());
-        };
+        match n.checked_sub(self.head().len()) {
+            None | Some(0) => Ok(()),
+            Some(missing) => self.linearise_missing(n, missing),
+        }
+    }
+    fn linearise_missing(&mut self, n: usize, missing: usize) -> Result<(), ParseError> {
         if n > self.len() {
             return Err(ParseError::Truncated);
         }

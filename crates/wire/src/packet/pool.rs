@@ -27,6 +27,7 @@ impl Pool {
         }
     }
     /// An empty packet with a new id, all headroom in front, `Verified`, no cut.
+    #[inline]
     pub fn packet(&mut self) -> PacketBuf {
         let id = self.next_id();
         self.empty(id)
@@ -47,18 +48,27 @@ impl Pool {
         packet
     }
     /// An id for a packet that another machine made (fragments, duplicates).
+    #[inline]
     pub fn next_id(&mut self) -> PacketId {
         let id = PacketId::new(self.origin, self.next);
         self.next += 1;
         id
     }
     /// Takes a packet back for reuse (bounded; beyond it, it is freed).
+    #[inline]
     pub fn recycle(&mut self, mut packet: PacketBuf) {
         packet.0.body.clear();
         packet.0.body.shrink_to(MAX_KEPT_SLOTS);
         if self.free.len() < MAX_FREE {
             self.free.push(packet);
         }
+    }
+    /// Moves free packets to another machine's pool until both have as many: traffic of one direction empties one pool
+    /// and fills the other.
+    pub fn balance(&mut self, other: &mut Self) {
+        let surplus = self.free.len().saturating_sub(other.free.len()) / 2;
+        let kept = self.free.len() - surplus;
+        other.free.extend(self.free.drain(kept..));
     }
     /// An empty packet with this id, all headroom in front.
     pub(super) fn empty(&mut self, id: PacketId) -> PacketBuf {
@@ -94,6 +104,24 @@ impl Pool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn pools_share_their_free_packets_and_number_what_they_hand_out_themselves() {
+        let (mut full, mut empty) = (Pool::new(1), Pool::new(2));
+        let packets: Vec<_> = (0..11).map(|_| full.packet()).collect();
+        packets.into_iter().for_each(|packet| full.recycle(packet));
+        empty.balance(&mut full);
+        assert_eq!(
+            (full.free.len(), empty.free.len()),
+            (11, 0),
+            "never from the poorer one"
+        );
+        full.balance(&mut empty);
+        assert_eq!((full.free.len(), empty.free.len()), (6, 5));
+        let packet = empty.packet();
+        assert!(packet.is_empty());
+        assert_eq!((packet.id().origin(), packet.id().number()), (2, 0));
+    }
 
     #[test]
     fn a_pool_keeps_so_many_packets_and_frees_the_rest() {

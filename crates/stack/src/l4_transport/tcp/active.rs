@@ -46,7 +46,7 @@ fn in_syn_sent(
     //= rfc9293#3.10.7.3
     //# If SEG.ACK =< ISS or SEG.ACK > SND.NXT, send a reset (unless the RST bit is set, if so drop the segment and return)
     if ack && seg.ack != opening.iss + 1 {
-        let reset = reset_for(opening.ep.local, opening.ep.remote, &seg, cx);
+        let reset = reset_for(opening.ep.local(), opening.ep.remote(), &seg, cx);
         return Outcome::Stays(Err((
             DropReason::TcpAckInvalid,
             reset.map(Reply::Transport),
@@ -105,7 +105,7 @@ fn in_syn_received(
         return stays(DropReason::TcpNoAck);
     }
     if seg.ack != opening.iss + 1 {
-        let reset = reset_for(opening.ep.local, opening.ep.remote, &seg, cx);
+        let reset = reset_for(opening.ep.local(), opening.ep.remote(), &seg, cx);
         return Outcome::Stays(Err((
             DropReason::TcpAckInvalid,
             reset.map(Reply::Transport),
@@ -138,7 +138,7 @@ fn challenge(opening: &mut ActiveOpening, reason: DropReason, cx: &Cx<'_>) -> Ou
 
 fn handshake(opening: &ActiveOpening, seg: &Segment, config: &Config) -> Handshake {
     let ep = &opening.ep;
-    let limit = mss_limit(ep.path.mtu, ep.local.ip(), ep.options.maxseg);
+    let limit = mss_limit(ep.path.mtu, ep.local().ip(), ep.options.maxseg);
     Handshake {
         iss: opening.iss,
         irs: seg.seq,

@@ -30,6 +30,7 @@ impl Tcp {
         options: Options,
         owner: Owner,
     ) -> Result<ListenerId, SocketError> {
+        let shared = self.share(options);
         let entry = self.listeners.vacant_entry();
         let index = entry.key() as u32;
         if !self.demux.listen(local, index, options.reuse_port) {
@@ -38,7 +39,7 @@ impl Tcp {
         entry.insert(Listener {
             local,
             backlog,
-            options,
+            options: shared,
             owner,
             openings: BTreeSet::new(),
             accept: VecDeque::new(),
@@ -82,7 +83,7 @@ impl Tcp {
             .ep_mut();
         ep.listener = None;
         ep.owner = Some(owner);
-        let remote = ep.remote;
+        let remote = ep.remote();
         // what came while it waited has told nobody
         if !core::mem::replace(&mut ep.in_ready, true) {
             self.ready.push_back(ReadyKey::Conn(conn));
@@ -128,7 +129,12 @@ impl Tcp {
             Some(_) => return Err(SocketError::AddressInUse),
         }
         let generation = self.next_generation();
-        let mut ep = Endpoint::new((local, remote), path, options, generation);
+        let mut ep = Endpoint::new(
+            (local, remote),
+            path.into(),
+            self.share(options),
+            generation,
+        );
         ep.owner = Some(owner);
         ep.transition(Trigger::ActiveOpen, cx);
         ep.notify = false;
@@ -228,7 +234,7 @@ impl Tcp {
     }
     fn sent(&mut self, id: ConnId, len: usize, cx: &mut Cx<'_>) {
         if let Some(conn) = self.conn(id) {
-            let (local, remote) = (conn.ep().local, conn.ep().remote);
+            let (local, remote) = (conn.ep().local(), conn.ep().remote());
             cx.events.emit(cx.now, EventMask::SOCKET, || Event::Sent {
                 local,
                 remote,
@@ -298,7 +304,7 @@ impl Tcp {
         let Some(Conn::Open(tcb)) = self.conn_mut(id) else {
             return;
         };
-        let (local, remote) = (tcb.ep.local, tcb.ep.remote);
+        let (local, remote) = (tcb.ep.local(), tcb.ep.remote());
         cx.events
             .emit(cx.now, EventMask::SOCKET, || Event::Received {
                 local,
@@ -382,10 +388,11 @@ impl Tcp {
             receive_space(&self.config, &options),
             send_space(&self.config, &options),
         );
+        let shared = self.share(options);
         let Some(conn) = self.conn_mut(id) else {
             return;
         };
-        let old = core::mem::replace(&mut conn.ep_mut().options, options);
+        let old = core::mem::replace(&mut conn.ep_mut().options, shared);
         if let Conn::Open(tcb) = conn {
             if old.rcvbuf != options.rcvbuf {
                 tcb.rcv.resize(receive);

@@ -1,7 +1,7 @@
 //! When to acknowledge (RFC 9293 3.8.6.3, RFC 5681 4.2), with Linux's quick ACKs at the start of a stream.
 use super::seq::SeqNum;
 use crate::Instant;
-use crate::time::Duration;
+use crate::time::{Duration, Span};
 
 /// Least delay.
 pub const ATO_MIN: Duration = Duration::from_millis(40);
@@ -44,7 +44,7 @@ pub struct DelayedAck {
     quick: u8,
     /// The program answers what it reads: ACKs ride on its data.
     interactive: bool,
-    ato: Duration,
+    ato: Span,
     last_text: Option<Instant>,
     /// Largest text that one frame brought.
     rcv_mss: u32,
@@ -62,7 +62,7 @@ impl DelayedAck {
             at: None,
             quick: 0,
             interactive: false,
-            ato: ATO_MIN,
+            ato: Span::of(ATO_MIN),
             last_text: None,
             rcv_mss: 0,
             told: nxt,
@@ -97,7 +97,7 @@ impl DelayedAck {
     pub fn hurry(&mut self) {
         self.quick = MAX_QUICK;
         self.interactive = false;
-        self.ato = ATO_MIN;
+        self.ato = Span::of(ATO_MIN);
         self.now();
     }
     /// New text in order.
@@ -111,27 +111,28 @@ impl DelayedAck {
             self.now();
         } else if self.due == Due::No {
             self.due = Due::Delayed;
-            self.at = Some(heard.now + self.ato);
+            self.at = Some(heard.now + self.ato.duration());
         }
     }
     /// Learns the pace of the stream, as Linux's tcp_event_data_recv does.
     fn adapt(&mut self, heard: &Heard) {
         let segments = heard.wnd / (2 * self.rcv_mss().max(1));
         let quick = u8::try_from(segments).map_or(MAX_QUICK, |n| n.clamp(2, MAX_QUICK));
+        let mut ato = self.ato.duration();
         match self.last_text.replace(heard.now) {
             None => self.quick = quick,
             Some(last) => {
                 let gap = heard.now.since(last);
                 if gap <= ATO_MIN / 2 {
-                    self.ato = self.ato / 2 + ATO_MIN / 2;
-                } else if gap < self.ato {
-                    self.ato = (self.ato / 2 + gap).min(ATO_MAX);
+                    ato = ato / 2 + ATO_MIN / 2;
+                } else if gap < ato {
+                    ato = (ato / 2 + gap).min(ATO_MAX);
                 } else if gap > heard.rto {
                     self.quick = self.quick.max(quick);
                 }
             }
         }
-        self.ato = self.ato.clamp(ATO_MIN, ATO_MAX);
+        self.ato = Span::of(ato.clamp(ATO_MIN, ATO_MAX));
     }
     /// A segment with an ACK left.
     pub fn sent(&mut self, nxt: SeqNum, with_text: bool, now: Instant) {
@@ -144,7 +145,7 @@ impl DelayedAck {
         if with_text
             && self
                 .last_text
-                .is_some_and(|last| now.since(last) < self.ato)
+                .is_some_and(|last| now.since(last) < self.ato.duration())
         {
             self.interactive = true;
         }
@@ -166,9 +167,9 @@ impl DelayedAck {
             self.due = Due::Now;
             if self.interactive {
                 self.interactive = false;
-                self.ato = ATO_MIN;
+                self.ato = Span::of(ATO_MIN);
             } else {
-                self.ato = (self.ato * 2).min(ATO_MAX);
+                self.ato = Span::of((self.ato.duration() * 2).min(ATO_MAX));
             }
         }
     }

@@ -1,6 +1,6 @@
 //! Demultiplexing: which listener, opening, connection or TIME-WAIT entry a segment is for. Keyed hashes, so that nobody can aim at one bucket.
-use core::hash::BuildHasher;
-use core::net::SocketAddr;
+use core::hash::{BuildHasher, Hash, Hasher};
+use core::net::{IpAddr, SocketAddr};
 
 use alloc::vec::Vec;
 use hashbrown::HashMap;
@@ -19,8 +19,41 @@ pub enum Entry {
     TimeWait(u32),
 }
 
-/// Local and remote end.
-pub type Pair = (SocketAddr, SocketAddr);
+/// Local and remote end, without what IPv6 adds to an address for the sake of links: half the size of two `SocketAddr`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Pair {
+    ips: (IpAddr, IpAddr),
+    ports: (u16, u16),
+}
+impl Pair {
+    /// Of these two.
+    pub fn new(local: SocketAddr, remote: SocketAddr) -> Self {
+        Self {
+            ips: (local.ip(), remote.ip()),
+            ports: (local.port(), remote.port()),
+        }
+    }
+    /// Our end.
+    pub fn local(&self) -> SocketAddr {
+        SocketAddr::new(self.ips.0, self.ports.0)
+    }
+    /// Theirs.
+    pub fn remote(&self) -> SocketAddr {
+        SocketAddr::new(self.ips.1, self.ports.1)
+    }
+}
+impl Hash for Pair {
+    /// The bare bytes: one table's addresses are of one length as a rule, and the comparison decides.
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        for ip in [self.ips.0, self.ips.1] {
+            match ip {
+                IpAddr::V4(ip) => state.write_u32(ip.to_bits()),
+                IpAddr::V6(ip) => state.write_u128(ip.to_bits()),
+            }
+        }
+        state.write_u32(u32::from(self.ports.0) << 16 | u32::from(self.ports.1));
+    }
+}
 
 /// The two tables. Nothing ever walks them.
 pub struct Demux {
@@ -46,16 +79,16 @@ impl Demux {
     }
     /// The entry of a pair.
     pub fn pair(&self, local: SocketAddr, remote: SocketAddr) -> Option<Entry> {
-        self.pairs.get(&(local, remote)).copied()
+        self.pairs.get(&Pair::new(local, remote)).copied()
     }
     /// Sets it.
     pub fn insert(&mut self, local: SocketAddr, remote: SocketAddr, entry: Entry) {
-        self.pairs.insert((local, remote), entry);
+        self.pairs.insert(Pair::new(local, remote), entry);
     }
     /// Removes it if it is still the one that is meant.
     pub fn remove(&mut self, local: SocketAddr, remote: SocketAddr, entry: Entry) {
         if self.pair(local, remote) == Some(entry) {
-            self.pairs.remove(&(local, remote));
+            self.pairs.remove(&Pair::new(local, remote));
         }
     }
     /// The listener for an address: one of that very address before one of any. Those that share an address share its

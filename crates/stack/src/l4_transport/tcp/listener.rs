@@ -1,6 +1,7 @@
 //! LISTEN: the SYN queue and the accept queue, both bounded; SYN-RECEIVED of those who knock.
 use alloc::boxed::Box;
 use alloc::collections::{BTreeSet, VecDeque};
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::net::{IpAddr, SocketAddr};
 
@@ -27,7 +28,7 @@ const LEAST_SYN_QUEUE: usize = 256;
 pub struct Listener {
     pub local: SocketAddr,
     pub backlog: u32,
-    pub options: Options,
+    pub options: Arc<Options>,
     pub owner: Owner,
     /// Slots in the slab of openings.
     pub openings: BTreeSet<u32>,
@@ -101,7 +102,7 @@ impl Tcp {
             return Err(DropReason::TcpSynQueueFull);
         }
         let path = (knock.route)(knock.remote.ip()).ok_or(DropReason::NoRoute)?;
-        let options = listener.options;
+        let options = Arc::clone(&listener.options);
         let mut opening = self.new_opening(index, knock, path, &options, seg, cx);
         opening.generation = self.next_generation();
         let key = self.openings.insert(opening) as u32;
@@ -235,11 +236,11 @@ impl Tcp {
             cx.count(Counter::TcpExtListenDrops);
             return Up::Drop(DropReason::TcpAcceptQueueFull, None);
         }
-        let options = listener.options;
+        let options = Arc::clone(&listener.options);
         self.remove_opening(index);
         let generation = self.next_generation();
         let ends = (opening.local, opening.remote);
-        let mut ep = Endpoint::new(ends, opening.path, options, generation);
+        let mut ep = Endpoint::new(ends, opening.path.into(), options, generation);
         ep.listener = Some(opening.listener);
         ep.state = State::SynReceived;
         ep.transition(states::Trigger::AckOfSyn, cx);

@@ -45,6 +45,7 @@ mod timers;
 
 use alloc::boxed::Box;
 use alloc::collections::VecDeque;
+use alloc::sync::Arc;
 use core::net::SocketAddr;
 
 use slab::Slab;
@@ -242,6 +243,8 @@ enum Conn {
 /// TCP of one host.
 pub struct Tcp {
     config: Config,
+    /// What a connection has that chose nothing.
+    default_options: Arc<Options>,
     secrets: isn::Secrets,
     demux: demux::Demux,
     listeners: Slab<listener::Listener>,
@@ -262,6 +265,7 @@ impl Tcp {
     pub fn new(config: Config, cx: &mut Cx<'_>) -> Self {
         Self {
             config,
+            default_options: Arc::new(Options::default()),
             secrets: isn::Secrets::draw(cx),
             demux: demux::Demux::new(cx),
             listeners: Slab::new(),
@@ -275,6 +279,14 @@ impl Tcp {
             generation: 0,
             memory: 0,
         }
+    }
+
+    /// One allocation for all that chose nothing.
+    fn share(&self, options: Options) -> Arc<Options> {
+        if options == *self.default_options {
+            return Arc::clone(&self.default_options);
+        }
+        Arc::new(options)
     }
 
     // ── border, downwards ────────────────────────────────────────────────────────────────────────────────────────

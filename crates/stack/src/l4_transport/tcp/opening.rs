@@ -1,4 +1,5 @@
 //! Openings: small values for SYN-SENT and SYN-RECEIVED, and simultaneous open (RFC 9293 3.5).
+use alloc::sync::Arc;
 use core::net::SocketAddr;
 
 use super::options::{Agreed, MAX_SCALE, Offer, mss_limit, scale_for};
@@ -186,14 +187,19 @@ impl ActiveOpening {
     }
     /// Gives its identity to the connection that it becomes.
     pub fn take_endpoint(&mut self) -> Endpoint {
-        let ends = (self.ep.local, self.ep.remote);
-        let empty = Endpoint::new(ends, self.ep.path, self.ep.options, self.ep.generation);
+        let ends = (self.ep.local(), self.ep.remote());
+        let empty = Endpoint::new(
+            ends,
+            self.ep.path,
+            Arc::clone(&self.ep.options),
+            self.ep.generation,
+        );
         core::mem::replace(&mut self.ep, empty)
     }
     /// SYN, or SYN,ACK once the peer's SYN came.
     pub fn syn(&self, config: &Config, now: Instant) -> Outgoing {
         use heptad_wire::tcp::Flags;
-        let mut out = Outgoing::new(self.ep.local, self.ep.remote, &self.ep.options);
+        let mut out = Outgoing::new(self.ep.local(), self.ep.remote(), &self.ep.options);
         if let Some(shake) = &self.shake {
             write_syn_ack(&mut out, shake, self.offer_mss, self.wnd, config, now);
             return out;

@@ -184,7 +184,7 @@ impl Tcb {
         }
     }
     fn header(&mut self, seq: SeqNum, flags: Flags, cx: &mut Cx<'_>) -> Outgoing {
-        let mut out = Outgoing::new(self.ep.local, self.ep.remote, &self.ep.options);
+        let mut out = Outgoing::new(self.ep.local(), self.ep.remote(), &self.ep.options);
         out.seq = seq;
         out.ack = self.rcv.nxt;
         out.flags = flags;
@@ -303,7 +303,7 @@ impl Tcb {
             Cause::Rto => cx.counters.add(Counter::TcpExtTcpSlowStartRetrans, frames),
             Cause::Probe => {}
         }
-        let (local, remote, iss) = (self.ep.local, self.ep.remote, self.snd.iss);
+        let (local, remote, iss) = (self.ep.local(), self.ep.remote(), self.snd.iss);
         cx.events
             .emit(cx.now, EventMask::TCP_RECOVERY, || Event::Retransmit {
                 local,

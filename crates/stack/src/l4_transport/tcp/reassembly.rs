@@ -1,4 +1,5 @@
 //! Text that arrived out of order (RFC 9293 3.10.7.4, RFC 2018): disjoint blocks, and which of them changed last.
+use alloc::boxed::Box;
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 
@@ -12,9 +13,12 @@ pub const CHUNK_COST: usize = 64;
 /// From a position to before another.
 pub type Range = (u64, u64);
 
-/// Positions count from the first byte of the stream.
+/// Positions count from the first byte of the stream. Without a gap, the usual case, it holds no memory.
 #[derive(Debug, Default)]
-pub struct Reassembly {
+pub struct Reassembly(Option<Box<Blocks>>);
+
+#[derive(Debug, Default)]
+struct Blocks {
     /// Start of a block, its end and its bytes. Blocks neither touch nor overlap.
     blocks: BTreeMap<u64, Block>,
     /// A position in each of the blocks that changed last, latest first.
@@ -31,15 +35,38 @@ struct Block {
 impl Reassembly {
     /// Whether nothing waits.
     pub fn is_empty(&self) -> bool {
-        self.blocks.is_empty()
+        self.0.is_none()
     }
     /// Memory that it pins.
     pub fn charge(&self) -> usize {
-        self.charge
+        self.0.as_ref().map_or(0, |blocks| blocks.charge)
     }
     /// Adds text that begins at `at`; bytes already there are kept, new ones fill the gaps.
     /// Returns the first range of bytes that were there already (D-SACK, RFC 2883 4).
     pub fn insert(&mut self, at: u64, text: &[Chunk]) -> Option<Range> {
+        self.0.get_or_insert_default().insert(at, text)
+    }
+    /// Takes the block that holds or touches `next`, without what lies before it: its bytes, and the range that was there twice.
+    pub fn take(&mut self, next: u64) -> Option<(Vec<Chunk>, Option<Range>)> {
+        let blocks = self.0.as_mut()?;
+        let taken = blocks.take(next);
+        if blocks.blocks.is_empty() {
+            self.0 = None;
+        }
+        taken
+    }
+    /// Up to four blocks, the most recent first.
+    pub fn recent_blocks(&self) -> impl Iterator<Item = Range> + '_ {
+        self.0.iter().flat_map(|blocks| blocks.recent_blocks())
+    }
+    /// Discards all.
+    pub fn clear(&mut self) {
+        self.0 = None;
+    }
+}
+
+impl Blocks {
+    fn insert(&mut self, at: u64, text: &[Chunk]) -> Option<Range> {
         let end = at + text.iter().map(|c| c.len() as u64).sum::<u64>();
         let mut duplicate = None;
         let mut gaps = Vec::new();
@@ -63,8 +90,7 @@ impl Reassembly {
         self.remember(at);
         duplicate
     }
-    /// Takes the block that holds or touches `next`, without what lies before it: its bytes, and the range that was there twice.
-    pub fn take(&mut self, next: u64) -> Option<(Vec<Chunk>, Option<Range>)> {
+    fn take(&mut self, next: u64) -> Option<(Vec<Chunk>, Option<Range>)> {
         let (&start, block) = self.blocks.first_key_value()?;
         if start > next {
             return None;
@@ -81,18 +107,13 @@ impl Reassembly {
         };
         Some((chunks, duplicate))
     }
-    /// Up to four blocks, the most recent first.
-    pub fn recent_blocks(&self) -> impl Iterator<Item = (u64, u64)> + '_ {
+    fn recent_blocks(&self) -> impl Iterator<Item = (u64, u64)> + '_ {
         self.recent.iter().filter_map(|p| self.block_at(*p))
     }
     /// The block that holds a position.
-    pub fn block_at(&self, position: u64) -> Option<(u64, u64)> {
+    fn block_at(&self, position: u64) -> Option<(u64, u64)> {
         let (start, block) = self.blocks.range(..=position).next_back()?;
         (position < block.end).then_some((*start, block.end))
-    }
-    /// Discards all.
-    pub fn clear(&mut self) {
-        *self = Self::default();
     }
 
     /// Blocks that overlap or touch `[at, end]`, in order.

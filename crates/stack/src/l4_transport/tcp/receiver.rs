@@ -170,6 +170,7 @@ impl Receiver {
         Taken::OutOfOrder
     }
     fn append(&mut self, text: Vec<Chunk>) {
+        self.queue.reserve_exact(text.len());
         for chunk in text {
             let len = chunk.len() as u32;
             self.nxt += len;
@@ -266,7 +267,8 @@ impl Receiver {
         self.queued -= bytes.len() as u32;
         if self.queue.is_empty() {
             self.pinned = 0;
-            if self.queue.capacity() > 16 {
+            // A silent connection keeps room for one message.
+            if self.queue.capacity() > 1 {
                 self.queue = VecDeque::new();
             }
         }

@@ -1,5 +1,5 @@
 //! Round-trip time and the retransmission timeout that follows from it (RFC 6298).
-use crate::time::Duration;
+use crate::time::{Duration, Span};
 
 /// Before the first sample.
 pub const INITIAL_RTO: Duration = Duration::from_secs(1);
@@ -11,9 +11,9 @@ pub const MAX_RTO: Duration = Duration::from_secs(120);
 /// The estimator.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Rtt {
-    srtt: Option<Duration>,
-    rttvar: Duration,
-    min: Option<Duration>,
+    srtt: Option<Span>,
+    rttvar: Span,
+    min: Option<Span>,
     backoff: u8,
 }
 impl Rtt {
@@ -21,26 +21,27 @@ impl Rtt {
     //= rfc6298#2.3
     //# RTTVAR <- (1 - beta) * RTTVAR + beta * |SRTT - R'|
     pub fn sample(&mut self, r: Duration) {
-        let r = r.max(Duration::from_micros(1));
-        match self.srtt {
-            None => {
-                self.srtt = Some(r);
-                self.rttvar = r / 2;
-            }
+        let sample = Span::of(r.max(Duration::from_micros(1)));
+        let r = sample.as_nanos();
+        let (srtt, rttvar) = match self.srtt {
+            None => (r, r / 2),
             Some(srtt) => {
-                self.rttvar = (self.rttvar * 3 + srtt.abs_diff(r)) / 4;
-                self.srtt = Some((srtt * 7 + r) / 8);
+                let (srtt, rttvar) = (srtt.as_nanos(), self.rttvar.as_nanos());
+                let rttvar = rttvar.saturating_mul(3).saturating_add(srtt.abs_diff(r)) / 4;
+                (srtt.saturating_mul(7).saturating_add(r) / 8, rttvar)
             }
-        }
-        self.min = Some(self.min.map_or(r, |m| m.min(r)));
+        };
+        self.srtt = Some(Span::from_nanos(srtt));
+        self.rttvar = Span::from_nanos(rttvar);
+        self.min = Some(self.min.map_or(sample, |min| min.min(sample)));
     }
     /// SRTT.
     pub fn srtt(&self) -> Option<Duration> {
-        self.srtt
+        self.srtt.map(Span::duration)
     }
     /// The shortest seen.
     pub fn min(&self) -> Option<Duration> {
-        self.min
+        self.min.map(Span::duration)
     }
     /// RTO with its backoff.
     pub fn rto(&self) -> Duration {
@@ -51,11 +52,17 @@ impl Rtt {
         self.rto_at(0)
     }
     fn rto_at(&self, backoff: u8) -> Duration {
+        const INITIAL: u64 = Span::of(INITIAL_RTO).as_nanos();
+        const MIN: u64 = Span::of(MIN_RTO).as_nanos();
+        const MAX: u64 = Span::of(MAX_RTO).as_nanos();
         let base = match self.srtt {
-            None => INITIAL_RTO,
-            Some(srtt) => srtt + (self.rttvar * 4).max(MIN_RTO),
+            None => INITIAL,
+            Some(srtt) => {
+                let margin = self.rttvar.as_nanos().saturating_mul(4).max(MIN);
+                srtt.as_nanos().saturating_add(margin)
+            }
         };
-        base.saturating_mul(1 << backoff.min(16)).min(MAX_RTO)
+        Duration::from_nanos(base.saturating_mul(1 << backoff.min(16)).min(MAX))
     }
     //= rfc6298#5.5
     //# The host MUST set RTO <- RTO * 2 ("back off the timer").

@@ -9,21 +9,24 @@ use heptad_wire::Chunk;
 const LEAST_CHUNK: usize = 2048;
 const MOST_CHUNK: usize = 65_536;
 
-/// Bytes of the stream from `base` to `end` (positions count from the first byte of the stream).
+/// `len` bytes of the stream from `base` on (positions count from the first byte of the stream).
 #[derive(Debug, Default)]
 pub struct SendQueue {
     chunks: VecDeque<(u64, Chunk)>,
     /// Written and not yet shared: the end of the queue.
     tail: BytesMut,
-    tail_pins: usize,
+    tail_pins: u32,
+    len: u32,
     base: u64,
-    end: u64,
 }
 
 impl SendQueue {
     /// Bytes held.
     pub fn len(&self) -> u32 {
-        u32::try_from(self.end - self.base).unwrap_or(u32::MAX)
+        self.len
+    }
+    fn end(&self) -> u64 {
+        self.base + u64::from(self.len)
     }
     /// Appends a copy.
     pub fn push(&mut self, mut data: &[u8]) {
@@ -32,12 +35,12 @@ impl SendQueue {
                 self.freeze();
                 let size = data.len().clamp(LEAST_CHUNK, MOST_CHUNK);
                 self.tail = BytesMut::with_capacity(size);
-                self.tail_pins = size;
+                self.tail_pins = size as u32;
             }
             let room = self.tail.capacity() - self.tail.len();
             let (now, later) = data.split_at(room.min(data.len()));
             self.tail.extend_from_slice(now);
-            self.end += now.len() as u64;
+            self.len += now.len() as u32;
             data = later;
         }
     }
@@ -48,14 +51,14 @@ impl SendQueue {
         }
         self.freeze();
         let len = data.len();
-        self.chunks.push_back((self.end, Chunk::new(data, len)));
-        self.end += len as u64;
+        self.chunks.push_back((self.end(), Chunk::new(data, len)));
+        self.len += len as u32;
     }
     /// `len` bytes from `offset` bytes after the front, as shared chunks. Fewer where there are no more.
     pub fn share(&mut self, offset: u32, len: u32) -> Vec<Chunk> {
         let from = self.base + u64::from(offset);
-        let to = (from + u64::from(len)).min(self.end);
-        if to > self.end - self.tail.len() as u64 {
+        let to = (from + u64::from(len)).min(self.end());
+        if to > self.end() - self.tail.len() as u64 {
             self.freeze();
         }
         let first = self
@@ -74,20 +77,23 @@ impl SendQueue {
     }
     /// The first `n` bytes were acknowledged.
     pub fn acknowledge(&mut self, n: u32) {
-        self.base = (self.base + u64::from(n)).min(self.end);
+        let n = n.min(self.len);
+        self.base += u64::from(n);
+        self.len -= n;
         while let Some((at, chunk)) = self.chunks.front() {
             if at + chunk.len() as u64 > self.base {
                 break;
             }
             self.chunks.pop_front();
         }
-        if self.base == self.end {
+        if self.len == 0 {
             self.clear();
         }
     }
     /// Gives all memory back.
     pub fn clear(&mut self) {
-        self.base = self.end;
+        self.base = self.end();
+        self.len = 0;
         self.chunks = VecDeque::new();
         self.tail = BytesMut::new();
     }
@@ -98,12 +104,12 @@ impl SendQueue {
         let at = self.end_of_chunks();
         let bytes = self.tail.split().freeze();
         self.chunks
-            .push_back((at, Chunk::new(bytes, self.tail_pins)));
+            .push_back((at, Chunk::new(bytes, self.tail_pins as usize)));
     }
     fn end_of_chunks(&self) -> u64 {
         match self.chunks.back() {
             Some((at, chunk)) => at + chunk.len() as u64,
-            None => self.end - self.tail.len() as u64,
+            None => self.end() - self.tail.len() as u64,
         }
     }
 }

@@ -89,7 +89,7 @@ impl Tcp {
         conn.prepare(self.config.fin_timeout, cx.now);
         let closed = conn.ep().state == State::Closed;
         if closed {
-            let (local, remote) = (conn.ep().local, conn.ep().remote);
+            let (local, remote) = (conn.ep().local(), conn.ep().remote());
             self.demux.remove(local, remote, Entry::Conn(id));
         }
         if closed && conn.ep().orphan && !conn.wants_output() {
@@ -135,7 +135,7 @@ impl Tcp {
         let generation = self.generation;
         let expires = cx.now + self.config.fin_timeout;
         // the ACK of the peer's FIN leaves from here
-        let (local, remote, port) = (tcb.ep.local, tcb.ep.remote, tcb.ep.path.port);
+        let (local, remote, port) = (tcb.ep.local(), tcb.ep.remote(), tcb.ep.path.port);
         if tcb.ack.is_owed() {
             let ack = tcb.transmit(super::output::Next::Ack, cx);
             self.output.add_stray(port, ack, cx);

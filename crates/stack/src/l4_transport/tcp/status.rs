@@ -132,13 +132,9 @@ impl Conn {
     }
     fn status(&self) -> Status {
         let Endpoint {
-            state,
-            local,
-            remote,
-            owner,
-            ..
+            state, ends, owner, ..
         } = *self.ep();
-        let mut status = blank(state, local, Some(remote), owner);
+        let mut status = blank(state, ends.local(), Some(ends.remote()), owner);
         match self {
             Self::Opening(opening) => {
                 status.send_q = u32::from(state != State::Closed);
@@ -164,7 +160,7 @@ impl Tcb {
     //= rfc1191#6.4
     //# when a Datagram Too Big message is received, the segments that are too big must be retransmitted, without a reduction of the congestion window
     fn shrink_mss(&mut self, cx: &mut Cx<'_>) {
-        let limit = mss_limit(self.ep.path.mtu, self.ep.local.ip(), 0);
+        let limit = mss_limit(self.ep.path.mtu, self.ep.local().ip(), 0);
         if limit >= self.agreed.mss {
             return;
         }

@@ -1,8 +1,10 @@
 //! The transmission control block: one connection in a synchronised state (RFC 9293 3.3.1).
+use alloc::sync::Arc;
 use core::net::SocketAddr;
 
 use super::congestion::{Controller, Window};
 use super::delayed_ack::DelayedAck;
+use super::demux::Pair;
 use super::keepalive::Keepalive;
 use super::opening::Handshake;
 use super::options::{Agreed, TIMESTAMPS_LEN};
@@ -16,19 +18,29 @@ use super::seq::SeqNum;
 use super::states::{self, Trigger};
 use super::{Config, Options, State};
 use crate::event::Event;
+use crate::l1_physical::PortId;
 use crate::l3_network::Path;
 use crate::l4_transport::readiness::{Owner, Ready, SocketError};
 use crate::time::Duration;
 use crate::{Counter, Cx, EventMask, Instant};
 
+/// What a connection remembers of its path.
+#[derive(Clone, Copy, Debug)]
+pub struct Way {
+    /// The port that it leaves by.
+    pub port: PortId,
+    /// The largest packet, bytes.
+    pub mtu: u32,
+}
+
 /// What an opening and a connection have in common: who they are, whose, and where they stand in the host's lists.
 #[derive(Debug)]
 pub struct Endpoint {
     pub generation: u32,
-    pub local: SocketAddr,
-    pub remote: SocketAddr,
-    pub path: Path,
-    pub options: Options,
+    pub ends: Pair,
+    pub path: Way,
+    /// Shared by all that chose the same as their listener, or nothing.
+    pub options: Arc<Options>,
     pub owner: Option<Owner>,
     /// The listener whose accept queue it waits in.
     pub listener: Option<u32>,
@@ -47,18 +59,26 @@ pub struct Endpoint {
     pub armed: Option<Instant>,
 }
 
+impl From<Path> for Way {
+    fn from(path: Path) -> Self {
+        Self {
+            port: path.port,
+            mtu: path.mtu,
+        }
+    }
+}
+
 impl Endpoint {
     /// A new one in CLOSED.
     pub fn new(
         (local, remote): (SocketAddr, SocketAddr),
-        path: Path,
-        options: Options,
+        path: Way,
+        options: Arc<Options>,
         generation: u32,
     ) -> Self {
         Self {
             generation,
-            local,
-            remote,
+            ends: Pair::new(local, remote),
             path,
             options,
             owner: None,
@@ -72,6 +92,14 @@ impl Endpoint {
             in_output: false,
             armed: None,
         }
+    }
+    /// Our end.
+    pub fn local(&self) -> SocketAddr {
+        self.ends.local()
+    }
+    /// Theirs.
+    pub fn remote(&self) -> SocketAddr {
+        self.ends.remote()
     }
     /// Moves by the table; returns whether there was a way.
     pub fn transition(&mut self, trigger: Trigger, cx: &mut Cx<'_>) -> bool {
@@ -102,7 +130,7 @@ impl Endpoint {
         }
         self.state = to;
         self.notify = true;
-        tell_state((self.local, self.remote), from, to, cx);
+        tell_state((self.local(), self.remote()), from, to, cx);
     }
 }
 

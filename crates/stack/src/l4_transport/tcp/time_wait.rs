@@ -40,8 +40,8 @@ impl TimeWait {
         let wnd = tcb.rcv.tell_window(mss);
         Self {
             generation,
-            local: tcb.ep.local,
-            remote: tcb.ep.remote,
+            local: tcb.ep.local(),
+            remote: tcb.ep.remote(),
             snd_nxt: tcb.snd.nxt,
             rcv_nxt: tcb.rcv.nxt,
             wnd,

@@ -99,6 +99,5 @@ fn trim(tcb: &mut Tcb, seg: &mut Segment) -> Result<(Vec<heptad_wire::Chunk>, u3
         (text, seg.text_len)
     };
     seg.text_len = len;
-    let text = text.into_iter().map(heptad_wire::Chunk::compact).collect();
-    Ok((text, len))
+    Ok((heptad_wire::Chunk::compact_all(text), len))
 }

@@ -1,5 +1,7 @@
 //! CUBIC (RFC 9438): C = 0.4, beta = 0.7, fast convergence, the Reno-friendly region. Integers only, so that every machine counts alike.
 use super::{Acked, CongestionControl, Lost, Window};
+use alloc::boxed::Box;
+
 use crate::Instant;
 use crate::time::Duration;
 
@@ -7,10 +9,11 @@ use crate::time::Duration;
 const BETA: (u64, u64) = (7, 10);
 
 /// RFC 9438 4.1's variables. Bytes and milliseconds.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Cubic {
     w_max: u32,
-    epoch: Option<Epoch>,
+    /// Only of a connection that avoids congestion.
+    epoch: Option<Box<Epoch>>,
     /// Bytes acknowledged that have not yet become growth.
     credit: u64,
 }
@@ -71,7 +74,7 @@ impl Cubic {
         let w_max = self.w_max;
         let epoch = self
             .epoch
-            .get_or_insert_with(|| Epoch::begin(acked.now, window, w_max));
+            .get_or_insert_with(|| Box::new(Epoch::begin(acked.now, window, w_max)));
         epoch.grow_reno(u64::from(bytes), cwnd, mss, w_max);
         let t = acked.now.since(epoch.start) + acked.srtt;
         let cubic = epoch

@@ -65,7 +65,7 @@ pub trait CongestionControl {
 }
 
 /// The controller of a connection.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub enum Controller {
     Reno(reno::Reno),
     Cubic(cubic::Cubic),

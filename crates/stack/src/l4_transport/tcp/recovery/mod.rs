@@ -6,10 +6,12 @@ pub mod scoreboard;
 mod timeout;
 mod undo;
 
+use alloc::boxed::Box;
+
 use crate::Instant;
 use crate::l4_transport::tcp::congestion::Window;
 use crate::l4_transport::tcp::seq::SeqNum;
-use crate::time::Duration;
+use crate::time::{Duration, Span};
 use scoreboard::{Delivered, Flight, Record};
 
 /// Duplicate ACKs that mean a loss (RFC 5681 3.2).
@@ -27,7 +29,7 @@ pub enum Phase {
 }
 
 /// The state of recovery.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Recovery {
     pub phase: Phase,
     /// RecoveryPoint: recovery ends when this is acknowledged.
@@ -41,14 +43,14 @@ pub struct Recovery {
     /// A tail loss probe was sent when this was `snd.nxt`, and whether it was a retransmission.
     pub probe: Option<(SeqNum, bool)>,
     /// What to go back to if nothing was lost.
-    pub undo: Option<undo::Undo>,
+    pub undo: Option<Box<undo::Undo>>,
 }
 
 /// RFC 8985 5: the most recently sent segment that arrived.
 #[derive(Clone, Copy, Debug, Default)]
 struct Rack {
     newest: Option<(Instant, SeqNum)>,
-    rtt: Duration,
+    rtt: Span,
     reordering: bool,
     /// Quarter minimum round trips that reordering is given (D-SACKs raise it).
     steps: u8,
@@ -145,7 +147,7 @@ impl Recovery {
         if resent && min_rtt.is_some_and(|min| rtt < min) {
             return;
         }
-        self.rack.rtt = rtt;
+        self.rack.rtt = Span::of(rtt);
         let newer = self
             .rack
             .newest
@@ -173,7 +175,7 @@ impl Recovery {
             if !earlier {
                 return false;
             }
-            let deadline = record.sent_at + self.rack.rtt + patience;
+            let deadline = record.sent_at + self.rack.rtt.duration() + patience;
             if deadline <= now {
                 return true;
             }

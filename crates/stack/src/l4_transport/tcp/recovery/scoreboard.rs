@@ -104,6 +104,9 @@ impl Flight {
     /// A segment was sent for the first time.
     pub fn push(&mut self, seq: SeqNum, len: u32, now: Instant) {
         self.in_flight += len;
+        if self.records.capacity() == 0 {
+            self.records.reserve_exact(1);
+        }
         self.records.push_back(Record {
             seq,
             len,
@@ -149,6 +152,10 @@ impl Flight {
         }
         if self.high.is_some_and(|h| h.at_or_before(una)) {
             self.high = None;
+        }
+        // A silent connection keeps room for one segment.
+        if self.records.is_empty() && self.records.capacity() > 1 {
+            self.records = VecDeque::new();
         }
     }
     /// The peer reports a block. Ends of a block inside a record count only in whole segments of `mss`.

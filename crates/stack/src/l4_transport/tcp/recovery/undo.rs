@@ -2,6 +2,8 @@
 //!
 //! Two witnesses: a timestamp older than the first retransmission (Eifel, RFC 3522 and 4015), or D-SACKs for everything
 //! that was sent again (RFC 3708).
+use alloc::boxed::Box;
+
 use super::Phase;
 use crate::l4_transport::tcp::seq::SeqNum;
 use crate::l4_transport::tcp::tcb::Tcb;
@@ -23,13 +25,13 @@ pub struct Undo {
 impl Tcb {
     /// Before ssthresh comes down.
     pub fn remember_for_undo(&mut self) {
-        self.recovery.undo = Some(Undo {
+        self.recovery.undo = Some(Box::new(Undo {
             una: self.snd.una,
             cwnd: self.window.cwnd,
             ssthresh: self.window.ssthresh,
             resent: None,
             stamp: None,
-        });
+        }));
     }
     /// Frames were sent again with this TSval.
     pub fn note_resent(&mut self, frames: u32, tsval: u32) {

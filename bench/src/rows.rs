@@ -1,0 +1,248 @@
+//! The rows of the table: which work, in which amounts, with which goal.
+use anyhow::Result;
+
+use crate::ours::Ours;
+use crate::pair::Cable;
+use crate::peer::Smoltcp;
+use crate::{bulk, exchange, memory, packet};
+
+/// How much work a figure is taken from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Size {
+    /// For a figure that stays.
+    Full,
+    /// `--quick`: an eighth.
+    Quick,
+    /// As little as shows that it works.
+    #[cfg(test)]
+    Tiny,
+}
+impl Size {
+    fn of(self, full: u64) -> u64 {
+        match self {
+            Self::Full => full,
+            Self::Quick => full / 8,
+            #[cfg(test)]
+            Self::Tiny => full / 1000,
+        }
+    }
+    /// How many silent connections; the goals speak of ten thousand.
+    fn idle(self) -> usize {
+        match self {
+            Self::Full | Self::Quick => IDLE,
+            #[cfg(test)]
+            Self::Tiny => 20,
+        }
+    }
+}
+
+/// What a figure should reach.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Goal {
+    /// Our own figure, or more.
+    AtLeast(f64),
+    /// Our own figure, or less.
+    AtMost(f64),
+    /// So many times as good as the peer.
+    Ratio(f64),
+}
+
+/// Whom we are compared with, and its figure.
+#[derive(Clone, Copy)]
+pub struct Peer {
+    pub name: &'static str,
+    pub run: fn(Size) -> Result<f64>,
+}
+
+/// One row.
+#[derive(Clone, Copy)]
+pub struct Row {
+    pub name: &'static str,
+    pub unit: &'static str,
+    /// A larger figure is a better one.
+    pub more_is_better: bool,
+    pub goal: Option<Goal>,
+    pub ours: fn(Size) -> Result<f64>,
+    pub peer: Option<Peer>,
+    /// What is done, in one line.
+    pub note: &'static str,
+}
+
+const SMOLTCP: &str = "smoltcp 0.14";
+const IDLE: usize = 10_000;
+
+const LONG: Cable = Cable {
+    mtu: 65_535,
+    ..Cable::ETHERNET
+};
+const MEMORY: Cable = Cable {
+    checksums: false,
+    ..LONG
+};
+const COPIED: Cable = Cable {
+    copied: true,
+    ..Cable::ETHERNET
+};
+/// Buffers of a connection that says little; smoltcp allocates both at once.
+const SMALL: Cable = Cable {
+    buffer: 4096,
+    ..Cable::ETHERNET
+};
+
+const REQUESTS: u64 = 400_000;
+const STREAM: u64 = 400_000_000;
+/// smoltcp asks each of its sockets about each frame.
+const SLOW_STREAM: u64 = 20_000_000;
+
+/// Every row, in the order of the table.
+pub const ROWS: [Row; 16] = [
+    Row {
+        name: "bulk-1500",
+        unit: "MB/s",
+        more_is_better: true,
+        goal: Some(Goal::Ratio(1.0)),
+        ours: |size| bulk::throughput::<Ours>(&Cable::ETHERNET, 0, size.of(STREAM)),
+        peer: smoltcp(|size| bulk::throughput::<Smoltcp>(&Cable::ETHERNET, 0, size.of(STREAM))),
+        note: "one stream, MTU 1500, sums filled and verified",
+    },
+    Row {
+        name: "bulk-1500-copied",
+        unit: "MB/s",
+        more_is_better: true,
+        goal: Some(Goal::Ratio(1.0)),
+        ours: |size| bulk::throughput::<Ours>(&COPIED, 0, size.of(STREAM)),
+        peer: smoltcp(|size| bulk::throughput::<Smoltcp>(&COPIED, 0, size.of(STREAM))),
+        note: "the same; our frames are written out as bytes too",
+    },
+    Row {
+        name: "bulk-64k",
+        unit: "MB/s",
+        more_is_better: true,
+        goal: Some(Goal::Ratio(1.0)),
+        ours: |size| bulk::throughput::<Ours>(&LONG, 0, size.of(2 * STREAM)),
+        peer: smoltcp(|size| bulk::throughput::<Smoltcp>(&LONG, 0, size.of(2 * STREAM))),
+        note: "segments of 64 KB, MTU 65535, sums filled and verified",
+    },
+    Row {
+        name: "bulk-64k-unsummed",
+        unit: "MB/s",
+        more_is_better: true,
+        goal: None,
+        ours: |size| bulk::throughput::<Ours>(&MEMORY, 0, size.of(4 * STREAM)),
+        peer: smoltcp(|size| bulk::throughput::<Smoltcp>(&MEMORY, 0, size.of(4 * STREAM))),
+        note: "the same without TCP checksums, as inside a lab",
+    },
+    Row {
+        name: "bulk-1500-idle",
+        unit: "MB/s",
+        more_is_better: true,
+        goal: None,
+        ours: |size| bulk::throughput::<Ours>(&SMALL, size.idle(), size.of(SLOW_STREAM)),
+        peer: smoltcp(|size| {
+            bulk::throughput::<Smoltcp>(&SMALL, size.idle(), size.of(SLOW_STREAM) / 20)
+        }),
+        note: "10,000 silent connections beside, buffers of 4 KiB",
+    },
+    Row {
+        name: "idle-cost",
+        unit: "MB/s",
+        more_is_better: true,
+        goal: Some(Goal::Ratio(0.9)),
+        ours: |size| bulk::throughput::<Ours>(&Cable::ETHERNET, size.idle(), size.of(STREAM)),
+        peer: Some(Peer {
+            name: "none idle",
+            run: |size| bulk::throughput::<Ours>(&Cable::ETHERNET, 0, size.of(STREAM)),
+        }),
+        note: "bulk-1500 beside 10,000 silent ones, and without them",
+    },
+    Row {
+        name: "requests-1",
+        unit: "1/s",
+        more_is_better: true,
+        goal: Some(Goal::AtLeast(300_000.0)),
+        ours: |size| exchange::requests::<Ours>(&Cable::ETHERNET, 1, size.of(REQUESTS)),
+        peer: smoltcp(|size| exchange::requests::<Smoltcp>(&Cable::ETHERNET, 1, size.of(REQUESTS))),
+        note: "1 byte each way on one connection, MTU 1500",
+    },
+    Row {
+        name: "requests-64",
+        unit: "1/s",
+        more_is_better: true,
+        goal: Some(Goal::AtLeast(300_000.0)),
+        ours: |size| exchange::requests::<Ours>(&Cable::ETHERNET, 64, size.of(REQUESTS)),
+        peer: smoltcp(|size| {
+            exchange::requests::<Smoltcp>(&Cable::ETHERNET, 64, size.of(REQUESTS))
+        }),
+        note: "64 bytes each way on one connection, MTU 1500",
+    },
+    Row {
+        name: "connections",
+        unit: "1/s",
+        more_is_better: true,
+        goal: None,
+        ours: |size| exchange::connections::<Ours>(&SMALL, size.of(100_000)),
+        peer: smoltcp(|size| exchange::connections::<Smoltcp>(&SMALL, size.of(100_000))),
+        note: "connect, 64 bytes each way, close; smoltcp: no TIME-WAIT",
+    },
+    Row {
+        name: "endpoint-bytes",
+        unit: "B",
+        more_is_better: false,
+        goal: Some(Goal::AtMost(1200.0)),
+        ours: |size| memory::endpoint::<Ours>(&Cable::ETHERNET, size.idle()),
+        peer: smoltcp(|size| memory::endpoint::<Smoltcp>(&SMALL, size.idle())),
+        note: "a silent end's heap; smoltcp: buffers of 2 x 4 KiB",
+    },
+    operation(
+        "packet-new",
+        |size| packet::new(size.of(OPERATIONS)),
+        "a packet from the pool and back",
+    ),
+    operation(
+        "packet-push-pull",
+        |size| packet::push_pull(size.of(OPERATIONS)),
+        "three headers on and off",
+    ),
+    operation(
+        "packet-duplicate",
+        |size| packet::duplicate(size.of(OPERATIONS)),
+        "a second packet, the same payload",
+    ),
+    operation(
+        "packet-cut",
+        |size| packet::cut(size.of(OPERATIONS)),
+        "one frame of 44 cut from a super-segment",
+    ),
+    operation(
+        "packet-merge",
+        |size| packet::merge(size.of(OPERATIONS)),
+        "one frame verified and merged, of 44",
+    ),
+    Row {
+        peer: smoltcp(|size| packet::fill_by_peer(size.of(OPERATIONS))),
+        ..operation(
+            "packet-fill",
+            |size| packet::fill(size.of(OPERATIONS)),
+            "the TCP checksum of 1,460 bytes",
+        )
+    },
+];
+
+const OPERATIONS: u64 = 2_000_000;
+
+const fn smoltcp(run: fn(Size) -> Result<f64>) -> Option<Peer> {
+    Some(Peer { name: SMOLTCP, run })
+}
+
+/// A row of nanoseconds, without a peer.
+const fn operation(name: &'static str, ours: fn(Size) -> Result<f64>, note: &'static str) -> Row {
+    Row {
+        name,
+        unit: "ns",
+        more_is_better: false,
+        goal: None,
+        ours,
+        peer: None,
+        note,
+    }
+}
