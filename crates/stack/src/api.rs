@@ -4,7 +4,7 @@ use core::net::{IpAddr, SocketAddr};
 use alloc::vec::Vec;
 use bytes::Bytes;
 
-use crate::l4_transport::tcp;
+use crate::l4_transport::{echo, tcp};
 use crate::l5_session::{Below, Ready, Shutdown, SocketError, SocketId, SocketKind, Sockets};
 use crate::stack::{SocketOption, SocketRow};
 use crate::{Cx, Stack};
@@ -143,6 +143,21 @@ impl Stack {
     ) -> Result<(usize, usize, SocketAddr), SocketError> {
         let (sockets, mut below) = self.session(cx);
         sockets.recv_from(socket, out, false, &mut below)
+    }
+    /// Receives an echo reply, a whole ICMP message: with its TTL and when it came. `NotSupported` for other sockets.
+    pub fn recv_echo(
+        &mut self,
+        socket: SocketId,
+        out: &mut [u8],
+        cx: &mut Cx<'_>,
+    ) -> Result<echo::Received, SocketError> {
+        let (sockets, mut below) = self.session(cx);
+        sockets.recv_echo(socket, out, &mut below)
+    }
+    /// Takes the oldest ICMP error about a request of an echo socket (Linux: MSG_ERRQUEUE).
+    pub fn recv_echo_error(&mut self, socket: SocketId, cx: &mut Cx<'_>) -> Option<echo::Reported> {
+        let (sockets, mut below) = self.session(cx);
+        sockets.recv_echo_error(socket, &mut below)
     }
     /// As `recv_from`, and the datagram stays.
     pub fn peek_from(

@@ -93,6 +93,10 @@ reasons! {
     UdpNoSocket = "no UDP socket",
     /// The UDP socket's receive buffer was full.
     UdpBufferFull = "UDP receive buffer full",
+    /// No socket for the identifier of this echo reply.
+    EchoNoSocket = "no socket for this echo reply",
+    /// The echo socket's receive buffer was full.
+    EchoBufferFull = "echo receive buffer full",
     /// A malformed TCP header.
     TcpHeader = "malformed TCP header",
     /// TCP checksum did not hold.

@@ -1,7 +1,7 @@
 //! A packet's whole way, up and down, layer by layer: the only file that names every layer.
 //!
 //! ```text
-//!   receive ─▶ 1 port ─▶ 2 Ethernet ─▶ 3 IPv4 ─▶ 4 TCP, UDP ─▶ sockets
+//!   receive ─▶ 1 port ─▶ 2 Ethernet ─▶ 3 IPv4 ─▶ 4 TCP, UDP, echo ─▶ sockets
 //!                            │ ARP         │ router: onward, down again
 //!   cable   ◀─ 1 port ◀─ 2 neighbour ◀─ 3 route, fragments ◀─ 4 Departure
 //! ```
@@ -140,6 +140,7 @@ impl Stack {
         match news {
             News::Unreachable(flow, error) => self.transport.unreachable(flow, error, cx),
             News::PathMtu(flow, mtu) => self.transport.path_mtu(flow, mtu, cx),
+            News::Echo(error) => self.transport.echo_failed(error, cx),
         }
     }
 

@@ -7,7 +7,7 @@ use heptad_wire::{Chunk, PacketBuf, Sum, checksum};
 
 use super::quote::Quote;
 use super::rate_limit::Allowance;
-use super::{Arrival, Departure, Flow, Heading, NetError, Network, News, Reply, Up};
+use super::{Arrival, Departure, EchoError, Flow, Heading, NetError, Network, News, Reply, Up};
 use crate::l1_physical::PortId;
 use crate::{Counter, Cx, DropReason};
 
@@ -36,8 +36,13 @@ impl Network {
             Icmpv4::EchoRequest { id, seq } if !arrival.group => {
                 Up::Reply(Reply::Transport(echo_reply(arrival, id, seq, cx)))
             }
+            // Whole again, for the socket that asked.
+            Icmpv4::EchoReply { .. } if !arrival.group => {
+                write_header(&mut arrival.packet, &message);
+                Up::Next(Heading::Local(arrival, None))
+            }
             message if message.is_error() => {
-                let up = self.heard(&message, &mut arrival.packet);
+                let up = self.heard(&message, arrival.src, &mut arrival.packet);
                 cx.pool.recycle(arrival.packet);
                 up
             }
@@ -126,7 +131,7 @@ impl Network {
     }
 
     /// An error about something that we sent (RFC 1122 3.2.2.1, RFC 5927's check that it was us).
-    fn heard(&self, message: &Icmpv4, packet: &mut PacketBuf) -> Up<Heading> {
+    fn heard(&self, message: &Icmpv4, from: IpAddr, packet: &mut PacketBuf) -> Up<Heading> {
         let malformed = Up::Drop(DropReason::IcmpMalformed, None);
         let Some(len) = quoted_len(packet) else {
             return malformed;
@@ -143,6 +148,9 @@ impl Network {
         };
         if !self.addresses.is_ours(ours) {
             return Up::Drop(DropReason::IcmpIgnored, None);
+        }
+        if let Some(error) = EchoError::about(&flow, from, *message) {
+            return Up::Next(Heading::News(News::Echo(error)));
         }
         let news = match told_mtu(message) {
             Some(mtu) => {
@@ -211,7 +219,7 @@ fn quoted_len(packet: &mut PacketBuf) -> Option<usize> {
 }
 
 /// What an error means to the one who sent the packet (RFC 1122 3.2.2.1 and 4.2.3.9; the errno is Linux's).
-fn net_error(message: &Icmpv4) -> Option<NetError> {
+pub(super) fn net_error(message: &Icmpv4) -> Option<NetError> {
     Some(match message.kind() {
         (3, 0 | 6 | 11) => NetError::NetUnreachable,
         (3, 1 | 5 | 7 | 8 | 12) => NetError::HostUnreachable,
@@ -267,7 +275,7 @@ fn count_in(message: &Icmpv4, cx: &mut Cx<'_>) {
     cx.count(counter);
 }
 
-fn count_out(message: &Icmpv4, cx: &mut Cx<'_>) {
+pub(super) fn count_out(message: &Icmpv4, cx: &mut Cx<'_>) {
     cx.count(Counter::IcmpOutMsgs);
     let counter = match message.kind().0 {
         0 => Counter::IcmpOutEchoReps,

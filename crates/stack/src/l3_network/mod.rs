@@ -3,7 +3,7 @@
 //! ```text
 //!   receive:  ipv4 ─▶ forward ─────────────────────────▶ Heading::Onward
 //!               └─▶ reassembly ─▶ icmp (echo, errors) ─▶ Reply, Heading::News
-//!                        └─────────────────────────────▶ Heading::Local
+//!                        └───────────└─ echo replies ──▶ Heading::Local
 //!   send:     route ─▶ encapsulate ─▶ fragment ────────▶ Outgoing
 //! ```
 //!
@@ -17,6 +17,7 @@ use heptad_wire::PacketBuf;
 use crate::l1_physical::PortId;
 
 mod address;
+mod echo;
 mod forward;
 mod fragment;
 mod icmp;
@@ -30,6 +31,8 @@ mod route;
 #[cfg(test)]
 mod tests;
 
+pub use echo::EchoError;
+pub(crate) use echo::echo_request;
 #[cfg(test)]
 pub(crate) use icmp::write_header as write_icmp_header;
 pub use network::Network;
@@ -164,6 +167,8 @@ pub enum News {
     Unreachable(Flow, NetError),
     /// The way carries packets of this length only (RFC 1191).
     PathMtu(Flow, u32),
+    /// Somebody says what became of an echo request: its sender wants to know who, and in which words.
+    Echo(EchoError),
 }
 
 /// The packets that go out instead of one: itself, or its fragments.

@@ -75,21 +75,22 @@ impl Flow {
         Self::new(*protocol, *src, *dst, departure.packet.head())
     }
     /// The flow of a packet from its addresses and the first 8 bytes of what it carries; ports are 0 where the protocol
-    /// has none.
+    /// has none. An echo request's identifier is our port.
     pub(super) fn new(protocol: u8, src: IpAddr, dst: IpAddr, data: &[u8]) -> Option<Self> {
         let [s0, s1, d0, d1, word @ ..] = *data.first_chunk::<8>()?;
-        let has_ports = matches!(protocol, ipv4::protocol::TCP | ipv4::protocol::UDP);
-        let port = |bytes| {
-            if has_ports {
-                u16::from_be_bytes(bytes)
-            } else {
-                0
+        let ports = match protocol {
+            ipv4::protocol::TCP | ipv4::protocol::UDP => {
+                [u16::from_be_bytes([s0, s1]), u16::from_be_bytes([d0, d1])]
             }
+            ipv4::protocol::ICMP if [s0, s1] == [8, 0] => {
+                [u16::from_be_bytes([word[0], word[1]]), 0]
+            }
+            _ => [0, 0],
         };
         Some(Self {
             protocol,
-            local: SocketAddr::new(src, port([s0, s1])),
-            remote: SocketAddr::new(dst, port([d0, d1])),
+            local: SocketAddr::new(src, ports[0]),
+            remote: SocketAddr::new(dst, ports[1]),
             word: u32::from_be_bytes(word),
         })
     }

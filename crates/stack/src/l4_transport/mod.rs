@@ -1,4 +1,5 @@
-//! Layer 4: TCP and UDP, and who gets what (demultiplexing, port allocation).
+//! Layer 4: TCP, UDP and ICMP echo, and who gets what (demultiplexing, port allocation).
+pub mod echo;
 pub mod ports;
 pub mod readiness;
 pub mod tcp;
@@ -9,8 +10,10 @@ use core::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use heptad_wire::ipv4::protocol;
 
 use crate::l1_physical::PortId;
-use crate::l3_network::{Arrival, Departure, Flow, NetError, Path, Reply, Up};
-use crate::{Counter, Cx, DropReason, Instant};
+use crate::l3_network::{Arrival, Departure, EchoError, Flow, NetError, Path, Reply, Up};
+use crate::{Counter, Cx, DropReason, Instant, Rng};
+use echo::Echo;
+use heptad_wire::icmpv4::{Icmpv4, Unreachable};
 use ports::PortSpace;
 use readiness::{Owner, Ready, SocketError};
 use tcp::Tcp;
@@ -22,22 +25,32 @@ pub struct Transport {
     pub tcp: Tcp,
     /// UDP.
     pub udp: Udp,
+    /// ICMP echo.
+    pub echo: Echo,
     /// Who holds which TCP port.
     pub tcp_ports: PortSpace,
     /// Who holds which UDP port.
     pub udp_ports: PortSpace,
+    /// Who holds which identifier of echo requests.
+    pub echo_ids: PortSpace,
     /// Whose turn it is to send when both want to.
     udp_first: bool,
+    echo_first: bool,
 }
 impl Transport {
     /// Without sockets. Secrets are drawn from `cx.rng`.
     pub fn new(config: tcp::Config, cx: &mut Cx<'_>) -> Self {
+        // Only programs of this host choose identifiers: no secret is needed, and no chance is taken from the others.
+        let mut own = Rng::from_seed([0; 32]);
         Self {
             tcp: Tcp::new(config, cx),
             udp: Udp::new(cx.rng),
             tcp_ports: PortSpace::new(cx.rng),
             udp_ports: PortSpace::new(cx.rng),
+            echo: Echo::new(&mut own),
+            echo_ids: PortSpace::new(&mut own),
             udp_first: false,
+            echo_first: false,
         }
     }
     /// A datagram for this host. `route` finds the way back to an address.
@@ -50,6 +63,7 @@ impl Transport {
         match arrival.protocol {
             protocol::TCP => self.tcp.receive(arrival, route, cx),
             protocol::UDP => self.udp.receive(arrival, cx),
+            protocol::ICMP => self.echo.receive(arrival, cx),
             _ => {
                 cx.count(Counter::IpInUnknownProtos);
                 //= rfc1122#3.2.2.1
@@ -64,13 +78,30 @@ impl Transport {
         match flow.protocol {
             protocol::TCP => self.tcp.unreachable(flow, error, cx),
             protocol::UDP => self.udp.unreachable(flow, error),
+            protocol::ICMP => self.echo_undelivered(&flow, echo::undelivered(error), cx),
             _ => {}
+        }
+    }
+    /// Somebody says what became of an echo request.
+    pub fn echo_failed(&mut self, error: EchoError, cx: &mut Cx<'_>) {
+        self.echo.failed(error, cx);
+    }
+    /// The same, and it is this host that says so.
+    fn echo_undelivered(&mut self, flow: &Flow, message: Icmpv4, cx: &mut Cx<'_>) {
+        if let Some(error) = EchoError::about(flow, flow.local.ip(), message) {
+            self.echo.failed(error, cx);
         }
     }
     /// A smaller MTU on the way (RFC 1191). UDP leaves fragmenting to layer 3.
     pub fn path_mtu(&mut self, flow: Flow, mtu: u32, cx: &mut Cx<'_>) {
-        if flow.protocol == protocol::TCP {
-            self.tcp.path_mtu(flow, mtu, cx);
+        match flow.protocol {
+            protocol::TCP => self.tcp.path_mtu(flow, mtu, cx),
+            protocol::ICMP => {
+                let mtu = u16::try_from(mtu).unwrap_or(u16::MAX);
+                let message = Icmpv4::Unreachable(Unreachable::FragmentationNeeded { mtu });
+                self.echo_undelivered(&flow, message, cx);
+            }
+            _ => {}
         }
     }
     /// Timers that are due.
@@ -81,24 +112,40 @@ impl Transport {
     pub fn poll_at(&self) -> Option<Instant> {
         self.tcp.poll_at()
     }
-    /// The next packet that a connection or socket wants to send by this port. TCP and UDP take turns.
+    /// The next packet that a connection or socket wants to send by this port. Streams and datagrams take turns.
     pub fn poll_transmit(&mut self, port: PortId, cx: &mut Cx<'_>) -> Option<Departure> {
         self.udp_first = !self.udp_first;
         if self.udp_first {
-            let departure = self.udp.poll_transmit(port);
+            let departure = self.poll_datagram(port);
             departure.or_else(|| self.tcp.poll_transmit(port, cx))
         } else {
             let departure = self.tcp.poll_transmit(port, cx);
+            departure.or_else(|| self.poll_datagram(port))
+        }
+    }
+    /// So do UDP and echo among themselves.
+    fn poll_datagram(&mut self, port: PortId) -> Option<Departure> {
+        self.echo_first = !self.echo_first;
+        if self.echo_first {
+            let departure = self.echo.poll_transmit(port);
             departure.or_else(|| self.udp.poll_transmit(port))
+        } else {
+            let departure = self.udp.poll_transmit(port);
+            departure.or_else(|| self.echo.poll_transmit(port))
         }
     }
     /// Whether `poll_transmit` has something for this port. O(1).
     pub fn wants_transmit(&self, port: PortId) -> bool {
-        self.tcp.wants_transmit(port) || self.udp.wants_transmit(port)
+        self.tcp.wants_transmit(port)
+            || self.udp.wants_transmit(port)
+            || self.echo.wants_transmit(port)
     }
     /// An endpoint whose readiness may have changed since it was last taken from here.
     pub fn poll_ready(&mut self) -> Option<(Owner, Ready)> {
-        self.tcp.poll_ready().or_else(|| self.udp.poll_ready())
+        let stream = self.tcp.poll_ready();
+        stream
+            .or_else(|| self.udp.poll_ready())
+            .or_else(|| self.echo.poll_ready())
     }
 }
 

@@ -45,6 +45,8 @@ pub struct Settings {
     pub tos: u8,
     /// SO_REUSEPORT: shares its port by a hash of the flow.
     pub reuse_port: bool,
+    /// IP_PMTUDISC_DO: sets DF, and nothing is fragmented.
+    pub dont_fragment: bool,
 }
 
 /// The endpoints of one host.
@@ -640,7 +642,7 @@ fn datagram(
         protocol: protocol::UDP,
         ttl: settings.ttl,
         tos: settings.tos,
-        dont_fragment: false,
+        dont_fragment: settings.dont_fragment,
         segment: None,
         packet,
     }

@@ -8,7 +8,6 @@ use super::table::{Phase, Socket};
 use super::{Below, Shutdown, SocketError, SocketId, SocketKind, Sockets};
 use crate::l3_network::Path;
 use crate::l4_transport::tcp::{ConnId, ListenerId, State};
-use crate::l4_transport::udp::UdpId;
 use crate::l4_transport::{Transport, in_use, net_error};
 
 impl Sockets {
@@ -29,7 +28,11 @@ impl Sockets {
         if !ours && !group {
             return Err(SocketError::AddressNotAvailable);
         }
-        if socket.hold.is_some() || !matches!(socket.phase, Phase::Idle | Phase::Datagram(_)) {
+        let is_fresh = matches!(
+            socket.phase,
+            Phase::Idle | Phase::Datagram(_) | Phase::Echo(_)
+        );
+        if socket.hold.is_some() || !is_fresh {
             return Err(SocketError::Invalid);
         }
         socket.take_port(local, below)?;
@@ -52,7 +55,7 @@ impl Sockets {
                 return Ok(());
             }
             Phase::Connecting(_) | Phase::Connected(_) => return Err(SocketError::Invalid),
-            Phase::Datagram(_) => return Err(SocketError::NotSupported),
+            Phase::Datagram(_) | Phase::Echo(_) => return Err(SocketError::NotSupported),
         }
         if socket.hold.is_none() {
             socket.take_port(SocketAddr::new(socket.any(), 0), below)?;
@@ -89,7 +92,7 @@ impl Sockets {
             Phase::Idle => socket.connect_stream(id, remote, below),
             Phase::Connecting(conn) => socket.connect_result(conn, below),
             Phase::Listening(_) | Phase::Connected(_) => Err(SocketError::IsConnected),
-            Phase::Datagram(endpoint) => socket.connect_datagram(endpoint, remote, below),
+            Phase::Datagram(_) | Phase::Echo(_) => socket.connect_datagram(remote, below),
         }
     }
 
@@ -107,7 +110,7 @@ impl Sockets {
                 below.transport.tcp.abort(conn, below.cx);
                 socket.back_to_idle(below.transport);
             }
-            Phase::Datagram(endpoint) => {
+            Phase::Datagram(_) | Phase::Echo(_) => {
                 socket.remote = None;
                 let bound = socket.bound.as_deref().copied();
                 socket.local = bound.unwrap_or(SocketAddr::new(socket.any(), 0));
@@ -116,7 +119,7 @@ impl Sockets {
                 }
                 socket.share(below.transport);
                 let local = socket.hold.map(|_| socket.local);
-                below.transport.udp.associate(endpoint, local, None);
+                socket.phase.associate(local, None, below.transport);
             }
         }
         self.wake(id);
@@ -133,7 +136,7 @@ impl Sockets {
         let socket = self.socket(id)?;
         let listener = match socket.phase {
             Phase::Listening(listener) => listener,
-            Phase::Datagram(_) => return Err(SocketError::NotSupported),
+            Phase::Datagram(_) | Phase::Echo(_) => return Err(SocketError::NotSupported),
             _ => return Err(SocketError::Invalid),
         };
         let options = Arc::clone(&socket.options);
@@ -190,9 +193,13 @@ impl Sockets {
                     }
                 }
             },
-            Phase::Datagram(endpoint) => {
-                let udp = &mut below.transport.udp;
-                udp.shutdown(endpoint, how.reads(), how.writes());
+            Phase::Datagram(_) | Phase::Echo(_) => {
+                let Transport { udp, echo, .. } = &mut *below.transport;
+                match socket.phase {
+                    Phase::Echo(endpoint) => echo.shutdown(endpoint, how.reads(), how.writes()),
+                    Phase::Datagram(endpoint) => udp.shutdown(endpoint, how.reads(), how.writes()),
+                    _ => {}
+                }
                 if socket.remote.is_none() {
                     return Err(SocketError::NotConnected);
                 }
@@ -219,6 +226,7 @@ impl Sockets {
                 socket.leave_port(below.transport);
             }
             Phase::Datagram(endpoint) => below.transport.udp.close(endpoint),
+            Phase::Echo(endpoint) => below.transport.echo.close(endpoint),
         }
         socket.release(below.transport);
     }
@@ -228,6 +236,7 @@ impl Sockets {
         match self.socket(id).ok()?.phase {
             Phase::Connecting(conn) | Phase::Connected(conn) => transport.tcp.take_error(conn),
             Phase::Datagram(endpoint) => transport.udp.take_error(endpoint),
+            Phase::Echo(endpoint) => transport.echo.take_error(endpoint),
             Phase::Idle | Phase::Listening(_) => None,
         }
     }
@@ -272,6 +281,22 @@ impl Sockets {
         match self.socket(id).ok()?.phase {
             Phase::Connecting(conn) | Phase::Connected(conn) => Some(conn),
             _ => None,
+        }
+    }
+}
+
+impl Phase {
+    /// Tells the endpoint of a datagram or echo socket both ends. Replies to echo requests come from anywhere.
+    fn associate(
+        self,
+        local: Option<SocketAddr>,
+        remote: Option<SocketAddr>,
+        transport: &mut Transport,
+    ) {
+        match self {
+            Self::Datagram(endpoint) => transport.udp.associate(endpoint, local, remote),
+            Self::Echo(endpoint) => transport.echo.associate(endpoint, local),
+            _ => {}
         }
     }
 }
@@ -343,16 +368,16 @@ impl Socket {
 
     fn connect_datagram(
         &mut self,
-        endpoint: UdpId,
         remote: SocketAddr,
         below: &mut Below<'_, '_>,
     ) -> Result<(), SocketError> {
         let remote = SocketAddr::new(self.destination(remote.ip()), remote.port());
         let path = self.route_datagram(remote.ip(), below)?;
         if self.hold.is_none() {
-            let udp_ports = &mut below.transport.udp_ports;
             let any = SocketAddr::new(self.any(), 0);
-            let hold = udp_ports.claim_ephemeral(any.ip(), self.options.sharing(), below.cx.rng)?;
+            let sharing = self.sharing();
+            let ports = self.ports(below.transport);
+            let hold = ports.claim_ephemeral(any.ip(), sharing, below.cx.rng)?;
             self.hold = Some(hold);
             self.local = SocketAddr::new(any.ip(), hold.port);
         }
@@ -361,8 +386,8 @@ impl Socket {
         }
         self.remote = Some(remote);
         self.share(below.transport);
-        let udp = &mut below.transport.udp;
-        udp.associate(endpoint, Some(self.local), Some(remote));
+        self.phase
+            .associate(Some(self.local), Some(remote), below.transport);
         Ok(())
     }
 
@@ -372,16 +397,18 @@ impl Socket {
         local: SocketAddr,
         below: &mut Below<'_, '_>,
     ) -> Result<(), SocketError> {
-        let sharing = self.options.sharing();
+        let sharing = self.sharing();
         let Transport {
             tcp,
             tcp_ports,
             udp_ports,
+            echo_ids,
             ..
         } = &mut *below.transport;
         let (ports, is_stream) = match self.kind {
             SocketKind::Stream => (tcp_ports, true),
             SocketKind::Datagram => (udp_ports, false),
+            SocketKind::Echo => (echo_ids, false),
         };
         let lingers = |local, remote| is_stream && tcp.in_use(local, remote);
         let hold = match local.port() {
@@ -390,10 +417,8 @@ impl Socket {
         };
         self.hold = Some(hold);
         self.local = SocketAddr::new(local.ip(), hold.port);
-        if let Phase::Datagram(endpoint) = self.phase {
-            let udp = &mut below.transport.udp;
-            udp.associate(endpoint, Some(self.local), None);
-        }
+        self.phase
+            .associate(Some(self.local), None, below.transport);
         Ok(())
     }
 

@@ -1,6 +1,6 @@
 //! Layer 5: sockets. The table, the verbs, options, readiness, errno.
 //!
-//! A socket is a row of the table; what carries its bytes (a TCP connection or listener, a UDP endpoint) is layer 4's. The verbs
+//! A socket is a row of the table; what carries its bytes (a TCP connection or listener, a UDP or echo endpoint) is layer 4's. The verbs
 //! answer exactly as Linux does, in the order in which Linux looks: `association` (bind, listen, connect, accept, shutdown, close)
 //! and `transfer` (send, recv).
 mod association;
@@ -45,6 +45,9 @@ pub enum SocketKind {
     Stream,
     /// UDP.
     Datagram,
+    /// ICMP echo (Linux: SOCK_DGRAM with IPPROTO_ICMP). Its port is the identifier; what is sent and received are whole ICMP
+    /// messages, of which the stack fills in identifier and checksum.
+    Echo,
 }
 
 /// Which direction `shutdown` ends.

@@ -21,6 +21,8 @@ pub enum SocketOption {
     SendBuffer(u32),
     Ttl(u8),
     Tos(u8),
+    /// IP_MTU_DISCOVER: IP_PMTUDISC_DO or IP_PMTUDISC_DONT. TCP always does.
+    DontFragment(bool),
     NoDelay(bool),
     Cork(bool),
     QuickAck(bool),
@@ -45,6 +47,7 @@ const SEND_BUFFER_MIN: u32 = 4_608;
 pub(super) struct Options {
     pub(super) reuse_address: bool,
     pub(super) broadcast: bool,
+    pub(super) dont_fragment: bool,
     pub(super) linger: Option<Duration>,
     pub(super) tcp: tcp::Options,
 }
@@ -64,6 +67,7 @@ impl Options {
             ttl: self.tcp.ttl,
             tos: self.tcp.tos,
             reuse_port: self.tcp.reuse_port,
+            dont_fragment: self.dont_fragment,
         }
     }
     /// Takes a value over, within Linux's bounds; `Invalid` beyond them.
@@ -79,6 +83,7 @@ impl Options {
             SocketOption::SendBuffer(size) => tcp.sndbuf = buffer(size, SEND_BUFFER_MIN),
             SocketOption::Ttl(ttl) => tcp.ttl = within(ttl, 1, 255)?,
             SocketOption::Tos(tos) => tcp.tos = tos,
+            SocketOption::DontFragment(on) => self.dont_fragment = on,
             SocketOption::NoDelay(on) => tcp.nodelay = on,
             SocketOption::Cork(on) => tcp.cork = on,
             SocketOption::QuickAck(on) => tcp.quickack = on,
@@ -133,7 +138,7 @@ impl Sockets {
         below: &mut Below<'_, '_>,
     ) -> Result<(), SocketError> {
         let socket = self.socket_mut(id)?;
-        if socket.kind == SocketKind::Datagram && is_tcp(option) {
+        if socket.kind != SocketKind::Stream && is_tcp(option) {
             return Err(SocketError::NoProtocolOption);
         }
         let mut options = (*socket.options).clone();
@@ -143,6 +148,7 @@ impl Sockets {
                 below.transport.tcp.set_options(conn, options.tcp, below.cx);
             }
             Phase::Datagram(endpoint) => below.transport.udp.set(endpoint, options.datagram()),
+            Phase::Echo(endpoint) => below.transport.echo.set(endpoint, options.datagram()),
             Phase::Idle | Phase::Listening(_) => {}
         }
         socket.options = Arc::new(options);
@@ -153,12 +159,13 @@ impl Sockets {
     /// Gets an option: the variant of `which` with its present value.
     pub fn get(&self, id: SocketId, which: SocketOption) -> Result<SocketOption, SocketError> {
         let socket = self.socket(id)?;
-        if socket.kind == SocketKind::Datagram && is_tcp(which) {
+        if socket.kind != SocketKind::Stream && is_tcp(which) {
             return Err(SocketError::NoProtocolOption);
         }
         let Options {
             reuse_address,
             broadcast,
+            dont_fragment,
             linger,
             tcp,
         } = &*socket.options;
@@ -176,6 +183,7 @@ impl Sockets {
             }
             SocketOption::Ttl(_) => SocketOption::Ttl(tcp.ttl),
             SocketOption::Tos(_) => SocketOption::Tos(tcp.tos),
+            SocketOption::DontFragment(_) => SocketOption::DontFragment(*dont_fragment),
             SocketOption::NoDelay(_) => SocketOption::NoDelay(tcp.nodelay),
             SocketOption::Cork(_) => SocketOption::Cork(tcp.cork),
             SocketOption::QuickAck(_) => SocketOption::QuickAck(tcp.quickack),
@@ -192,7 +200,7 @@ impl Sockets {
     fn buffer_of(&self, socket: &Socket, chosen: u32, stream: u32) -> u32 {
         match (chosen, socket.kind) {
             (0, SocketKind::Stream) => stream,
-            (0, SocketKind::Datagram) => DATAGRAM_BUFFER,
+            (0, SocketKind::Datagram | SocketKind::Echo) => DATAGRAM_BUFFER,
             (size, _) => size,
         }
     }

@@ -9,7 +9,8 @@ use slab::Slab;
 
 use super::options::Options;
 use super::{Ready, SocketError, SocketId, SocketKind};
-use crate::l4_transport::ports::{Hold, PortSpace};
+use crate::l4_transport::echo::EchoId;
+use crate::l4_transport::ports::{Hold, PortSpace, Sharing};
 use crate::l4_transport::tcp::{self, ConnId, ListenerId};
 use crate::l4_transport::udp::UdpId;
 use crate::l4_transport::{Transport, any_of};
@@ -20,7 +21,7 @@ const SOCKETS: usize = 1 << 20;
 /// One row of `netstat` and `ss`.
 #[derive(Clone, Debug, PartialEq)]
 pub struct SocketRow {
-    /// Stream or datagram.
+    /// Stream, datagram or echo.
     pub kind: SocketKind,
     /// The socket, if a program still holds it.
     pub socket: Option<SocketId>,
@@ -78,6 +79,8 @@ pub(super) enum Phase {
     Connected(ConnId),
     /// A datagram socket.
     Datagram(UdpId),
+    /// An echo socket.
+    Echo(EchoId),
 }
 
 impl Sockets {
@@ -110,6 +113,7 @@ impl Sockets {
             SocketKind::Datagram => {
                 Phase::Datagram(transport.udp.open(id.owner(), options.datagram()))
             }
+            SocketKind::Echo => Phase::Echo(transport.echo.open(id.owner(), options.datagram())),
         };
         let local = SocketAddr::new(any_of(family), 0);
         self.insert(Socket {
@@ -209,12 +213,13 @@ impl Sockets {
             Ok(Phase::Listening(listener)) => transport.tcp.listener_ready(listener),
             Ok(Phase::Connecting(conn) | Phase::Connected(conn)) => transport.tcp.ready(conn),
             Ok(Phase::Datagram(endpoint)) => transport.udp.ready(endpoint),
+            Ok(Phase::Echo(endpoint)) => transport.echo.ready(endpoint),
             Err(_) => Ready::NONE,
         }
     }
 
     /// Every socket that has a port and every connection without a socket: TCP by (local, remote), listeners before their
-    /// connections, then UDP. Streams that only bound are not shown, as in netstat.
+    /// connections, then UDP, then echo. Streams that only bound are not shown, as in netstat.
     pub fn rows(&self, transport: &Transport) -> Vec<SocketRow> {
         let mut rows: Vec<SocketRow> = transport
             .tcp
@@ -240,20 +245,28 @@ impl Sockets {
             .iter()
             .filter_map(|(index, socket)| datagram_row(index, socket, transport))
             .collect();
-        datagrams.sort_by_key(|row| (row.local, row.remote, row.socket));
+        datagrams.sort_by_key(|row| {
+            (
+                row.kind == SocketKind::Echo,
+                row.local,
+                row.remote,
+                row.socket,
+            )
+        });
         rows.append(&mut datagrams);
         rows
     }
 }
 
 fn datagram_row(index: usize, socket: &Socket, transport: &Transport) -> Option<SocketRow> {
-    let Phase::Datagram(endpoint) = socket.phase else {
-        return None;
-    };
     socket.hold?;
-    let (recv_q, send_q) = transport.udp.queues(endpoint);
+    let (recv_q, send_q) = match socket.phase {
+        Phase::Datagram(endpoint) => transport.udp.queues(endpoint),
+        Phase::Echo(endpoint) => (transport.echo.queued(endpoint), 0),
+        _ => return None,
+    };
     Some(SocketRow {
-        kind: SocketKind::Datagram,
+        kind: socket.kind,
         socket: Some(SocketId {
             index: index as u32,
             generation: socket.generation,
@@ -281,6 +294,14 @@ impl Socket {
         match self.kind {
             SocketKind::Stream => &mut transport.tcp_ports,
             SocketKind::Datagram => &mut transport.udp_ports,
+            SocketKind::Echo => &mut transport.echo_ids,
+        }
+    }
+    /// What its options allow others at its port. An identifier is nobody else's: replies could not be told apart.
+    pub(super) fn sharing(&self) -> Sharing {
+        match self.kind {
+            SocketKind::Echo => Sharing::default(),
+            _ => self.options.sharing(),
         }
     }
     /// Its port is shared by what its options and its end say now.
@@ -288,7 +309,7 @@ impl Socket {
         let Some(mut hold) = self.hold else {
             return;
         };
-        let mut sharing = self.options.sharing();
+        let mut sharing = self.sharing();
         sharing.listening = matches!(self.phase, Phase::Listening(_));
         let ports = self.ports(transport);
         ports.change(&mut hold, self.local.ip(), sharing);

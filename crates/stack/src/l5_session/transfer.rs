@@ -3,10 +3,12 @@ use core::net::SocketAddr;
 
 use bytes::Bytes;
 use heptad_wire::Chunk;
+use heptad_wire::icmpv4::{HEADER_LEN, Icmpv4};
 
 use super::association::state;
 use super::table::Phase;
 use super::{Below, SocketError, SocketId, Sockets};
+use crate::l4_transport::echo::{EchoId, MAX_MESSAGE, Received, Reported};
 use crate::l4_transport::tcp::{ConnId, State};
 use crate::l4_transport::udp::{MAX_PAYLOAD, UdpId};
 
@@ -14,6 +16,7 @@ use crate::l4_transport::udp::{MAX_PAYLOAD, UdpId};
 enum Carrier {
     Stream(ConnId),
     Datagram(UdpId),
+    Echo(EchoId),
 }
 
 impl Sockets {
@@ -26,7 +29,9 @@ impl Sockets {
     ) -> Result<usize, SocketError> {
         match self.sender(id, below)? {
             Carrier::Stream(conn) => below.transport.tcp.send(conn, data, below.cx),
-            Carrier::Datagram(_) => self.send_datagram(id, Payload::Copied(data), None, below),
+            Carrier::Datagram(_) | Carrier::Echo(_) => {
+                self.send_datagram(id, Payload::Copied(data), None, below)
+            }
         }
     }
 
@@ -39,7 +44,7 @@ impl Sockets {
     ) -> Result<(), SocketError> {
         match self.sender(id, below)? {
             Carrier::Stream(conn) => below.transport.tcp.send_bytes(conn, data, below.cx),
-            Carrier::Datagram(_) => {
+            Carrier::Datagram(_) | Carrier::Echo(_) => {
                 let sent = self.send_datagram(id, Payload::Shared(data), None, below);
                 sent.map(|_| ())
             }
@@ -56,7 +61,7 @@ impl Sockets {
     ) -> Result<usize, SocketError> {
         match self.sender(id, below)? {
             Carrier::Stream(conn) => below.transport.tcp.send(conn, data, below.cx),
-            Carrier::Datagram(_) => {
+            Carrier::Datagram(_) | Carrier::Echo(_) => {
                 self.send_datagram(id, Payload::Copied(data), Some(remote), below)
             }
         }
@@ -77,6 +82,10 @@ impl Sockets {
                 let datagram = below.transport.udp.recv(endpoint, out, peek, below.cx)?;
                 Ok(datagram.0)
             }
+            Carrier::Echo(endpoint) => {
+                let echo = &mut below.transport.echo;
+                Ok(echo.recv(endpoint, out, peek, below.cx)?.copied)
+            }
         }
     }
 
@@ -92,6 +101,13 @@ impl Sockets {
             Carrier::Datagram(endpoint) => {
                 let udp = &mut below.transport.udp;
                 udp.recv_bytes(endpoint, max, below.cx)
+            }
+            Carrier::Echo(endpoint) => {
+                let mut out = alloc::vec![0; max.min(MAX_MESSAGE)];
+                let echo = &mut below.transport.echo;
+                let received = echo.recv(endpoint, &mut out, false, below.cx)?;
+                out.truncate(received.copied);
+                Ok(out.into())
             }
         }
     }
@@ -117,6 +133,33 @@ impl Sockets {
                 let (copied, len, from) = udp.recv(endpoint, out, peek, below.cx)?;
                 Ok((copied, len, from.unwrap_or(nobody)))
             }
+            Carrier::Echo(endpoint) => {
+                let echo = &mut below.transport.echo;
+                let received = echo.recv(endpoint, out, peek, below.cx)?;
+                // As on Linux: the address, and no port.
+                let from = received.from.map(|from| SocketAddr::new(from.ip(), 0));
+                Ok((received.copied, received.len, from.unwrap_or(nobody)))
+            }
+        }
+    }
+
+    /// Receives an echo reply with its TTL and time. `NotSupported` for other sockets.
+    pub fn recv_echo(
+        &mut self,
+        id: SocketId,
+        out: &mut [u8],
+        below: &mut Below<'_, '_>,
+    ) -> Result<Received, SocketError> {
+        match self.socket(id)?.phase {
+            Phase::Echo(endpoint) => below.transport.echo.recv(endpoint, out, false, below.cx),
+            _ => Err(SocketError::NotSupported),
+        }
+    }
+    /// Takes the oldest ICMP error about a request of an echo socket.
+    pub fn recv_echo_error(&mut self, id: SocketId, below: &mut Below<'_, '_>) -> Option<Reported> {
+        match self.socket(id).ok()?.phase {
+            Phase::Echo(endpoint) => below.transport.echo.recv_error(endpoint),
+            _ => None,
         }
     }
 
@@ -142,6 +185,7 @@ impl Sockets {
                 _ => Ok(Carrier::Stream(conn)),
             },
             Phase::Datagram(endpoint) => Ok(Carrier::Datagram(endpoint)),
+            Phase::Echo(endpoint) => Ok(Carrier::Echo(endpoint)),
         }
     }
 
@@ -153,11 +197,8 @@ impl Sockets {
         below: &mut Below<'_, '_>,
     ) -> Result<usize, SocketError> {
         let socket = self.socket_mut(id)?;
-        let Phase::Datagram(endpoint) = socket.phase else {
-            return Err(SocketError::NotSupported);
-        };
-        let len = payload.len();
-        if len > MAX_PAYLOAD {
+        let (len, is_echo) = (payload.len(), matches!(socket.phase, Phase::Echo(_)));
+        if len > if is_echo { MAX_MESSAGE } else { MAX_PAYLOAD } {
             return Err(SocketError::MessageTooLong);
         }
         let remote = to
@@ -166,17 +207,40 @@ impl Sockets {
         if remote.is_ipv4() != socket.local.is_ipv4() {
             return Err(SocketError::FamilyNotSupported);
         }
-        if remote.port() == 0 {
+        if remote.port() == 0 && !is_echo {
             return Err(SocketError::Invalid);
         }
+        let seq = match is_echo {
+            true => request_seq(payload.bytes())?,
+            false => 0,
+        };
         let remote = SocketAddr::new(socket.destination(remote.ip()), remote.port());
         if socket.hold.is_none() {
             socket.take_port(SocketAddr::new(socket.any(), 0), below)?;
         }
         let path = socket.route_datagram(remote.ip(), below)?;
-        let (udp, chunk) = (&mut below.transport.udp, payload.into_chunk());
-        udp.send(endpoint, chunk, remote, path, below.cx)?;
+        let chunk = payload.into_chunk();
+        match socket.phase {
+            Phase::Echo(endpoint) => {
+                let data = chunk.slice(HEADER_LEN..len);
+                let echo = &mut below.transport.echo;
+                echo.send(endpoint, (seq, data), remote.ip(), path, below.cx)?;
+            }
+            Phase::Datagram(endpoint) => {
+                let udp = &mut below.transport.udp;
+                udp.send(endpoint, chunk, remote, path, below.cx)?;
+            }
+            _ => return Err(SocketError::NotSupported),
+        }
         Ok(len)
+    }
+}
+
+/// The sequence number of an echo request; `Invalid` for any other message, as on Linux.
+fn request_seq(message: &[u8]) -> Result<u16, SocketError> {
+    match Icmpv4::parse(message) {
+        Ok(Icmpv4::EchoRequest { seq, .. }) => Ok(seq),
+        _ => Err(SocketError::Invalid),
     }
 }
 
@@ -190,6 +254,12 @@ impl Payload<'_> {
         match self {
             Self::Copied(bytes) => bytes.len(),
             Self::Shared(bytes) => bytes.len(),
+        }
+    }
+    fn bytes(&self) -> &[u8] {
+        match self {
+            Self::Copied(bytes) => bytes,
+            Self::Shared(bytes) => bytes,
         }
     }
     fn into_chunk(self) -> Chunk {

@@ -2,6 +2,7 @@
 mod binding;
 mod datagrams;
 mod disorder;
+mod echo;
 mod losses;
 mod paths;
 mod refusals;

@@ -13,6 +13,7 @@ const SETTINGS: Settings = Settings {
     ttl: 64,
     tos: 0,
     reuse_port: false,
+    dont_fragment: false,
 };
 const PORT: PortId = PortId(1);
 

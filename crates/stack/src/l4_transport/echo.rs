@@ -1,0 +1,454 @@
+//! ICMP echo as sockets (RFC 792, RFC 1122 3.2.2.6; Linux's ping sockets, icmp(7)): who asked, and who gets the answer.
+//!
+//! ```text
+//!   echo reply ─▶ (our address, identifier) ─▶ (any, identifier) ─▶ receive queue ─▶ recv
+//!   ICMP error ─▶ the same, by what it quotes ────────────────────▶ error queue ───▶ recv_error
+//!   send ─▶ queue of the port ─▶ poll_transmit
+//! ```
+//!
+//! The identifier is the socket's port, the sequence number the program's. Programs see whole messages, header included, as
+//! on Linux; identifier and checksum of what they send are filled in here.
+use alloc::collections::VecDeque;
+use alloc::vec::Vec;
+use core::net::{IpAddr, SocketAddr};
+
+use hashbrown::HashMap;
+use heptad_wire::Chunk;
+use heptad_wire::icmpv4::{HEADER_LEN, Icmpv4};
+use heptad_wire::ipv4::protocol;
+use slab::Slab;
+
+use super::readiness::{Owner, Ready, SocketError};
+use super::udp::Settings;
+use super::{any_of, net_error};
+use crate::keyed_hash::KeyedHash;
+use crate::l1_physical::PortId;
+use crate::l3_network::{self, Arrival, Departure, EchoError, NetError, Path, Up};
+use crate::{Cx, DropReason, Event, EventMask, Instant};
+
+/// Longest message over IPv4: 65,535 less the header of IP.
+pub const MAX_MESSAGE: usize = 65_515;
+/// Most memory that the replies of one host may pin, bytes.
+const MEMORY: usize = 64 << 20;
+/// Most requests of one host that wait for a port.
+const UNSENT: usize = 1_000;
+/// Most errors that wait at one socket; later ones are forgotten.
+const ERRORS: usize = 256;
+
+/// An endpoint's handle: valid until `close`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct EchoId(u32);
+
+/// A reply as `recv` tells of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Received {
+    /// Bytes of the message that were copied.
+    pub copied: usize,
+    /// Bytes of the whole message.
+    pub len: usize,
+    /// Who sent it, and the identifier; `None` after a shutdown.
+    pub from: Option<SocketAddr>,
+    /// TTL as it came (IP_RECVTTL).
+    pub ttl: u8,
+    /// When it came (SO_TIMESTAMP), in the host's time.
+    pub at: Instant,
+}
+
+/// An ICMP error about a request, as `recv_error` tells of it (Linux: MSG_ERRQUEUE).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Reported {
+    /// What, about which request, and who says so.
+    pub error: EchoError,
+    /// When it came, in the host's time.
+    pub at: Instant,
+}
+
+/// The endpoints of one host.
+pub struct Echo {
+    endpoints: Slab<Endpoint>,
+    next_serial: u64,
+    /// By address (or any) and identifier.
+    bound: HashMap<SocketAddr, u32, KeyedHash>,
+    /// What waits for each port, by the port's index.
+    transmit: Vec<VecDeque<Departure>>,
+    unsent: usize,
+    ready: VecDeque<(u32, u64)>,
+    received: usize,
+}
+
+struct Endpoint {
+    owner: Owner,
+    serial: u64,
+    local: Option<SocketAddr>,
+    settings: Settings,
+    queue: VecDeque<Reply>,
+    queued: usize,
+    errors: VecDeque<Reported>,
+    error: Option<SocketError>,
+    read_shut: bool,
+    write_shut: bool,
+    listed: bool,
+}
+
+struct Reply {
+    from: SocketAddr,
+    ttl: u8,
+    at: Instant,
+    message: Vec<Chunk>,
+    charge: usize,
+}
+
+// ── border ───────────────────────────────────────────────────────────────────────────────────────────────────────
+impl Echo {
+    /// Without endpoints.
+    pub fn new(rng: &mut crate::Rng) -> Self {
+        Self {
+            endpoints: Slab::new(),
+            next_serial: 0,
+            bound: HashMap::with_hasher(KeyedHash::new(rng)),
+            transmit: Vec::new(),
+            unsent: 0,
+            ready: VecDeque::new(),
+            received: 0,
+        }
+    }
+
+    /// An echo reply that came up, its header included.
+    pub fn receive(&mut self, mut arrival: Arrival, cx: &mut Cx<'_>) -> Up<()> {
+        let header = arrival.packet.peek(HEADER_LEN).and_then(Icmpv4::parse);
+        let Ok(Icmpv4::EchoReply { id, .. }) = header else {
+            cx.pool.recycle(arrival.packet);
+            return Up::Drop(DropReason::IcmpIgnored, None);
+        };
+        let Some(index) = self.find(SocketAddr::new(arrival.dst, id)) else {
+            cx.pool.recycle(arrival.packet);
+            return Up::Drop(DropReason::EchoNoSocket, None);
+        };
+        match self.deliver(index, id, arrival, cx) {
+            Ok(()) => Up::Done,
+            Err(reason) => Up::Drop(reason, None),
+        }
+    }
+
+    /// Into the receive queue. As with UDP, the message that crosses the bound is the last to get in.
+    fn deliver(
+        &mut self,
+        index: u32,
+        id: u16,
+        mut arrival: Arrival,
+        cx: &mut Cx<'_>,
+    ) -> Result<(), DropReason> {
+        let message = arrival.packet.take_payload();
+        cx.pool.recycle(arrival.packet);
+        let Some(endpoint) = self.endpoints.get_mut(index as usize) else {
+            return Err(DropReason::EchoNoSocket);
+        };
+        if endpoint.queued > endpoint.settings.rcvbuf as usize {
+            return Err(DropReason::EchoBufferFull);
+        }
+        if self.received > MEMORY {
+            return Err(DropReason::HostMemory);
+        }
+        let message: Vec<Chunk> = message.into_iter().map(Chunk::compact).collect();
+        let pinned: usize = message.iter().map(Chunk::pinned).sum();
+        let charge = pinned + size_of::<Reply>();
+        endpoint.queue.push_back(Reply {
+            from: SocketAddr::new(arrival.src, id),
+            ttl: arrival.ttl,
+            at: cx.now,
+            message,
+            charge,
+        });
+        endpoint.queued += charge;
+        self.received += charge;
+        self.changed(index);
+        Ok(())
+    }
+
+    /// An ICMP error about a request of ours: into the error queue of the socket whose identifier it quotes.
+    pub fn failed(&mut self, error: EchoError, cx: &mut Cx<'_>) {
+        let Some(index) = self.find(SocketAddr::new(error.local, error.id)) else {
+            return;
+        };
+        let Some(endpoint) = self.endpoints.get_mut(index as usize) else {
+            return;
+        };
+        if endpoint.errors.len() >= ERRORS {
+            return;
+        }
+        endpoint.errors.push_back(Reported { error, at: cx.now });
+        endpoint.error.get_or_insert(socket_error(&error));
+        self.changed(index);
+    }
+
+    /// The next request to leave by a port.
+    pub fn poll_transmit(&mut self, port: PortId) -> Option<Departure> {
+        let queue = self.transmit.get_mut(usize::from(port.0))?;
+        let departure = queue.pop_front()?;
+        self.unsent -= 1;
+        Some(departure)
+    }
+
+    /// Whether `poll_transmit` has something.
+    pub fn wants_transmit(&self, port: PortId) -> bool {
+        let queue = self.transmit.get(usize::from(port.0));
+        queue.is_some_and(|queue| !queue.is_empty())
+    }
+
+    /// An endpoint whose readiness may have changed since it was last taken from here.
+    pub fn poll_ready(&mut self) -> Option<(Owner, Ready)> {
+        while let Some((index, serial)) = self.ready.pop_front() {
+            if let Some(endpoint) = self.endpoints.get_mut(index as usize)
+                && endpoint.serial == serial
+            {
+                endpoint.listed = false;
+                return Some((endpoint.owner, endpoint.ready()));
+            }
+        }
+        None
+    }
+
+    fn find(&self, at: SocketAddr) -> Option<u32> {
+        let any = SocketAddr::new(any_of(at.ip()), at.port());
+        let found = self.bound.get(&at).or_else(|| self.bound.get(&any));
+        found.copied()
+    }
+
+    fn changed(&mut self, index: u32) {
+        if let Some(endpoint) = self.endpoints.get_mut(index as usize)
+            && !endpoint.listed
+        {
+            endpoint.listed = true;
+            self.ready.push_back((index, endpoint.serial));
+        }
+    }
+}
+
+// ── calls ────────────────────────────────────────────────────────────────────────────────────────────────────────
+impl Echo {
+    /// A new endpoint, without an identifier.
+    pub fn open(&mut self, owner: Owner, settings: Settings) -> EchoId {
+        self.next_serial += 1;
+        let index = self.endpoints.insert(Endpoint {
+            owner,
+            serial: self.next_serial,
+            local: None,
+            settings,
+            queue: VecDeque::new(),
+            queued: 0,
+            errors: VecDeque::new(),
+            error: None,
+            read_shut: false,
+            write_shut: false,
+            listed: false,
+        });
+        EchoId(index as u32)
+    }
+    /// Sets the address (or any) and the identifier; `None`: takes nothing.
+    pub fn associate(&mut self, id: EchoId, local: Option<SocketAddr>) {
+        let Some(endpoint) = self.endpoints.get_mut(id.0 as usize) else {
+            return;
+        };
+        if let Some(old) = endpoint.local.take() {
+            self.bound.remove(&old);
+        }
+        endpoint.local = local;
+        if let Some(local) = local {
+            self.bound.insert(local, id.0);
+        }
+    }
+    /// The program is done with it. What it has sent still leaves.
+    pub fn close(&mut self, id: EchoId) {
+        self.associate(id, None);
+        if let Some(endpoint) = self.endpoints.try_remove(id.0 as usize) {
+            self.received -= endpoint.queued;
+        }
+    }
+    /// Sends a request with this sequence number along `path`, whose `src` is the sender's address. `NoBuffers`: too many wait.
+    pub fn send(
+        &mut self,
+        id: EchoId,
+        (seq, data): (u16, Chunk),
+        remote: IpAddr,
+        path: Path,
+        cx: &mut Cx<'_>,
+    ) -> Result<(), SocketError> {
+        let unsent = self.unsent;
+        let endpoint = self.endpoint_mut(id)?;
+        if let Some(error) = endpoint.error.take() {
+            return Err(error);
+        }
+        if endpoint.write_shut {
+            return Err(SocketError::BrokenPipe);
+        }
+        let local = endpoint.local.ok_or(SocketError::Invalid)?;
+        if unsent >= UNSENT {
+            return Err(SocketError::NoBuffers);
+        }
+        let settings = endpoint.settings;
+        let local = SocketAddr::new(path.src, local.port());
+        cx.events.emit(cx.now, EventMask::SOCKET, || Event::Sent {
+            local,
+            remote: SocketAddr::new(remote, 0),
+            len: (HEADER_LEN + data.len()) as u32,
+        });
+        let packet = l3_network::echo_request(local.port(), seq, data, cx);
+        let queue = usize::from(path.port.0);
+        if self.transmit.len() <= queue {
+            self.transmit.resize_with(queue + 1, VecDeque::new);
+        }
+        if let Some(queue) = self.transmit.get_mut(queue) {
+            self.unsent += 1;
+            queue.push_back(Departure {
+                src: path.src,
+                dst: remote,
+                protocol: protocol::ICMP,
+                ttl: settings.ttl,
+                tos: settings.tos,
+                dont_fragment: settings.dont_fragment,
+                segment: None,
+                packet,
+            });
+        }
+        Ok(())
+    }
+    /// The oldest reply that waits. A closed direction gives an empty one from nobody.
+    pub fn recv(
+        &mut self,
+        id: EchoId,
+        out: &mut [u8],
+        peek: bool,
+        cx: &mut Cx<'_>,
+    ) -> Result<Received, SocketError> {
+        let endpoint = self.endpoint_mut(id)?;
+        if let Some(error) = endpoint.error.take() {
+            return Err(error);
+        }
+        let Some(reply) = endpoint.queue.front() else {
+            return match endpoint.read_shut {
+                true => Ok(Received {
+                    copied: 0,
+                    len: 0,
+                    from: None,
+                    ttl: 0,
+                    at: cx.now,
+                }),
+                false => Err(SocketError::WouldBlock),
+            };
+        };
+        let mut copied = 0;
+        for chunk in &reply.message {
+            let room = out.get_mut(copied..).unwrap_or_default();
+            let part = room.len().min(chunk.len());
+            room[..part].copy_from_slice(&chunk.bytes()[..part]);
+            copied += part;
+        }
+        let received = Received {
+            copied,
+            len: reply.message.iter().map(Chunk::len).sum(),
+            from: Some(reply.from),
+            ttl: reply.ttl,
+            at: reply.at,
+        };
+        if !peek {
+            self.take_front(id, cx);
+        }
+        Ok(received)
+    }
+    fn take_front(&mut self, id: EchoId, cx: &mut Cx<'_>) {
+        let Ok(endpoint) = self.endpoint_mut(id) else {
+            return;
+        };
+        let Some(reply) = endpoint.queue.pop_front() else {
+            return;
+        };
+        endpoint.queued -= reply.charge;
+        if let Some(local) = endpoint.local {
+            cx.events
+                .emit(cx.now, EventMask::SOCKET, || Event::Received {
+                    local,
+                    remote: reply.from,
+                    len: reply.message.iter().map(Chunk::len).sum::<usize>() as u32,
+                });
+        }
+        self.received -= reply.charge;
+    }
+    /// The oldest error that waits; the pending error of the socket is then that of the next one.
+    pub fn recv_error(&mut self, id: EchoId) -> Option<Reported> {
+        let endpoint = self.endpoint_mut(id).ok()?;
+        let reported = endpoint.errors.pop_front()?;
+        endpoint.error = endpoint
+            .errors
+            .front()
+            .map(|next| socket_error(&next.error));
+        Some(reported)
+    }
+    /// Ends one or both directions.
+    pub fn shutdown(&mut self, id: EchoId, read: bool, write: bool) {
+        if let Ok(endpoint) = self.endpoint_mut(id) {
+            endpoint.read_shut |= read;
+            endpoint.write_shut |= write;
+        }
+        self.changed(id.0);
+    }
+    /// Changes settings.
+    pub fn set(&mut self, id: EchoId, settings: Settings) {
+        if let Ok(endpoint) = self.endpoint_mut(id) {
+            endpoint.settings = settings;
+        }
+    }
+    /// SO_ERROR: takes the pending error.
+    pub fn take_error(&mut self, id: EchoId) -> Option<SocketError> {
+        self.endpoint_mut(id).ok()?.error.take()
+    }
+    /// What it is ready for.
+    pub fn ready(&self, id: EchoId) -> Ready {
+        let endpoint = self.endpoints.get(id.0 as usize);
+        endpoint.map_or(Ready::NONE, Endpoint::ready)
+    }
+    /// Memory pinned by replies that wait to be read, bytes.
+    pub fn queued(&self, id: EchoId) -> u32 {
+        let endpoint = self.endpoints.get(id.0 as usize);
+        endpoint.map_or(0, |e| u32::try_from(e.queued).unwrap_or(u32::MAX))
+    }
+    fn endpoint_mut(&mut self, id: EchoId) -> Result<&mut Endpoint, SocketError> {
+        let endpoint = self.endpoints.get_mut(id.0 as usize);
+        endpoint.ok_or(SocketError::BadSocket)
+    }
+}
+
+impl Endpoint {
+    fn ready(&self) -> Ready {
+        // A request never waits for room here: it is queued or refused.
+        let mut ready = Ready::WRITABLE;
+        if !self.queue.is_empty() || self.read_shut {
+            ready |= Ready::READABLE;
+        }
+        if self.error.is_some() {
+            ready |= Ready::ERROR;
+        }
+        if self.read_shut {
+            ready |= Ready::READ_CLOSED;
+        }
+        if self.read_shut && self.write_shut {
+            ready |= Ready::HANG_UP;
+        }
+        ready
+    }
+}
+
+fn socket_error(error: &EchoError) -> SocketError {
+    match error.net_error() {
+        Some(error) => net_error(error),
+        None => SocketError::MessageTooLong,
+    }
+}
+
+/// What this host itself says of a request that it could not deliver.
+pub(super) fn undelivered(error: NetError) -> Icmpv4 {
+    use heptad_wire::icmpv4::Unreachable;
+    Icmpv4::Unreachable(match error {
+        NetError::NetUnreachable => Unreachable::Net,
+        _ => Unreachable::Host,
+    })
+}
