@@ -44,6 +44,7 @@ pub mod channel;
 mod frame_queue;
 pub mod frame_watch;
 pub mod network;
+pub mod ping;
 pub mod publish;
 mod real_cables;
 mod real_time;
