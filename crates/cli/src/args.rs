@@ -92,6 +92,13 @@ pub enum Command {
         both directions; `forward.` before it is from the first end to the second,\n\
         `backward.` the other way. rate=none lifts the limit.")]
     Link(Link),
+    /// Ping from a node of a running lab, as iputils' ping prints it.
+    #[command(after_help = "Examples:\n  \
+        heptad ping -c 3 bob                       from the first other host\n  \
+        heptad ping -c 3 -i 0.2 --node r1 10.0.1.10\n\n\
+        Ctrl-C ends it with the statistics. Exit codes: 0 a reply came; 1 none;\n\
+        2 usage, or no such host.")]
+    Ping(Ping),
     /// Write the frames of a running lab into a capture (pcapng), from now on.
     #[command(after_help = "Examples:\n  \
         heptad capture -w chat.pcapng --seconds 2\n  \
@@ -167,6 +174,53 @@ pub struct Link {
     /// The lab; default: the only one.
     #[arg(long, env = "HEPTAD_LAB")]
     pub lab: Option<String>,
+}
+
+#[derive(Args)]
+pub struct Ping {
+    /// A node's name, or an address.
+    pub destination: String,
+    /// Stop after so many requests.
+    #[arg(short = 'c', value_name = "COUNT", value_parser = clap::value_parser!(u64).range(1..))]
+    pub count: Option<u64>,
+    /// Seconds between requests, from 0.002.
+    #[arg(short = 'i', value_name = "SECONDS", default_value = "1", value_parser = interval)]
+    pub interval: f64,
+    /// Bytes of data in each request, up to 65507.
+    #[arg(short = 's', value_name = "BYTES", default_value_t = 56,
+        value_parser = clap::value_parser!(u16).range(..=65_507))]
+    pub size: u16,
+    /// Time to live.
+    #[arg(short = 't', value_name = "TTL", value_parser = clap::value_parser!(u8).range(1..))]
+    pub ttl: Option<u8>,
+    /// Seconds to wait for a reply.
+    #[arg(short = 'W', value_name = "SECONDS", default_value = "10", value_parser = seconds)]
+    pub wait: f64,
+    /// Only the beginning and the statistics.
+    #[arg(short = 'q')]
+    pub quiet: bool,
+    /// From this node; default: the first host that is not the destination.
+    #[arg(long)]
+    pub node: Option<String>,
+    /// The lab; default: the only one.
+    #[arg(long, env = "HEPTAD_LAB")]
+    pub lab: Option<String>,
+}
+
+/// Up to a day.
+fn seconds(text: &str) -> Result<f64, String> {
+    let number = text.parse::<f64>().ok();
+    number
+        .filter(|seconds| (0.0..=86_400.0).contains(seconds))
+        .ok_or_else(|| format!("{text:?} is not a number of seconds from 0 to 86400"))
+}
+
+/// As iputils allows it to users.
+fn interval(text: &str) -> Result<f64, String> {
+    match seconds(text)? {
+        short if short < 0.002 => Err("the shortest interval is 0.002 s".into()),
+        interval => Ok(interval),
+    }
 }
 
 #[derive(Args)]

@@ -55,6 +55,7 @@ fn run(cli: Cli) -> Result<u8, Failure> {
         Some(Command::Run(run)) => commands::run::run(&run, cli.json),
         Some(Command::Netstat(netstat)) => commands::netstat::netstat(&netstat, cli.json),
         Some(Command::Link(link)) => commands::link::link(&link, cli.json),
+        Some(Command::Ping(ping)) => commands::ping::ping(&ping, cli.json),
         Some(Command::Capture(capture)) => commands::capture::capture(&capture, cli.json),
         Some(Command::Arp(arp)) => commands::arp::arp(&arp, cli.json),
         Some(Command::Completions { shell }) => commands::manual::completions(shell),

@@ -10,6 +10,7 @@ pub mod lab;
 pub mod link;
 pub mod manual;
 pub mod netstat;
+pub mod ping;
 pub mod run;
 
 use std::io::Write;

@@ -44,6 +44,14 @@ pub enum Ask {
         links: Vec<String>,
         nodes: Vec<String>,
     },
+    /// Ping from a node, and write what happens as JSON lines ([`PingLine`]) into the channel that comes along, until its
+    /// far end is closed for writing.
+    Ping {
+        /// Absent: the first host that is not the destination.
+        node: Option<String>,
+        to: String,
+        options: PingWords,
+    },
     /// A drawing of the lab as it is now.
     Graph { format: GraphFormat },
     /// Stop.
@@ -77,6 +85,11 @@ pub enum Answer {
     },
     /// The channel is being written.
     Capture,
+    /// The ping is on its way from this node.
+    Ping {
+        node: String,
+        to: IpAddr,
+    },
     Graph {
         text: String,
     },
@@ -137,6 +150,51 @@ pub struct NodeCounters {
     pub counters: Vec<(String, String, u64)>,
     /// Text of the reason, packets; only those that happened.
     pub drops: Vec<(String, u64)>,
+}
+
+/// What to send.
+#[derive(Serialize, Deserialize, Debug, Clone)]
+pub struct PingWords {
+    pub count: Option<u64>,
+    /// Seconds.
+    pub interval: f64,
+    pub size: usize,
+    pub ttl: Option<u8>,
+    /// Seconds.
+    pub wait: f64,
+}
+
+/// What happens to a ping.
+#[derive(Serialize, Deserialize, Debug, Clone, PartialEq)]
+#[serde(tag = "event", rename_all = "kebab-case")]
+pub enum PingLine {
+    Reply {
+        from: IpAddr,
+        seq: u16,
+        bytes: usize,
+        ttl: u8,
+        /// Milliseconds.
+        rtt: Option<f64>,
+        duplicate: bool,
+    },
+    Error {
+        from: IpAddr,
+        seq: u16,
+        /// ping's words.
+        message: String,
+    },
+    Statistics {
+        transmitted: u64,
+        received: u64,
+        duplicates: u64,
+        errors: u64,
+        /// Milliseconds.
+        time: u64,
+        /// min, avg, max, mdev; milliseconds.
+        rtt: Option<[f64; 4]>,
+    },
+    /// It could not go on.
+    Failed { message: String },
 }
 
 /// The neighbour cache of a node.

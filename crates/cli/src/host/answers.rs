@@ -1,5 +1,6 @@
 //! What a running lab says about itself.
 use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 
 use heptad_lab::capture::CaptureHead;
@@ -10,12 +11,15 @@ use heptad_stack::l4_transport::tcp::State;
 use heptad_stack::stack::SocketRow;
 use heptad_stack::{Counter, Counters, DropReason, SocketKind};
 
+use rustix::net::{RecvFlags, recv};
+
 use crate::control::{Answer, Ask, Info, NodeCounters, NodeInfo, NodeSockets, Socket};
 use crate::graph::draw;
 use crate::host::programs::Programs;
 
 mod cables;
 mod capture;
+mod ping;
 mod tables;
 
 /// Everything that answers need.
@@ -54,6 +58,7 @@ impl Answers {
             Ask::Routes { node } => self.routes(node.as_deref()),
             Ask::Links { link, settings } => self.links(link.as_deref(), &settings),
             Ask::Capture { links, nodes } => self.capture(&links, &nodes, fd),
+            Ask::Ping { node, to, options } => self.ping(node.as_deref(), &to, &options, fd),
             Ask::Graph { format } => Ok(Answer::Graph {
                 text: draw(&self.topology_now(), format),
             }),
@@ -189,6 +194,13 @@ fn drops(counters: &Counters) -> impl Iterator<Item = (String, u64)> {
     let all = DropReason::ALL.iter();
     let counts = all.map(|&reason| (reason.text().to_string(), counters.drops(reason)));
     counts.filter(|(_, n)| *n > 0)
+}
+
+/// Whether the far end of a channel is closed for writing: nobody wants more.
+fn is_closed(channel: &UnixStream) -> bool {
+    let mut byte = [0];
+    let flags = RecvFlags::PEEK | RecvFlags::DONTWAIT;
+    recv(channel, &mut byte, flags).is_ok_and(|(_, len)| len == 0)
 }
 
 /// The rows of one host.

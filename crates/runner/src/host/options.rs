@@ -189,7 +189,8 @@ fn plain(network: &impl Sockets, at: At, known: Known) -> Result<i32, i32> {
         | Set::KeepAlive(on)
         | Set::NoDelay(on)
         | Set::Cork(on)
-        | Set::QuickAck(on) => i32::from(on),
+        | Set::QuickAck(on)
+        | Set::DontFragment(on) => i32::from(on),
         Set::Ttl(n) | Set::Tos(n) => i32::from(n),
         Set::MaxSegment(n) => i32::from(n),
         Set::KeepCount(n) | Set::ReceiveBuffer(n) | Set::SendBuffer(n) => {

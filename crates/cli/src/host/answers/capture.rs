@@ -5,13 +5,11 @@ use std::os::unix::net::UnixStream;
 use std::thread;
 use std::time::Duration;
 
+use super::{Answers, is_closed};
+use crate::control::Answer;
 use heptad_lab::capture::Pcapng;
 use heptad_runtime::FrameWatch;
 use heptad_runtime::capture_file::names;
-use rustix::net::{RecvFlags, recv};
-
-use super::Answers;
-use crate::control::Answer;
 
 /// How often a silent lab looks whether anybody still wants frames.
 const LOOK: Duration = Duration::from_millis(100);
@@ -77,7 +75,7 @@ struct Writer {
 impl Writer {
     /// Until nobody wants more, or the run is over. An error is a far end that went away.
     fn write_all(mut self, mut bytes: Vec<u8>) {
-        while self.channel.write_all(&bytes).is_ok() && !self.is_enough() {
+        while self.channel.write_all(&bytes).is_ok() && !is_closed(&self.channel) {
             bytes.clear();
             let Some(frames) = self.watch.next(LOOK) else {
                 break;
@@ -92,12 +90,5 @@ impl Writer {
         bytes.clear();
         self.pcapng.end(self.watch.missed(), &mut bytes);
         let _ = self.channel.write_all(&bytes); // the far end may have gone for good
-    }
-
-    /// Whether the far end is closed for writing.
-    fn is_enough(&self) -> bool {
-        let mut byte = [0];
-        let flags = RecvFlags::PEEK | RecvFlags::DONTWAIT;
-        recv(&self.channel, &mut byte, flags).is_ok_and(|(_, len)| len == 0)
     }
 }

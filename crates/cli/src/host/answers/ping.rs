@@ -1,0 +1,143 @@
+//! A ping on its way: what happens, line by line, by a thread of its own.
+use std::io::Write;
+use std::net::IpAddr;
+use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixStream;
+use std::thread;
+use std::time::Duration;
+
+use heptad_lab::topology::NodeKind;
+use heptad_runtime::ping::{PingEvent, PingOptions, PingStatistics};
+use heptad_runtime::{Node, run_is_over};
+use heptad_stack::wire::icmpv4::{Icmpv4, Unreachable};
+
+use super::{Answers, is_closed};
+use crate::control::{Answer, PingLine, PingWords};
+
+impl Answers {
+    pub(super) fn ping(
+        &self,
+        node: Option<&str>,
+        to: &str,
+        words: &PingWords,
+        channel: Option<OwnedFd>,
+    ) -> Result<Answer, String> {
+        let channel = UnixStream::from(channel.ok_or("no channel came along")?);
+        let hosts = self.hosts(node)?;
+        let other = |host: &&heptad_lab::MachineInfo| {
+            let is_it = host.name == to
+                || host
+                    .addresses
+                    .iter()
+                    .any(|(_, own, _)| to.parse() == Ok(*own));
+            node.is_some() || (host.kind == NodeKind::Host && !is_it)
+        };
+        let from = hosts.iter().find(other).or(hosts.first());
+        let name = from.ok_or("there is no host in this lab")?.name.clone();
+        let from = self.network.node(&name).ok_or("no such node")?;
+        let to = from
+            .resolve(to)
+            .ok_or_else(|| format!("ping: {to}: Name or service not known"))?;
+        let options = PingOptions {
+            count: words.count,
+            interval: Duration::try_from_secs_f64(words.interval).map_err(|e| e.to_string())?,
+            size: words.size,
+            ttl: words.ttl,
+            wait: Duration::try_from_secs_f64(words.wait).map_err(|e| e.to_string())?,
+        };
+        thread::Builder::new()
+            .name("ping".into())
+            .spawn(move || run(&from, to, options, channel))
+            .map_err(|error| error.to_string())?;
+        Ok(Answer::Ping { node: name, to })
+    }
+}
+
+/// Until nobody wants more, or all is over. A far end that went away ends it too.
+fn run(from: &Node, to: IpAddr, options: PingOptions, channel: UnixStream) {
+    let write = |line: PingLine| {
+        let Ok(mut bytes) = serde_json::to_vec(&line) else {
+            return false;
+        };
+        bytes.push(b'\n');
+        (&channel).write_all(&bytes).is_ok()
+    };
+    let ended = from.ping(to, options, |event| match event {
+        Some(event) => write(line_of(event)),
+        None => !is_closed(&channel),
+    });
+    write(match ended {
+        Ok(statistics) => last_line(&statistics),
+        Err(error) if run_is_over(&error) => PingLine::Failed {
+            message: "the lab ended".into(),
+        },
+        Err(error) => PingLine::Failed {
+            message: error.to_string(),
+        },
+    });
+}
+
+fn line_of(event: PingEvent) -> PingLine {
+    match event {
+        PingEvent::Reply {
+            from,
+            seq,
+            len,
+            ttl,
+            rtt,
+            duplicate,
+        } => PingLine::Reply {
+            from,
+            seq,
+            bytes: len,
+            ttl,
+            rtt: rtt.map(|rtt| rtt.as_secs_f64() * 1e3),
+            duplicate,
+        },
+        PingEvent::Error { from, seq, message } => PingLine::Error {
+            from,
+            seq,
+            message: words(message),
+        },
+    }
+}
+
+fn last_line(statistics: &PingStatistics) -> PingLine {
+    PingLine::Statistics {
+        transmitted: statistics.transmitted,
+        received: statistics.received,
+        duplicates: statistics.duplicates,
+        errors: statistics.errors,
+        time: u64::try_from(statistics.time.as_millis()).unwrap_or(u64::MAX),
+        rtt: statistics
+            .rtt
+            .map(|rtt| [rtt.min, rtt.avg, rtt.max, rtt.mdev].map(|seconds| seconds * 1e3)),
+    }
+}
+
+/// As iputils words them.
+fn words(message: Icmpv4) -> String {
+    match message {
+        Icmpv4::Unreachable(Unreachable::FragmentationNeeded { mtu }) => {
+            format!("Frag needed and DF set (mtu = {mtu})")
+        }
+        message => match message.kind() {
+            (3, 0) => "Destination Net Unreachable".into(),
+            (3, 1) => "Destination Host Unreachable".into(),
+            (3, 2) => "Destination Protocol Unreachable".into(),
+            (3, 3) => "Destination Port Unreachable".into(),
+            (3, 5) => "Source Route Failed".into(),
+            (3, 6) => "Destination Net Unknown".into(),
+            (3, 7) => "Destination Host Unknown".into(),
+            (3, 9) => "Destination Net Prohibited".into(),
+            (3, 10) => "Destination Host Prohibited".into(),
+            (3, 13) => "Packet filtered".into(),
+            (3, code) => format!("Dest Unreachable, Bad Code: {code}"),
+            (11, 0) => "Time to live exceeded".into(),
+            (11, 1) => "Frag reassembly time exceeded".into(),
+            (11, code) => format!("Time exceeded, Bad Code: {code}"),
+            (12, _) => "Parameter problem".into(),
+            (kind, code) => format!("Bad ICMP type: {kind}, code {code}"),
+        },
+    }
+}
