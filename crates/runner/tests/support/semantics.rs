@@ -29,7 +29,10 @@ const DIFFERENT: &[(&str, &str)] = &[
         "64",
         "send on a datagram socket without a peer is lost, not refused",
     ),
-    ("70", "a refused datagram shows in SO_ERROR only"),
+    (
+        "70",
+        "send and recv without an address do not hear of a refused datagram",
+    ),
 ];
 
 /// Lines that say something about the machine where the kernel's were made.
