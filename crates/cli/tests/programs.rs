@@ -113,6 +113,8 @@ fn servers_of_pythons_library_answer() {
         let out = pair.exec("a", &["python3", "-c", ECHO_CLIENT, port]);
         assert_eq!(out, "[True, True, True]\n", "port {port}");
     }
+    let script = "exec 3<>/dev/tcp/b/7001; echo 안녕 >&3; head -n 1 <&3";
+    assert_eq!(pair.exec("a", &["bash", "-c", script]), "안녕\n");
     let out = pair.python("a", ASYNCIO_CLIENT);
     assert_eq!(out, "True\n(b'DATAGRAM', ('10.0.0.2', 7002))\nrefused\n");
     let out = pair.python(
@@ -176,6 +178,29 @@ fn nc_talks_to_nc_by_streams_and_by_datagrams() {
     let mut line = String::new();
     told.read_line(&mut line).expect("a line");
     assert_eq!(line, "하세요\n");
+    pair.down();
+}
+
+#[test]
+fn iperf3_measures_streams_and_datagrams() {
+    if !has_all(&["setpriv", "iperf3"]) {
+        return;
+    }
+    let mut pair = Pair::up();
+    let log = pair.serve(&["sh", "-c", "echo ready; exec iperf3 -s"]);
+    pair.wait_for_port(5201);
+    let rows: [(&[&str], &str); 3] = [
+        (&["-n", "4M"], "sum_received"),
+        (&["-n", "4M", "-R", "-P", "4"], "sum_received"),
+        (&["-n", "1M", "-u", "-b", "20M"], "sum"),
+    ];
+    for (flags, sum) in rows {
+        let words = [&["exec", "a", "--", "iperf3", "-c", "b", "-J"], flags].concat();
+        let told = pair.heptad(&words).expect_code(0).json();
+        let bytes = told["end"][sum]["bytes"].as_u64();
+        assert!(bytes.is_some_and(|bytes| bytes >= 500_000), "{told}");
+    }
+    drop(log);
     pair.down();
 }
 

@@ -20,7 +20,6 @@ const DIFFERENT: &[(&str, &str)] = &[
         "over the kernel a host hears of the first connection that waits, not of each",
     ),
     ("41b", "urgent data is not carried"),
-    ("42", "a pair does not throw bytes away for MSG_TRUNC"),
     ("49", "IPv6 is not there yet"),
     ("50", "IPv6 is not there yet"),
     ("50b", "IPv6 is not there yet"),
