@@ -107,8 +107,13 @@ fn ordinary_user(sandbox: &Sandbox) -> Vec<String> {
     if !is_root {
         return vec![env!("CARGO_BIN_EXE_heptad").into()];
     }
-    // The binary must be reachable for that user, wherever it was built.
-    fs::copy(env!("CARGO_BIN_EXE_heptad"), &heptad).expect("a copy of heptad");
+    // The binary must be reachable for that user, wherever it was built. Written by a process of its own: a program that another
+    // test starts meanwhile would inherit our descriptor, and what is open for writing cannot be executed.
+    let copied = Command::new("cp")
+        .arg(env!("CARGO_BIN_EXE_heptad"))
+        .arg(&heptad)
+        .status();
+    assert!(copied.is_ok_and(|status| status.success()));
     for path in ["", "runtime"] {
         std::os::unix::fs::chown(sandbox.path(path), Some(65_534), Some(65_534)).expect("chown");
     }
