@@ -1,6 +1,8 @@
 //! A folder, an environment and a way to see what is left, for each test of the command.
 #![allow(dead_code)] // each test file uses its own part
 
+pub mod pair;
+
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};

@@ -13,6 +13,8 @@ use crate::sockaddr::{self, Given};
 
 /// Largest payload of a UDP datagram over IPv4.
 const LONGEST_DATAGRAM: usize = 65_507;
+/// Bytes thrown away by one call; a stream's reader may always get less than it asked for.
+const MOST_DISCARDED: usize = 256 * 1024;
 /// Most buffers of a message (`UIO_MAXIOV`).
 const MOST_BUFFERS: usize = 1024;
 /// Bytes of a socket option that are looked at.
@@ -123,6 +125,11 @@ impl Guard {
                 let given = read_address(n.thread, n.args[4], n.args[5] as u32)?;
                 send_to(n, &held, given, &[(n.args[1], length)])
             }
+            libc::SYS_recvfrom if held.stream && n.args[3] as i32 & libc::MSG_TRUNC != 0 => {
+                discard(n, &held)
+            }
+            // `recv` on a datagram socket: a pair knows `MSG_TRUNC` there.
+            libc::SYS_recvfrom if n.args[4] == 0 => Ok(Step::Native),
             libc::SYS_recvfrom => {
                 let room = usize::try_from(n.args[2]).unwrap_or(usize::MAX);
                 let name = Place {
@@ -472,6 +479,25 @@ fn send_on_stream(n: &Notification, held: &Held, buffers: &[(u64, usize)]) -> Re
     use rustix::net::SendFlags;
     match rustix::net::send(&held.end, &data, SendFlags::DONTWAIT | SendFlags::NOSIGNAL) {
         Ok(sent) => Ok(Step::Value(sent as i64)),
+        Err(error) => Err(error.raw_os_error()),
+    }
+}
+
+/// `MSG_TRUNC` on a stream (tcp(7)): bytes are taken and thrown away, and the buffer is not looked at. A call that has to wait
+/// is the kernel's, which fills the buffer.
+fn discard(n: &Notification, held: &Held) -> Result<Step, i32> {
+    use rustix::net::{RecvFlags, recv};
+    let flags = n.args[3] as i32;
+    let length = usize::try_from(n.args[2]).unwrap_or(usize::MAX);
+    let mut block = vec![0; length.min(MOST_DISCARDED)];
+    let peek = if flags & libc::MSG_PEEK != 0 {
+        RecvFlags::PEEK
+    } else {
+        RecvFlags::empty()
+    };
+    match recv(&held.end, block.as_mut_slice(), RecvFlags::DONTWAIT | peek) {
+        Ok((_, count)) => Ok(Step::Value(count as i64)),
+        Err(rustix::io::Errno::AGAIN) => Ok(Step::Native),
         Err(error) => Err(error.raw_os_error()),
     }
 }

@@ -98,6 +98,7 @@ const SOCKET_OPTIONS: &[u32] = &[
     libc::SO_REUSEADDR as u32,
     libc::SO_TYPE as u32,
     libc::SO_ERROR as u32,
+    libc::SO_BROADCAST as u32,
     libc::SO_KEEPALIVE as u32,
     libc::SO_LINGER as u32,
     libc::SO_REUSEPORT as u32,
@@ -115,8 +116,20 @@ const OPTIONS: &[&[Condition]] = &[
     ],
 ];
 
-/// `sendto` and `recvfrom` with an address; without one they are `send` and `recv`.
+/// `sendto` with an address; without one it is `send`.
 const WITH_ADDRESS: &[&[Condition]] = &[&[argument(4, Test::NotZero)]];
+
+/// `recvfrom` with an address, or with `MSG_TRUNC`, which a pair of streams does not know; otherwise it is `recv`.
+const RECEIVED_WITH: &[&[Condition]] = &[
+    &[argument(4, Test::NotZero)],
+    &[argument(
+        3,
+        Test::Masked {
+            mask: libc::MSG_TRUNC as u32,
+            value: libc::MSG_TRUNC as u32,
+        },
+    )],
+];
 
 /// Requests about interfaces, routes and neighbours (`linux/sockios.h`).
 const INTERFACE_REQUESTS: &[&[Condition]] = &[&[argument(
@@ -149,7 +162,7 @@ pub const ROWS: &[Row] = &[
     notify(libc::SYS_setsockopt, OPTIONS),
     notify(libc::SYS_getsockopt, OPTIONS),
     notify(libc::SYS_sendto, WITH_ADDRESS),
-    notify(libc::SYS_recvfrom, WITH_ADDRESS),
+    notify(libc::SYS_recvfrom, RECEIVED_WITH),
     notify(libc::SYS_sendmsg, ALWAYS),
     notify(libc::SYS_recvmsg, ALWAYS),
     notify(libc::SYS_sendmmsg, ALWAYS),
@@ -231,6 +244,7 @@ mod tests {
             (libc::SYS_setsockopt, [3, 41, 26, 0, 0, 0], NOTIFY),
             (libc::SYS_setsockopt, [3, 17, 103, 0, 0, 0], NOTIFY),
             (libc::SYS_setsockopt, [3, socket, libc::SO_REUSEADDR as u64, 0, 0, 0], NOTIFY),
+            (libc::SYS_setsockopt, [3, socket, libc::SO_BROADCAST as u64, 0, 0, 0], NOTIFY),
             (libc::SYS_setsockopt, [3, socket, libc::SO_RCVTIMEO as u64, 0, 0, 0], ALLOW),
             (libc::SYS_setsockopt, [3, socket, libc::SO_SNDBUF as u64, 0, 0, 0], ALLOW),
             (libc::SYS_setsockopt, [3, 270, 1, 0, 0, 0], ALLOW),
@@ -243,6 +257,8 @@ mod tests {
             (libc::SYS_sendto, [3, 0, 0, 0, address, 16], NOTIFY),
             (libc::SYS_recvfrom, [3, 0, 0, 0, 0, 0], ALLOW),
             (libc::SYS_recvfrom, [3, 0, 0, 0, address, 0], NOTIFY),
+            (libc::SYS_recvfrom, [3, 0, 5, libc::MSG_TRUNC as u64, 0, 0], NOTIFY),
+            (libc::SYS_recvfrom, [3, 0, 5, libc::MSG_PEEK as u64, 0, 0], ALLOW),
             (libc::SYS_sendmsg, [3, 0, 0, 0, 0, 0], NOTIFY),
             (libc::SYS_recvmsg, [3, 0, 0, 0, 0, 0], NOTIFY),
             (libc::SYS_sendmmsg, [3, 0, 0, 0, 0, 0], NOTIFY),

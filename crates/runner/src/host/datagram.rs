@@ -39,6 +39,9 @@ pub struct Datagrams {
     parked: VecDeque<Parked>,
 }
 
+/// What calls that waited are told, by their requests.
+pub type Answers = Vec<(u64, Result<Outcome, i32>)>;
+
 /// A call of `recvfrom` that waits.
 #[derive(Clone, Copy)]
 pub struct Parked {
@@ -61,10 +64,10 @@ impl Datagrams {
         &mut self,
         end: BorrowedFd<'_>,
         (from, data): (SocketAddr, Vec<u8>),
-        answers: &mut Vec<(u64, Outcome)>,
+        answers: &mut Answers,
     ) -> Option<(SocketAddr, Vec<u8>)> {
         while let Some(parked) = self.parked.pop_front() {
-            answers.push((parked.id, outcome(Some(from), &data, parked.room)));
+            answers.push((parked.id, Ok(outcome(Some(from), &data, parked.room))));
             if !parked.peek {
                 return None;
             }
@@ -169,11 +172,7 @@ pub fn send_one(
 
 /// Moves what can be moved both ways. Calls of `recvfrom` that are answered by it go to `answers`.
 /// Returns what to wait for; `None` when there is more to move now.
-pub fn turn(
-    network: &impl Sockets,
-    entry: &mut Entry,
-    answers: &mut Vec<(u64, Outcome)>,
-) -> Option<Ready> {
+pub fn turn(network: &impl Sockets, entry: &mut Entry, answers: &mut Answers) -> Option<Ready> {
     let mut block = vec![0; LONGEST];
     let mut moved = move_up(network, entry, &mut block);
     let Role::Datagrams(datagrams) = &mut entry.role else {
@@ -191,8 +190,12 @@ pub fn turn(
                 Ok((count, _, from)) => (from, block.get(..count).unwrap_or(&[]).to_vec()),
                 Err(SocketError::WouldBlock) => return (!moved).then_some(Ready::READABLE),
                 Err(error) => {
-                    entry.error = Some(error);
-                    return (!moved).then_some(Ready::READABLE);
+                    // As Linux: one call is told, be it one that waits or the next.
+                    match datagrams.parked.pop_front() {
+                        Some(parked) => answers.push((parked.id, Err(error.errno()))),
+                        None => entry.error = Some(error),
+                    }
+                    continue;
                 }
             },
         };
@@ -219,10 +222,10 @@ fn move_up(network: &impl Sockets, entry: &mut Entry, block: &mut [u8]) -> bool 
             }
             Ok((_, count)) => {
                 let data = block.get(..count).unwrap_or(&[]).to_vec();
-                if let Err(error) = send_one(network, entry, None, &data)
-                    && error != SocketError::WouldBlock
-                {
-                    entry.error = Some(error);
+                match send_one(network, entry, None, &data) {
+                    // Linux refuses such a call and keeps nothing in mind; a later call is not to blame for it.
+                    Ok(_) | Err(SocketError::WouldBlock | SocketError::DestinationRequired) => {}
+                    Err(error) => entry.error = Some(error),
                 }
             }
             Err(Errno::INTR) => {}

@@ -30,6 +30,7 @@ fn known(level: i32, name: i32) -> Option<Known> {
     Some(match (level, name) {
         (libc::SOL_SOCKET, libc::SO_REUSEADDR) => Known::Flag(Set::ReuseAddress),
         (libc::SOL_SOCKET, libc::SO_REUSEPORT) => Known::Flag(Set::ReusePort),
+        (libc::SOL_SOCKET, libc::SO_BROADCAST) => Known::Flag(Set::Broadcast),
         (libc::SOL_SOCKET, libc::SO_KEEPALIVE) => Known::Flag(Set::KeepAlive),
         (libc::IPPROTO_TCP, libc::TCP_NODELAY) => Known::Flag(Set::NoDelay),
         (libc::IPPROTO_TCP, libc::TCP_CORK) => Known::Flag(Set::Cork),

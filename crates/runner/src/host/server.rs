@@ -347,8 +347,8 @@ impl<S: Sockets> Server<S> {
                 Some(interest) => self.network.register(entry.at, interest, &entry.waker),
             }
         }
-        for (id, outcome) in answers {
-            self.done(channel, id, Ok(outcome));
+        for (id, result) in answers {
+            self.done(channel, id, result);
         }
     }
 

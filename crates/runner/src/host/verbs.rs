@@ -537,6 +537,13 @@ impl<S: Sockets> Server<S> {
     ) -> Reply {
         let key = self.live(channel, socket).ok_or(libc::EPIPE)?;
         let entry = self.entries.get_mut(&key).ok_or(libc::EPIPE)?;
+        if let Some(error) = entry
+            .error
+            .take()
+            .or_else(|| self.network.take_error(entry.at))
+        {
+            return Err(error.errno());
+        }
         let sent = datagram::send_one(&self.network, entry, address.map(reachable), data);
         self.serve_socket(key);
         let sent = sent.map_err(SocketError::errno)?;
@@ -558,6 +565,9 @@ impl<S: Sockets> Server<S> {
             return Err(libc::EINVAL);
         };
         let lent = fds.first().ok_or(libc::EPROTO)?;
+        if let Some(error) = entry.error.take() {
+            return Err(error.errno());
+        }
         let outcome = datagrams.receive(entry.end.as_fd(), lent, call, wait)?;
         if outcome.is_none() {
             self.park(asker, key);
