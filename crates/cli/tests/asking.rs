@@ -241,3 +241,94 @@ fn a_capture_ends_after_so_many_frames_and_refuses_what_is_not_there() {
     sandbox.run(&["lab", "down"]).expect_code(0);
     sandbox.expect_nothing_left();
 }
+
+#[test]
+fn a_node_pings_another_and_says_what_came_of_it() {
+    let sandbox = Sandbox::new();
+    lab(&sandbox);
+    let ping = |words: &[&str]| sandbox.run(&[&["ping", "-i", "0.01"][..], words].concat());
+    let ran = ping(&["-c", "3", "b"]).expect_code(0);
+    assert_eq!(ran.stderr, "heptad: from a\n");
+    let lines: Vec<&str> = ran.stdout.lines().collect();
+    assert_eq!(lines[0], "PING b (10.0.0.2) 56(84) bytes of data.");
+    for (line, seq) in lines[1..4].iter().zip(1..) {
+        let start = format!("64 bytes from b (10.0.0.2): icmp_seq={seq} ttl=64 time=");
+        let time = line
+            .strip_prefix(start.as_str())
+            .and_then(|rest| rest.strip_suffix(" ms"));
+        let time: f64 = time.and_then(|time| time.parse().ok()).expect(line);
+        assert!(time >= 2.0, "a millisecond each way: {line}");
+    }
+    assert_eq!(lines[5], "--- b ping statistics ---");
+    assert!(
+        lines[6].starts_with("3 packets transmitted, 3 received, 0% packet loss, time "),
+        "{ran:#?}"
+    );
+    assert!(
+        lines[7].starts_with("rtt min/avg/max/mdev = 2."),
+        "{ran:#?}"
+    );
+
+    // Nobody has this address: after three questions the host says so itself.
+    let ran = ping(&["-c", "2", "--node", "a", "10.0.0.77"]).expect_code(1);
+    assert!(
+        ran.stdout
+            .contains("From 10.0.0.1 icmp_seq=1 Destination Host Unreachable\n"),
+        "{ran:#?}"
+    );
+    assert!(
+        ran.stdout
+            .contains("2 packets transmitted, 0 received, +2 errors, 100% packet loss, time "),
+        "{ran:#?}"
+    );
+    sandbox
+        .run(&["link", "a-b", "forward.loss=100%"])
+        .expect_code(0);
+    let ran = ping(&["-c", "2", "-W", "0.2", "-q", "--node", "a", "b"]).expect_code(1);
+    assert!(
+        ran.stdout.ends_with(" packet loss, time 10ms\n\n"),
+        "{ran:#?}"
+    );
+    sandbox.run(&["lab", "down"]).expect_code(0);
+    sandbox.expect_nothing_left();
+}
+
+#[test]
+fn a_ping_goes_on_until_it_is_told_to_end() {
+    let sandbox = Sandbox::new();
+    lab(&sandbox);
+    // Without a count it goes on until it is told to end.
+    let endless = sandbox
+        .heptad(&["ping", "-i", "0.01", "--json", "--node", "b", "a"])
+        .stdout(std::process::Stdio::piped())
+        .spawn()
+        .expect("it starts");
+    support::wait_for("some replies", || {
+        let words = ["netstat", "-s", "--node", "a", "--json"];
+        let said = sandbox.run(&words).expect_code(0).json();
+        let counters = said["nodes"][0]["counters"]
+            .as_array()
+            .cloned()
+            .unwrap_or_default();
+        let echos = counters.iter().find(|counter| counter[1] == "InEchos");
+        echos.and_then(|counter| counter[2].as_u64()) >= Some(5)
+    });
+    support::terminate(&endless);
+    let ended = support::Ran::from(endless.wait_with_output().expect("it ends")).expect_code(0);
+    let last = ended.stdout.lines().last().expect("statistics");
+    let last: serde_json::Value = serde_json::from_str(last).expect("JSON");
+    assert_eq!(last["event"], "statistics");
+    assert!(last["received"].as_u64() >= Some(5), "{last}");
+
+    for (words, complaint) in [
+        (&["nobody"][..], "ping: nobody: Name or service not known"),
+        (&["-i", "0", "b"], "the shortest interval is 0.002 s"),
+        (&["-s", "65508", "b"], "65508 is not in 0..=65507"),
+        (&["--node", "c", "b"], "no host or router named c"),
+    ] {
+        let ran = sandbox.run(&[&["ping"][..], words].concat()).expect_code(2);
+        assert!(ran.stderr.contains(complaint), "{ran:#?}");
+    }
+    sandbox.run(&["lab", "down"]).expect_code(0);
+    sandbox.expect_nothing_left();
+}

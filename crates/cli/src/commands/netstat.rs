@@ -65,11 +65,13 @@ pub fn print_nodes<'n>(
 }
 
 fn shown(netstat: &Netstat, socket: &Socket) -> bool {
-    let protocol = match (netstat.tcp, netstat.udp) {
-        (false, false) | (true, true) => true,
-        (tcp, _) => (socket.proto == "tcp") == tcp,
+    let protocol = match socket.proto.as_str() {
+        _ if !netstat.tcp && !netstat.udp => true,
+        "tcp" => netstat.tcp,
+        "udp" => netstat.udp,
+        _ => false,
     };
-    let listening = socket.state == "LISTEN" || (socket.proto == "udp" && socket.foreign.is_none());
+    let listening = socket.state == "LISTEN" || (socket.proto != "tcp" && socket.foreign.is_none());
     protocol && (netstat.all || netstat.listening == listening)
 }
 

@@ -74,6 +74,9 @@ pub fn ping(ping: &Ping, json: bool) -> Result<u8, Failure> {
 fn next(lines: &mut BufReader<UnixStream>, stop: &AtomicBool) -> Result<Option<PingLine>, Failure> {
     let mut line = Vec::new();
     loop {
+        if stop.swap(false, Ordering::Relaxed) {
+            lines.get_ref().shutdown(Shutdown::Write)?;
+        }
         match lines.read_until(b'\n', &mut line) {
             Ok(_) if line.is_empty() => return Ok(None),
             Ok(_) => {
@@ -81,12 +84,11 @@ fn next(lines: &mut BufReader<UnixStream>, stop: &AtomicBool) -> Result<Option<P
                     .map(Some)
                     .map_err(Failure::ours);
             }
-            Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => {
-                if stop.swap(false, Ordering::Relaxed) {
-                    lines.get_ref().shutdown(Shutdown::Write)?;
-                }
-            }
-            Err(error) if error.kind() == ErrorKind::Interrupted => {}
+            Err(error)
+                if matches!(
+                    error.kind(),
+                    ErrorKind::WouldBlock | ErrorKind::TimedOut | ErrorKind::Interrupted
+                ) => {}
             Err(error) => return Err(error.into()),
         }
     }

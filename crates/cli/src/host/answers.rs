@@ -227,6 +227,7 @@ fn socket(row: &SocketRow, owner: Option<(u32, String)>) -> Socket {
     let proto = match row.kind {
         SocketKind::Stream => "tcp",
         SocketKind::Datagram => "udp",
+        SocketKind::Echo => "icmp",
     };
     let (pid, program) = owner.unzip();
     Socket {
