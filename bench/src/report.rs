@@ -120,7 +120,7 @@ fn short(figure: f64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::rows::{Peer, ROWS};
+    use crate::rows::{Peer, ROWS, TAP};
 
     fn row(more_is_better: bool, goal: Goal) -> Row {
         Row {
@@ -168,7 +168,8 @@ mod tests {
 
     #[test]
     fn every_row_comes_to_a_figure_with_all_bytes_whole() {
-        for row in &ROWS {
+        // The one row that is left out starts this very program again, which is the command's own test.
+        for row in ROWS.iter().filter(|row| row.name != TAP) {
             let report = Report::of(row, Size::Tiny, 1).unwrap();
             assert_eq!(
                 report.peer.is_some(),
