@@ -9,7 +9,7 @@ use crate::rows::{Goal, Row, Size};
 
 /// The table's first line; 80 columns.
 pub const HEADING: &str =
-    "work               ours      unit  peer         its figure ratio goal          ";
+    "work                 ours unit  peer          theirs   ratio  goal";
 
 /// One row of the table; as JSON, one line.
 #[derive(Debug, Serialize)]
@@ -98,7 +98,7 @@ impl fmt::Display for Report {
         };
         write!(
             f,
-            "{:<17}{:>9} {:>5}  {:<13}{:>10}{:>7} {goal}",
+            "{:<17}{:>8} {:>4}  {:<12}{:>8} {:>7}  {goal}",
             self.work,
             short(self.ours),
             self.unit,
