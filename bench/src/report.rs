@@ -8,8 +8,7 @@ use crate::meter::median;
 use crate::rows::{Goal, Row, Size};
 
 /// The table's first line; 80 columns.
-pub const HEADING: &str =
-    "work                 ours unit  peer          theirs   ratio  goal";
+pub const HEADING: &str = "work                 ours unit  peer          theirs   ratio  goal";
 
 /// One row of the table; as JSON, one line.
 #[derive(Debug, Serialize)]
