@@ -51,7 +51,6 @@ pub fn update(field: u16, old: u16, new: u16) -> u16 {
 }
 
 #[inline]
-
 fn address(addr: IpAddr) -> u16 {
     match addr {
         IpAddr::V4(v4) => sum(&v4.octets()),
