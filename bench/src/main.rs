@@ -1,7 +1,7 @@
 //! `cargo xtask bench`: figures, with a peer doing the same work in the same run.
 //!
 //! A workload ([`bulk`], [`exchange`], [`memory`]) is written once, over [`pair::Pair`]: two hosts on a cable in virtual time. Two
-//! stacks fill that part, [`ours`] and smoltcp ([`peer`]). [`rows`] says which work is measured in which amounts; start reading there.
+//! stacks fill that part, [`ours`] and smoltcp ([`peer`]). [`tap`] stands alone: its cable is the kernel's, its time is real. [`rows`] says which work is measured in which amounts; start reading there.
 
 mod allocations;
 mod bulk;
@@ -14,6 +14,7 @@ mod pair;
 mod peer;
 mod report;
 mod rows;
+mod tap;
 
 use std::process::ExitCode;
 
@@ -23,6 +24,7 @@ use clap::{CommandFactory, FromArgMatches, Parser};
 
 use crate::report::Report;
 use crate::rows::{ROWS, Row, Size};
+use crate::tap::Inside;
 
 const EXAMPLES: &str = "Examples:
   cargo xtask bench                           every row, five runs of each
@@ -56,6 +58,12 @@ struct Cli {
     /// Ends with 1 if a goal is missed.
     #[arg(long)]
     check: bool,
+    /// What this process does in a network namespace of its own.
+    #[arg(long, hide = true, requires = "bytes")]
+    inside: Option<Inside>,
+    /// So many bytes.
+    #[arg(long, hide = true)]
+    bytes: Option<u64>,
 }
 
 fn main() -> ExitCode {
@@ -71,6 +79,10 @@ fn main() -> ExitCode {
 }
 
 fn run(cli: &Cli) -> Result<ExitCode> {
+    if let (Some(what), Some(bytes)) = (cli.inside, cli.bytes) {
+        tap::inside(what, bytes)?;
+        return Ok(ExitCode::SUCCESS);
+    }
     let size = if cli.quick { Size::Quick } else { Size::Full };
     let wanted = |row: &&Row| cli.only.is_empty() || cli.only.iter().any(|name| name == row.name);
     let mut missed = 0;
@@ -78,6 +90,10 @@ fn run(cli: &Cli) -> Result<ExitCode> {
         println!("{}", report::HEADING);
     }
     for row in ROWS.iter().filter(wanted) {
+        if let Some(reason) = row.missing() {
+            eprintln!("bench: {}: left out: {reason}", row.name);
+            continue;
+        }
         eprintln!("bench: {}: {}", row.name, row.note);
         let report = Report::of(row, size, cli.runs)?;
         missed += u32::from(report.holds == Some(false));

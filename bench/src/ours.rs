@@ -19,13 +19,13 @@ const SERVICE: u16 = 7;
 const BETWEEN_CONNECTIONS: Duration = Duration::from_millis(3);
 
 /// One host and what it borrows for each call.
-struct Host {
-    stack: Stack,
+pub struct Host {
+    pub stack: Stack,
     rng: Rng,
-    pool: Pool,
+    pub pool: Pool,
     events: EventLog,
     counters: Counters,
-    port: PortId,
+    pub port: PortId,
 }
 
 /// Both hosts.
@@ -42,7 +42,8 @@ pub struct Ours {
 }
 
 impl Host {
-    fn new(number: u8, address: Ipv4Addr, cable: &Cable) -> Result<Self> {
+    /// A host of this address on one end of the cable.
+    pub fn new(number: u8, address: Ipv4Addr, cable: &Cable) -> Result<Self> {
         let mut rng = Rng::from_seed([number; 32]);
         let mut pool = Pool::new(u32::from(number));
         let (mut events, mut counters) = (EventLog::default(), Counters::default());
@@ -87,7 +88,8 @@ impl Host {
             port,
         })
     }
-    fn with<R>(&mut self, now: Instant, verb: impl FnOnce(&mut Stack, &mut Cx<'_>) -> R) -> R {
+    /// A verb at this time.
+    pub fn with<R>(&mut self, now: Instant, verb: impl FnOnce(&mut Stack, &mut Cx<'_>) -> R) -> R {
         let Self {
             stack,
             rng,
@@ -106,7 +108,7 @@ impl Host {
         verb(stack, &mut cx)
     }
     /// Frames that it wants to send, at most a burst.
-    fn burst(&mut self, now: Instant, frames: &mut Vec<PacketBuf>) {
+    pub fn burst(&mut self, now: Instant, frames: &mut Vec<PacketBuf>) {
         let port = self.port;
         self.with(now, |stack, cx| {
             while frames.len() < BURST

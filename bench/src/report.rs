@@ -8,8 +8,7 @@ use crate::meter::median;
 use crate::rows::{Goal, Row, Size};
 
 /// The table's first line; 80 columns.
-pub const HEADING: &str =
-    "work               ours      unit  peer         its figure ratio goal          ";
+pub const HEADING: &str = "work                 ours unit  peer          theirs   ratio  goal";
 
 /// One row of the table; as JSON, one line.
 #[derive(Debug, Serialize)]
@@ -98,7 +97,7 @@ impl fmt::Display for Report {
         };
         write!(
             f,
-            "{:<17}{:>9} {:>5}  {:<13}{:>10}{:>7} {goal}",
+            "{:<17}{:>8} {:>4}  {:<12}{:>8} {:>7}  {goal}",
             self.work,
             short(self.ours),
             self.unit,
@@ -120,7 +119,7 @@ fn short(figure: f64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::rows::{Peer, ROWS};
+    use crate::rows::{Peer, ROWS, TAP};
 
     fn row(more_is_better: bool, goal: Goal) -> Row {
         Row {
@@ -168,7 +167,8 @@ mod tests {
 
     #[test]
     fn every_row_comes_to_a_figure_with_all_bytes_whole() {
-        for row in &ROWS {
+        // The one row that is left out starts this very program again, which is the command's own test.
+        for row in ROWS.iter().filter(|row| row.name != TAP) {
             let report = Report::of(row, Size::Tiny, 1).unwrap();
             assert_eq!(
                 report.peer.is_some(),

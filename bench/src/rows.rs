@@ -4,7 +4,7 @@ use anyhow::Result;
 use crate::ours::Ours;
 use crate::pair::Cable;
 use crate::peer::Smoltcp;
-use crate::{bulk, exchange, memory, packet};
+use crate::{bulk, exchange, memory, packet, tap};
 
 /// How much work a figure is taken from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -47,6 +47,13 @@ pub enum Goal {
     Ratio(f64),
 }
 
+impl Row {
+    /// Why it cannot be measured on this machine.
+    pub fn missing(&self) -> Option<String> {
+        (self.name == TAP).then(tap::missing).flatten()
+    }
+}
+
 /// Whom we are compared with, and its figure.
 #[derive(Clone, Copy)]
 pub struct Peer {
@@ -67,6 +74,9 @@ pub struct Row {
     /// What is done, in one line.
     pub note: &'static str,
 }
+
+/// The row that not every machine can have.
+pub const TAP: &str = "bulk-tap";
 
 const SMOLTCP: &str = "smoltcp 0.14";
 const IDLE: usize = 10_000;
@@ -95,7 +105,7 @@ const STREAM: u64 = 400_000_000;
 const SLOW_STREAM: u64 = 20_000_000;
 
 /// Every row, in the order of the table.
-pub const ROWS: [Row; 16] = [
+pub const ROWS: [Row; 17] = [
     Row {
         name: "bulk-1500",
         unit: "MB/s",
@@ -109,7 +119,7 @@ pub const ROWS: [Row; 16] = [
         name: "bulk-1500-copied",
         unit: "MB/s",
         more_is_better: true,
-        goal: Some(Goal::Ratio(1.0)),
+        goal: None,
         ours: |size| bulk::throughput::<Ours>(&COPIED, 0, size.of(STREAM)),
         peer: smoltcp(|size| bulk::throughput::<Smoltcp>(&COPIED, 0, size.of(STREAM))),
         note: "the same; our frames are written out as bytes too",
@@ -192,6 +202,18 @@ pub const ROWS: [Row; 16] = [
         ours: |size| memory::endpoint::<Ours>(&Cable::ETHERNET, size.idle()),
         peer: smoltcp(|size| memory::endpoint::<Smoltcp>(&SMALL, size.idle())),
         note: "a silent end's heap; smoltcp: buffers of 2 x 4 KiB",
+    },
+    Row {
+        name: TAP,
+        unit: "MB/s",
+        more_is_better: true,
+        goal: None,
+        ours: |size| tap::ours(size.of(STREAM)),
+        peer: Some(Peer {
+            name: "kernel, veth",
+            run: |size| tap::peer(size.of(STREAM)),
+        }),
+        note: "one stream to the kernel over TAP, in real time; root only",
     },
     operation(
         "packet-new",

@@ -66,7 +66,11 @@ impl Chunk {
     }
     /// As [`Self::compact`] for each; neighbours that are copied become one.
     #[must_use]
-    pub fn compact_all(chunks: Vec<Self>) -> Vec<Self> {
+    pub fn compact_all(mut chunks: Vec<Self>) -> Vec<Self> {
+        if let [only] = chunks.as_mut_slice() {
+            *only = core::mem::take(only).compact();
+            return chunks;
+        }
         if !chunks.iter().any(Self::pins_much) {
             return chunks;
         }

@@ -5,8 +5,8 @@ use alloc::vec::Vec;
 use bytes::{Bytes, BytesMut};
 use heptad_wire::Chunk;
 
-/// Least and most bytes of one allocation.
-const LEAST_CHUNK: usize = 2048;
+/// Least and most bytes of one allocation. The least is the most that glibc's allocator keeps at hand for a thread.
+const LEAST_CHUNK: usize = 1024;
 const MOST_CHUNK: usize = 65_536;
 
 /// `len` bytes of the stream from `base` on (positions count from the first byte of the stream).
