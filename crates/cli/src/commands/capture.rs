@@ -56,7 +56,7 @@ pub fn capture(capture: &Capture, json: bool) -> Result<u8, Failure> {
         out,
         most: capture.count.unwrap_or(u64::MAX),
         frames: 0,
-        missed: 0,
+        missed: None,
     };
     let until = capture
         .seconds
@@ -106,11 +106,15 @@ fn tell(blocks: &Blocks, to_stdout: bool, json: bool) -> Result<u8, Failure> {
     let (frames, missed) = (blocks.frames, blocks.missed);
     if json && !to_stdout {
         print_json(&serde_json::json!({ "frames": frames, "missed": missed }))?;
-    } else {
-        eprintln!("{frames} frames captured");
-        if missed > 0 {
+        return Ok(0);
+    }
+    eprintln!("{frames} frames captured");
+    match missed {
+        Some(0) => {}
+        Some(missed) => {
             eprintln!("{missed} frames missed: they came faster than they could be written");
         }
+        None => eprintln!("the lab ended first: how many frames were missed is not known"),
     }
     Ok(0)
 }
@@ -120,7 +124,8 @@ struct Blocks {
     out: Box<dyn Write>,
     most: u64,
     frames: u64,
-    missed: u64,
+    /// Told by the lab at the end.
+    missed: Option<u64>,
 }
 impl Blocks {
     /// Writes the whole blocks at the beginning of `bytes`, but for frames beyond the count; returns their length.
@@ -136,7 +141,7 @@ impl Blocks {
             match kind {
                 PACKET if self.frames >= self.most => continue,
                 PACKET => self.frames += 1,
-                STATISTICS => self.missed = missed(block),
+                STATISTICS => self.missed = Some(missed(block)),
                 _ => {}
             }
             self.out.write_all(block)?;
@@ -177,13 +182,13 @@ mod tests {
                 out: Box::new(io::sink()),
                 most: 1,
                 frames: 0,
-                missed: 0,
+                missed: None,
             };
             let first = blocks.take(&whole[..cut]).expect("a sink");
             assert!(first <= cut);
             let rest = blocks.take(&whole[first..]).expect("a sink");
             assert_eq!(first + rest, whole.len());
-            assert_eq!((blocks.frames, blocks.missed), (1, 7), "cut at {cut}");
+            assert_eq!((blocks.frames, blocks.missed), (1, Some(7)), "cut at {cut}");
         }
     }
 }
