@@ -9,7 +9,7 @@ use heptad_stack::l4_transport::echo::{Received, Reported};
 use heptad_stack::stack::SocketOption;
 use heptad_stack::time::Duration;
 use heptad_stack::wire::icmpv4::{HEADER_LEN, Icmpv4};
-use heptad_stack::{Cx, Instant, Ready, SocketError, SocketId, SocketKind, Stack};
+use heptad_stack::{Cx, Instant, Ready, SocketId, SocketKind, Stack};
 
 use crate::Node;
 use crate::socket::handle::Handle;
@@ -295,11 +295,7 @@ fn hear(handle: &Handle, buffer: &mut [u8], patience: Duration) -> io::Result<He
         if let Some(reported) = stack.recv_echo_error(socket, cx) {
             return Ok(Heard::Error(reported));
         }
-        match stack.recv_echo(socket, buffer, cx) {
-            Ok(received) => Ok(Heard::Reply(received)),
-            Err(SocketError::WouldBlock) => Err(SocketError::WouldBlock),
-            Err(error) => Err(error),
-        }
+        stack.recv_echo(socket, buffer, cx).map(Heard::Reply)
     };
     handle.wait("ping", Ready::READABLE, Some(patience), verb)
 }
