@@ -1,4 +1,4 @@
-//! `cargo xtask bench`: builds heptad-bench in release mode and runs it.
+//! `cargo xtask bench`: builds heptad-bench with all optimisations and runs it.
 
 use std::ffi::OsString;
 use std::path::Path;
@@ -14,7 +14,8 @@ pub fn run(root: &Path, flags: &[OsString]) -> Result<ExitCode> {
         .args([
             "run",
             "--quiet",
-            "--release",
+            "--profile",
+            "bench",
             "--package",
             "heptad-bench",
             "--",
