@@ -61,9 +61,12 @@ pub fn ping(ping: &Ping, json: bool) -> Result<u8, Failure> {
         if let PingLine::Failed { message } = line {
             return Err(Failure::usage(format!("ping: {name}: {message}")));
         }
+        if ping.quiet && !matches!(line, PingLine::Statistics { .. }) {
+            continue;
+        }
         if json {
             print_json(&line)?;
-        } else if !ping.quiet || matches!(line, PingLine::Statistics { .. }) {
+        } else {
             print_text(&text(&line, name))?;
         }
     }
