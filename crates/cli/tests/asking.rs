@@ -16,7 +16,7 @@ fn lab(sandbox: &Sandbox) {
         .expect_code(0);
 }
 
-/// A hundred datagrams from `a` to a port of `b` where nobody is.
+/// A hundred datagrams from `a` to a port of `b` where nobody is. The first goes ahead: while ARP asks, only so many wait.
 fn send_a_hundred(sandbox: &Sandbox) {
     let send = "import socket, time\n\
         s = socket.socket(type=socket.SOCK_DGRAM)\n\
