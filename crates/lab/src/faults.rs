@@ -19,7 +19,7 @@ pub struct FaultRow {
     pub n: u64,
     /// Of the packets that a numbered loss names: those that never came.
     pub missing: u64,
-    /// Frames that entered this direction, whatever happened to them.
+    /// Frames that entered this direction while it was asked, whatever happened to them.
     pub passed: u64,
 }
 impl FaultRow {
@@ -38,8 +38,8 @@ impl FaultRow {
             passed: 0,
         }
     }
-    /// What was asked and could not be applied, for people; `None` when all is well. A direction that no frame entered is well: there
-    /// was nothing to do it to.
+    /// What was asked and could not be applied, for people; `None` when all is well. A direction that no frame entered meanwhile is well:
+    /// there was nothing to do it to.
     pub fn unapplied(&self) -> Option<String> {
         let Self {
             link,

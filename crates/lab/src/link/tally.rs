@@ -54,6 +54,16 @@ struct Tally {
     is_probability: bool,
     applied: u64,
     n: u64,
+    /// Frames that had entered when the fault that is asked now began to be asked.
+    asked_since: Option<u64>,
+    /// Frames that entered while it was asked, up to when it last ceased to be.
+    passed: u64,
+}
+impl Tally {
+    /// Frames that entered while the fault was asked; `entered` have so far.
+    fn passed(&self, entered: u64) -> u64 {
+        self.passed + self.asked_since.map_or(0, |since| entered - since)
+    }
 }
 /// Most wordings kept of one kind.
 const MOST_WORDINGS: usize = 8;
@@ -62,7 +72,7 @@ const MOST_WORDINGS: usize = 8;
 #[derive(Default)]
 pub(crate) struct Tallies {
     kinds: [Tally; 9],
-    passed: u64,
+    entered: u64,
 }
 impl Tallies {
     /// New values were set.
@@ -85,8 +95,11 @@ impl Tallies {
         }
     }
     fn word(&mut self, kind: Kind, wording: Option<String>) {
-        let asked = &mut self.kinds[kind as usize].asked;
+        let tally = &mut self.kinds[kind as usize];
+        tally.passed = tally.passed(self.entered);
+        tally.asked_since = wording.is_some().then_some(self.entered);
         let Some(wording) = wording else { return };
+        let asked = &mut tally.asked;
         if asked.last() != Some(&wording) {
             if asked.len() >= MOST_WORDINGS {
                 asked.remove(0);
@@ -96,7 +109,7 @@ impl Tallies {
     }
     /// A frame entered.
     pub fn entered(&mut self) {
-        self.passed += 1;
+        self.entered += 1;
     }
     /// A frame met a fault that was asked with this probability.
     pub fn met(&mut self, kind: Kind, probability: f64, applied: bool) {
@@ -119,7 +132,7 @@ impl Tallies {
                 applied: tally.applied,
                 n: tally.n,
                 missing: if kind == Kind::Loss { missing } else { 0 },
-                passed: self.passed,
+                passed: tally.passed(self.entered),
             })
         };
         Kind::ALL.into_iter().filter_map(row).collect()

@@ -379,6 +379,26 @@ fn what_was_asked_is_reported_with_what_was_applied() {
     assert_eq!((row.applied, row.n), ((lost.len() + later) as u64, 4000));
 }
 
+#[test]
+fn a_fault_that_was_taken_back_before_any_frame_came_is_well() {
+    let lossy = Impairments {
+        loss: Loss::Random(0.2),
+        ..Impairments::default()
+    };
+    let mut way = way(lossy);
+    way.set(Impairments::default());
+    let mut pool = Pool::new(1);
+    for _ in 0..20 {
+        way.send(pool.packet(), 1500, at(0)).expect("carried");
+    }
+    let rows = way.faults("a-b", "a → b");
+    let told: Vec<_> = rows
+        .iter()
+        .map(|row| (row.passed, row.unapplied()))
+        .collect();
+    assert_eq!(told, [(0, None)], "{rows:?}");
+}
+
 proptest! {
     #[test]
     fn no_frame_from_outside_makes_a_cable_panic(
