@@ -1,7 +1,8 @@
 //! Cutting and merging: each undoes the other, byte for byte.
 use bytes::Bytes;
-use core::net::Ipv4Addr;
+use core::net::{IpAddr, Ipv4Addr};
 use heptad_wire::ipv4::{self, Ipv4Header};
+use heptad_wire::ipv6::{self, Ipv6Header};
 use heptad_wire::tcp::{self, Flags, TcpHeader, TcpOption, TcpOptions};
 use heptad_wire::{
     Chunk, Cut, EtherType, EthernetHeader, MacAddr, PacketBuf, Pool, Sum, VlanTag, checksum,
@@ -19,6 +20,7 @@ enum Link {
 
 #[derive(Clone, Debug)]
 struct Spec {
+    v6: bool,
     link: Link,
     ip_options: usize,
     id: u16,
@@ -51,35 +53,19 @@ fn tcp_header(spec: &Spec) -> TcpHeader {
 
 /// A packet as a stack hands it down: `ToFill`, with a plan to cut.
 fn super_segment(spec: &Spec, pool: &mut Pool) -> PacketBuf {
-    let (src, dst) = (Ipv4Addr::new(10, 0, 1, 10), Ipv4Addr::new(10, 0, 2, 20));
+    let (src, dst) = ends(spec.v6);
     let mut packet = pool.packet();
     for chunk in &spec.chunks {
         packet.append(Chunk::copy_from(chunk));
     }
     let mut tcp = tcp_header(spec);
     let tcp_len = tcp.len() + packet.len();
-    tcp.checksum =
-        checksum::pseudo_header(src.into(), dst.into(), ipv4::protocol::TCP, tcp_len as u32);
+    tcp.checksum = checksum::pseudo_header(src, dst, ipv4::protocol::TCP, tcp_len as u32);
     tcp.emit(packet.push(tcp.len()));
     let l4 = packet.head_start();
-    let mut ip = Ipv4Header {
-        tos: 2,
-        total_len: 0,
-        id: spec.id,
-        reserved: false,
-        dont_fragment: true,
-        more_fragments: false,
-        fragment_offset: 0,
-        ttl: 64,
-        protocol: ipv4::protocol::TCP,
-        src,
-        dst,
-        options: ipv4::Options::new(&vec![1; spec.ip_options * 4]).unwrap(),
-    };
-    ip.total_len = (ip.len() + tcp_len) as u16;
-    ip.emit(packet.push(ip.len()));
+    push_ip(spec, tcp_len, &mut packet);
     let l3 = packet.head_start();
-    push_link(spec.link, &mut packet);
+    push_link(spec, &mut packet);
     packet.set_sum(Sum::ToFill {
         start: l4,
         offset: l4 + tcp::CHECKSUM_AT as u8,
@@ -92,8 +78,57 @@ fn super_segment(spec: &Spec, pool: &mut Pool) -> PacketBuf {
     packet
 }
 
-fn push_link(link: Link, packet: &mut PacketBuf) {
-    let mut ethertype = EtherType::IPV4;
+fn ends(v6: bool) -> (IpAddr, IpAddr) {
+    let ends = match v6 {
+        true => ["fd00:1::10", "fd00:2::20"],
+        false => ["10.0.1.10", "10.0.2.20"],
+    };
+    let [src, dst] = ends.map(|ip| ip.parse().unwrap());
+    (src, dst)
+}
+
+fn push_ip(spec: &Spec, tcp_len: usize, packet: &mut PacketBuf) {
+    match ends(spec.v6) {
+        (IpAddr::V4(src), IpAddr::V4(dst)) => {
+            let mut ip = Ipv4Header {
+                tos: 2,
+                total_len: 0,
+                id: spec.id,
+                reserved: false,
+                dont_fragment: true,
+                more_fragments: false,
+                fragment_offset: 0,
+                ttl: 64,
+                protocol: ipv4::protocol::TCP,
+                src,
+                dst,
+                options: ipv4::Options::new(&vec![1; spec.ip_options * 4]).unwrap(),
+            };
+            ip.total_len = (ip.len() + tcp_len) as u16;
+            ip.emit(packet.push(ip.len()));
+        }
+        (IpAddr::V6(src), IpAddr::V6(dst)) => {
+            let ip = Ipv6Header {
+                traffic_class: 2,
+                flow_label: 0xabcde,
+                payload_len: tcp_len as u16,
+                next_header: ipv4::protocol::TCP,
+                hop_limit: 64,
+                src,
+                dst,
+            };
+            ip.emit(packet.push(ipv6::HEADER_LEN));
+        }
+        mixed => panic!("{mixed:?}"),
+    }
+}
+
+fn push_link(spec: &Spec, packet: &mut PacketBuf) {
+    let link = spec.link;
+    let mut ethertype = match spec.v6 {
+        true => EtherType::IPV6,
+        false => EtherType::IPV4,
+    };
     if link == Link::Tagged {
         let tag = VlanTag {
             priority: 3,
@@ -149,6 +184,7 @@ fn spec() -> impl Strategy<Value = Spec> {
             .collect::<Vec<u8>>()
     });
     (
+        any::<bool>(),
         link,
         0usize..=10,
         any::<u16>(),
@@ -159,7 +195,8 @@ fn spec() -> impl Strategy<Value = Spec> {
         50u16..1500,
     )
         .prop_map(
-            |(link, ip_options, id, seq, flags, timestamps, chunks, segment)| Spec {
+            |(v6, link, ip_options, id, seq, flags, timestamps, chunks, segment)| Spec {
+                v6,
                 link,
                 ip_options,
                 id,
@@ -173,20 +210,22 @@ fn spec() -> impl Strategy<Value = Spec> {
 }
 
 /// Parses a whole frame and checks both of its checksums.
-fn parse_frame(frame: &[u8], link: Link) -> (Ipv4Header, TcpHeader, Vec<u8>) {
+fn parse_frame(frame: &[u8], link: Link) -> (Option<u16>, TcpHeader, Vec<u8>) {
     let packet = &frame[link_len(link)..];
-    let ip = Ipv4Header::parse(packet).unwrap();
-    assert_eq!(usize::from(ip.total_len), packet.len());
-    let segment = &packet[ip.len()..];
-    let pseudo = checksum::pseudo_header(
-        ip.src.into(),
-        ip.dst.into(),
-        ip.protocol,
-        segment.len() as u32,
-    );
+    let (id, src, dst, header_len): (_, IpAddr, IpAddr, _) = if packet[0] >> 4 == 6 {
+        let ip = Ipv6Header::parse(packet).unwrap();
+        assert_eq!(ipv6::HEADER_LEN + usize::from(ip.payload_len), packet.len());
+        (None, ip.src.into(), ip.dst.into(), ipv6::HEADER_LEN)
+    } else {
+        let ip = Ipv4Header::parse(packet).unwrap();
+        assert_eq!(usize::from(ip.total_len), packet.len());
+        (Some(ip.id), ip.src.into(), ip.dst.into(), ip.len())
+    };
+    let segment = &packet[header_len..];
+    let pseudo = checksum::pseudo_header(src, dst, ipv4::protocol::TCP, segment.len() as u32);
     assert_eq!(checksum::add(pseudo, checksum::sum(segment)), 0xffff);
     let tcp = TcpHeader::parse(segment).unwrap();
-    (ip, tcp, segment[tcp.len()..].to_vec())
+    (id, tcp, segment[tcp.len()..].to_vec())
 }
 
 proptest! {
@@ -201,11 +240,12 @@ proptest! {
         prop_assert_eq!(cut.iter().map(PacketBuf::len).max(), Some(frame_len));
         let mut at = 0;
         for (i, frame) in cut.iter().enumerate() {
-            let (ip, tcp, data) = parse_frame(&all_bytes(frame), spec.link);
+            let (ip_id, tcp, data) = parse_frame(&all_bytes(frame), spec.link);
             let last = i + 1 == cut.len();
             prop_assert_eq!(frame.id(), id);
             prop_assert_eq!(frame.cut_plan(), None);
-            prop_assert_eq!(ip.id, spec.id.wrapping_add(i as u16));
+            let expected = (!spec.v6).then_some(spec.id.wrapping_add(i as u16));
+            prop_assert_eq!(ip_id, expected);
             prop_assert_eq!(tcp.seq, spec.seq.wrapping_add(at as u32));
             prop_assert_eq!(&data[..], &payload[at..at + data.len()]);
             prop_assert!(last || data.len() == usize::from(spec.segment));
@@ -286,7 +326,7 @@ proptest! {
     fn merging_and_cutting_arbitrary_bytes_never_panics(
         a in prop::collection::vec(any::<u8>(), 0..300),
         b in prop::collection::vec(any::<u8>(), 0..300),
-        ether in any::<bool>(),
+        (ether, v6) in any::<(bool, bool)>(),
         segment in any::<u16>(), l3 in any::<u8>(), l4 in any::<u8>(),
     ) {
         let mut pool = Pool::new(1);
@@ -294,7 +334,10 @@ proptest! {
         if ether {
             for bytes in [&mut a, &mut b] {
                 if let Some(front) = bytes.get_mut(12..15) {
-                    front.copy_from_slice(&[8, 0, 0x45]);
+                    front.copy_from_slice(match v6 {
+                        true => &[0x86, 0xdd, 0x60],
+                        false => &[8, 0, 0x45],
+                    });
                 }
             }
         }
@@ -317,6 +360,15 @@ fn pool_bytes(bytes: &[u8]) -> PacketBuf {
 /// Writes both checksums anew, so that a changed header is judged by its fields alone.
 fn repair_checksums(frame: &mut [u8], link: Link) {
     let packet = &mut frame[link_len(link)..];
+    if packet[0] >> 4 == 6 {
+        let (ip, tcp) = packet.split_at_mut(ipv6::HEADER_LEN);
+        let ip = Ipv6Header::parse(ip).unwrap();
+        tcp[16..18].fill(0);
+        let pseudo = checksum::pseudo_header(ip.src.into(), ip.dst.into(), 6, tcp.len() as u32);
+        let sum = !checksum::add(pseudo, checksum::sum(tcp));
+        tcp[16..18].copy_from_slice(&sum.to_be_bytes());
+        return;
+    }
     let ihl = usize::from(packet[0] & 15) * 4;
     if ihl < 20 || packet.len() < ihl + 20 {
         return;
@@ -335,6 +387,7 @@ fn repair_checksums(frame: &mut [u8], link: Link) {
 /// Two frames of 100 bytes as one super-segment, from outside, both checksums right.
 fn two_frames() -> (Spec, [Vec<u8>; 2]) {
     let spec = Spec {
+        v6: false,
         link: Link::Ethernet,
         ip_options: 0,
         id: 0xffff,

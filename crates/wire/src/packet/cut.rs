@@ -1,11 +1,11 @@
 //! Super-segments: the one function that cuts them into frames.
 use alloc::vec::Vec;
-use core::net::{IpAddr, Ipv4Addr};
 use core::ops::Range;
 
 use super::{Chunk, Cut, PacketBuf, Pool, Sum};
 use crate::checksum;
 use crate::ipv4::{self, Ipv4Header};
+use crate::ipv6;
 use crate::tcp::{self, Flags, TcpHeader};
 
 /// The frames of one cut packet, in order.
@@ -58,7 +58,7 @@ impl PacketBuf {
     /// The one function that cuts: frames of at most `segment` payload bytes, headers repeated, sequence numbers, IPv4
     /// identification and lengths advanced, FIN and PSH on the last only, CWR on the first only, the urgent pointer where
     /// it still points ahead. Frames share the payload, keep the id and are `ToFill`. A packet that is one frame already
-    /// comes back as it is, without the plan; so does one whose plan does not stand on IPv4 and TCP headers in the head.
+    /// comes back as it is, without the plan; so does one whose plan does not stand on IP and TCP headers in the head.
     pub fn cut(mut self, pool: &mut Pool) -> Cuts {
         let mut frames = Vec::new();
         match self.0.cut.take() {
@@ -116,12 +116,10 @@ impl PacketBuf {
         }
     }
 
-    /// The payload behind TCP over IPv4 headers; `None` if they are not where the plan says or one frame holds it all.
+    /// The payload behind TCP over IP headers; `None` if they are not where the plan says or one frame holds it all.
     fn payload_to_cut(&self, cut: Cut) -> Option<Payload> {
         let (l3, l4) = (usize::from(cut.l3), usize::from(cut.l4));
-        let header = self.0.head.get(l3..l4)?;
-        let [first, ..] = *header else { return None };
-        if Ipv4Header::len_of(first) != Ok(header.len()) || header[9] != ipv4::protocol::TCP {
+        if !carries_tcp(self.0.head.get(l3..l4)?) {
             return None;
         }
         let at = l4 + TcpHeader::len_of(*self.0.head.get(l4 + 12)?).ok()?;
@@ -141,12 +139,14 @@ struct Piece {
     last: bool,
 }
 impl Piece {
-    /// Turns the headers of the super-segment (IPv4 first, TCP from `l4`, nothing behind) into this frame's.
+    /// Turns the headers of the super-segment (IP first, TCP from `l4`, nothing behind) into this frame's.
     /// `known`: a packet length and the sum of the pseudo-header for it.
     fn write_headers(&self, headers: &mut [u8], l4: usize, known: (usize, u16)) {
         let total_len = headers.len() + self.payload.len();
         let (ip, tcp) = headers.split_at_mut(l4);
-        advance(&mut ip[4..6], self.index);
+        if !is_ipv6(ip) {
+            advance(&mut ip[4..6], self.index);
+        }
         write_total_len(ip, total_len);
 
         let seq = u32::from_be_bytes([tcp[4], tcp[5], tcp[6], tcp[7]]);
@@ -184,8 +184,27 @@ impl Piece {
     }
 }
 
-/// Writes the total length of an IPv4 header and its checksum anew.
+/// Whether this header of a network protocol is IPv6's, and not IPv4's.
+pub(super) fn is_ipv6(ip: &[u8]) -> bool {
+    ip.first().is_some_and(|first| first >> 4 == 6)
+}
+
+/// Whether this is a whole IP header with TCP right behind it.
+fn carries_tcp(ip: &[u8]) -> bool {
+    match ip {
+        [_, ..] if is_ipv6(ip) => ip.len() == ipv6::HEADER_LEN && ip[6] == ipv4::protocol::TCP,
+        [first, ..] => Ipv4Header::len_of(*first) == Ok(ip.len()) && ip[9] == ipv4::protocol::TCP,
+        [] => false,
+    }
+}
+
+/// Writes the length of a packet into its IP header, and IPv4's checksum anew.
 pub(super) fn write_total_len(ip: &mut [u8], total_len: usize) {
+    if is_ipv6(ip) {
+        let payload_len = (total_len - ipv6::HEADER_LEN) as u16;
+        ip[4..6].copy_from_slice(&payload_len.to_be_bytes());
+        return;
+    }
     ip[2..4].copy_from_slice(&(total_len as u16).to_be_bytes());
     ip[10..12].fill(0);
     let sum = checksum::sum(ip);
@@ -200,11 +219,16 @@ fn write_sum(tcp: &mut [u8], sum: u16) {
     tcp[tcp::CHECKSUM_AT..tcp::CHECKSUM_AT + 2].copy_from_slice(&sum.to_be_bytes());
 }
 
-/// The sum of the pseudo-header of TCP behind an IPv4 header of this packet length.
+/// The sum of the pseudo-header of TCP behind an IP header of this packet length.
 pub(super) fn pseudo_header_sum(ip: &[u8], total_len: usize) -> u16 {
-    let address = |at: usize| IpAddr::V4(Ipv4Addr::new(ip[at], ip[at + 1], ip[at + 2], ip[at + 3]));
-    let tcp_len = (total_len - ip.len()) as u32;
-    checksum::pseudo_header(address(12), address(16), ipv4::protocol::TCP, tcp_len)
+    let tcp_len = total_len - ip.len();
+    let addresses = match is_ipv6(ip) {
+        true => &ip[8..40],
+        false => &ip[12..20],
+    };
+    let rest = (tcp_len + usize::from(ipv4::protocol::TCP)) as u32;
+    let addresses = checksum::sum(addresses);
+    checksum::add(addresses, checksum::sum(&rest.to_be_bytes()))
 }
 
 fn advance(field: &mut [u8], by: u16) {

@@ -1,9 +1,10 @@
 //! Joining frames back into a super-segment: only what cutting would restore byte for byte.
 use core::ops::Range;
 
-use super::cut::{pseudo_header_sum, write_pseudo_header_sum, write_total_len};
+use super::cut::{is_ipv6, pseudo_header_sum, write_pseudo_header_sum, write_total_len};
 use super::{Chunk, Cut, PacketBuf, Sum};
 use crate::ipv4::{self, Ipv4Header};
+use crate::ipv6::{self, Ipv6Header};
 use crate::tcp::{self, Flags, TcpHeader};
 use crate::{EtherType, checksum, ethernet};
 
@@ -12,9 +13,10 @@ const NEVER_MERGED: u8 = (Flags::SYN.0 | Flags::RST.0 | Flags::URG.0) as u8;
 /// Flags that only the last frame of a super-segment carries.
 const LAST_ONLY: u8 = (Flags::FIN.0 | Flags::PSH.0) as u8;
 
-/// A TCP segment over IPv4 whose headers are in the head; offsets count from the packet's first byte.
+/// A TCP segment over IP whose headers are in the head; offsets count from the packet's first byte.
 #[derive(Clone)]
 struct Segment {
+    v6: bool,
     l3: usize,
     l4: usize,
     payload: Range<usize>,
@@ -123,7 +125,7 @@ impl Joined {
     fn whole_frames_before(&self, next: &Segment) -> Option<u16> {
         let (whole, size) = (&self.whole, usize::from(self.size));
         let index = whole.payload.len().checked_div(size)?;
-        let fits = whole.l4 == next.l4
+        let fits = (whole.v6, whole.l4) == (next.v6, next.l4)
             && whole.payload.start == next.payload.start
             && whole.payload.len() == index * size
             && next.payload.len() <= size
@@ -135,15 +137,17 @@ impl Joined {
     /// at. Its flags of [`LAST_ONLY`].
     fn follows(&self, first: &[u8], next: &[u8], index: u16) -> Option<u8> {
         let (l3, l4) = (self.whole.l3, self.whole.l4);
-        let alike = [
-            0..l3 + 2,
-            l3 + 6..l3 + 10,
-            l3 + 12..l4 + 4,
+        // Lengths, identification and checksums differ.
+        let network = match self.whole.v6 {
+            true => [0..l3 + 4, l3 + 6..l3 + 8, l3 + 8..l4 + 4],
+            false => [0..l3 + 2, l3 + 6..l3 + 10, l3 + 12..l4 + 4],
+        };
+        let transport = [
             l4 + 8..l4 + tcp::FLAGS_AT,
             l4 + tcp::FLAGS_AT + 1..l4 + tcp::CHECKSUM_AT,
             l4 + tcp::CHECKSUM_AT + 2..self.whole.payload.start,
         ];
-        for range in alike {
+        for range in network.into_iter().chain(transport) {
             if first.get(range.clone())? != next.get(range)? {
                 return None;
             }
@@ -154,7 +158,8 @@ impl Joined {
         let offset = self.whole.payload.len() as u32;
         let last_flags = flags(next)? & LAST_ONLY;
         let expected_flags = flags(first)? & !(Flags::CWR.0 as u8) | last_flags;
-        let follows = id(next)? == id(first)?.wrapping_add(index)
+        let counted_on = self.whole.v6 || id(next)? == id(first)?.wrapping_add(index);
+        let follows = counted_on
             && seq(next)? == seq(first)?.wrapping_add(offset)
             && flags(next)? == expected_flags;
         follows.then_some(last_flags)
@@ -189,7 +194,7 @@ impl Joined {
 impl PacketBuf {
     /// The opposite of [`Self::cut`]: joins `next` if cutting the result would restore both byte for byte, else gives it
     /// back. The result is `ToFill` and keeps this packet's id. Both begin with their Ethernet header (tagged or not) or,
-    /// on a port without Ethernet, with their IPv4 header; no padding behind. To join many, keep a [`Merging`].
+    /// on a port without Ethernet, with their IP header; no padding behind. To join many, keep a [`Merging`].
     pub fn merge(&mut self, next: PacketBuf) -> Result<(), PacketBuf> {
         let mut merging = Merging::default();
         merging.add(self, next)?;
@@ -215,7 +220,7 @@ impl PacketBuf {
         }
     }
 
-    /// Where IPv4 begins if this is an Ethernet frame that carries it.
+    /// Where IP begins if this is an Ethernet frame that carries it.
     fn ethernet_payload(&mut self) -> Option<usize> {
         let mut l3 = ethernet::HEADER_LEN;
         let ether = crate::EthernetHeader::parse(self.peek(l3).ok()?).ok()?;
@@ -225,29 +230,43 @@ impl PacketBuf {
             ethertype = crate::VlanTag::parse(tag.get(l3..)?).ok()?.ethertype;
             l3 += ethernet::TAG_LEN;
         }
-        (ethertype == EtherType::IPV4).then_some(l3)
+        matches!(ethertype, EtherType::IPV4 | EtherType::IPV6).then_some(l3)
     }
 
-    /// A whole, unfragmented TCP segment with data in an IPv4 packet that begins at `l3` and ends where the frame does.
+    /// A whole, unfragmented TCP segment with data in an IP packet that begins at `l3` and ends where the frame does.
     fn segment_at(&mut self, l3: usize) -> Option<Segment> {
-        let first = *self.peek(l3 + 1).ok()?.get(l3)?;
-        let l4 = l3 + Ipv4Header::len_of(first).ok()?;
-        let ip_bytes = self.peek(l4).ok()?.get(l3..)?;
-        let ip = Ipv4Header::parse(ip_bytes).ok()?;
-        let field_is_canonical = ip_bytes.get(10..12)? != [0xff, 0xff];
-        let whole = !ip.more_fragments && ip.fragment_offset == 0;
-        if !field_is_canonical || !whole || ip.protocol != ipv4::protocol::TCP {
-            return None;
-        }
-        let end = l3 + usize::from(ip.total_len);
+        let v6 = is_ipv6(self.peek(l3 + 1).ok()?.get(l3..)?);
+        let (l4, end) = match v6 {
+            true => self.behind_ipv6(l3)?,
+            false => self.behind_ipv4(l3)?,
+        };
         let tcp = self.peek(l4 + tcp::MIN_HEADER_LEN).ok()?.get(l4..)?;
         let payload_at = l4 + TcpHeader::len_of(*tcp.get(12)?).ok()?;
         self.peek(payload_at).ok()?;
         (end == self.len() && payload_at < end).then_some(Segment {
+            v6,
             l3,
             l4,
             payload: payload_at..end,
         })
+    }
+    /// Where TCP begins behind an IPv4 header at `l3`, and where the packet ends.
+    fn behind_ipv4(&mut self, l3: usize) -> Option<(usize, usize)> {
+        let first = *self.peek(l3 + 1).ok()?.get(l3)?;
+        let l4 = l3 + Ipv4Header::len_of(first).ok()?;
+        let bytes = self.peek(l4).ok()?.get(l3..)?;
+        let ip = Ipv4Header::parse(bytes).ok()?;
+        let field_is_canonical = bytes.get(10..12)? != [0xff, 0xff];
+        let whole = !ip.more_fragments && ip.fragment_offset == 0;
+        let is_tcp = ip.protocol == ipv4::protocol::TCP;
+        (field_is_canonical && whole && is_tcp).then_some((l4, l3 + usize::from(ip.total_len)))
+    }
+    /// The same for IPv6 without extension headers.
+    fn behind_ipv6(&mut self, l3: usize) -> Option<(usize, usize)> {
+        let l4 = l3 + ipv6::HEADER_LEN;
+        let ip = Ipv6Header::parse(self.peek(l4).ok()?.get(l3..)?).ok()?;
+        let is_tcp = ip.next_header == ipv4::protocol::TCP;
+        is_tcp.then_some((l4, l4 + usize::from(ip.payload_len)))
     }
 
     /// Whether the checksum of TCP is the very one that `fill` would write.
