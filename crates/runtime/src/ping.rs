@@ -5,10 +5,12 @@ use core::net::{IpAddr, SocketAddr};
 use std::collections::BTreeMap;
 use std::io;
 
+use heptad_stack::l3_network::IcmpError;
 use heptad_stack::l4_transport::echo::{Received, Reported};
 use heptad_stack::stack::SocketOption;
 use heptad_stack::time::Duration;
 use heptad_stack::wire::icmpv4::{HEADER_LEN, Icmpv4};
+use heptad_stack::wire::icmpv6::Icmpv6;
 use heptad_stack::{Cx, Instant, Ready, SocketId, SocketKind, Stack};
 
 use crate::Node;
@@ -71,7 +73,7 @@ pub enum PingEvent {
         /// Of which request.
         seq: u16,
         /// What.
-        message: Icmpv4,
+        message: IcmpError,
     },
 }
 
@@ -250,7 +252,7 @@ impl Node {
         loop {
             let now = self.network().now();
             if let Some(seq) = pinger.poll_transmit(now) {
-                Icmpv4::EchoRequest { id: 0, seq }.emit(0, &mut message);
+                write_request(to, seq, &mut message);
                 send(&handle, &message, remote)?;
             }
             if pinger.is_over(now) || !tell(None) {
@@ -265,15 +267,34 @@ impl Node {
             let now = self.network().now();
             let event = match heard {
                 Heard::Error(reported) => Some(pinger.error(&reported, now)),
-                Heard::Reply(received) => match Icmpv4::parse(&buffer) {
-                    Ok(Icmpv4::EchoReply { seq, .. }) => Some(pinger.reply(&received, seq, now)),
-                    _ => None,
-                },
+                Heard::Reply(received) => {
+                    reply_seq(to, &buffer).map(|seq| pinger.reply(&received, seq, now))
+                }
             };
             if event.is_some() && !tell(event) {
                 return Ok(pinger.statistics().clone());
             }
         }
+    }
+}
+
+fn write_request(to: IpAddr, seq: u16, message: &mut [u8]) {
+    match to {
+        IpAddr::V4(_) => Icmpv4::EchoRequest { id: 0, seq }.emit(0, message),
+        IpAddr::V6(_) => Icmpv6::EchoRequest { id: 0, seq }.emit(0, message),
+    }
+}
+
+fn reply_seq(to: IpAddr, message: &[u8]) -> Option<u16> {
+    match to {
+        IpAddr::V4(_) => match Icmpv4::parse(message) {
+            Ok(Icmpv4::EchoReply { seq, .. }) => Some(seq),
+            _ => None,
+        },
+        IpAddr::V6(_) => match Icmpv6::parse(message) {
+            Ok(Icmpv6::EchoReply { seq, .. }) => Some(seq),
+            _ => None,
+        },
     }
 }
 

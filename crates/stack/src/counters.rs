@@ -11,7 +11,7 @@ macro_rules! counters {
         impl Counter {
             /// Every counter in order of declaration, by group.
             pub const ALL: &[Self] = &[$($(Self::$variant,)*)*];
-            /// `Ip`, `Icmp`, `Tcp`, `Udp`, `TcpExt`, `IpExt`.
+            /// `Ip`, `Icmp`, `Ip6`, `Icmp6`, `Tcp`, `Udp`, `TcpExt`, `IpExt`.
             pub const fn group(self) -> &'static str { match self { $($(Self::$variant => stringify!($group),)*)* } }
             /// The name in the MIB, as in `/proc/net/snmp`.
             pub const fn name(self) -> &'static str { match self { $($(Self::$variant => $name,)*)* } }
@@ -35,6 +35,31 @@ counters! {
         IcmpOutRateLimitGlobal = "OutRateLimitGlobal",
         IcmpOutDestUnreachs = "OutDestUnreachs", IcmpOutTimeExcds = "OutTimeExcds",
         IcmpOutParmProbs = "OutParmProbs", IcmpOutEchos = "OutEchos", IcmpOutEchoReps = "OutEchoReps",
+    }
+    Ip6 {
+        Ip6InReceives = "InReceives", Ip6InHdrErrors = "InHdrErrors", Ip6InTooBigErrors = "InTooBigErrors",
+        Ip6InNoRoutes = "InNoRoutes", Ip6InAddrErrors = "InAddrErrors", Ip6InUnknownProtos = "InUnknownProtos",
+        Ip6InTruncatedPkts = "InTruncatedPkts", Ip6InDelivers = "InDelivers",
+        Ip6OutForwDatagrams = "OutForwDatagrams", Ip6OutRequests = "OutRequests", Ip6OutDiscards = "OutDiscards",
+        Ip6OutNoRoutes = "OutNoRoutes", Ip6ReasmTimeout = "ReasmTimeout", Ip6ReasmReqds = "ReasmReqds",
+        Ip6ReasmOks = "ReasmOKs", Ip6ReasmFails = "ReasmFails", Ip6FragOks = "FragOKs", Ip6FragFails = "FragFails",
+        Ip6FragCreates = "FragCreates", Ip6InMcastPkts = "InMcastPkts", Ip6OutMcastPkts = "OutMcastPkts",
+        Ip6InOctets = "InOctets", Ip6OutOctets = "OutOctets", Ip6OutTransmits = "OutTransmits",
+    }
+    Icmp6 {
+        Icmp6InMsgs = "InMsgs", Icmp6InErrors = "InErrors", Icmp6OutMsgs = "OutMsgs",
+        Icmp6InCsumErrors = "InCsumErrors",
+        Icmp6InDestUnreachs = "InDestUnreachs", Icmp6InPktTooBigs = "InPktTooBigs",
+        Icmp6InTimeExcds = "InTimeExcds", Icmp6InParmProblems = "InParmProblems", Icmp6InEchos = "InEchos",
+        Icmp6InEchoReplies = "InEchoReplies", Icmp6InRouterSolicits = "InRouterSolicits",
+        Icmp6InRouterAdvertisements = "InRouterAdvertisements", Icmp6InNeighborSolicits = "InNeighborSolicits",
+        Icmp6InNeighborAdvertisements = "InNeighborAdvertisements", Icmp6InRedirects = "InRedirects",
+        Icmp6OutDestUnreachs = "OutDestUnreachs", Icmp6OutPktTooBigs = "OutPktTooBigs",
+        Icmp6OutTimeExcds = "OutTimeExcds", Icmp6OutParmProblems = "OutParmProblems", Icmp6OutEchos = "OutEchos",
+        Icmp6OutEchoReplies = "OutEchoReplies", Icmp6OutRouterSolicits = "OutRouterSolicits",
+        Icmp6OutRouterAdvertisements = "OutRouterAdvertisements",
+        Icmp6OutNeighborSolicits = "OutNeighborSolicits",
+        Icmp6OutNeighborAdvertisements = "OutNeighborAdvertisements",
     }
     Tcp {
         TcpActiveOpens = "ActiveOpens", TcpPassiveOpens = "PassiveOpens", TcpAttemptFails = "AttemptFails",

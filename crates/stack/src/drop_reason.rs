@@ -82,6 +82,18 @@ reasons! {
     IcmpIgnored = "ICMP message ignored",
     /// Source routing and other options that this host refuses.
     IpOption = "IP option refused",
+    /// Extension headers of IPv6 beyond the limits (too many, too long, too many options).
+    ExtensionHeaders = "too many or too long extension headers",
+    /// Neighbour discovery from beyond the link (the hop limit is not 255).
+    NdpHopLimit = "neighbour discovery from beyond the link",
+    /// A malformed message of neighbour discovery.
+    NdpMalformed = "malformed neighbour discovery",
+    /// Somebody else claims an address of this host.
+    NdpDuplicateAddress = "claims an address of this host",
+    /// A router's advertisement that this host did not ask for.
+    RouterAdvertRefused = "router advertisement refused",
+    /// A redirect: this host follows none.
+    RedirectRefused = "redirect refused",
     /// The loopback queue was full.
     LoopbackFull = "loopback queue full",
     // layer 4

@@ -64,6 +64,11 @@ pub enum Event {
         /// Who.
         ip: IpAddr,
     },
+    /// Somebody else has an address of this host.
+    Duplicate {
+        /// Which.
+        ip: IpAddr,
+    },
     /// A connection changed its state.
     TcpState {
         /// Our end.

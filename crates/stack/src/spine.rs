@@ -1,8 +1,8 @@
 //! A packet's whole way, up and down, layer by layer: the only file that names every layer.
 //!
 //! ```text
-//!   receive ─▶ 1 port ─▶ 2 Ethernet ─▶ 3 IPv4 ─▶ 4 TCP, UDP, echo ─▶ sockets
-//!                            │ ARP         │ router: onward, down again
+//!   receive ─▶ 1 port ─▶ 2 Ethernet ─▶ 3 IP ─▶ 4 TCP, UDP, echo ─▶ sockets
+//!                            │ ARP       │ router: onward, down again
 //!   cable   ◀─ 1 port ◀─ 2 neighbour ◀─ 3 route, fragments ◀─ 4 Departure
 //! ```
 //!
@@ -12,17 +12,17 @@ use alloc::boxed::Box;
 use alloc::vec::Vec;
 use core::net::IpAddr;
 
-use heptad_wire::icmpv4::{Icmpv4, Unreachable};
 use heptad_wire::packet::Merging;
 use heptad_wire::{EtherType, MacAddr, PacketBuf, PacketId};
 
 use crate::l1_physical::{Medium, PortId};
 use crate::l2_link::arp::{self, Station};
 use crate::l2_link::ethernet::{self, Payload};
-use crate::l2_link::neighbour::{Due, Resolution};
+use crate::l2_link::neighbour::{Due, Evidence, Resolution};
+use crate::l3_network::ipv6::{Discovered, Learnt};
 use crate::l3_network::network::Undeliverable;
 use crate::l3_network::{
-    Cast, Departure, Flow, Heading, NetError, News, Outgoing, Path, Quote, Reply, Up,
+    Cast, Complaint, Departure, Flow, Heading, NetError, News, Outgoing, Path, Quote, Reply, Up,
 };
 use crate::stack::Stack;
 use crate::{Counter, Cx, DropReason};
@@ -74,15 +74,15 @@ impl Stack {
             group,
             packet,
         } = payload;
-        match ethertype {
-            EtherType::IPV4 => {}
+        let up = match ethertype {
+            EtherType::IPV4 => self.network.receive_v4(port, packet, group, cx),
+            EtherType::IPV6 => self.network.receive_v6(port, packet, group, cx),
             EtherType::ARP => return self.receive_arp(port, packet, cx),
             _ => {
                 self.refuse_at(port, DropReason::UnknownEtherType);
                 return Err(cx.discard(packet, DropReason::UnknownEtherType));
             }
-        }
-        let up = self.network.receive(port, packet, group, cx);
+        };
         let (arrival, quote) = match self.settle(id, up, None, cx)? {
             Some(Heading::Local(arrival, quote)) => (arrival, quote),
             Some(Heading::Onward(path, outgoing)) => {
@@ -91,6 +91,10 @@ impl Stack {
             }
             Some(Heading::News(news)) => {
                 self.tell(news, cx);
+                return Ok(());
+            }
+            Some(Heading::Discovered(found)) => {
+                self.discovered(found, cx);
                 return Ok(());
             }
             None => return Ok(()),
@@ -124,13 +128,12 @@ impl Stack {
     }
 
     fn answer(&mut self, reply: Reply, quote: Option<Box<Quote>>, cx: &mut Cx<'_>) {
-        let code = match reply {
+        let complaint = match reply {
             Reply::Transport(departure) => return self.transmit(departure, cx),
-            Reply::PortUnreachable => Unreachable::Port,
-            Reply::ProtocolUnreachable => Unreachable::Protocol,
+            Reply::PortUnreachable => Complaint::Port,
+            Reply::ProtocolUnreachable => Complaint::Protocol,
         };
-        let message = Icmpv4::Unreachable(code);
-        let error = quote.and_then(|quote| self.network.error(&quote, message, cx));
+        let error = quote.and_then(|quote| self.network.complain(&quote, complaint, cx));
         if let Some(departure) = error {
             self.transmit(departure, cx);
         }
@@ -139,8 +142,43 @@ impl Stack {
     fn tell(&mut self, news: News, cx: &mut Cx<'_>) {
         match news {
             News::Unreachable(flow, error) => self.transport.unreachable(flow, error, cx),
-            News::PathMtu(flow, mtu) => self.transport.path_mtu(flow, mtu, cx),
+            News::PathMtu(flow, mtu) => {
+                if self.transport.path_mtu(flow, mtu, cx) {
+                    let dst = flow.remote.ip();
+                    self.network.learn_path_mtu(dst, mtu, cx.now);
+                }
+            }
             News::Echo(error) => self.transport.echo_failed(error, cx),
+        }
+    }
+
+    /// News of a neighbour of IPv6.
+    fn discovered(&mut self, found: Discovered, cx: &mut Cx<'_>) {
+        let Discovered {
+            port,
+            learnt,
+            reply,
+        } = found;
+        let neighbours = &mut self.neighbours;
+        let resolved = learnt.and_then(|learnt| match learnt {
+            Learnt::Asked { ip, mac } => {
+                let waited = neighbours.learn(port, ip.into(), mac, Evidence::Request, cx);
+                Some((mac, waited))
+            }
+            Learnt::Told {
+                ip,
+                mac,
+                solicited,
+                overrides,
+            } => neighbours.advertised(port, ip.into(), mac, (solicited, overrides), cx),
+        });
+        if let (Some((mac, waited)), Some(station)) = (resolved, self.station(port)) {
+            for packet in waited {
+                self.send_frame(port, &station, mac, packet, cx);
+            }
+        }
+        if let Some(reply) = reply {
+            self.transmit(reply, cx);
         }
     }
 
@@ -186,15 +224,19 @@ impl Stack {
             Ok(outgoing) => self.send_all(&path, outgoing, cx),
             Err(refusal) => {
                 cx.discard(refusal.packet, refusal.reason);
-                if let Some(news) = refusal.news {
-                    self.tell(news, cx);
+                // It is our own link that is too narrow: nothing to remember of the way.
+                if let Some(News::PathMtu(flow, mtu)) = refusal.news {
+                    self.transport.path_mtu(flow, mtu, cx);
                 }
             }
         }
     }
 
     fn no_route(&mut self, departure: Departure, error: NetError, cx: &mut Cx<'_>) {
-        cx.count(Counter::IpOutNoRoutes);
+        cx.count(match departure.dst {
+            IpAddr::V4(_) => Counter::IpOutNoRoutes,
+            IpAddr::V6(_) => Counter::Ip6OutNoRoutes,
+        });
         if let Some(flow) = Flow::of_departure(&departure) {
             self.transport.unreachable(flow, error, cx);
         }
@@ -209,21 +251,18 @@ impl Stack {
 
     /// One IP packet to a neighbour on a port's cable.
     fn send_packet(&mut self, port: PortId, next_hop: IpAddr, packet: PacketBuf, cx: &mut Cx<'_>) {
-        let frames = u64::from(packet.frames());
-        cx.counters.add(Counter::IpOutTransmits, frames);
-        let octets = crate::l1_physical::bytes_once_cut(&packet);
-        cx.counters.add(Counter::IpExtOutOctets, octets);
+        count_out(&packet, next_hop, cx);
         let Some(station) = self.station(port) else {
             return self.enqueue(port, packet, cx);
         };
-        let mac = match (next_hop, self.network.cast_to(port, next_hop)) {
-            (IpAddr::V4(group), Cast::Multicast) => ethernet::multicast_mac(group),
-            (_, Cast::Broadcast) => {
+        let mac = match self.network.cast_to(port, next_hop) {
+            Cast::Multicast => ethernet::multicast_mac(next_hop),
+            Cast::Broadcast => {
                 cx.count(Counter::IpExtOutBcastPkts);
                 self.hear_ourselves(&packet, cx);
                 MacAddr::BROADCAST
             }
-            _ => return self.send_unicast(port, &station, next_hop, packet, cx),
+            Cast::Unicast => return self.send_unicast(port, &station, next_hop, packet, cx),
         };
         self.send_frame(port, &station, mac, packet, cx);
     }
@@ -262,12 +301,23 @@ impl Stack {
         mut packet: PacketBuf,
         cx: &mut Cx<'_>,
     ) {
-        ethernet::encapsulate(&mut packet, station.mac, dst, EtherType::IPV4);
+        let ethertype = ethernet::ethertype_of(&packet);
+        ethernet::encapsulate(&mut packet, station.mac, dst, ethertype);
         self.enqueue(port, packet, cx);
     }
 
     fn ask(&mut self, port: PortId, ip: IpAddr, to: Option<MacAddr>, cx: &mut Cx<'_>) {
-        let (Some(station), IpAddr::V4(target)) = (self.station(port), ip) else {
+        let target = match ip {
+            IpAddr::V4(target) => target,
+            IpAddr::V6(target) => {
+                let question = self.network.solicitation(port, target, to.is_some(), cx);
+                if let Some(question) = question {
+                    self.transmit(question, cx);
+                }
+                return;
+            }
+        };
+        let Some(station) = self.station(port) else {
             return;
         };
         let our_ip = match self.network.source(port, ip) {
@@ -334,7 +384,7 @@ impl Stack {
             };
             if let Some(held) = &mut held
                 && !held.first.payload.group
-                && self.may_merge(&mut next)
+                && self.may_merge(port, &mut next)
             {
                 match held.add(next.payload.packet) {
                     Ok(emptied) => {
@@ -382,13 +432,14 @@ impl Stack {
         }
     }
 
-    fn may_merge(&self, lifted: &mut Lifted) -> bool {
+    fn may_merge(&self, port: PortId, lifted: &mut Lifted) -> bool {
         let Payload {
             ethertype,
             group,
             packet,
         } = &mut lifted.payload;
-        *ethertype == EtherType::IPV4 && !*group && self.network.may_merge(packet)
+        let ip = matches!(*ethertype, EtherType::IPV4 | EtherType::IPV6);
+        ip && !*group && self.network.may_merge(port, packet)
     }
 }
 
@@ -428,11 +479,15 @@ impl Stack {
             }
         }
         while let Some(first) = self.network.poll_expired(cx) {
-            let message = Icmpv4::TimeExceeded { code: 1 };
-            let error = first.and_then(|quote| self.network.error(&quote, message, cx));
+            let complaint = Complaint::Reassembly;
+            let error = first.and_then(|quote| self.network.complain(&quote, complaint, cx));
             if let Some(departure) = error {
                 self.transmit(departure, cx);
             }
+        }
+        self.network.forget_path_mtus(cx.now);
+        while let Some(departure) = self.network.poll_discovery(cx) {
+            self.transmit(departure, cx);
         }
         self.transport.on_timeout(cx);
         self.feed_loopback(cx);
@@ -470,6 +525,17 @@ impl Stack {
             port.refuse(reason);
         }
     }
+}
+
+/// What leaves for a cable, by family.
+fn count_out(packet: &PacketBuf, next_hop: IpAddr, cx: &mut Cx<'_>) {
+    let (transmits, octets) = match next_hop {
+        IpAddr::V4(_) => (Counter::IpOutTransmits, Counter::IpExtOutOctets),
+        IpAddr::V6(_) => (Counter::Ip6OutTransmits, Counter::Ip6OutOctets),
+    };
+    cx.counters.add(transmits, u64::from(packet.frames()));
+    let bytes = crate::l1_physical::bytes_once_cut(packet);
+    cx.counters.add(octets, bytes);
 }
 
 #[cfg(test)]

@@ -3,19 +3,21 @@
 //! Verbs never block. After each call from outside the caller drains: `poll_transmit` for each port, then `poll_ready`, then asks `poll_at`.
 use alloc::boxed::Box;
 use alloc::vec::Vec;
-use core::net::{IpAddr, Ipv4Addr};
+use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use heptad_wire::PacketBuf;
 
 use crate::l1_physical::{Caps, Loopback, Medium, Port, PortConfig, PortCounters, PortId};
 use crate::l2_link::Neighbours;
-use crate::l3_network::{NetError, Network};
+use crate::l3_network::{NetError, Network, zone};
 use crate::l4_transport::{Transport, tcp};
 use crate::l5_session::{Ready, SocketError, SocketId, Sockets};
 use crate::{Cx, DropReason, Instant};
 
 pub use crate::l2_link::Neighbour;
 pub use crate::l3_network::Route;
+pub use crate::l3_network::ipv6::Advertising;
+pub use crate::l3_network::ipv6::address::{Address6, AddressState, Origin};
 pub use crate::l5_session::{SocketOption, SocketRow};
 
 /// How to make a host.
@@ -39,7 +41,7 @@ pub struct Stack {
 }
 
 impl Stack {
-    /// A host with the loopback port and 127.0.0.1/8.
+    /// A host with the loopback port, 127.0.0.1/8 and ::1/128.
     pub fn new(config: StackConfig, cx: &mut Cx<'_>) -> Self {
         let sockets = Sockets::new(&config.tcp);
         let mut stack = Self {
@@ -61,6 +63,9 @@ impl Stack {
             .add_address(lo, Ipv4Addr::LOCALHOST.into(), 8)
             .expect("127.0.0.1/8 is an address, and the first one");
         stack
+            .add_address(lo, Ipv6Addr::LOCALHOST.into(), 128)
+            .expect("::1/128 is one too");
+        stack
     }
 
     // ── ports, addresses, routes ─────────────────────────────────────────────────────────────────────────────────
@@ -70,6 +75,13 @@ impl Stack {
         let index = u16::try_from(self.ports.len()).expect("a host has fewer than 65,536 ports");
         let id = PortId(index);
         self.network.set_mtu(id, config.mtu);
+        self.network.set_link_address(
+            id,
+            match config.medium {
+                Medium::Ethernet(mac) => Some(mac),
+                Medium::Ip => None,
+            },
+        );
         self.ports.push(Port::new(config));
         id
     }
@@ -93,8 +105,9 @@ impl Stack {
         self.set_caps(PortId::LOOPBACK, caps);
         self.set_mtu(PortId::LOOPBACK, mtu);
     }
-    /// Adds an address with its on-link prefix (and the route to it). `FamilyNotSupported` for IPv6 so far; `Invalid` for
-    /// one that no host can have, that is here already, or a port that is not.
+    /// Adds an address with its on-link prefix (and the route to it). The first of IPv6 brings the port's link-local one
+    /// along; others on the cable are asked whether they have it, and it is used meanwhile (RFC 4429). `Invalid` for one
+    /// that no host can have, that is here already, or a port that is not.
     pub fn add_address(
         &mut self,
         port: PortId,
@@ -106,9 +119,37 @@ impl Stack {
             .add_address(port, address, prefix_len)
             .map_err(configuration_error)
     }
-    /// Adds a route; longest prefix wins, then the older one. Errors as for [`Self::add_address`].
+    /// IPv6 on a port whose addresses and routes come from routers (RFC 4862); `temporary`: also ones that last a day
+    /// (RFC 8981). `Invalid` for a port that is not.
+    pub fn autoconfigure(&mut self, port: PortId, temporary: bool) -> Result<(), SocketError> {
+        self.check_port(port)?;
+        self.network.autoconfigure_v6(port, temporary);
+        Ok(())
+    }
+    /// The hosts on a port's cable hear of this router and of its prefixes (RFC 4861 6.2). `Invalid` for a port that is not.
+    pub fn advertise(&mut self, port: PortId, advertising: Advertising) -> Result<(), SocketError> {
+        self.check_port(port)?;
+        self.network.advertise_v6(port, advertising);
+        Ok(())
+    }
+    /// The resolvers that routers told on a port (RFC 8106).
+    pub fn resolvers(&self, port: PortId) -> Vec<Ipv6Addr> {
+        self.network.resolvers(port)
+    }
+    /// The addresses of IPv6 with their states and lives, by port. Link-local ones have their zones in them.
+    pub fn ipv6_addresses(&self) -> Vec<(PortId, Address6)> {
+        self.network.address_rows_v6()
+    }
+    /// Destinations whose way is known to carry shorter packets, bytes, and until when that is believed.
+    pub fn path_mtus(&self) -> Vec<(IpAddr, u32, Instant)> {
+        self.network.path_mtu_rows()
+    }
+    /// Adds a route; longest prefix wins, then the older one. `FamilyNotSupported` if the router is of the other family, else
+    /// as for [`Self::add_address`]. A router's link-local address is one on that port's cable.
     pub fn add_route(&mut self, route: Route) -> Result<(), SocketError> {
         self.check_port(route.port)?;
+        let via = route.via.map(|via| zone::zoned_ip(via, route.port));
+        let route = Route { via, ..route };
         self.network.add_route(route).map_err(configuration_error)
     }
     /// Names and counts of the ports, in order of their ids.

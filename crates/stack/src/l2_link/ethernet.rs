@@ -1,5 +1,5 @@
 //! Ethernet (IEEE 802.3) and 802.1Q: taking the link header off and putting it on.
-use core::net::Ipv4Addr;
+use core::net::IpAddr;
 
 use heptad_wire::ethernet::{self, VlanTag};
 use heptad_wire::{EtherType, EthernetHeader, MacAddr, PacketBuf};
@@ -46,12 +46,29 @@ pub fn encapsulate(packet: &mut PacketBuf, src: MacAddr, dst: MacAddr, ethertype
     .emit(packet.push(ethernet::HEADER_LEN));
 }
 
-/// The hardware address of an IPv4 multicast group.
-//= rfc1112#6.4
-//# placing the low-order 23-bits of the IP address into the low-order 23 bits of the Ethernet multicast address
-pub fn multicast_mac(group: Ipv4Addr) -> MacAddr {
-    let [_, b, c, d] = group.octets();
-    MacAddr([0x01, 0x00, 0x5e, b & 0x7f, c, d])
+/// The hardware address of a multicast group.
+pub fn multicast_mac(group: IpAddr) -> MacAddr {
+    match group {
+        //= rfc1112#6.4
+        //# placing the low-order 23-bits of the IP address into the low-order 23 bits of the Ethernet multicast address
+        IpAddr::V4(group) => {
+            let [_, b, c, d] = group.octets();
+            MacAddr([0x01, 0x00, 0x5e, b & 0x7f, c, d])
+        }
+        // RFC 2464 7.
+        IpAddr::V6(group) => {
+            let [.., a, b, c, d] = group.octets();
+            MacAddr([0x33, 0x33, a, b, c, d])
+        }
+    }
+}
+
+/// The EtherType of a packet that begins with its IP header.
+pub fn ethertype_of(packet: &PacketBuf) -> EtherType {
+    match packet.head().first().map(|first| first >> 4) {
+        Some(6) => EtherType::IPV6,
+        _ => EtherType::IPV4,
+    }
 }
 
 fn ethernet_header(ours: MacAddr, frame: &mut PacketBuf) -> Result<(EtherType, bool), DropReason> {

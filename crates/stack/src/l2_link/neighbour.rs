@@ -212,6 +212,37 @@ impl Neighbours {
         waited
     }
 
+    /// A neighbour of IPv6 said where it is; `None`: where it was. Returns where it is now and the packets that waited.
+    //= rfc4861#7.2.5
+    //# If no entry exists, the advertisement SHOULD be silently discarded.
+    pub fn advertised(
+        &mut self,
+        port: PortId,
+        ip: IpAddr,
+        mac: Option<MacAddr>,
+        (solicited, overrides): (bool, bool),
+        cx: &mut Cx<'_>,
+    ) -> Option<(MacAddr, VecDeque<PacketBuf>)> {
+        let key = (port, ip);
+        let entry = self.entries.get(&key)?;
+        let evidence = match solicited {
+            true => Evidence::Reply,
+            false => Evidence::Overheard,
+        };
+        if matches!(entry.state, State::Incomplete { .. }) {
+            let mac = mac?;
+            return Some((mac, self.learn(port, ip, mac, evidence, cx)));
+        }
+        let mac = mac.unwrap_or(entry.mac);
+        if mac != entry.mac && !overrides {
+            if matches!(entry.state, State::Reachable) {
+                self.enter(key, State::Stale, cx.now);
+            }
+            return None;
+        }
+        Some((mac, self.learn(port, ip, mac, evidence, cx)))
+    }
+
     /// The next thing that is due by `cx.now`.
     pub fn poll_due(&mut self, cx: &mut Cx<'_>) -> Option<Due> {
         loop {

@@ -1,13 +1,42 @@
 //! Echo requests that this host sends (RFC 792), and what the network says of them.
 use core::net::IpAddr;
 
-use heptad_wire::icmpv4::Icmpv4;
+use heptad_wire::icmpv4::{self, Icmpv4};
+use heptad_wire::icmpv6::{self, Icmpv6};
 use heptad_wire::ipv4::protocol;
+use heptad_wire::ipv6::next_header;
 use heptad_wire::{Chunk, PacketBuf};
 
 use super::icmp::{count_out, net_error, write_header};
-use super::{Flow, NetError};
+use super::{Flow, NetError, ipv6};
 use crate::Cx;
+
+/// An ICMP message of either family.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[allow(missing_docs)] // the families
+pub enum IcmpError {
+    V4(Icmpv4),
+    V6(Icmpv6),
+}
+impl IcmpError {
+    /// Type and code.
+    pub fn kind(&self) -> (u8, u8) {
+        match self {
+            Self::V4(message) => message.kind(),
+            Self::V6(message) => message.kind(),
+        }
+    }
+    /// The next hop's MTU, if that is what it says.
+    pub fn mtu(&self) -> Option<u32> {
+        match *self {
+            Self::V4(Icmpv4::Unreachable(icmpv4::Unreachable::FragmentationNeeded { mtu })) => {
+                Some(mtu.into())
+            }
+            Self::V6(Icmpv6::PacketTooBig { mtu }) => Some(mtu),
+            _ => None,
+        }
+    }
+}
 
 /// What somebody says of an echo request of ours (Linux's sock_extended_err).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,13 +52,14 @@ pub struct EchoError {
     /// Who says so: a router, the destination, or this host itself.
     pub from: IpAddr,
     /// What: unreachable, time exceeded, parameter problem.
-    pub message: Icmpv4,
+    pub message: IcmpError,
 }
 impl EchoError {
     /// About the packet of `flow`; `None` if that was not an echo request.
-    pub(crate) fn about(flow: &Flow, from: IpAddr, message: Icmpv4) -> Option<Self> {
+    pub(crate) fn about(flow: &Flow, from: IpAddr, message: IcmpError) -> Option<Self> {
         let (id, seq) = ((flow.word >> 16) as u16, flow.word as u16);
-        let is_echo = flow.protocol == protocol::ICMP && flow.local.port() != 0;
+        let is_icmp = matches!(flow.protocol, protocol::ICMP | next_header::ICMPV6);
+        let is_echo = is_icmp && flow.local.port() != 0;
         is_echo.then_some(Self {
             local: flow.local.ip(),
             remote: flow.remote.ip(),
@@ -41,18 +71,46 @@ impl EchoError {
     }
     /// What it is to a program that asks for no more; `None`: the request was too long for the way.
     pub fn net_error(&self) -> Option<NetError> {
-        net_error(&self.message)
+        match &self.message {
+            IcmpError::V4(message) => net_error(message),
+            IcmpError::V6(message) => ipv6::error_of(message),
+        }
     }
 }
 
-/// An echo request, checksum and all.
-pub(crate) fn echo_request(id: u16, seq: u16, data: Chunk, cx: &mut Cx<'_>) -> PacketBuf {
+/// An echo request of the family of its ends, checksum and all, and its protocol number.
+pub(crate) fn echo_request(
+    (src, dst): (IpAddr, IpAddr),
+    (id, seq): (u16, u16),
+    data: Chunk,
+    cx: &mut Cx<'_>,
+) -> (u8, PacketBuf) {
     let mut packet = cx.pool.packet();
     if !data.is_empty() {
         packet.append(data);
     }
+    if dst.is_ipv6() {
+        let request = Icmpv6::EchoRequest { id, seq };
+        ipv6::write_header(&mut packet, &request, src, dst);
+        ipv6::count_out(&request, cx);
+        return (next_header::ICMPV6, packet);
+    }
     let request = Icmpv4::EchoRequest { id, seq };
     write_header(&mut packet, &request);
     count_out(&request, cx);
-    packet
+    (protocol::ICMP, packet)
+}
+
+/// The identifier of an echo reply of either family, by its first bytes.
+pub(crate) fn reply_id(protocol: u8, bytes: &[u8]) -> Option<u16> {
+    match protocol {
+        next_header::ICMPV6 => match icmpv6::Icmpv6::parse(bytes) {
+            Ok(Icmpv6::EchoReply { id, .. }) => Some(id),
+            _ => None,
+        },
+        _ => match Icmpv4::parse(bytes) {
+            Ok(Icmpv4::EchoReply { id, .. }) => Some(id),
+            _ => None,
+        },
+    }
 }

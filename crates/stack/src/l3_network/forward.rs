@@ -3,10 +3,12 @@ use core::net::{IpAddr, Ipv4Addr};
 
 use heptad_wire::PacketBuf;
 use heptad_wire::icmpv4::{Icmpv4, Unreachable};
+use heptad_wire::icmpv6::{self, Icmpv6};
 use heptad_wire::ipv4::Ipv4Header;
+use heptad_wire::ipv6::{self, Ipv6Header};
 
 use super::quote::Quote;
-use super::{Flow, Heading, NetError, Network, News, Path, Up};
+use super::{Flow, Heading, NetError, Network, News, Path, Up, zone};
 use crate::l1_physical::PortId;
 use crate::{Counter, Cx, DropReason};
 
@@ -36,7 +38,7 @@ impl Network {
             cx.pool.recycle(packet);
             return Up::Drop(DropReason::NotForUs, None);
         }
-        let Some(hop) = self.routes.lookup(header.dst) else {
+        let Some(hop) = self.routes.lookup(header.dst.into()) else {
             cx.count(Counter::IpOutNoRoutes);
             let message = Icmpv4::Unreachable(Unreachable::Net);
             let reply = self.refuse(&header, port, group, packet, message, cx);
@@ -50,7 +52,7 @@ impl Network {
         }
         let path = Path {
             port: hop.port,
-            next_hop: IpAddr::V4(hop.via.unwrap_or(header.dst)),
+            next_hop: hop.via.unwrap_or(IpAddr::V4(header.dst)),
             src: IpAddr::V4(header.src),
             mtu: self.mtu(hop.port),
         };
@@ -79,39 +81,65 @@ impl Network {
         }
     }
 
-    /// Who is to be told that a packet (from its IPv4 header on) found no neighbour (RFC 1812 5.2.7.1: host unreachable).
+    /// Who is to be told that a packet (from its IP header on) found no neighbour (RFC 1812 5.2.7.1, RFC 4443 3.1: host or
+    /// address unreachable).
     pub fn undeliverable(
         &mut self,
         port: PortId,
         packet: &mut PacketBuf,
         cx: &mut Cx<'_>,
     ) -> Undeliverable {
-        let Some(header) = packet
-            .peek(1)
-            .ok()
-            .and_then(|bytes| Ipv4Header::len_of(*bytes.first()?).ok())
-            .and_then(|len| Ipv4Header::parse(packet.peek(len).ok()?).ok())
-        else {
-            return Undeliverable::Nobody;
+        let version = packet.peek(1).ok().and_then(|bytes| bytes.first().copied());
+        let told = match version.map(|first| first >> 4) {
+            Some(6) => self.undeliverable_v6(port, packet, cx),
+            _ => self.undeliverable_v4(port, packet, cx),
         };
+        told.unwrap_or(Undeliverable::Nobody)
+    }
+    fn undeliverable_v4(
+        &mut self,
+        port: PortId,
+        packet: &mut PacketBuf,
+        cx: &mut Cx<'_>,
+    ) -> Option<Undeliverable> {
+        let first = *packet.peek(1).ok()?.first()?;
+        let header_len = Ipv4Header::len_of(first).ok()?;
+        let header = Ipv4Header::parse(packet.peek(header_len).ok()?).ok()?;
         if self.addresses.is_ours(header.src) {
-            let len = (header.len() + 8).min(packet.len());
-            let flow = packet.peek(len).ok().and_then(Flow::of_sent);
-            return flow.map_or(Undeliverable::Nobody, |flow| {
-                Undeliverable::Ours(News::Unreachable(flow, NetError::HostUnreachable))
-            });
+            return ours(port, packet, header.len() + 8);
         }
         packet.fill();
-        if packet.pull(header.len()).is_err() {
-            return Undeliverable::Nobody;
-        }
+        packet.pull(header.len()).ok()?;
         let quote = Quote::new(&header, port, false, packet);
         let message = Icmpv4::Unreachable(Unreachable::Host);
-        match self.error(&quote, message, cx) {
-            Some(departure) => Undeliverable::Theirs(departure),
-            None => Undeliverable::Nobody,
-        }
+        self.error(&quote, message, cx).map(Undeliverable::Theirs)
     }
+    fn undeliverable_v6(
+        &mut self,
+        port: PortId,
+        packet: &mut PacketBuf,
+        cx: &mut Cx<'_>,
+    ) -> Option<Undeliverable> {
+        let header = Ipv6Header::parse(packet.peek(ipv6::HEADER_LEN).ok()?).ok()?;
+        let (src, dst) = (zone::zoned(header.src, port), zone::zoned(header.dst, port));
+        if self.v6.addresses.is_ours(src) {
+            return ours(port, packet, ipv6::HEADER_LEN + ipv6::FRAGMENT_LEN + 8);
+        }
+        packet.fill();
+        let places = super::ipv6::upper(packet);
+        let quote = Quote::whole((src.into(), dst.into()), port, false, packet, places);
+        let message = Icmpv6::Unreachable(icmpv6::Unreachable::Address);
+        self.error_v6(&quote, message, cx)
+            .map(Undeliverable::Theirs)
+    }
+}
+
+/// A packet that we sent ourselves.
+fn ours(port: PortId, packet: &mut PacketBuf, len: usize) -> Option<Undeliverable> {
+    let len = len.min(packet.len());
+    let flow = Flow::of_sent(packet.peek(len).ok()?, port)?;
+    let news = News::Unreachable(flow, NetError::HostUnreachable);
+    Some(Undeliverable::Ours(news))
 }
 
 /// RFC 1812 5.3.7 and RFC 3927 7: neither nobody's packets nor those of one cable.

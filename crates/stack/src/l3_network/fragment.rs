@@ -63,7 +63,7 @@ fn pull_header(packet: &mut PacketBuf) -> Option<Ipv4Header> {
 }
 
 /// Moves `len` bytes from the front of the chunks to the end of `to`.
-fn take(
+pub(super) fn take(
     current: &mut Option<Chunk>,
     rest: &mut impl Iterator<Item = Chunk>,
     mut len: usize,

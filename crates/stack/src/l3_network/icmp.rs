@@ -7,7 +7,10 @@ use heptad_wire::{Chunk, PacketBuf, Sum, checksum};
 
 use super::quote::Quote;
 use super::rate_limit::Allowance;
-use super::{Arrival, Departure, EchoError, Flow, Heading, NetError, Network, News, Reply, Up};
+use super::{
+    Arrival, Complaint, Departure, EchoError, Flow, Heading, IcmpError, NetError, Network, News,
+    Reply, Up,
+};
 use crate::l1_physical::PortId;
 use crate::{Counter, Cx, DropReason};
 
@@ -54,18 +57,26 @@ impl Network {
     }
 
     /// Makes an error about a packet, if the rules of RFC 1122 3.2.2 and the budget allow one.
-    pub fn error(&mut self, quote: &Quote, message: Icmpv4, cx: &mut Cx<'_>) -> Option<Departure> {
+    pub(super) fn error(
+        &mut self,
+        quote: &Quote,
+        message: Icmpv4,
+        cx: &mut Cx<'_>,
+    ) -> Option<Departure> {
         if !self.may_answer(quote) {
             return None;
         }
-        let dst = IpAddr::V4(quote.header.src);
+        let dst = quote.src;
         // From the address that was asked, or as a router from the port that leads back (RFC 1812 4.3.2.4).
-        let asked = IpAddr::V4(quote.header.dst);
-        let src = match self.addresses.is_ours(quote.header.dst) {
-            true => asked,
+        let src = match self.is_local(quote.dst) {
+            true => quote.dst,
             false => self.route(dst, None).ok()?.src,
         };
-        if !self.within_budget(&message, dst, quote.port, cx) {
+        let path_mtu = matches!(
+            message,
+            Icmpv4::Unreachable(Unreachable::FragmentationNeeded { .. })
+        );
+        if !path_mtu && !self.within_budget(dst, quote.port, cx) {
             return None;
         }
         count_out(&message, cx);
@@ -88,37 +99,27 @@ impl Network {
     fn may_answer(&self, quote: &Quote) -> bool {
         //= rfc1122#3.2.2
         //# An ICMP error message MUST NOT be sent as the result of receiving
-        let header = &quote.header;
-        let about_error = header.protocol == protocol::ICMP
+        let (IpAddr::V4(src), IpAddr::V4(dst)) = (quote.src, quote.dst) else {
+            return false;
+        };
+        let about_error = quote.protocol == protocol::ICMP
             && match quote.data().first() {
                 Some(kind) => !matches!(kind, 0 | 8 | 9 | 10 | 13..=18),
                 None => true,
             };
-        let to_group = quote.group
-            || header.dst.is_multicast()
-            || self.addresses.is_broadcast_on(quote.port, header.dst);
-        let non_initial = header.fragment_offset != 0;
-        let src = header.src;
+        let to_group =
+            quote.group || dst.is_multicast() || self.addresses.is_broadcast_on(quote.port, dst);
         let from_nobody = src.is_unspecified()
             || src.is_multicast()
             || is_reserved(src)
             || self.addresses.is_broadcast(src)
             || (src.is_loopback() && quote.port != PortId::LOOPBACK);
-        !(about_error || to_group || non_initial || from_nobody)
+        !(about_error || to_group || quote.later_fragment || from_nobody)
     }
 
-    fn within_budget(
-        &mut self,
-        message: &Icmpv4,
-        dst: IpAddr,
-        port: PortId,
-        cx: &mut Cx<'_>,
-    ) -> bool {
-        let path_mtu = matches!(
-            message,
-            Icmpv4::Unreachable(Unreachable::FragmentationNeeded { .. })
-        );
-        if path_mtu || port == PortId::LOOPBACK {
+    /// RFC 1812 4.3.2.8, RFC 4443 2.4 f: errors are rationed, but among ourselves.
+    pub(super) fn within_budget(&mut self, dst: IpAddr, port: PortId, cx: &mut Cx<'_>) -> bool {
+        if port == PortId::LOOPBACK {
             return true;
         }
         let allowance = self.errors.take(dst, cx.now);
@@ -139,7 +140,7 @@ impl Network {
         let Some((bytes, flow)) = packet
             .peek(len)
             .ok()
-            .and_then(|bytes| Some((bytes, Flow::of_sent(bytes)?)))
+            .and_then(|bytes| Some((bytes, Flow::of_sent(bytes, PortId::LOOPBACK)?)))
         else {
             return malformed;
         };
@@ -149,7 +150,7 @@ impl Network {
         if !self.addresses.is_ours(ours) {
             return Up::Drop(DropReason::IcmpIgnored, None);
         }
-        if let Some(error) = EchoError::about(&flow, from, *message) {
+        if let Some(error) = EchoError::about(&flow, from, IcmpError::V4(*message)) {
             return Up::Next(Heading::News(News::Echo(error)));
         }
         let news = match told_mtu(message) {
@@ -165,6 +166,17 @@ impl Network {
             },
         };
         Up::Next(Heading::News(news))
+    }
+}
+
+impl Complaint {
+    /// In the words of IPv4.
+    pub(super) fn icmpv4(self) -> Icmpv4 {
+        match self {
+            Self::Port => Icmpv4::Unreachable(Unreachable::Port),
+            Self::Protocol => Icmpv4::Unreachable(Unreachable::Protocol),
+            Self::Reassembly => Icmpv4::TimeExceeded { code: 1 },
+        }
     }
 }
 

@@ -22,6 +22,10 @@ impl Identification {
             next: (0..COUNTERS).map(|_| rng.next_u32() as u16).collect(),
         }
     }
+    /// A secret number for those who need one and must not draw from the host's stream.
+    pub fn derived_seed(&self) -> u64 {
+        self.hash.hash_one(u64::MAX)
+    }
     /// The first of `count` numbers in a row: one for each frame that a super-segment is cut into.
     pub fn take(&mut self, src: Ipv4Addr, dst: Ipv4Addr, protocol: u8, count: u32) -> u16 {
         let bucket = self.hash.hash_one((src.to_bits(), dst.to_bits(), protocol)) as usize;

@@ -9,7 +9,7 @@ use heptad_wire::{Cut, PacketBuf, ParseError};
 use super::fragment::fragment;
 use super::icmp::is_reserved;
 use super::quote::Quote;
-use super::reassembly::{Collected, Fragment};
+use super::reassembly::{Collected, Fragment, Header};
 use super::{
     Arrival, Cast, Departure, Flow, Heading, Network, News, Outgoing, Path, Refusal, Reply, Up,
 };
@@ -20,8 +20,8 @@ use crate::{Counter, Cx, DropReason};
 const SOURCE_ROUTES: [u8; 2] = [131, 137];
 
 impl Network {
-    /// A packet that came up from layer 2; `group` tells whether the frame went to a group address.
-    pub fn receive(
+    /// A packet of IPv4 that came up from layer 2; `group` tells whether the frame went to a group address.
+    pub fn receive_v4(
         &mut self,
         port: PortId,
         mut packet: PacketBuf,
@@ -74,20 +74,13 @@ impl Network {
         }
     }
 
-    /// Puts the IPv4 header in front of what layer 4 hands down, cuts or fragments as the MTU asks.
-    pub fn encapsulate(
+    pub(super) fn encapsulate_v4(
         &mut self,
         departure: Departure,
+        (src, dst): (Ipv4Addr, Ipv4Addr),
         path: &Path,
         cx: &mut Cx<'_>,
     ) -> Result<Outgoing, Refusal> {
-        let (IpAddr::V4(src), IpAddr::V4(dst)) = (departure.src, departure.dst) else {
-            return Err(Refusal {
-                packet: departure.packet,
-                reason: DropReason::NoRoute,
-                news: None,
-            });
-        };
         let header = Ipv4Header {
             tos: departure.tos,
             total_len: 0,
@@ -111,7 +104,7 @@ impl Network {
             return self.fragment(packet, path.mtu, cx);
         }
         cx.count(Counter::IpFragFails);
-        let flow = flow_of(packet.head());
+        let flow = Flow::of_sent(packet.head(), path.port);
         Err(Refusal {
             packet,
             reason: DropReason::FragmentationNeeded,
@@ -158,7 +151,7 @@ impl Network {
     }
 
     /// Whether a packet like this is TCP for this host: only then may it be merged with its neighbours.
-    pub fn may_merge(&self, packet: &mut PacketBuf) -> bool {
+    pub(super) fn may_merge_v4(&self, packet: &mut PacketBuf) -> bool {
         let Some(header) = packet
             .peek(heptad_wire::ipv4::MIN_HEADER_LEN)
             .ok()
@@ -293,17 +286,17 @@ impl Network {
         cx.count(Counter::IpReasmReqds);
         packet.fill();
         let fragment = Fragment {
-            header,
+            header: Header::V4(header),
             port,
             group,
             packet,
         };
         match self.reassembly.collect(fragment, cx) {
-            Collected::Whole(header, packet) => {
+            Collected::Whole(Header::V4(header), packet) => {
                 cx.count(Counter::IpReasmOks);
                 self.deliver(port, &header, packet, group, cx)
             }
-            Collected::Waiting => Up::Done,
+            Collected::Whole(Header::V6(..), _) | Collected::Waiting => Up::Done,
             Collected::Refused(reason) => {
                 if reason != DropReason::FragmentDuplicate {
                     cx.count(Counter::IpReasmFails);
@@ -401,11 +394,6 @@ fn check_options(options: &Options) -> OptionCheck {
         }
     }
     OptionCheck::Fine
-}
-
-/// The flow of a packet that we made: its headers are in the head.
-fn flow_of(head: &[u8]) -> Option<Flow> {
-    Flow::of_sent(head)
 }
 
 fn drop(packet: PacketBuf, reason: DropReason, cx: &mut Cx<'_>) -> Up<Heading> {

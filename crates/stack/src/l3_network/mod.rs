@@ -1,4 +1,4 @@
-//! Layer 3: IPv4, ICMP, routes, fragments, forwarding. Above this module an address is a `core::net::IpAddr`.
+//! Layer 3: IPv4, IPv6, ICMP, neighbour discovery, routes, fragments, forwarding. Above this module an address is a `core::net::IpAddr`.
 //!
 //! ```text
 //!   receive:  ipv4 ─▶ forward ─────────────────────────▶ Heading::Onward
@@ -23,16 +23,19 @@ mod fragment;
 mod icmp;
 mod identification;
 mod ipv4;
+pub mod ipv6;
 pub mod network;
+mod path_mtu;
 mod quote;
 mod rate_limit;
 mod reassembly;
 mod route;
 #[cfg(test)]
 mod tests;
+pub mod zone;
 
-pub use echo::EchoError;
-pub(crate) use echo::echo_request;
+pub use echo::{EchoError, IcmpError};
+pub(crate) use echo::{echo_request, reply_id};
 #[cfg(test)]
 pub(crate) use icmp::write_header as write_icmp_header;
 pub use network::Network;
@@ -103,8 +106,10 @@ pub enum NetError {
     ProtocolUnreachable,
     /// ICMP port unreachable: ECONNREFUSED.
     PortUnreachable,
-    /// Communication administratively prohibited: EHOSTUNREACH.
+    /// Communication administratively prohibited, IPv4: EHOSTUNREACH.
     Prohibited,
+    /// The same of IPv6, or beyond the scope of the source: EACCES.
+    Denied,
     /// ICMP time exceeded in transit: EHOSTUNREACH.
     TimeExceeded,
     /// ICMP parameter problem: EPROTO.
@@ -158,6 +163,19 @@ pub enum Heading {
     Onward(Path, Outgoing),
     /// What an ICMP error says of something that we sent.
     News(News),
+    /// Who is where on a link of IPv6.
+    Discovered(ipv6::Discovered),
+}
+
+/// What this host says of a packet that it could not handle; each family has its own words for it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Complaint {
+    /// Nobody listens at the port.
+    Port,
+    /// Nothing here speaks the protocol.
+    Protocol,
+    /// Not all fragments came in time.
+    Reassembly,
 }
 
 /// What the network has to say to the layers above.

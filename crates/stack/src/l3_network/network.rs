@@ -1,17 +1,21 @@
 //! The network layer of one host: its addresses, its routes, and what it remembers between packets.
 use alloc::boxed::Box;
 use alloc::vec::Vec;
-use core::net::{IpAddr, Ipv4Addr};
+use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use super::address::Addresses;
 use super::identification::Identification;
+use super::ipv6::Ipv6;
+use super::ipv6::address::{Address6, Origin};
+use super::path_mtu::PathMtus;
 use super::quote::Quote;
 use super::rate_limit::ErrorBudget;
 use super::reassembly::Reassembly;
-use super::route::{RouteTable, v4};
-use super::{Cast, NetError, Path, Route};
+use super::route::RouteTable;
+use super::{Cast, Complaint, Departure, NetError, Outgoing, Path, Refusal, Route, zone};
 use crate::l1_physical::PortId;
 use crate::{Counter, Cx, Instant};
+use heptad_wire::PacketBuf;
 
 pub use super::forward::Undeliverable;
 
@@ -19,25 +23,30 @@ pub use super::forward::Undeliverable;
 pub struct Network {
     pub(super) forwarding: bool,
     pub(super) addresses: Addresses,
+    pub(super) v6: Ipv6,
     pub(super) routes: RouteTable,
     pub(super) identification: Identification,
     pub(super) reassembly: Reassembly,
     pub(super) errors: ErrorBudget,
     /// By port, bytes.
     mtus: Vec<u32>,
+    path_mtus: PathMtus,
 }
 
 impl Network {
     /// A network layer without ports; secrets are drawn from `cx.rng`. `forwarding`: it is a router.
     pub fn new(forwarding: bool, cx: &mut Cx<'_>) -> Self {
+        let identification = Identification::new(cx.rng);
         Self {
             forwarding,
             addresses: Addresses::default(),
-            routes: RouteTable::new(),
-            identification: Identification::new(cx.rng),
+            v6: Ipv6::new(identification.derived_seed()),
+            routes: RouteTable::default(),
+            identification,
             reassembly: Reassembly::new(cx),
             errors: ErrorBudget::new(cx.rng),
             mtus: Vec::new(),
+            path_mtus: PathMtus::default(),
         }
     }
     /// The largest IP packet of a port, bytes.
@@ -54,10 +63,13 @@ impl Network {
     pub fn mtu(&self, port: PortId) -> u32 {
         self.mtus.get(usize::from(port.0)).copied().unwrap_or(0)
     }
-    /// Adds an address and the route to its prefix. `Family` for IPv6, `ParameterProblem` for one that no host can have
-    /// or that is here already.
+    /// Adds an address and the route to its prefix; the first of IPv6 brings the port's link-local one along.
+    /// `ParameterProblem` for one that no host can have or that is here already.
     pub fn add_address(&mut self, port: PortId, ip: IpAddr, len: u8) -> Result<(), NetError> {
-        let ip = v4(ip)?;
+        let ip = match ip {
+            IpAddr::V4(ip) => ip,
+            IpAddr::V6(ip) => return self.add_address_v6(port, ip, len),
+        };
         let impossible = ip.is_unspecified() || ip.is_multicast() || ip.is_broadcast() || len > 32;
         if impossible || !self.addresses.add(port, ip, len) {
             return Err(NetError::ParameterProblem);
@@ -72,25 +84,66 @@ impl Network {
             port,
         })
     }
+    fn add_address_v6(&mut self, port: PortId, ip: Ipv6Addr, len: u8) -> Result<(), NetError> {
+        let mapped = ip.to_ipv4_mapped().is_some();
+        let misplaced = ip.is_loopback() && port != PortId::LOOPBACK;
+        if ip.is_unspecified() || ip.is_multicast() || mapped || misplaced || len > 128 {
+            return Err(NetError::ParameterProblem);
+        }
+        self.enable_v6(port);
+        let ip = zone::zoned(ip, port);
+        if !self
+            .v6
+            .add_address(port, Address6::lasting(ip, len, Origin::Manual))
+        {
+            return Err(NetError::ParameterProblem);
+        }
+        if port != PortId::LOOPBACK {
+            self.add_on_link(port, ip, len);
+        }
+        Ok(())
+    }
     /// Adds a route; longest prefix wins, then the older one. Errors as for [`Self::add_address`].
     pub fn add_route(&mut self, route: Route) -> Result<(), NetError> {
         self.routes.add(route)
     }
-    /// Addresses with their port and prefix length, by port.
+    /// Addresses with their port and prefix length: those of IPv4 by port, then those of IPv6.
     pub fn address_rows(&self) -> Vec<(PortId, IpAddr, u8)> {
-        let rows = self.addresses.rows();
-        rows.map(|(port, a)| (port, IpAddr::V4(a.ip), a.len))
-            .collect()
+        let v4 = self.addresses.rows();
+        let v4 = v4.map(|(port, a)| (port, IpAddr::V4(a.ip), a.len));
+        let v6 = self.v6.addresses.rows();
+        let v6 = v6.map(|(port, a)| (port, IpAddr::V6(zone::bare(a.ip)), a.len));
+        v4.chain(v6).collect()
+    }
+    /// The same of IPv6 with all that is known of them.
+    pub fn address_rows_v6(&self) -> Vec<(PortId, Address6)> {
+        let rows = self.v6.addresses.rows();
+        rows.map(|(port, address)| (port, *address)).collect()
+    }
+    /// The groups of IPv6 that ports are in, and how often each was joined.
+    pub fn group_rows_v6(&self) -> Vec<(PortId, Ipv6Addr, u32)> {
+        self.v6.addresses.group_rows().collect()
     }
     /// The routing table, the default first.
     pub fn route_rows(&self) -> Vec<Route> {
         self.routes.rows()
     }
 
-    /// The way to `dst`, spoken from `src` if that is chosen already. `NetUnreachable`: no route; `Family`: IPv6.
+    /// The way to `dst`, spoken from `src` if that is chosen already. `NetUnreachable`: no route; `Family`: the two are of
+    /// different families.
     pub fn route(&self, dst: IpAddr, src: Option<IpAddr>) -> Result<Path, NetError> {
-        let dst = v4(dst)?;
-        let src = src.map(v4).transpose()?.filter(|ip| !ip.is_unspecified());
+        let src = src.filter(|ip| !ip.is_unspecified());
+        let path = match (dst, src) {
+            (IpAddr::V4(dst), None) => self.route_v4(dst, None),
+            (IpAddr::V4(dst), Some(IpAddr::V4(src))) => self.route_v4(dst, Some(src)),
+            (IpAddr::V6(dst), None) => self.route_v6(dst, None),
+            (IpAddr::V6(dst), Some(IpAddr::V6(src))) => self.route_v6(dst, Some(src)),
+            _ => Err(NetError::Family),
+        }?;
+        let mtu = self.path_mtus.get(dst).unwrap_or(path.mtu).min(path.mtu);
+        Ok(Path { mtu, ..path })
+    }
+    fn route_v4(&self, dst: Ipv4Addr, src: Option<Ipv4Addr>) -> Result<Path, NetError> {
         let (port, next_hop) = self.next_hop(dst, src)?;
         let suggested = match dst {
             _ if port != PortId::LOOPBACK => self.addresses.source(port, next_hop),
@@ -108,26 +161,99 @@ impl Network {
             mtu: self.mtu(port),
         })
     }
+    fn route_v6(&self, dst: Ipv6Addr, src: Option<Ipv6Addr>) -> Result<Path, NetError> {
+        let (port, next_hop) = self.next_hop_v6(dst, src).ok_or(NetError::NetUnreachable)?;
+        let src = src.or_else(|| self.source_v6(port, dst));
+        let src = src.ok_or(NetError::NetUnreachable)?;
+        if src.is_loopback() && port != PortId::LOOPBACK {
+            return Err(NetError::NetUnreachable);
+        }
+        Ok(Path {
+            port,
+            next_hop: IpAddr::V6(next_hop),
+            src: IpAddr::V6(src),
+            mtu: self.mtu_v6(port),
+        })
+    }
+    /// Whether a packet like this is TCP for this host: only then may it be merged with its neighbours.
+    pub fn may_merge(&self, port: PortId, packet: &mut PacketBuf) -> bool {
+        match packet.peek(1) {
+            Ok([first, ..]) if first >> 4 == 6 => self.may_merge_v6(port, packet),
+            _ => self.may_merge_v4(packet),
+        }
+    }
+    /// The way to a destination carries packets of this length only, as somebody believable said.
+    pub fn learn_path_mtu(&mut self, dst: IpAddr, mtu: u32, now: Instant) {
+        self.path_mtus.learn(dst, mtu, now);
+    }
+    /// Puts the IP header in front of what layer 4 hands down, cuts or fragments as the MTU asks.
+    pub fn encapsulate(
+        &mut self,
+        departure: Departure,
+        path: &Path,
+        cx: &mut Cx<'_>,
+    ) -> Result<Outgoing, Refusal> {
+        match (departure.src, departure.dst) {
+            (IpAddr::V4(src), IpAddr::V4(dst)) => {
+                self.encapsulate_v4(departure, (src, dst), path, cx)
+            }
+            (IpAddr::V6(src), IpAddr::V6(dst)) => {
+                self.encapsulate_v6(departure, (src, dst), path, cx)
+            }
+            _ => Err(Refusal {
+                packet: departure.packet,
+                reason: crate::DropReason::NoRoute,
+                news: None,
+            }),
+        }
+    }
+    /// Makes an ICMP error about a packet, if the rules of its family and the budget allow one.
+    pub fn complain(
+        &mut self,
+        quote: &Quote,
+        complaint: Complaint,
+        cx: &mut Cx<'_>,
+    ) -> Option<Departure> {
+        match quote.src {
+            IpAddr::V4(_) => self.error(quote, complaint.icmpv4(), cx),
+            IpAddr::V6(_) => self.error_v6(quote, complaint.icmpv6(quote), cx),
+        }
+    }
     /// Whether an address is one of this host's.
     pub fn is_local(&self, ip: IpAddr) -> bool {
-        v4(ip).is_ok_and(|ip| self.addresses.is_ours(ip))
+        match ip {
+            IpAddr::V4(ip) => self.addresses.is_ours(ip),
+            IpAddr::V6(ip) => self.v6.addresses.is_ours(ip),
+        }
     }
     /// Whether an address is one of this very port's.
     pub fn is_on(&self, port: PortId, ip: IpAddr) -> bool {
-        v4(ip).is_ok_and(|ip| self.addresses.is_on(port, ip))
+        match ip {
+            IpAddr::V4(ip) => self.addresses.is_on(port, ip),
+            IpAddr::V6(ip) => self.v6.addresses.port_of(ip) == Some(port),
+        }
     }
     /// Whether it is the limited broadcast or a directed one of any of our cables.
     pub fn is_broadcast(&self, ip: IpAddr) -> bool {
-        v4(ip).is_ok_and(|ip| self.addresses.is_broadcast(ip))
+        match ip {
+            IpAddr::V4(ip) => self.addresses.is_broadcast(ip),
+            IpAddr::V6(_) => false,
+        }
     }
     /// The address to speak from by a port to somebody on its cable.
     pub fn source(&self, port: PortId, toward: IpAddr) -> Option<IpAddr> {
-        let toward = v4(toward).ok()?;
-        self.addresses.source(port, toward).map(IpAddr::V4)
+        match toward {
+            IpAddr::V4(toward) => self.addresses.source(port, toward).map(IpAddr::V4),
+            IpAddr::V6(toward) => self.source_v6(port, toward).map(IpAddr::V6),
+        }
     }
     /// To how many an address speaks on a port's cable.
     pub fn cast_to(&self, port: PortId, dst: IpAddr) -> Cast {
-        v4(dst).map_or(Cast::Unicast, |dst| self.cast(port, dst))
+        match dst {
+            IpAddr::V4(dst) => self.cast(port, dst),
+            IpAddr::V6(dst) if dst.is_multicast() => Cast::Multicast,
+            IpAddr::V6(_) => Cast::Unicast,
+        }
     }
     /// The same for IPv4.
     pub(super) fn cast(&self, port: PortId, dst: Ipv4Addr) -> Cast {
@@ -143,16 +269,31 @@ impl Network {
         }
     }
 
+    /// Forgets what is too old of what was told about ways.
+    pub fn forget_path_mtus(&mut self, now: Instant) {
+        self.path_mtus.forget(now);
+    }
+    /// Destinations whose way is known to carry shorter packets, bytes, and until when that is believed.
+    pub fn path_mtu_rows(&self) -> Vec<(IpAddr, u32, Instant)> {
+        self.path_mtus.rows().collect()
+    }
+
     /// A datagram whose fragments did not all come in time; what is to be told, if its first one is there.
     pub fn poll_expired(&mut self, cx: &mut Cx<'_>) -> Option<Option<Box<Quote>>> {
         let expired = self.reassembly.poll_expired(cx)?;
-        cx.count(Counter::IpReasmTimeout);
-        cx.count(Counter::IpReasmFails);
+        let (timeout, fails) = match expired.is_v6 {
+            true => (Counter::Ip6ReasmTimeout, Counter::Ip6ReasmFails),
+            false => (Counter::IpReasmTimeout, Counter::IpReasmFails),
+        };
+        cx.count(timeout);
+        cx.count(fails);
         Some(expired.first)
     }
     /// When the next one is due.
     pub fn poll_at(&self) -> Option<Instant> {
-        self.reassembly.poll_at()
+        let reassembly = self.reassembly.poll_at();
+        let others = [self.v6.poll_at(), self.path_mtus.poll_at()];
+        others.into_iter().chain([reassembly]).flatten().min()
     }
 
     fn next_hop(
@@ -171,9 +312,12 @@ impl Network {
         if let (true, Some(port)) = (group, spoken_from) {
             return Ok((port, dst));
         }
-        match self.routes.lookup(dst) {
+        match self.routes.lookup(dst.into()) {
             Some(hop) if group => Ok((hop.port, dst)),
-            Some(hop) => Ok((hop.port, hop.via.unwrap_or(dst))),
+            Some(hop) => match hop.via {
+                Some(IpAddr::V4(via)) => Ok((hop.port, via)),
+                _ => Ok((hop.port, dst)),
+            },
             None if group => self
                 .addresses
                 .first_cable()
@@ -274,7 +418,10 @@ mod tests {
     #[test]
     fn there_is_no_way_to_other_families_or_to_nobody() {
         let network = network();
-        assert_eq!(network.route(ip("::1"), None), Err(NetError::Family));
+        let mixed = network.route(ip("fd00::1"), Some(ip("10.0.1.10")));
+        assert_eq!(mixed, Err(NetError::Family));
+        let no_route = network.route(ip("fd00::1"), None);
+        assert_eq!(no_route, Err(NetError::NetUnreachable));
         let nobody = network.route(ip("0.0.0.0"), None);
         assert_eq!(nobody, Err(NetError::NetUnreachable));
     }
@@ -288,7 +435,11 @@ mod tests {
             assert_eq!(refused, Err(NetError::ParameterProblem), "{address}");
         }
         assert_eq!(add("10.0.1.11", 33), Err(NetError::ParameterProblem));
-        assert_eq!(add("fe80::1", 64), Err(NetError::Family));
+        for address in ["::", "::1", "ff02::1", "::ffff:10.0.0.1"] {
+            let refused = add(address, 64);
+            assert_eq!(refused, Err(NetError::ParameterProblem), "{address}");
+        }
+        assert_eq!(add("fd00::1", 129), Err(NetError::ParameterProblem));
     }
 
     #[test]

@@ -1,40 +1,110 @@
-//! Reassembly of fragments (RFC 791 3.2, RFC 815's hole list) with bounds, and no overlaps: a fragment that is there
+//! Reassembly of fragments (RFC 791 3.2, RFC 8200 4.5, RFC 815's hole list) with bounds, and no overlaps: a fragment that is there
 //! already is ignored, one that overlaps in any other way condemns the whole datagram (the reasoning of RFC 5722).
 use alloc::boxed::Box;
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
-use core::net::Ipv4Addr;
+use core::net::IpAddr;
 
 use hashbrown::HashMap;
 use heptad_wire::ipv4::Ipv4Header;
+use heptad_wire::ipv6::{FRAGMENT_LEN, FragmentHeader, HEADER_LEN, Ipv6Header, next_header};
 use heptad_wire::{Chunk, PacketBuf, PacketId, Sum};
 
 use super::quote::Quote;
+use super::zone;
 use crate::keyed_hash::KeyedHash;
 use crate::l1_physical::PortId;
 use crate::time::Duration;
 use crate::{Cx, DropReason, Instant};
 
-/// How long a datagram may stay incomplete (Linux: ipfrag_time).
+/// How long a datagram of IPv4 may stay incomplete (Linux: ipfrag_time).
 pub const TIMEOUT: Duration = Duration::from_secs(30);
+/// The same for IPv6 (RFC 8200 4.5).
+pub const TIMEOUT_V6: Duration = Duration::from_secs(60);
 /// Memory of all incomplete datagrams, bytes (Linux: ipfrag_high_thresh). The oldest datagram makes room.
 pub const MEMORY: usize = 4 << 20;
 /// Most incomplete datagrams from one source; the next waits until one of them is done.
 pub const PER_SOURCE: u16 = 64;
-/// The longest datagram, its header included.
+/// The longest datagram; IPv4 counts its header.
 const MAX_DATAGRAM: usize = 65_535;
 /// What an entry costs beyond its pieces, bytes.
 const ENTRY_COST: usize = 256;
 /// What a piece costs beyond the bytes that it pins.
 const PIECE_COST: usize = 64;
 
-/// RFC 791 3.2: what tells one datagram's fragments from another's.
+/// RFC 791 3.2, RFC 8200 4.5: what tells one datagram's fragments from another's.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 struct Key {
-    src: Ipv4Addr,
-    dst: Ipv4Addr,
+    src: IpAddr,
+    dst: IpAddr,
+    /// IPv4 only; 0 for IPv6.
     protocol: u8,
-    id: u16,
+    id: u32,
+}
+
+/// The headers of a fragment. IPv6's addresses have their zones.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Header {
+    /// IPv4.
+    V4(Ipv4Header),
+    /// IPv6, and the fragment header.
+    V6(Ipv6Header, FragmentHeader),
+}
+impl Header {
+    fn key(&self) -> Key {
+        match self {
+            Self::V4(ip) => Key {
+                src: ip.src.into(),
+                dst: ip.dst.into(),
+                protocol: ip.protocol,
+                id: ip.id.into(),
+            },
+            Self::V6(ip, fragment) => Key {
+                src: ip.src.into(),
+                dst: ip.dst.into(),
+                protocol: 0,
+                id: fragment.id,
+            },
+        }
+    }
+    fn offset(&self) -> usize {
+        usize::from(match self {
+            Self::V4(ip) => ip.fragment_offset,
+            Self::V6(_, fragment) => fragment.offset,
+        })
+    }
+    fn has_more(&self) -> bool {
+        match self {
+            Self::V4(ip) => ip.more_fragments,
+            Self::V6(_, fragment) => fragment.more,
+        }
+    }
+    /// What the longest datagram has to hold beside the payload.
+    fn counted_len(&self) -> usize {
+        match self {
+            Self::V4(ip) => ip.len(),
+            Self::V6(..) => 0,
+        }
+    }
+    /// As if the datagram of so many bytes of payload had never been fragmented.
+    fn whole(self, payload: usize) -> Self {
+        match self {
+            Self::V4(ip) => Self::V4(Ipv4Header {
+                total_len: (ip.len() + payload) as u16,
+                more_fragments: false,
+                fragment_offset: 0,
+                ..ip
+            }),
+            Self::V6(ip, fragment) => {
+                let ip = Ipv6Header {
+                    payload_len: payload as u16,
+                    next_header: fragment.next_header,
+                    ..ip
+                };
+                Self::V6(ip, fragment)
+            }
+        }
+    }
 }
 
 /// Bytes that are still missing: `first..=last`. The last hole of a datagram of unknown length is endless.
@@ -59,7 +129,7 @@ struct Datagram {
     group: bool,
     verified: bool,
     /// The header of the fragment at offset 0.
-    header: Option<Ipv4Header>,
+    header: Option<Header>,
     holes: Vec<Hole>,
     /// In order of their offsets.
     pieces: Vec<Piece>,
@@ -70,8 +140,8 @@ struct Datagram {
 
 /// One fragment as it came: `packet` begins behind its header.
 pub struct Fragment {
-    /// Its header.
-    pub header: Ipv4Header,
+    /// Its headers.
+    pub header: Header,
     /// By this port.
     pub port: PortId,
     /// Sent to a group.
@@ -83,7 +153,7 @@ pub struct Fragment {
 /// What became of a fragment.
 pub enum Collected {
     /// The datagram is whole: its header as if it had never been fragmented, and what it carries.
-    Whole(Ipv4Header, PacketBuf),
+    Whole(Header, PacketBuf),
     /// Others are missing.
     Waiting,
     /// It was discarded.
@@ -92,6 +162,8 @@ pub enum Collected {
 
 /// A datagram whose time is over.
 pub struct Expired {
+    /// It was IPv6's.
+    pub is_v6: bool,
     /// What an error would quote, if the first fragment is there.
     pub first: Option<Box<Quote>>,
 }
@@ -99,7 +171,7 @@ pub struct Expired {
 /// The incomplete datagrams of one host.
 pub struct Reassembly {
     datagrams: HashMap<Key, Datagram, KeyedHash>,
-    per_source: HashMap<Ipv4Addr, u16, KeyedHash>,
+    per_source: HashMap<IpAddr, u16, KeyedHash>,
     /// In order of their timeouts.
     agenda: BTreeMap<(Instant, u64), Key>,
     next_serial: u64,
@@ -121,16 +193,11 @@ impl Reassembly {
     /// Takes a fragment in.
     pub fn collect(&mut self, fragment: Fragment, cx: &mut Cx<'_>) -> Collected {
         let Fragment { header, packet, .. } = &fragment;
-        let key = Key {
-            src: header.src,
-            dst: header.dst,
-            protocol: header.protocol,
-            id: header.id,
-        };
+        let key = header.key();
         let len = packet.len();
-        let end = usize::from(header.fragment_offset) + len;
-        let ragged = header.more_fragments && len % 8 != 0;
-        if len == 0 || ragged || end + header.len() > MAX_DATAGRAM {
+        let end = header.offset() + len;
+        let ragged = header.has_more() && len % 8 != 0;
+        if len == 0 || ragged || end + header.counted_len() > MAX_DATAGRAM {
             return self.refuse(fragment, DropReason::FragmentMalformed, cx);
         }
         if !self.datagrams.contains_key(&key) && !self.open(key, &fragment, cx.now) {
@@ -170,7 +237,10 @@ impl Reassembly {
         let datagram = self.remove(key)?;
         let first = datagram.quote(cx);
         datagram.discard(DropReason::ReassemblyTimeout, cx);
-        Some(Expired { first })
+        Some(Expired {
+            is_v6: key.src.is_ipv6(),
+            first,
+        })
     }
 
     /// When the next one's time is over.
@@ -190,7 +260,11 @@ impl Reassembly {
             return false;
         }
         *count += 1;
-        let (serial, due) = (self.next_serial, now + TIMEOUT);
+        let timeout = match key.src {
+            IpAddr::V4(_) => TIMEOUT,
+            IpAddr::V6(_) => TIMEOUT_V6,
+        };
+        let (serial, due) = (self.next_serial, now + timeout);
         self.next_serial += 1;
         self.agenda.insert((due, serial), key);
         self.memory += ENTRY_COST;
@@ -219,7 +293,7 @@ impl Reassembly {
             .header
             .expect("without holes the first piece is there");
         let mut packet = cx.pool.packet();
-        let mut len = header.len();
+        let mut len = 0;
         for piece in datagram.pieces {
             len += piece.len;
             piece.chunks.into_iter().for_each(|c| packet.append(c));
@@ -228,13 +302,7 @@ impl Reassembly {
             true => Sum::Verified,
             false => Sum::Unverified,
         });
-        let whole = Ipv4Header {
-            total_len: len as u16,
-            more_fragments: false,
-            fragment_offset: 0,
-            ..header
-        };
-        Collected::Whole(whole, packet)
+        Collected::Whole(header.whole(len), packet)
     }
 
     /// Over the bound the oldest datagrams go, but not the one that a fragment has just come for.
@@ -286,16 +354,13 @@ impl Datagram {
         if let Some(reason) = self.condemned {
             return Err(reason);
         }
-        let (first, len) = (
-            usize::from(fragment.header.fragment_offset),
-            fragment.packet.len(),
-        );
+        let (first, len) = (fragment.header.offset(), fragment.packet.len());
         let last = first + len - 1;
         let index = self.holes.partition_point(|hole| hole.last < first);
         match self.holes.get(index) {
             Some(hole) if hole.first <= first && last <= hole.last => {
                 // The last fragment must be behind all others, and only one can be the last.
-                match fragment.header.more_fragments || hole.last == ENDLESS {
+                match fragment.header.has_more() || hole.last == ENDLESS {
                     true => Ok(index),
                     false => Err(DropReason::FragmentMalformed),
                 }
@@ -317,10 +382,10 @@ impl Datagram {
     /// RFC 815 3, steps 4 to 6. Returns the memory that the piece takes.
     fn fill_hole(&mut self, index: usize, mut fragment: Fragment, cx: &mut Cx<'_>) -> usize {
         let header = &fragment.header;
-        let (first, len) = (usize::from(header.fragment_offset), fragment.packet.len());
+        let (first, len) = (header.offset(), fragment.packet.len());
         let last = first + len - 1;
         let hole = self.holes.remove(index);
-        if last < hole.last && header.more_fragments {
+        if last < hole.last && header.has_more() {
             self.holes.insert(
                 index,
                 Hole {
@@ -368,7 +433,25 @@ impl Datagram {
         let first = self.pieces.first()?;
         let mut packet = cx.pool.packet();
         first.chunks.iter().for_each(|c| packet.append(c.clone()));
-        let quote = Quote::new(&header, self.port, self.group, &packet);
+        let quote = match header {
+            Header::V4(ip) => Quote::new(&ip, self.port, self.group, &packet),
+            Header::V6(ip, fragment) => {
+                fragment.emit(packet.push(FRAGMENT_LEN));
+                // As it stood on the cable.
+                let on_cable = Ipv6Header {
+                    src: zone::bare(ip.src),
+                    dst: zone::bare(ip.dst),
+                    next_header: next_header::FRAGMENT,
+                    ..ip
+                };
+                on_cable.emit(packet.push(HEADER_LEN));
+                let (ends, places) = (
+                    (ip.src.into(), ip.dst.into()),
+                    (HEADER_LEN, HEADER_LEN + FRAGMENT_LEN),
+                );
+                Quote::whole(ends, self.port, self.group, &packet, places)
+            }
+        };
         cx.pool.recycle(packet);
         Some(Box::new(quote))
     }

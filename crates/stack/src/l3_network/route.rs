@@ -1,7 +1,7 @@
 //! The routing table: longest prefix first, then the older route (RFC 1122 3.3.1, RFC 1812 5.2.4.3).
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
-use core::net::{IpAddr, Ipv4Addr};
+use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use super::NetError;
 use crate::l1_physical::PortId;
@@ -25,73 +25,142 @@ pub struct Hop {
     /// Out of this port.
     pub port: PortId,
     /// The next router; `None`: on-link.
-    pub via: Option<Ipv4Addr>,
+    pub via: Option<IpAddr>,
 }
 
-/// One ordered map a prefix length: a lookup asks the lengths that are in use, longest first, and never scans.
+/// The routes of both families.
+#[derive(Default)]
 pub struct RouteTable {
-    by_len: [BTreeMap<u32, Vec<Hop>>; 33],
-    /// Bit n: some route has length n.
-    in_use: u64,
+    v4: Levels,
+    v6: Levels,
 }
+
+/// One ordered map a prefix length, longest first: a lookup asks the lengths that are in use and never scans.
+#[derive(Default)]
+struct Levels(Vec<(u8, BTreeMap<u128, Vec<Hop>>)>);
+
 impl RouteTable {
-    /// No routes.
-    pub fn new() -> Self {
-        Self {
-            by_len: core::array::from_fn(|_| BTreeMap::new()),
-            in_use: 0,
-        }
-    }
     /// Adds a route; bits beyond the prefix are cleared. A route that is there already stays once.
-    /// `Family` for IPv6, `ParameterProblem` for a length over 32.
+    /// `Family` if the router is of another family, `ParameterProblem` for a length that the family does not have.
     pub fn add(&mut self, route: Route) -> Result<(), NetError> {
-        let prefix = v4(route.prefix)?;
-        let via = route.via.map(v4).transpose()?;
-        let level = self
-            .by_len
-            .get_mut(usize::from(route.len))
-            .ok_or(NetError::ParameterProblem)?;
-        let hops = level.entry(masked(prefix, route.len)).or_default();
-        let hop = Hop {
-            port: route.port,
+        let Route {
+            prefix,
+            len,
             via,
-        };
+            port,
+        } = route;
+        if via.is_some_and(|via| via.is_ipv4() != prefix.is_ipv4()) {
+            return Err(NetError::Family);
+        }
+        if len > width(prefix) {
+            return Err(NetError::ParameterProblem);
+        }
+        let hops = self
+            .levels_mut(prefix)
+            .level(len)
+            .entry(network(prefix, len));
+        let (hops, hop) = (hops.or_default(), Hop { port, via });
         if !hops.contains(&hop) {
             hops.push(hop);
         }
-        self.in_use |= 1 << route.len;
         Ok(())
     }
-    /// The best route to an address.
-    pub fn lookup(&self, dst: Ipv4Addr) -> Option<Hop> {
-        let mut lens = self.in_use;
-        while lens != 0 {
-            let len = 63 - lens.leading_zeros() as u8;
-            let level = self.by_len.get(usize::from(len))?;
-            if let Some(hop) = level.get(&masked(dst, len)).and_then(|hops| hops.first()) {
-                return Some(*hop);
-            }
-            lens &= !(1 << len);
+    /// Removes a route; `false` if it was not there.
+    pub fn remove(&mut self, route: Route) -> bool {
+        let Route {
+            prefix,
+            len,
+            via,
+            port,
+        } = route;
+        let levels = self.levels_mut(prefix);
+        let Some((_, level)) = levels.0.iter_mut().find(|(l, _)| *l == len) else {
+            return false;
+        };
+        let key = network(prefix, len);
+        let Some(hops) = level.get_mut(&key) else {
+            return false;
+        };
+        let before = hops.len();
+        hops.retain(|hop| *hop != Hop { port, via });
+        let removed = hops.len() < before;
+        if hops.is_empty() {
+            level.remove(&key);
         }
-        None
+        levels.0.retain(|(_, level)| !level.is_empty());
+        removed
     }
-    /// Every route: shortest prefix first (the default leads, as `netstat -rn` and `ip route` have it), then by address.
+    /// The best route to an address.
+    pub fn lookup(&self, dst: IpAddr) -> Option<Hop> {
+        let levels = match dst {
+            IpAddr::V4(_) => &self.v4,
+            IpAddr::V6(_) => &self.v6,
+        };
+        levels.0.iter().find_map(|(len, level)| {
+            let hops = level.get(&network(dst, *len))?;
+            hops.first().copied()
+        })
+    }
+    /// Every route, IPv4 before IPv6: shortest prefix first (the default leads, as `netstat -rn` and `ip route` have it),
+    /// then by address.
     pub fn rows(&self) -> Vec<Route> {
-        let mut rows = Vec::new();
-        for (len, level) in (0u8..).zip(&self.by_len) {
-            for (prefix, hops) in level {
-                rows.extend(hops.iter().map(|hop| Route {
-                    prefix: IpAddr::V4(Ipv4Addr::from_bits(*prefix)),
-                    len,
-                    via: hop.via.map(IpAddr::V4),
-                    port: hop.port,
-                }));
-            }
+        let (v4, v6) = (self.v4.rows(v4_of), self.v6.rows(v6_of));
+        v4.chain(v6).collect()
+    }
+    fn levels_mut(&mut self, prefix: IpAddr) -> &mut Levels {
+        match prefix {
+            IpAddr::V4(_) => &mut self.v4,
+            IpAddr::V6(_) => &mut self.v6,
         }
-        rows
     }
 }
 
+impl Levels {
+    fn level(&mut self, len: u8) -> &mut BTreeMap<u128, Vec<Hop>> {
+        let index = self.0.partition_point(|(l, _)| *l > len);
+        if self.0.get(index).is_none_or(|(l, _)| *l != len) {
+            self.0.insert(index, (len, BTreeMap::new()));
+        }
+        let (_, level) = &mut self.0[index];
+        level
+    }
+    fn rows(&self, address: fn(u128) -> IpAddr) -> impl Iterator<Item = Route> {
+        let prefixes = self.0.iter().rev().flat_map(|(len, level)| {
+            let prefixes = level.iter();
+            prefixes.map(move |(prefix, hops)| (*len, *prefix, hops))
+        });
+        prefixes.flat_map(move |(len, prefix, hops)| {
+            hops.iter().map(move |hop| Route {
+                prefix: address(prefix),
+                len,
+                via: hop.via,
+                port: hop.port,
+            })
+        })
+    }
+}
+
+/// How many bits an address of this family has.
+pub(super) fn width(ip: IpAddr) -> u8 {
+    match ip {
+        IpAddr::V4(_) => 32,
+        IpAddr::V6(_) => 128,
+    }
+}
+/// The network part of an address, in the highest bits.
+pub(super) fn network(ip: IpAddr, len: u8) -> u128 {
+    let (bits, len) = match ip {
+        IpAddr::V4(v4) => (u128::from(v4.to_bits()) << 96, len.min(32)),
+        IpAddr::V6(v6) => (v6.to_bits(), len.min(128)),
+    };
+    bits & u128::MAX.checked_shl(128 - u32::from(len)).unwrap_or(0)
+}
+fn v4_of(bits: u128) -> IpAddr {
+    Ipv4Addr::from_bits((bits >> 96) as u32).into()
+}
+fn v6_of(bits: u128) -> IpAddr {
+    Ipv6Addr::from_bits(bits).into()
+}
 /// The network part of an address.
 pub(super) fn masked(address: Ipv4Addr, len: u8) -> u32 {
     address.to_bits() & mask(len)
@@ -102,13 +171,6 @@ pub(super) fn mask(len: u8) -> u32 {
         .checked_shl(32 - u32::from(len.min(32)))
         .unwrap_or(0)
 }
-/// The IPv4 address, or why not.
-pub(super) fn v4(address: IpAddr) -> Result<Ipv4Addr, NetError> {
-    match address {
-        IpAddr::V4(v4) => Ok(v4),
-        IpAddr::V6(_) => Err(NetError::Family),
-    }
-}
 
 #[cfg(test)]
 mod tests {
@@ -117,6 +179,10 @@ mod tests {
 
     fn ip(bits: u32) -> IpAddr {
         IpAddr::V4(Ipv4Addr::from_bits(bits))
+    }
+    /// The same bits in front of an IPv6 address: its prefixes nest in the same way.
+    fn ip6(bits: u32) -> IpAddr {
+        v6_of(u128::from(bits) << 96)
     }
 
     /// The definition: of the routes whose prefix holds the address the longest, then the oldest.
@@ -145,7 +211,7 @@ mod tests {
             asked in prop::collection::vec(0u32..64, 1..40),
         ) {
             let spread = |n: u32| (n & 0x38) << 26 | n & 7;
-            let mut table = RouteTable::new();
+            let mut table = RouteTable::default();
             let mut list = Vec::new();
             for (number, (prefix, len)) in (1u16..).zip(entries) {
                 let route = Route {
@@ -155,10 +221,13 @@ mod tests {
                     port: PortId(number),
                 };
                 table.add(route).unwrap();
+                table.add(Route { prefix: ip6(spread(prefix)), ..route }).unwrap();
                 list.push(route);
             }
             for dst in asked.into_iter().map(spread) {
-                let found = table.lookup(Ipv4Addr::from_bits(dst)).map(|hop| hop.port);
+                let found = table.lookup(ip(dst)).map(|hop| hop.port);
+                prop_assert_eq!(found, slow_lookup(&list, dst));
+                let found = table.lookup(ip6(dst)).map(|hop| hop.port);
                 prop_assert_eq!(found, slow_lookup(&list, dst));
             }
         }
@@ -166,7 +235,7 @@ mod tests {
 
     #[test]
     fn the_table_lists_the_default_first_and_a_repeated_route_once() {
-        let mut table = RouteTable::new();
+        let mut table = RouteTable::default();
         let on_link = Route {
             prefix: "10.0.1.77".parse().unwrap(),
             len: 24,
@@ -187,21 +256,27 @@ mod tests {
             ..on_link
         };
         assert_eq!(table.rows(), [default, masked]);
+        assert!(table.remove(default) && !table.remove(default));
+        assert_eq!(table.rows(), [masked]);
     }
 
     #[test]
-    fn other_families_and_lengths_are_refused() {
-        let mut table = RouteTable::new();
+    fn a_router_of_the_other_family_and_impossible_lengths_are_refused() {
+        let mut table = RouteTable::default();
         let route = |prefix: &str, len| Route {
             prefix: prefix.parse().unwrap(),
             len,
             via: None,
             port: PortId(1),
         };
-        assert_eq!(table.add(route("::", 0)), Err(NetError::Family));
-        assert_eq!(
-            table.add(route("10.0.0.0", 33)),
-            Err(NetError::ParameterProblem)
-        );
+        let mixed = Route {
+            via: Some("10.0.0.1".parse().unwrap()),
+            ..route("::", 0)
+        };
+        assert_eq!(table.add(mixed), Err(NetError::Family));
+        for (prefix, len) in [("10.0.0.0", 33), ("fd00::", 129)] {
+            let refused = table.add(route(prefix, len));
+            assert_eq!(refused, Err(NetError::ParameterProblem), "{prefix}");
+        }
     }
 }

@@ -15,7 +15,7 @@ use core::net::{IpAddr, SocketAddr};
 use hashbrown::HashMap;
 use heptad_wire::Chunk;
 use heptad_wire::icmpv4::{HEADER_LEN, Icmpv4};
-use heptad_wire::ipv4::protocol;
+use heptad_wire::icmpv6::Icmpv6;
 use slab::Slab;
 
 use super::readiness::{Owner, Ready, SocketError};
@@ -23,7 +23,7 @@ use super::udp::Settings;
 use super::{any_of, net_error};
 use crate::keyed_hash::KeyedHash;
 use crate::l1_physical::PortId;
-use crate::l3_network::{self, Arrival, Departure, EchoError, NetError, Path, Up};
+use crate::l3_network::{self, Arrival, Departure, EchoError, IcmpError, NetError, Path, Up};
 use crate::{Cx, DropReason, Event, EventMask, Instant};
 
 /// Longest message over IPv4: 65,535 less the header of IP.
@@ -115,8 +115,9 @@ impl Echo {
 
     /// An echo reply that came up, its header included.
     pub fn receive(&mut self, mut arrival: Arrival, cx: &mut Cx<'_>) -> Up<()> {
-        let header = arrival.packet.peek(HEADER_LEN).and_then(Icmpv4::parse);
-        let Ok(Icmpv4::EchoReply { id, .. }) = header else {
+        let header = arrival.packet.peek(HEADER_LEN).ok();
+        let id = header.and_then(|bytes| l3_network::reply_id(arrival.protocol, bytes));
+        let Some(id) = id else {
             cx.pool.recycle(arrival.packet);
             return Up::Drop(DropReason::IcmpIgnored, None);
         };
@@ -292,7 +293,8 @@ impl Echo {
             remote: SocketAddr::new(remote, 0),
             len: (HEADER_LEN + data.len()) as u32,
         });
-        let packet = l3_network::echo_request(local.port(), seq, data, cx);
+        let ends = (path.src, remote);
+        let (protocol, packet) = l3_network::echo_request(ends, (local.port(), seq), data, cx);
         let queue = usize::from(path.port.0);
         if self.transmit.len() <= queue {
             self.transmit.resize_with(queue + 1, VecDeque::new);
@@ -302,7 +304,7 @@ impl Echo {
             queue.push_back(Departure {
                 src: path.src,
                 dst: remote,
-                protocol: protocol::ICMP,
+                protocol,
                 ttl: settings.ttl,
                 tos: settings.tos,
                 dont_fragment: settings.dont_fragment,
@@ -444,11 +446,31 @@ fn socket_error(error: &EchoError) -> SocketError {
     }
 }
 
-/// What this host itself says of a request that it could not deliver.
-pub(super) fn undelivered(error: NetError) -> Icmpv4 {
+/// What this host itself says of a request to `remote` that it could not deliver.
+pub(super) fn undelivered(remote: IpAddr, error: NetError) -> IcmpError {
+    use heptad_wire::{icmpv4, icmpv6};
+    match (remote, error) {
+        (IpAddr::V4(_), NetError::NetUnreachable) => {
+            IcmpError::V4(Icmpv4::Unreachable(icmpv4::Unreachable::Net))
+        }
+        (IpAddr::V4(_), _) => IcmpError::V4(Icmpv4::Unreachable(icmpv4::Unreachable::Host)),
+        (IpAddr::V6(_), NetError::NetUnreachable) => {
+            IcmpError::V6(Icmpv6::Unreachable(icmpv6::Unreachable::NoRoute))
+        }
+        (IpAddr::V6(_), _) => IcmpError::V6(Icmpv6::Unreachable(icmpv6::Unreachable::Address)),
+    }
+}
+
+/// The same of one that was too long for the way.
+pub(super) fn too_long(remote: IpAddr, mtu: u32) -> IcmpError {
     use heptad_wire::icmpv4::Unreachable;
-    Icmpv4::Unreachable(match error {
-        NetError::NetUnreachable => Unreachable::Net,
-        _ => Unreachable::Host,
-    })
+    match remote {
+        IpAddr::V4(_) => {
+            let mtu = u16::try_from(mtu).unwrap_or(u16::MAX);
+            IcmpError::V4(Icmpv4::Unreachable(Unreachable::FragmentationNeeded {
+                mtu,
+            }))
+        }
+        IpAddr::V6(_) => IcmpError::V6(Icmpv6::PacketTooBig { mtu }),
+    }
 }

@@ -8,12 +8,14 @@ pub mod udp;
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use heptad_wire::ipv4::protocol;
+use heptad_wire::ipv6::next_header;
 
 use crate::l1_physical::PortId;
-use crate::l3_network::{Arrival, Departure, EchoError, Flow, NetError, Path, Reply, Up};
+use crate::l3_network::{
+    Arrival, Departure, EchoError, Flow, IcmpError, NetError, Path, Reply, Up,
+};
 use crate::{Counter, Cx, DropReason, Instant, Rng};
 use echo::Echo;
-use heptad_wire::icmpv4::{Icmpv4, Unreachable};
 use ports::PortSpace;
 use readiness::{Owner, Ready, SocketError};
 use tcp::Tcp;
@@ -63,9 +65,12 @@ impl Transport {
         match arrival.protocol {
             protocol::TCP => self.tcp.receive(arrival, route, cx),
             protocol::UDP => self.udp.receive(arrival, cx),
-            protocol::ICMP => self.echo.receive(arrival, cx),
+            protocol::ICMP | next_header::ICMPV6 => self.echo.receive(arrival, cx),
             _ => {
-                cx.count(Counter::IpInUnknownProtos);
+                cx.count(match arrival.dst {
+                    IpAddr::V4(_) => Counter::IpInUnknownProtos,
+                    IpAddr::V6(_) => Counter::Ip6InUnknownProtos,
+                });
                 //= rfc1122#3.2.2.1
                 //# A host SHOULD generate Destination Unreachable messages with code: 2 (Protocol Unreachable)
                 let reply = (!arrival.group).then_some(Reply::ProtocolUnreachable);
@@ -78,7 +83,10 @@ impl Transport {
         match flow.protocol {
             protocol::TCP => self.tcp.unreachable(flow, error, cx),
             protocol::UDP => self.udp.unreachable(flow, error),
-            protocol::ICMP => self.echo_undelivered(&flow, echo::undelivered(error), cx),
+            protocol::ICMP | next_header::ICMPV6 => {
+                let message = echo::undelivered(flow.remote.ip(), error);
+                self.echo_undelivered(&flow, message, cx);
+            }
             _ => {}
         }
     }
@@ -87,21 +95,23 @@ impl Transport {
         self.echo.failed(error, cx);
     }
     /// The same, and it is this host that says so.
-    fn echo_undelivered(&mut self, flow: &Flow, message: Icmpv4, cx: &mut Cx<'_>) {
+    fn echo_undelivered(&mut self, flow: &Flow, message: IcmpError, cx: &mut Cx<'_>) {
         if let Some(error) = EchoError::about(flow, flow.local.ip(), message) {
             self.echo.failed(error, cx);
         }
     }
-    /// A smaller MTU on the way (RFC 1191). UDP leaves fragmenting to layer 3.
-    pub fn path_mtu(&mut self, flow: Flow, mtu: u32, cx: &mut Cx<'_>) {
+    /// A smaller MTU on the way (RFC 1191, 8201). UDP leaves fragmenting to layer 3. Whether something of ours was really
+    /// sent that way (RFC 5927).
+    pub fn path_mtu(&mut self, flow: Flow, mtu: u32, cx: &mut Cx<'_>) -> bool {
         match flow.protocol {
             protocol::TCP => self.tcp.path_mtu(flow, mtu, cx),
-            protocol::ICMP => {
-                let mtu = u16::try_from(mtu).unwrap_or(u16::MAX);
-                let message = Icmpv4::Unreachable(Unreachable::FragmentationNeeded { mtu });
+            protocol::UDP => self.udp.path_mtu(flow),
+            protocol::ICMP | next_header::ICMPV6 => {
+                let message = echo::too_long(flow.remote.ip(), mtu);
                 self.echo_undelivered(&flow, message, cx);
+                false
             }
-            _ => {}
+            _ => false,
         }
     }
     /// Timers that are due.
@@ -167,7 +177,7 @@ pub(crate) fn net_error(error: NetError) -> SocketError {
         NetError::ProtocolUnreachable => SocketError::NoProtocolOption,
         NetError::PortUnreachable => SocketError::ConnectionRefused,
         NetError::ParameterProblem => SocketError::Protocol,
-        NetError::Broadcast => SocketError::AccessDenied,
+        NetError::Broadcast | NetError::Denied => SocketError::AccessDenied,
         NetError::Family => SocketError::FamilyNotSupported,
     }
 }

@@ -20,7 +20,7 @@ use super::readiness::{Owner, Ready, SocketError};
 use super::{any_of, net_error};
 use crate::keyed_hash::KeyedHash;
 use crate::l1_physical::PortId;
-use crate::l3_network::{Arrival, Departure, Flow, NetError, Path, Reply, Up};
+use crate::l3_network::{Arrival, Departure, Flow, NetError, Path, Reply, Up, zone};
 use crate::{Counter, Cx, DropReason, Event, EventMask};
 
 /// Most payload of a datagram over IPv4: 65,535 less the headers of IP and UDP.
@@ -225,6 +225,7 @@ impl Udp {
             NetError::PortUnreachable
                 | NetError::ProtocolUnreachable
                 | NetError::Prohibited
+                | NetError::Denied
                 | NetError::ParameterProblem
         );
         if !hard {
@@ -237,6 +238,13 @@ impl Udp {
             endpoint.error = Some(net_error(error));
             self.changed(index);
         }
+    }
+
+    /// Whether an endpoint of ours may have sent what somebody says was too long.
+    pub fn path_mtu(&self, flow: Flow) -> bool {
+        let any = SocketAddr::new(any_of(flow.local.ip()), flow.local.port());
+        let bound = self.bound.contains_key(&flow.local) || self.bound.contains_key(&any);
+        bound || self.connected_to(flow.local, flow.remote).is_some()
     }
 
     /// The next datagram to leave by a port.
@@ -590,7 +598,7 @@ fn open(arrival: &mut Arrival) -> Result<UdpHeader, DropReason> {
     //# If a UDP datagram is received with a checksum that is non-zero and invalid, UDP MUST silently discard the datagram.
     let unsummed = header.checksum == 0 && arrival.src.is_ipv4();
     if packet.sum() == Sum::Unverified && !unsummed {
-        let pseudo = checksum::pseudo_header(
+        let pseudo = zone::pseudo_header(
             arrival.src,
             arrival.dst,
             protocol::UDP,
@@ -628,7 +636,7 @@ fn datagram(
         src_port: local.port(),
         dst_port: remote.port(),
         len,
-        checksum: checksum::pseudo_header(src, dst, protocol::UDP, u32::from(len)),
+        checksum: zone::pseudo_header(src, dst, protocol::UDP, u32::from(len)),
     };
     header.emit(packet.push(HEADER_LEN));
     let start = packet.head_start();

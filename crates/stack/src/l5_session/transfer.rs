@@ -1,9 +1,10 @@
 //! The verbs that move bytes: send and recv, with and without a copy, to and from.
-use core::net::SocketAddr;
+use core::net::{IpAddr, SocketAddr};
 
 use bytes::Bytes;
 use heptad_wire::Chunk;
 use heptad_wire::icmpv4::{HEADER_LEN, Icmpv4};
+use heptad_wire::icmpv6::Icmpv6;
 
 use super::association::state;
 use super::table::Phase;
@@ -211,7 +212,7 @@ impl Sockets {
             return Err(SocketError::Invalid);
         }
         let seq = match is_echo {
-            true => request_seq(payload.bytes())?,
+            true => request_seq(payload.bytes(), remote.ip())?,
             false => 0,
         };
         let remote = SocketAddr::new(socket.destination(remote.ip()), remote.port());
@@ -237,11 +238,20 @@ impl Sockets {
 }
 
 /// The sequence number of an echo request; `Invalid` for any other message, as on Linux.
-fn request_seq(message: &[u8]) -> Result<u16, SocketError> {
-    match Icmpv4::parse(message) {
-        Ok(Icmpv4::EchoRequest { seq, .. }) => Ok(seq),
-        _ => Err(SocketError::Invalid),
-    }
+fn request_seq(message: &[u8], remote: IpAddr) -> Result<u16, SocketError> {
+    let v4 = || match Icmpv4::parse(message) {
+        Ok(Icmpv4::EchoRequest { seq, .. }) => Some(seq),
+        _ => None,
+    };
+    let v6 = || match Icmpv6::parse(message) {
+        Ok(Icmpv6::EchoRequest { seq, .. }) => Some(seq),
+        _ => None,
+    };
+    let seq = match remote {
+        IpAddr::V4(_) => v4(),
+        IpAddr::V6(_) => v6(),
+    };
+    seq.ok_or(SocketError::Invalid)
 }
 
 /// A datagram's bytes, before anything was decided about them.

@@ -82,9 +82,19 @@ fn frames_that_layer_2_refuses_have_their_reasons() {
         ("half a tag", half_a_tag, LinkHeader),
         ("another station", elsewhere, OtherHost),
         (
-            "IPv6",
-            ethernet(EtherType::IPV6, &[0x60; 40]),
+            "LLDP",
+            ethernet(EtherType(0x88cc), &[0x60; 40]),
             UnknownEtherType,
+        ),
+        (
+            "39 bytes of IPv6",
+            ethernet(EtherType::IPV6, &[0x60; 39]),
+            IpTruncated,
+        ),
+        (
+            "IPv4 as IPv6",
+            ethernet(EtherType::IPV6, &[0x45; 40]),
+            IpHeader,
         ),
         ("VLAN 7", tagged(7, ip), UnknownVlan),
         ("VLAN 0 only has a priority", tagged(0, ip), UdpNoSocket),

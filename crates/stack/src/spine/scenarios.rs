@@ -505,7 +505,7 @@ fn meaning(kind: u8, code: u8, rest: [u8; 4], quoted_src: &str) -> Result<News, 
     packet.append(heptad_wire::Chunk::copy_from(&message));
     outer.emit(packet.push(20));
     packet.set_sum(heptad_wire::Sum::Unverified);
-    match alice.cx(|stack, cx| stack.network.receive(ETH0, packet, false, cx)) {
+    match alice.cx(|stack, cx| stack.network.receive_v4(ETH0, packet, false, cx)) {
         Up::Next(Heading::News(news)) => Ok(news),
         Up::Drop(reason, _) => Err(reason),
         _ => panic!("an error is news or nothing"),

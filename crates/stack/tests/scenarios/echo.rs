@@ -1,4 +1,5 @@
 //! ICMP echo sockets: whole ICMP messages out, replies and errors back to the one who asked.
+use heptad_stack::l3_network::IcmpError;
 use heptad_stack::l4_transport::echo::{Received, Reported};
 use heptad_stack::stack::SocketOption;
 use heptad_stack::wire::icmpv4::{HEADER_LEN, Icmpv4, Unreachable};
@@ -94,7 +95,8 @@ fn errors_reach_the_socket_with_who_says_so_and_about_which_request() {
     world.run_for(100 * MS);
     assert!(world.ready(ALICE, s).intersects(Ready::ERROR));
     let error = world.error(s).unwrap().error;
-    assert_eq!(error.message, Icmpv4::TimeExceeded { code: 0 });
+    let expired = IcmpError::V4(Icmpv4::TimeExceeded { code: 0 });
+    assert_eq!(error.message, expired);
     assert_eq!((error.from, error.seq), (ip("10.0.1.1"), 1));
     assert_eq!(error.remote, ip("10.0.2.20"));
     assert_eq!(world.error(s), None);
@@ -104,7 +106,8 @@ fn errors_reach_the_socket_with_who_says_so_and_about_which_request() {
     world.ping(s, 2, "10.0.2.99").unwrap();
     world.run_for(5_000 * MS);
     let error = world.error(s).unwrap().error;
-    assert_eq!(error.message, Icmpv4::Unreachable(Unreachable::Host));
+    let nobody = IcmpError::V4(Icmpv4::Unreachable(Unreachable::Host));
+    assert_eq!(error.message, nobody);
     assert_eq!(
         (error.from, error.seq),
         (ip("10.0.1.1"), 2),

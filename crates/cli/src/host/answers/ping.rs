@@ -9,7 +9,9 @@ use std::time::Duration;
 use heptad_lab::topology::NodeKind;
 use heptad_runtime::ping::{PingEvent, PingOptions, PingStatistics};
 use heptad_runtime::{Node, run_is_over};
+use heptad_stack::l3_network::IcmpError;
 use heptad_stack::wire::icmpv4::{Icmpv4, Unreachable};
+use heptad_stack::wire::icmpv6::Icmpv6;
 
 use super::{Answers, is_closed};
 use crate::control::{Answer, PingLine, PingWords};
@@ -116,7 +118,35 @@ fn last_line(statistics: &PingStatistics) -> PingLine {
 }
 
 /// As iputils words them.
-fn words(message: Icmpv4) -> String {
+fn words(message: IcmpError) -> String {
+    match message {
+        IcmpError::V4(message) => words_v4(message),
+        IcmpError::V6(message) => words_v6(message),
+    }
+}
+
+fn words_v6(message: Icmpv6) -> String {
+    match message {
+        Icmpv6::PacketTooBig { mtu } => format!("Packet too big: mtu={mtu}"),
+        message => match message.kind() {
+            (1, 0) => "Destination unreachable: No route".into(),
+            (1, 1) => "Destination unreachable: Administratively prohibited".into(),
+            (1, 2) => "Destination unreachable: Beyond scope of source address".into(),
+            (1, 3) => "Destination unreachable: Address unreachable".into(),
+            (1, 4) => "Destination unreachable: Port unreachable".into(),
+            (1, code) => format!("Destination unreachable: Unknown code {code}"),
+            (3, 0) => "Time exceeded: Hop limit".into(),
+            (3, 1) => "Time exceeded: Defragmentation failure".into(),
+            (3, code) => format!("Time exceeded: code {code}"),
+            (4, 0) => "Parameter problem: Wrong header field".into(),
+            (4, 1) => "Parameter problem: Unknown header".into(),
+            (4, 2) => "Parameter problem: Unknown option".into(),
+            (kind, code) => format!("Bad ICMP type: {kind}, code {code}"),
+        },
+    }
+}
+
+fn words_v4(message: Icmpv4) -> String {
     match message {
         Icmpv4::Unreachable(Unreachable::FragmentationNeeded { mtu }) => {
             format!("Frag needed and DF set (mtu = {mtu})")

@@ -416,8 +416,8 @@ impl Tcp {
         self.network_error(flow, error, cx);
     }
     /// A smaller path MTU.
-    pub fn path_mtu(&mut self, flow: Flow, mtu: u32, cx: &mut Cx<'_>) {
-        self.shrink_path(flow, mtu, cx);
+    pub fn path_mtu(&mut self, flow: Flow, mtu: u32, cx: &mut Cx<'_>) -> bool {
+        self.shrink_path(flow, mtu, cx)
     }
     /// A socket whose readiness may have changed since it was last taken from here.
     pub fn poll_ready(&mut self) -> Option<(Owner, Ready)> {

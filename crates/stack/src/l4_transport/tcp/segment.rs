@@ -10,7 +10,7 @@ use heptad_wire::{Chunk, PacketBuf, Sum};
 use super::Options;
 use super::options::SegmentOptions;
 use super::seq::SeqNum;
-use crate::l3_network::{Arrival, Departure};
+use crate::l3_network::{Arrival, Departure, zone};
 use crate::{Counter, Cx, DropReason};
 
 /// A segment that arrived. The names are RFC 9293's: `seg.seq`, `seg.ack`, `seg.wnd`.
@@ -109,7 +109,7 @@ fn checksum_holds(src: core::net::IpAddr, dst: core::net::IpAddr, packet: &Packe
     let Ok(len) = u32::try_from(packet.len()) else {
         return false;
     };
-    let pseudo = checksum::pseudo_header(src, dst, protocol::TCP, len);
+    let pseudo = zone::pseudo_header(src, dst, protocol::TCP, len);
     checksum::add(pseudo, packet.ones_complement()) == 0xffff
 }
 
@@ -163,7 +163,7 @@ impl Outgoing {
         };
         let total = u32::try_from(header.len() + text_len).unwrap_or(u32::MAX);
         header.checksum =
-            checksum::pseudo_header(self.local.ip(), self.remote.ip(), protocol::TCP, total);
+            zone::pseudo_header(self.local.ip(), self.remote.ip(), protocol::TCP, total);
         let mut packet = cx.pool.packet();
         header.emit(packet.push(header.len()));
         for chunk in text {

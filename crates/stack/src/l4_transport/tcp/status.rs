@@ -9,6 +9,7 @@ use super::tcb::{Endpoint, Tcb};
 use super::{Conn, ConnId, ListenerId, Options, State, Status, Tcp};
 use crate::Cx;
 use crate::l3_network::{Flow, NetError};
+use crate::l4_transport::net_error;
 use crate::l4_transport::readiness::{Owner, Ready, SocketError};
 use crate::time::Duration;
 
@@ -88,7 +89,7 @@ impl Tcp {
         let Some(id) = self.blamed(&flow) else {
             return;
         };
-        let error = socket_error(error);
+        let error = net_error(error);
         match self.conn_mut(id) {
             //= rfc5461#4.1
             //# hard errors abort connections in non-synchronised states only
@@ -98,9 +99,9 @@ impl Tcp {
         }
         self.settle(id, cx);
     }
-    pub(super) fn shrink_path(&mut self, flow: Flow, mtu: u32, cx: &mut Cx<'_>) {
+    pub(super) fn shrink_path(&mut self, flow: Flow, mtu: u32, cx: &mut Cx<'_>) -> bool {
         let Some(id) = self.blamed(&flow) else {
-            return;
+            return false;
         };
         let mtu = mtu.max(LEAST_MTU);
         if let Some(conn) = self.conn_mut(id)
@@ -112,6 +113,7 @@ impl Tcp {
             }
         }
         self.settle(id, cx);
+        true
     }
 }
 
@@ -192,19 +194,5 @@ fn blank(
         rto: Duration::ZERO,
         mss: 0,
         retransmits: 0,
-    }
-}
-
-fn socket_error(error: NetError) -> SocketError {
-    match error {
-        NetError::NetUnreachable => SocketError::NetworkUnreachable,
-        NetError::HostUnreachable | NetError::Prohibited | NetError::TimeExceeded => {
-            SocketError::HostUnreachable
-        }
-        NetError::ProtocolUnreachable => SocketError::NoProtocolOption,
-        NetError::PortUnreachable => SocketError::ConnectionRefused,
-        NetError::ParameterProblem => SocketError::Protocol,
-        NetError::Broadcast => SocketError::AccessDenied,
-        NetError::Family => SocketError::FamilyNotSupported,
     }
 }
