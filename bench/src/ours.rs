@@ -6,7 +6,7 @@ use anyhow::{Context, Result, bail, ensure};
 use heptad_stack::l4_transport::tcp;
 use heptad_stack::wire::{MacAddr, PacketBuf, Pool, Sum};
 use heptad_stack::{
-    Caps, Counters, Cx, DropReason, EventLog, Instant, Medium, PortConfig, PortId, Rng,
+    Caps, Counters, Cx, DropReason, EventLog, Family, Instant, Medium, PortConfig, PortId, Rng,
     SocketError, SocketId, SocketKind, Stack, StackConfig,
 };
 
@@ -223,7 +223,7 @@ impl Pair for Ours {
     fn new(cable: &Cable) -> Result<Self> {
         let client = Host::new(1, CLIENT, cable)?;
         let mut server = Host::new(2, SERVER, cable)?;
-        let listener = server.stack.socket(SERVER.into(), SocketKind::Stream)?;
+        let listener = server.stack.socket(Family::V4, SocketKind::Stream)?;
         server.with(Instant::ZERO, |stack, cx| {
             stack.bind(listener, SocketAddr::new(SERVER.into(), SERVICE), cx)?;
             stack.listen(listener, 16, cx)
@@ -243,10 +243,7 @@ impl Pair for Ours {
 
     fn connect(&mut self) -> Result<Conn> {
         let remote = SocketAddr::new(SERVER.into(), SERVICE);
-        let client = self
-            .client
-            .stack
-            .socket(CLIENT.into(), SocketKind::Stream)?;
+        let client = self.client.stack.socket(Family::V4, SocketKind::Stream)?;
         let now = self.now;
         let begun = self
             .client

@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail, ensure};
 use clap::ValueEnum;
 use heptad_device::{Interface, Kind, Offloads, Reader};
-use heptad_stack::{Caps, SocketError, SocketKind};
+use heptad_stack::{Caps, Family, SocketError, SocketKind};
 
 use crate::ours::Host;
 use crate::pair::Cable;
@@ -219,7 +219,7 @@ fn send_from_stack(interface: &Interface, bytes: u64, is_over: impl Fn() -> bool
         unfilled_sums: true,
     };
     host.stack.set_caps(host.port, caps);
-    let socket = host.stack.socket(OTHER.into(), SocketKind::Stream)?;
+    let socket = host.stack.socket(Family::V4, SocketKind::Stream)?;
     let start = Instant::now();
     let now = || heptad_stack::Instant::ZERO + start.elapsed();
     let remote = SocketAddr::new(KERNEL.into(), SERVICE);

@@ -8,7 +8,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
 use heptad::stack::{
-    Caps, Counters, Cx, DropReason, EventLog, EventMask, Medium, PortConfig, PortId, Rng,
+    Caps, Counters, Cx, DropReason, EventLog, EventMask, Family, Medium, PortConfig, PortId, Rng,
     SocketError, SocketId, SocketKind, StackConfig,
 };
 use heptad::wire::arp::{self, ArpPacket, Operation};
@@ -87,7 +87,7 @@ impl Host {
             queue_limit: 1_000,
         });
         stack.add_address(port, OURS.1.into(), 24)?;
-        let socket = stack.socket(OURS.1.into(), SocketKind::Datagram)?;
+        let socket = stack.socket(Family::V4, SocketKind::Datagram)?;
         stack.bind(socket, SocketAddr::new(OURS.1.into(), 7), &mut cx)?;
         Ok(Self {
             stack,

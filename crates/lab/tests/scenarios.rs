@@ -2,7 +2,7 @@
 mod story;
 
 use heptad_lab::stack::time::Duration;
-use heptad_lab::stack::{DropReason, EventMask, Instant, SocketKind};
+use heptad_lab::stack::{DropReason, EventMask, Family, Instant, SocketKind};
 use heptad_lab::topology::{Change, Impairments, Loss};
 use heptad_lab::{Lab, LabOptions, Moment, Outcome, Topology};
 use story::{Story, millis, options, seconds};
@@ -401,9 +401,7 @@ fn a_switch_has_no_sockets() {
     assert!(lab.stack(switch).is_none() && lab.counters(switch).is_none());
     let verb = std::panic::AssertUnwindSafe(|| {
         lab.with(switch, |stack, _| {
-            stack
-                .socket([0, 0, 0, 0].into(), SocketKind::Datagram)
-                .is_ok()
+            stack.socket(Family::V4, SocketKind::Datagram).is_ok()
         })
     });
     assert!(std::panic::catch_unwind(verb).is_err());

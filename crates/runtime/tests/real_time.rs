@@ -9,7 +9,7 @@ use std::task::{Wake, Waker};
 use std::time::Instant as WallInstant;
 
 use heptad_runtime::stack::time::Duration;
-use heptad_runtime::stack::{Ready, SocketKind};
+use heptad_runtime::stack::{Family, Ready, SocketKind};
 use heptad_runtime::{Clock, UdpSocket};
 use rig::{delay, pair};
 
@@ -104,10 +104,7 @@ fn a_waker_is_woken_once_a_registration_and_at_once_when_due() {
     let machine = pair.b.machine();
     let address = "10.0.0.2:9".parse().expect("an address");
     let socket = pair.network.with(machine, |stack, cx| {
-        let socket = stack.socket(
-            "10.0.0.2".parse().expect("an address"),
-            SocketKind::Datagram,
-        );
+        let socket = stack.socket(Family::V4, SocketKind::Datagram);
         let socket = socket.expect("a socket");
         stack.bind(socket, address, cx).expect("bound");
         socket

@@ -1,11 +1,13 @@
 //! The verbs of sockets, as the face of a host shows them: each lends layer 5 what lies below it.
-use core::net::{IpAddr, SocketAddr};
+use core::net::SocketAddr;
 
 use alloc::vec::Vec;
 use bytes::Bytes;
 
 use crate::l4_transport::{echo, tcp};
-use crate::l5_session::{Below, Ready, Shutdown, SocketError, SocketId, SocketKind, Sockets};
+use crate::l5_session::{
+    Below, Family, Ready, Shutdown, SocketError, SocketId, SocketKind, Sockets,
+};
 use crate::stack::{SocketOption, SocketRow};
 use crate::{Cx, Stack};
 
@@ -20,9 +22,13 @@ impl Stack {
         (&mut self.sockets, below)
     }
 
-    /// A new socket for an address family (told by any address of it). IPv6 so far: `FamilyNotSupported`.
-    pub fn socket(&mut self, family: IpAddr, kind: SocketKind) -> Result<SocketId, SocketError> {
-        self.sockets.open(family, kind, &mut self.transport)
+    /// A new socket of a family, which any address of it tells too. Echo over IPv6 so far: `FamilyNotSupported`.
+    pub fn socket(
+        &mut self,
+        family: impl Into<Family>,
+        kind: SocketKind,
+    ) -> Result<SocketId, SocketError> {
+        self.sockets.open(family.into(), kind, &mut self.transport)
     }
     /// Binds; port 0 draws an ephemeral one (RFC 6056).
     pub fn bind(

@@ -40,7 +40,7 @@ pub use counters::{Counter, Counters};
 pub use drop_reason::DropReason;
 pub use event::{Event, EventLog, EventMask};
 pub use l1_physical::{Caps, Medium, PortConfig, PortId};
-pub use l5_session::{Ready, Shutdown, SocketError, SocketId, SocketKind};
+pub use l5_session::{Family, Ready, Shutdown, SocketError, SocketId, SocketKind};
 pub use rng::Rng;
 pub use stack::{Stack, StackConfig};
 pub use time::Instant;

@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 
 use heptad_lab::stack::time::Duration;
-use heptad_lab::stack::{EventMask, Instant, SocketError, SocketId, SocketKind};
+use heptad_lab::stack::{EventMask, Family, Instant, SocketError, SocketId, SocketKind};
 use heptad_lab::{Lab, LabOptions, MachineId, Outcome, Topology};
 
 /// A socket on a machine.
@@ -41,7 +41,7 @@ impl Story {
     }
     pub fn socket(&mut self, node: &str, kind: SocketKind) -> End {
         let machine = self.lab.machine(node).expect("a node of this name");
-        let open = |stack: &mut heptad_lab::stack::Stack| stack.socket([0, 0, 0, 0].into(), kind);
+        let open = |stack: &mut heptad_lab::stack::Stack| stack.socket(Family::V4, kind);
         (
             machine,
             self.lab

@@ -1,11 +1,12 @@
 //! Layer 4: TCP, UDP and ICMP echo, and who gets what (demultiplexing, port allocation).
 pub mod echo;
+pub mod family;
 pub mod ports;
 pub mod readiness;
 pub mod tcp;
 pub mod udp;
 
-use core::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use core::net::{IpAddr, SocketAddr};
 
 use heptad_wire::ipv4::protocol;
 use heptad_wire::ipv6::next_header;
@@ -16,6 +17,7 @@ use crate::l3_network::{
 };
 use crate::{Counter, Cx, DropReason, Instant, Rng};
 use echo::Echo;
+use family::Family;
 use ports::PortSpace;
 use readiness::{Owner, Ready, SocketError};
 use tcp::Tcp;
@@ -161,10 +163,7 @@ impl Transport {
 
 /// The unspecified address of the same family.
 pub(crate) fn any_of(addr: IpAddr) -> IpAddr {
-    match addr {
-        IpAddr::V4(_) => Ipv4Addr::UNSPECIFIED.into(),
-        IpAddr::V6(_) => Ipv6Addr::UNSPECIFIED.into(),
-    }
+    Family::from(addr).any()
 }
 
 /// What a program is told of it.

@@ -1,8 +1,9 @@
 //! The port space of one protocol: who holds which port, and may another socket have it too.
 //!
 //! Conflicts are those of Linux: two holders of one port get along if their addresses differ and neither is unspecified, if both
-//! said SO_REUSEADDR and the one that is there does not listen, or if both said SO_REUSEPORT. Holders are counted by what they
-//! allow, not listed, so that a check costs the same with one holder or a hundred thousand.
+//! said SO_REUSEADDR and the one that is there does not listen, or if both said SO_REUSEPORT. One at `::` holds the port at every
+//! address of both families, or of IPv6 alone (IPV6_V6ONLY). Holders are counted by what they allow, not listed, so that a check
+//! costs the same with one holder or a hundred thousand.
 use alloc::boxed::Box;
 use alloc::collections::VecDeque;
 use core::hash::BuildHasher;
@@ -10,6 +11,8 @@ use core::net::{IpAddr, SocketAddr};
 
 use hashbrown::HashMap;
 
+use super::any_of;
+use super::family::Family;
 use super::readiness::SocketError;
 use crate::Rng;
 use crate::keyed_hash::KeyedHash;
@@ -29,8 +32,11 @@ pub struct Sharing {
     pub reuse_port: bool,
     /// Listens: SO_REUSEADDR does not share with it.
     pub listening: bool,
+    /// IPV6_V6ONLY: at `::` it leaves the port to IPv4.
+    pub v6_only: bool,
 }
 impl Sharing {
+    /// What matters to one who wants the same address.
     fn kind(self) -> usize {
         usize::from(self.reuse_address)
             | usize::from(self.reuse_port) << 1
@@ -41,6 +47,7 @@ impl Sharing {
             reuse_address: kind & 1 != 0,
             reuse_port: kind & 2 != 0,
             listening: kind & 4 != 0,
+            v6_only: false,
         }
     }
     /// Whether a newcomer with `self` may join a holder with `there`.
@@ -204,18 +211,15 @@ impl PortSpace {
     }
 
     fn conflicts(&self, addr: IpAddr, port: u16, sharing: Sharing) -> bool {
+        let refuses = |tally: Option<&Tally>| tally.is_some_and(|tally| tally.refuses(sharing));
         if addr.is_unspecified() {
-            return self
-                .ports
-                .get(&port)
-                .is_some_and(|p| p.all.refuses(sharing));
+            let held = self.ports.get(&port);
+            let mut families = families(addr, sharing);
+            return families.any(|family| refuses(held.map(|port| port.of(family))));
         }
-        let any = crate::l4_transport::any_of(addr);
-        [addr, any].iter().any(|addr| {
-            self.at
-                .get(&(*addr, port))
-                .is_some_and(|t| t.refuses(sharing))
-        })
+        [addr, any_of(addr)]
+            .iter()
+            .any(|addr| refuses(self.at.get(&(*addr, port))))
     }
 
     /// Lets go of lingering connections that have ended. Linear in those of one port, and only where a bind would fail.
@@ -239,27 +243,51 @@ impl PortSpace {
 
     fn add(&mut self, hold: Hold) -> Hold {
         let kind = hold.sharing.kind();
-        self.at.entry((hold.addr, hold.port)).or_default().add(kind);
         let port = self.ports.entry(hold.port).or_default();
-        port.all.add(kind);
         port.bound += u32::from(!hold.by_connect);
+        for family in families(hold.addr, hold.sharing) {
+            let at = (hold.addr_in(family), hold.port);
+            self.at.entry(at).or_default().add(kind);
+            port.of_mut(family).add(kind);
+        }
         hold
     }
 
     fn remove(&mut self, hold: Hold) {
         let kind = hold.sharing.kind();
-        if let Some(tally) = self.at.get_mut(&(hold.addr, hold.port)) {
-            tally.remove(kind);
-            if tally.is_empty() {
-                self.at.remove(&(hold.addr, hold.port));
+        let Some(port) = self.ports.get_mut(&hold.port) else {
+            return;
+        };
+        port.bound -= u32::from(!hold.by_connect);
+        for family in families(hold.addr, hold.sharing) {
+            port.of_mut(family).remove(kind);
+            let at = (hold.addr_in(family), hold.port);
+            if let Some(tally) = self.at.get_mut(&at) {
+                tally.remove(kind);
+                if tally.is_empty() {
+                    self.at.remove(&at);
+                }
             }
         }
-        if let Some(port) = self.ports.get_mut(&hold.port) {
-            port.all.remove(kind);
-            port.bound -= u32::from(!hold.by_connect);
-            if port.all.is_empty() {
-                self.ports.remove(&hold.port);
-            }
+        if port.v4.is_empty() && port.v6.is_empty() {
+            self.ports.remove(&hold.port);
+        }
+    }
+}
+
+/// The families in which an address holds a port: both for `::`, unless IPV6_V6ONLY is set.
+fn families(addr: IpAddr, sharing: Sharing) -> impl Iterator<Item = Family> {
+    let own = Family::from(addr);
+    let both = own == Family::V6 && addr.is_unspecified() && !sharing.v6_only;
+    core::iter::once(own).chain(both.then_some(Family::V4))
+}
+
+impl Hold {
+    /// The address, as the holders of a family see it.
+    fn addr_in(&self, family: Family) -> IpAddr {
+        match Family::from(self.addr) == family {
+            true => self.addr,
+            false => family.any(),
         }
     }
 }
@@ -276,11 +304,26 @@ fn hold(local: SocketAddr, sharing: Sharing, by_connect: bool) -> Hold {
 /// One port over all addresses.
 #[derive(Default)]
 struct Port {
-    all: Tally,
+    v4: Tally,
+    v6: Tally,
     /// Holders that did not come by `connect`.
     bound: u32,
     /// Holds left to connections without a socket, oldest first.
     lingering: VecDeque<(Hold, SocketAddr)>,
+}
+impl Port {
+    fn of(&self, family: Family) -> &Tally {
+        match family {
+            Family::V4 => &self.v4,
+            Family::V6 => &self.v6,
+        }
+    }
+    fn of_mut(&mut self, family: Family) -> &mut Tally {
+        match family {
+            Family::V4 => &mut self.v4,
+            Family::V6 => &mut self.v6,
+        }
+    }
 }
 
 /// Holders by what they allow, [`Sharing::kind`]. Those of one port are of one kind as a rule.

@@ -77,6 +77,9 @@ pub enum SocketError {
     /// EADDRINUSE
     #[error("address already in use")]
     AddressInUse,
+    /// ENODEV: a scope that names no port
+    #[error("no such device")]
+    NoDevice,
     /// EADDRNOTAVAIL
     #[error("cannot assign requested address")]
     AddressNotAvailable,

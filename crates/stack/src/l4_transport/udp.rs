@@ -2,12 +2,13 @@
 //!
 //! ```text
 //!   arrival ─ checksum ─▶ connected (both ends) ─▶ (address, port) ─▶ (any, port) ─▶ receive queue ─▶ recv
+//!                                                                      0.0.0.0, then a :: of both families
 //!   send ─▶ queue of the port (bounded by the endpoint's SO_SNDBUF) ─▶ poll_transmit
 //! ```
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;
-use core::hash::BuildHasher;
-use core::net::{IpAddr, SocketAddr};
+use core::hash::{BuildHasher, Hash};
+use core::net::{IpAddr, Ipv6Addr, SocketAddr};
 
 use bytes::Bytes;
 use hashbrown::HashMap;
@@ -23,8 +24,13 @@ use crate::l1_physical::PortId;
 use crate::l3_network::{Arrival, Departure, Flow, NetError, Path, Reply, Up, zone};
 use crate::{Counter, Cx, DropReason, Event, EventMask};
 
-/// Most payload of a datagram over IPv4: 65,535 less the headers of IP and UDP.
-pub const MAX_PAYLOAD: usize = 65_507;
+/// Most payload of a datagram: 65,535 less the header of UDP, and of IPv4, which counts its own header.
+pub fn max_payload(to: IpAddr) -> usize {
+    match to {
+        IpAddr::V4(_) => 65_507,
+        IpAddr::V6(_) => 65_527,
+    }
+}
 /// Most memory that the datagrams of one host may pin in each direction, bytes.
 const MEMORY: usize = 256 << 20;
 
@@ -39,12 +45,18 @@ pub struct Settings {
     pub rcvbuf: u32,
     /// SO_SNDBUF: the same for datagrams that wait for the cable.
     pub sndbuf: u32,
-    /// TTL of what is sent.
+    /// TTL and DS field of what is sent over IPv4.
     pub ttl: u8,
-    /// DS field.
+    /// As `ttl`.
     pub tos: u8,
+    /// Hop limit and traffic class of what is sent over IPv6.
+    pub hops: u8,
+    /// As `hops`.
+    pub class: u8,
     /// SO_REUSEPORT: shares its port by a hash of the flow.
     pub reuse_port: bool,
+    /// IPV6_V6ONLY: at `::` it leaves IPv4 alone.
+    pub v6_only: bool,
     /// IP_PMTUDISC_DO: sets DF, and nothing is fragmented.
     pub dont_fragment: bool,
 }
@@ -58,6 +70,8 @@ pub struct Udp {
     connected: HashMap<(SocketAddr, SocketAddr), Vec<u32>, KeyedHash>,
     /// Those without, by local address.
     bound: HashMap<SocketAddr, Vec<u32>, KeyedHash>,
+    /// Those of them at `::` that hear IPv4 too, by port.
+    dual: HashMap<u16, Vec<u32>, KeyedHash>,
     /// What waits for each port, by the port's index.
     transmit: Vec<VecDeque<Outgoing>>,
     ready: VecDeque<(u32, u64)>,
@@ -110,6 +124,7 @@ impl Udp {
             key,
             connected: HashMap::with_hasher(key),
             bound: HashMap::with_hasher(key),
+            dual: HashMap::with_hasher(key),
             transmit: Vec::new(),
             ready: VecDeque::new(),
             received: 0,
@@ -162,6 +177,7 @@ impl Udp {
             self.connected.get(&(local, remote)),
             self.bound.get(&local),
             self.bound.get(&any),
+            self.dual.get(&local.port()).filter(|_| local.is_ipv4()),
         ] {
             to.extend(list.into_iter().flatten());
         }
@@ -297,18 +313,21 @@ impl Udp {
 impl Udp {
     fn find(&self, local: SocketAddr, remote: SocketAddr) -> Option<u32> {
         self.connected_to(local, remote)
-            .or_else(|| self.bound_at(local, local, remote))
+            .or_else(|| self.draw(self.bound.get(&local)?, local, remote))
             .or_else(|| {
                 let any = SocketAddr::new(any_of(local.ip()), local.port());
-                self.bound_at(any, local, remote)
+                self.draw(self.bound.get(&any)?, local, remote)
+            })
+            .or_else(|| {
+                let dual = self.dual.get(&local.port()).filter(|_| local.is_ipv4());
+                self.draw(dual?, local, remote)
             })
     }
     fn connected_to(&self, local: SocketAddr, remote: SocketAddr) -> Option<u32> {
         self.connected.get(&(local, remote))?.last().copied()
     }
     /// The youngest at an address; those that said SO_REUSEPORT share by flow.
-    fn bound_at(&self, at: SocketAddr, local: SocketAddr, remote: SocketAddr) -> Option<u32> {
-        let list = self.bound.get(&at)?;
+    fn draw(&self, list: &[u32], local: SocketAddr, remote: SocketAddr) -> Option<u32> {
         let youngest = *list.last()?;
         let shares = |index: &u32| {
             let endpoint = self.endpoints.get(*index as usize);
@@ -324,12 +343,20 @@ impl Udp {
         let Some(endpoint) = self.endpoints.get(index as usize) else {
             return;
         };
-        match (endpoint.local, endpoint.remote) {
-            (Some(local), Some(remote)) => self.connected.entry((local, remote)).or_default(),
-            (Some(local), None) => self.bound.entry(local).or_default(),
-            (None, _) => return,
-        }
-        .push(index);
+        let (Some(local), remote) = (endpoint.local, endpoint.remote) else {
+            return;
+        };
+        let Some(remote) = remote else {
+            self.bound.entry(local).or_default().push(index);
+            if endpoint.hears_both() {
+                self.dual.entry(local.port()).or_default().push(index);
+            }
+            return;
+        };
+        self.connected
+            .entry((local, remote))
+            .or_default()
+            .push(index);
     }
     fn remove(&mut self, index: u32) {
         let Some(endpoint) = self.endpoints.get(index as usize) else {
@@ -337,23 +364,22 @@ impl Udp {
         };
         match (endpoint.local, endpoint.remote) {
             (Some(local), Some(remote)) => {
-                let key = (local, remote);
-                if let Some(list) = self.connected.get_mut(&key) {
-                    list.retain(|i| *i != index);
-                    if list.is_empty() {
-                        self.connected.remove(&key);
-                    }
-                }
+                remove(&mut self.connected, &(local, remote), index);
             }
             (Some(local), None) => {
-                if let Some(list) = self.bound.get_mut(&local) {
-                    list.retain(|i| *i != index);
-                    if list.is_empty() {
-                        self.bound.remove(&local);
-                    }
-                }
+                remove(&mut self.bound, &local, index);
+                remove(&mut self.dual, &local.port(), index);
             }
             (None, _) => {}
+        }
+    }
+}
+
+fn remove<K: Eq + Hash>(lists: &mut HashMap<K, Vec<u32>, KeyedHash>, key: &K, index: u32) {
+    if let Some(list) = lists.get_mut(key) {
+        list.retain(|other| *other != index);
+        if list.is_empty() {
+            lists.remove(key);
         }
     }
 }
@@ -411,7 +437,7 @@ impl Udp {
         if endpoint.write_shut {
             return Err(SocketError::BrokenPipe);
         }
-        if payload.len() > MAX_PAYLOAD {
+        if payload.len() > max_payload(remote.ip()) {
             return Err(SocketError::MessageTooLong);
         }
         let local = endpoint.local.ok_or(SocketError::Invalid)?;
@@ -557,6 +583,11 @@ impl Udp {
 }
 
 impl Endpoint {
+    /// Whether it is bound to `::` and takes IPv4 too.
+    fn hears_both(&self) -> bool {
+        let any = IpAddr::V6(Ipv6Addr::UNSPECIFIED);
+        !self.settings.v6_only && self.local.is_some_and(|local| local.ip() == any)
+    }
     /// Linux's sock_writeable: less than half of the send buffer waits.
     fn writable(&self) -> bool {
         self.unsent < self.settings.sndbuf as usize / 2
@@ -623,6 +654,10 @@ fn datagram(
 ) -> Departure {
     let len = (HEADER_LEN + payload.len()) as u16;
     let (src, dst): (IpAddr, IpAddr) = (local.ip(), remote.ip());
+    let (ttl, tos) = match dst {
+        IpAddr::V4(_) => (settings.ttl, settings.tos),
+        IpAddr::V6(_) => (settings.hops, settings.class),
+    };
     cx.events.emit(cx.now, EventMask::SOCKET, || Event::Sent {
         local,
         remote,
@@ -648,8 +683,8 @@ fn datagram(
         src,
         dst,
         protocol: protocol::UDP,
-        ttl: settings.ttl,
-        tos: settings.tos,
+        ttl,
+        tos,
         dont_fragment: settings.dont_fragment,
         segment: None,
         packet,

@@ -1,7 +1,7 @@
 //! The verbs that make and end associations: bind, listen, connect, accept, shutdown, close.
 use alloc::boxed::Box;
 use alloc::sync::Arc;
-use core::net::{IpAddr, Ipv4Addr, SocketAddr};
+use core::net::{IpAddr, SocketAddr};
 use core::time::Duration;
 
 use super::table::{Phase, Socket};
@@ -19,23 +19,9 @@ impl Sockets {
         below: &mut Below<'_, '_>,
     ) -> Result<(), SocketError> {
         let socket = self.socket_mut(id)?;
-        if local.is_ipv4() != socket.local.is_ipv4() {
-            return Err(SocketError::FamilyNotSupported);
-        }
-        let ip = local.ip();
-        let ours = ip.is_unspecified() || below.network.is_local(ip);
-        let group = socket.kind == SocketKind::Datagram && below.network.is_broadcast(ip);
-        if !ours && !group {
-            return Err(SocketError::AddressNotAvailable);
-        }
-        let is_fresh = matches!(
-            socket.phase,
-            Phase::Idle | Phase::Datagram(_) | Phase::Echo(_)
-        );
-        if socket.hold.is_some() || !is_fresh {
-            return Err(SocketError::Invalid);
-        }
+        let local = socket.own_address(local, below.network)?;
         socket.take_port(local, below)?;
+        socket.settle_family();
         socket.bound = Some(Box::new(socket.local));
         Ok(())
     }
@@ -58,7 +44,7 @@ impl Sockets {
             Phase::Datagram(_) | Phase::Echo(_) => return Err(SocketError::NotSupported),
         }
         if socket.hold.is_none() {
-            socket.take_port(SocketAddr::new(socket.any(), 0), below)?;
+            socket.take_port(socket.nowhere(), below)?;
         }
         let Transport { tcp, tcp_ports, .. } = below.transport;
         if let Some(hold) = &mut socket.hold {
@@ -85,9 +71,6 @@ impl Sockets {
         below: &mut Below<'_, '_>,
     ) -> Result<(), SocketError> {
         let socket = self.socket_mut(id)?;
-        if remote.is_ipv4() != socket.local.is_ipv4() {
-            return Err(SocketError::FamilyNotSupported);
-        }
         match socket.phase {
             Phase::Idle => socket.connect_stream(id, remote, below),
             Phase::Connecting(conn) => socket.connect_result(conn, below),
@@ -113,7 +96,7 @@ impl Sockets {
             Phase::Datagram(_) | Phase::Echo(_) => {
                 socket.remote = None;
                 let bound = socket.bound.as_deref().copied();
-                socket.local = bound.unwrap_or(SocketAddr::new(socket.any(), 0));
+                socket.local = bound.unwrap_or(socket.nowhere());
                 if socket.bound.is_none() {
                     socket.release(below.transport);
                 }
@@ -149,7 +132,7 @@ impl Sockets {
         }
         let hold = transport.tcp_ports.join(local, options.sharing());
         self.insert_accepted(&options, conn, local, remote, hold);
-        Ok((new, remote))
+        Ok((new, options.tcp.family.shown(remote)))
     }
 
     /// Puts an accepted connection back that could not be delivered to the program; it is the next to be accepted.
@@ -243,7 +226,8 @@ impl Sockets {
 
     /// getsockname.
     pub fn local_addr(&self, id: SocketId) -> Result<SocketAddr, SocketError> {
-        self.socket(id).map(|socket| socket.local)
+        let socket = self.socket(id)?;
+        Ok(socket.family().shown(socket.local))
     }
 
     /// getpeername: `NotConnected` before the handshake ended and after the connection did.
@@ -260,7 +244,8 @@ impl Sockets {
                 return Err(SocketError::NotConnected);
             }
         }
-        socket.remote.ok_or(SocketError::NotConnected)
+        let remote = socket.remote.ok_or(SocketError::NotConnected)?;
+        Ok(socket.family().shown(remote))
     }
 
     /// SO_ACCEPTCONN.
@@ -302,17 +287,23 @@ impl Phase {
 }
 
 impl Socket {
+    /// Whether it may still be bound.
+    pub(super) fn is_fresh(&self) -> bool {
+        let is_fresh = matches!(
+            self.phase,
+            Phase::Idle | Phase::Datagram(_) | Phase::Echo(_)
+        );
+        is_fresh && self.hold.is_none()
+    }
+
     fn connect_stream(
         &mut self,
         id: SocketId,
         remote: SocketAddr,
         below: &mut Below<'_, '_>,
     ) -> Result<(), SocketError> {
-        let remote = SocketAddr::new(self.destination(remote.ip()), remote.port());
-        if below.network.is_broadcast(remote.ip()) || remote.ip().is_multicast() {
-            return Err(SocketError::NetworkUnreachable);
-        }
-        let path = self.route(remote.ip(), self.bound_ip(), below)?;
+        let remote = self.stream_peer(remote, below.network)?;
+        let path = self.route(remote, self.bound_ip(), below)?;
         let Transport { tcp, tcp_ports, .. } = &mut *below.transport;
         let mut sharing = self.options.sharing();
         match &mut self.hold {
@@ -371,18 +362,13 @@ impl Socket {
         remote: SocketAddr,
         below: &mut Below<'_, '_>,
     ) -> Result<(), SocketError> {
-        let remote = SocketAddr::new(self.destination(remote.ip()), remote.port());
-        let path = self.route_datagram(remote.ip(), below)?;
         if self.hold.is_none() {
-            let any = SocketAddr::new(self.any(), 0);
-            let sharing = self.sharing();
-            let ports = self.ports(below.transport);
-            let hold = ports.claim_ephemeral(any.ip(), sharing, below.cx.rng)?;
-            self.hold = Some(hold);
-            self.local = SocketAddr::new(any.ip(), hold.port);
+            self.take_port(self.nowhere(), below)?;
         }
+        let remote = self.datagram_peer(remote)?;
+        let path = self.route_datagram(remote, below)?;
         if self.local.ip().is_unspecified() {
-            self.local.set_ip(path.src);
+            self.local = SocketAddr::new(path.src, self.local.port());
         }
         self.remote = Some(remote);
         self.share(below.transport);
@@ -416,33 +402,25 @@ impl Socket {
             _ => ports.claim(local, sharing, &lingers)?,
         };
         self.hold = Some(hold);
-        self.local = SocketAddr::new(local.ip(), hold.port);
+        self.local = local;
+        self.local.set_port(hold.port);
         self.phase
             .associate(Some(self.local), None, below.transport);
         Ok(())
     }
 
-    /// Where an address leads: the unspecified one means this host.
-    pub(super) fn destination(&self, remote: IpAddr) -> IpAddr {
-        if !remote.is_unspecified() {
-            return remote;
-        }
-        let bound = self.local.ip();
-        if bound.is_unspecified() {
-            Ipv4Addr::LOCALHOST.into()
-        } else {
-            bound
-        }
-    }
-
     /// The way to a destination, spoken from `src` if that is fixed; the path's `src` is the sender's address.
     fn route(
         &self,
-        remote: IpAddr,
+        remote: SocketAddr,
         src: Option<IpAddr>,
         below: &mut Below<'_, '_>,
     ) -> Result<Path, SocketError> {
-        let path = below.network.route(remote, src).map_err(net_error)?;
+        if self.local.is_ipv4() && remote.is_ipv6() {
+            let path = below.network.route(remote.ip(), None);
+            return Err(path.map_or_else(net_error, |_| SocketError::FamilyNotSupported));
+        }
+        let path = below.network.route(remote.ip(), src).map_err(net_error)?;
         Ok(Path {
             src: src.unwrap_or(path.src),
             ..path
@@ -453,10 +431,10 @@ impl Socket {
     /// address, for other peers too; one that is bound to a broadcast address hears there and speaks as routing picks.
     pub(super) fn route_datagram(
         &self,
-        remote: IpAddr,
+        remote: SocketAddr,
         below: &mut Below<'_, '_>,
     ) -> Result<Path, SocketError> {
-        if below.network.is_broadcast(remote) && !self.options.broadcast {
+        if below.network.is_broadcast(remote.ip()) && !self.options.broadcast {
             return Err(SocketError::AccessDenied);
         }
         let ip = self.local.ip();
@@ -483,7 +461,7 @@ impl Socket {
             }
             None => {
                 self.release(transport);
-                self.local = SocketAddr::new(self.any(), 0);
+                self.local = self.nowhere();
             }
         }
     }

@@ -15,6 +15,7 @@ impl SocketError {
             Self::BadSocket => (9, "EBADF"),
             Self::WouldBlock => (11, "EAGAIN"),
             Self::AccessDenied => (13, "EACCES"),
+            Self::NoDevice => (19, "ENODEV"),
             Self::Invalid => (22, "EINVAL"),
             Self::BrokenPipe => (32, "EPIPE"),
             Self::Protocol => (71, "EPROTO"),

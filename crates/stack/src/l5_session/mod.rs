@@ -2,13 +2,15 @@
 //!
 //! A socket is a row of the table; what carries its bytes (a TCP connection or listener, a UDP or echo endpoint) is layer 4's. The verbs
 //! answer exactly as Linux does, in the order in which Linux looks: `association` (bind, listen, connect, accept, shutdown, close)
-//! and `transfer` (send, recv).
+//! and `transfer` (send, recv). Which addresses a socket of a family may name, and how it sees them, is in `addresses`.
+mod addresses;
 mod association;
 mod errno;
 mod options;
 mod table;
 mod transfer;
 
+pub use crate::l4_transport::family::Family;
 pub use crate::l4_transport::readiness::{Owner, Ready, SocketError};
 pub use options::SocketOption;
 pub use table::{SocketRow, Sockets};

@@ -4,6 +4,7 @@ use core::time::Duration;
 
 use super::table::{Phase, Socket};
 use super::{Below, SocketError, SocketId, SocketKind, Sockets};
+use crate::l4_transport::family::Family;
 use crate::l4_transport::ports::Sharing;
 use crate::l4_transport::{tcp, udp};
 
@@ -21,7 +22,13 @@ pub enum SocketOption {
     SendBuffer(u32),
     Ttl(u8),
     Tos(u8),
-    /// IP_MTU_DISCOVER: IP_PMTUDISC_DO or IP_PMTUDISC_DONT. TCP always does.
+    /// IPV6_UNICAST_HOPS.
+    Hops(u8),
+    /// IPV6_TCLASS.
+    TrafficClass(u8),
+    /// IPV6_V6ONLY: before `bind` only.
+    V6Only(bool),
+    /// IP_MTU_DISCOVER: IP_PMTUDISC_DO or IP_PMTUDISC_DONT; IPV6_DONTFRAG. TCP always does.
     DontFragment(bool),
     NoDelay(bool),
     Cork(bool),
@@ -42,21 +49,33 @@ const DATAGRAM_BUFFER: u32 = 212_992;
 const RECEIVE_BUFFER_MIN: u32 = 2_304;
 const SEND_BUFFER_MIN: u32 = 4_608;
 
+/// The ECN bits of the DS field.
+const ECN: u8 = 3;
+
 /// What a socket has chosen. Accepted sockets share their listener's until they choose for themselves.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Options {
+    /// Of all kinds of sockets, what TCP has too stands here alone.
+    pub(super) tcp: tcp::Options,
     pub(super) reuse_address: bool,
     pub(super) broadcast: bool,
     pub(super) dont_fragment: bool,
     pub(super) linger: Option<Duration>,
-    pub(super) tcp: tcp::Options,
 }
 impl Options {
+    /// What a socket of a family begins with.
+    pub(super) fn of(family: Family) -> Self {
+        Self {
+            tcp: tcp::Options::of(family),
+            ..Self::default()
+        }
+    }
     pub(super) fn sharing(&self) -> Sharing {
         Sharing {
             reuse_address: self.reuse_address,
             reuse_port: self.tcp.reuse_port,
             listening: false,
+            v6_only: self.tcp.v6_only,
         }
     }
     pub(super) fn datagram(&self) -> udp::Settings {
@@ -66,7 +85,10 @@ impl Options {
             sndbuf: or_default(self.tcp.sndbuf),
             ttl: self.tcp.ttl,
             tos: self.tcp.tos,
+            hops: self.tcp.hops,
+            class: self.tcp.class,
             reuse_port: self.tcp.reuse_port,
+            v6_only: self.tcp.v6_only,
             dont_fragment: self.dont_fragment,
         }
     }
@@ -83,6 +105,9 @@ impl Options {
             SocketOption::SendBuffer(size) => tcp.sndbuf = buffer(size, SEND_BUFFER_MIN),
             SocketOption::Ttl(ttl) => tcp.ttl = within(ttl, 1, 255)?,
             SocketOption::Tos(tos) => tcp.tos = tos,
+            SocketOption::Hops(hops) => tcp.hops = hops,
+            SocketOption::TrafficClass(class) => tcp.class = class,
+            SocketOption::V6Only(on) => tcp.v6_only = on,
             SocketOption::DontFragment(on) => self.dont_fragment = on,
             SocketOption::NoDelay(on) => tcp.nodelay = on,
             SocketOption::Cork(on) => tcp.cork = on,
@@ -129,6 +154,39 @@ fn is_tcp(option: SocketOption) -> bool {
     )
 }
 
+/// Options of IPv6's own level, which a socket of IPv4 does not have.
+fn is_ipv6(option: SocketOption) -> bool {
+    matches!(
+        option,
+        SocketOption::Hops(_) | SocketOption::TrafficClass(_) | SocketOption::V6Only(_)
+    )
+}
+
+impl SocketKind {
+    /// A stream's ECN bits are TCP's, not the program's (RFC 3168 6.1.1).
+    fn allows(self, option: SocketOption) -> SocketOption {
+        match (self, option) {
+            (Self::Stream, SocketOption::Tos(tos)) => SocketOption::Tos(tos & !ECN),
+            (Self::Stream, SocketOption::TrafficClass(class)) => {
+                SocketOption::TrafficClass(class & !ECN)
+            }
+            _ => option,
+        }
+    }
+}
+
+impl Socket {
+    /// `NoProtocolOption` for an option of a level that the socket does not have.
+    fn has_level_of(&self, option: SocketOption) -> Result<(), SocketError> {
+        let lacks_tcp = self.kind != SocketKind::Stream && is_tcp(option);
+        let lacks_ipv6 = self.family() == Family::V4 && is_ipv6(option);
+        match lacks_tcp || lacks_ipv6 {
+            true => Err(SocketError::NoProtocolOption),
+            false => Ok(()),
+        }
+    }
+}
+
 impl Sockets {
     /// Sets an option; it takes effect at once.
     pub fn set(
@@ -138,11 +196,12 @@ impl Sockets {
         below: &mut Below<'_, '_>,
     ) -> Result<(), SocketError> {
         let socket = self.socket_mut(id)?;
-        if socket.kind != SocketKind::Stream && is_tcp(option) {
-            return Err(SocketError::NoProtocolOption);
+        socket.has_level_of(option)?;
+        if matches!(option, SocketOption::V6Only(_)) && socket.hold.is_some() {
+            return Err(SocketError::Invalid);
         }
         let mut options = (*socket.options).clone();
-        options.apply(option)?;
+        options.apply(socket.kind.allows(option))?;
         match socket.phase {
             Phase::Connecting(conn) | Phase::Connected(conn) => {
                 below.transport.tcp.set_options(conn, options.tcp, below.cx);
@@ -159,9 +218,7 @@ impl Sockets {
     /// Gets an option: the variant of `which` with its present value.
     pub fn get(&self, id: SocketId, which: SocketOption) -> Result<SocketOption, SocketError> {
         let socket = self.socket(id)?;
-        if socket.kind != SocketKind::Stream && is_tcp(which) {
-            return Err(SocketError::NoProtocolOption);
-        }
+        socket.has_level_of(which)?;
         let Options {
             reuse_address,
             broadcast,
@@ -183,6 +240,9 @@ impl Sockets {
             }
             SocketOption::Ttl(_) => SocketOption::Ttl(tcp.ttl),
             SocketOption::Tos(_) => SocketOption::Tos(tcp.tos),
+            SocketOption::Hops(_) => SocketOption::Hops(tcp.hops),
+            SocketOption::TrafficClass(_) => SocketOption::TrafficClass(tcp.class),
+            SocketOption::V6Only(_) => SocketOption::V6Only(tcp.v6_only),
             SocketOption::DontFragment(_) => SocketOption::DontFragment(*dont_fragment),
             SocketOption::NoDelay(_) => SocketOption::NoDelay(tcp.nodelay),
             SocketOption::Cork(_) => SocketOption::Cork(tcp.cork),

@@ -8,12 +8,12 @@ use core::net::{IpAddr, SocketAddr};
 use slab::Slab;
 
 use super::options::Options;
-use super::{Ready, SocketError, SocketId, SocketKind};
+use super::{Family, Ready, SocketError, SocketId, SocketKind};
+use crate::l4_transport::Transport;
 use crate::l4_transport::echo::EchoId;
 use crate::l4_transport::ports::{Hold, PortSpace, Sharing};
 use crate::l4_transport::tcp::{self, ConnId, ListenerId};
 use crate::l4_transport::udp::UdpId;
-use crate::l4_transport::{Transport, any_of};
 
 /// Most sockets of a host.
 const SOCKETS: usize = 1 << 20;
@@ -23,9 +23,11 @@ const SOCKETS: usize = 1 << 20;
 pub struct SocketRow {
     /// Stream, datagram or echo.
     pub kind: SocketKind,
+    /// Of which family it is: one of IPv6 may speak IPv4.
+    pub family: Family,
     /// The socket, if a program still holds it.
     pub socket: Option<SocketId>,
-    /// Our end.
+    /// Our end. Here an address of IPv4 is one, whatever the socket's family is.
     pub local: SocketAddr,
     /// Theirs.
     pub remote: Option<SocketAddr>,
@@ -40,8 +42,8 @@ pub struct SocketRow {
 /// The sockets of one host.
 pub struct Sockets {
     table: Slab<Socket>,
-    /// Those of a socket that chose nothing.
-    default_options: Arc<Options>,
+    /// Those of a socket that chose nothing, of IPv4 and of IPv6.
+    default_options: (Arc<Options>, Arc<Options>),
     next_generation: u32,
     /// Sockets that a verb made ready, which layer 4 does not know of.
     changed: VecDeque<SocketId>,
@@ -58,7 +60,7 @@ pub(super) struct Socket {
     pub(super) options: Arc<Options>,
     /// What `bind` asked for, with the port that it got. Survives a failed or dissolved connect.
     pub(super) bound: Option<Box<SocketAddr>>,
-    /// Our end, as getsockname tells it.
+    /// Our end; getsockname tells it as the socket's family writes it.
     pub(super) local: SocketAddr,
     /// Their end.
     pub(super) remote: Option<SocketAddr>,
@@ -88,7 +90,10 @@ impl Sockets {
     pub fn new(config: &tcp::Config) -> Self {
         Self {
             table: Slab::new(),
-            default_options: Arc::new(Options::default()),
+            default_options: (
+                Arc::new(Options::of(Family::V4)),
+                Arc::new(Options::of(Family::V6)),
+            ),
             next_generation: 0,
             changed: VecDeque::new(),
             rcvbuf: config.rmem.0,
@@ -96,18 +101,19 @@ impl Sockets {
         }
     }
 
-    /// A new socket. IPv6 so far: `FamilyNotSupported`; too many: `NoBuffers`.
+    /// A new socket. Echo over IPv6 so far: `FamilyNotSupported`; too many: `NoBuffers`.
     pub fn open(
         &mut self,
-        family: IpAddr,
+        family: Family,
         kind: SocketKind,
         transport: &mut Transport,
     ) -> Result<SocketId, SocketError> {
-        if family.is_ipv6() {
+        if (family, kind) == (Family::V6, SocketKind::Echo) {
             return Err(SocketError::FamilyNotSupported);
         }
         let id = self.next_id()?;
-        let options = Arc::clone(&self.default_options);
+        let (v4, v6) = &self.default_options;
+        let options = Arc::clone(if family == Family::V4 { v4 } else { v6 });
         let phase = match kind {
             SocketKind::Stream => Phase::Idle,
             SocketKind::Datagram => {
@@ -115,7 +121,7 @@ impl Sockets {
             }
             SocketKind::Echo => Phase::Echo(transport.echo.open(id.owner(), options.datagram())),
         };
-        let local = SocketAddr::new(any_of(family), 0);
+        let local = SocketAddr::new(family.any(), 0);
         self.insert(Socket {
             generation: id.generation,
             kind,
@@ -228,6 +234,7 @@ impl Sockets {
             .filter(|status| status.state != tcp::State::Closed)
             .map(|status| SocketRow {
                 kind: SocketKind::Stream,
+                family: status.family,
                 socket: status
                     .owner
                     .map(SocketId::of)
@@ -267,6 +274,7 @@ fn datagram_row(index: usize, socket: &Socket, transport: &Transport) -> Option<
     };
     Some(SocketRow {
         kind: socket.kind,
+        family: socket.family(),
         socket: Some(SocketId {
             index: index as u32,
             generation: socket.generation,
@@ -280,9 +288,13 @@ fn datagram_row(index: usize, socket: &Socket, transport: &Transport) -> Option<
 }
 
 impl Socket {
-    /// The unspecified address of its family.
-    pub(super) fn any(&self) -> IpAddr {
-        any_of(self.local.ip())
+    /// Its family.
+    pub(super) fn family(&self) -> Family {
+        self.options.tcp.family
+    }
+    /// No address of its family, and no port.
+    pub(super) fn nowhere(&self) -> SocketAddr {
+        SocketAddr::new(self.family().any(), 0)
     }
     /// The address that `bind` fixed, if it fixed one.
     pub(super) fn bound_ip(&self) -> Option<IpAddr> {

@@ -11,7 +11,7 @@ use super::table::Phase;
 use super::{Below, SocketError, SocketId, Sockets};
 use crate::l4_transport::echo::{EchoId, MAX_MESSAGE, Received, Reported};
 use crate::l4_transport::tcp::{ConnId, State};
-use crate::l4_transport::udp::{MAX_PAYLOAD, UdpId};
+use crate::l4_transport::udp::{UdpId, max_payload};
 
 /// Whose bytes a verb moves.
 enum Carrier {
@@ -122,17 +122,17 @@ impl Sockets {
         below: &mut Below<'_, '_>,
     ) -> Result<(usize, usize, SocketAddr), SocketError> {
         let socket = self.socket(id)?;
-        let nobody = SocketAddr::new(socket.any(), 0);
+        let (family, nobody) = (socket.family(), socket.nowhere());
         let peer = socket.remote.unwrap_or(nobody);
         match self.receiver(id, below)? {
             Carrier::Stream(conn) => {
                 let n = below.transport.tcp.recv(conn, out, peek, below.cx)?;
-                Ok((n, n, peer))
+                Ok((n, n, family.shown(peer)))
             }
             Carrier::Datagram(endpoint) => {
                 let udp = &mut below.transport.udp;
                 let (copied, len, from) = udp.recv(endpoint, out, peek, below.cx)?;
-                Ok((copied, len, from.unwrap_or(nobody)))
+                Ok((copied, len, family.shown(from.unwrap_or(nobody))))
             }
             Carrier::Echo(endpoint) => {
                 let echo = &mut below.transport.echo;
@@ -199,14 +199,20 @@ impl Sockets {
     ) -> Result<usize, SocketError> {
         let socket = self.socket_mut(id)?;
         let (len, is_echo) = (payload.len(), matches!(socket.phase, Phase::Echo(_)));
-        if len > if is_echo { MAX_MESSAGE } else { MAX_PAYLOAD } {
-            return Err(SocketError::MessageTooLong);
+        if socket.hold.is_none() {
+            socket.take_port(socket.nowhere(), below)?;
         }
-        let remote = to
-            .or(socket.remote)
-            .ok_or(SocketError::DestinationRequired)?;
-        if remote.is_ipv4() != socket.local.is_ipv4() {
-            return Err(SocketError::FamilyNotSupported);
+        let remote = match to {
+            Some(given) => socket.recipient(given)?,
+            None => socket.remote.ok_or(SocketError::DestinationRequired)?,
+        };
+        let most = if is_echo {
+            MAX_MESSAGE
+        } else {
+            max_payload(remote.ip())
+        };
+        if len > most {
+            return Err(SocketError::MessageTooLong);
         }
         if remote.port() == 0 && !is_echo {
             return Err(SocketError::Invalid);
@@ -215,11 +221,7 @@ impl Sockets {
             true => request_seq(payload.bytes(), remote.ip())?,
             false => 0,
         };
-        let remote = SocketAddr::new(socket.destination(remote.ip()), remote.port());
-        if socket.hold.is_none() {
-            socket.take_port(SocketAddr::new(socket.any(), 0), below)?;
-        }
-        let path = socket.route_datagram(remote.ip(), below)?;
+        let path = socket.route_datagram(remote, below)?;
         let chunk = payload.into_chunk();
         match socket.phase {
             Phase::Echo(endpoint) => {

@@ -1,6 +1,6 @@
 //! bind, listen, names and their errors.
 use heptad_stack::stack::SocketOption;
-use heptad_stack::{Ready, Shutdown, SocketError, SocketId, SocketKind};
+use heptad_stack::{Ready, Shutdown, SocketError, SocketId};
 
 use crate::rig::*;
 
@@ -24,13 +24,6 @@ fn bind_takes_own_addresses_only_and_once() {
     assert!(bound(&mut world, "127.9.9.9:80", false).is_ok());
     let v6 = world.bind(ALICE, s, "[::]:80");
     assert_eq!(v6, Err(SocketError::FamilyNotSupported));
-}
-
-#[test]
-fn a_socket_of_ipv6_is_refused() {
-    let mut world = World::pair();
-    let got = world.with(ALICE, |stack, _| stack.socket(ip("::"), SocketKind::Stream));
-    assert_eq!(got, Err(SocketError::FamilyNotSupported));
 }
 
 #[test]

@@ -82,9 +82,10 @@ fn a_connected_socket_hears_its_peer_only_and_can_be_dissolved() {
     world.bind(BOB, server, "10.0.0.2:7").unwrap();
     let other = world.datagram(BOB);
     world.bind(BOB, other, "10.0.0.2:8").unwrap();
+    let alone = world.datagram(ALICE);
+    let nobody = world.send(ALICE, alone, b"a");
+    assert_eq!(nobody, Err(SocketError::DestinationRequired));
     let client = world.datagram(ALICE);
-    let alone = world.send(ALICE, client, b"a");
-    assert_eq!(alone, Err(SocketError::DestinationRequired));
     world.bind(ALICE, client, "0.0.0.0:5000").unwrap();
     world.connect(ALICE, client, "10.0.0.2:7").unwrap();
     let stack = &world.hosts[ALICE].stack;

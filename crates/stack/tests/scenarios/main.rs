@@ -3,6 +3,7 @@ mod binding;
 mod datagrams;
 mod disorder;
 mod echo;
+mod families;
 mod losses;
 mod paths;
 mod refusals;

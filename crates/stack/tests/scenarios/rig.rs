@@ -8,8 +8,8 @@ use heptad_stack::l4_transport::tcp::{self, State};
 use heptad_stack::stack::{Route, SocketOption};
 use heptad_stack::wire::{MacAddr, PacketBuf, Pool};
 use heptad_stack::{
-    Caps, Counter, Counters, Cx, DropReason, EventLog, Instant, Medium, PortConfig, PortId, Ready,
-    Rng, Shutdown, SocketError, SocketId, SocketKind, Stack, StackConfig,
+    Caps, Counter, Counters, Cx, DropReason, EventLog, Family, Instant, Medium, PortConfig, PortId,
+    Ready, Rng, Shutdown, SocketError, SocketId, SocketKind, Stack, StackConfig,
 };
 
 /// The usual hosts, in order of creation.
@@ -333,13 +333,12 @@ impl World {
     // ── what programs do ─────────────────────────────────────────────────────────────────────────────────────────
 
     pub fn stream(&mut self, host: usize) -> SocketId {
-        self.socket(host, SocketKind::Stream)
+        self.socket(host, Family::V4, SocketKind::Stream)
     }
     pub fn datagram(&mut self, host: usize) -> SocketId {
-        self.socket(host, SocketKind::Datagram)
+        self.socket(host, Family::V4, SocketKind::Datagram)
     }
-    fn socket(&mut self, host: usize, kind: SocketKind) -> SocketId {
-        let family = Ipv4Addr::UNSPECIFIED.into();
+    pub fn socket(&mut self, host: usize, family: Family, kind: SocketKind) -> SocketId {
         self.with(host, |stack, _| stack.socket(family, kind))
             .unwrap()
     }

@@ -1,5 +1,5 @@
 use core::cell::Cell;
-use core::net::Ipv4Addr;
+use core::net::{Ipv4Addr, Ipv6Addr};
 use std::collections::BTreeSet;
 use std::vec::Vec;
 
@@ -11,10 +11,13 @@ use crate::Rng;
 const ANY: IpAddr = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
 const HERE: IpAddr = IpAddr::V4(Ipv4Addr::new(10, 0, 1, 10));
 const ALSO_HERE: IpAddr = IpAddr::V4(Ipv4Addr::new(10, 0, 2, 10));
+const ANY6: IpAddr = IpAddr::V6(Ipv6Addr::UNSPECIFIED);
+const HERE6: IpAddr = IpAddr::V6(Ipv6Addr::new(0xfd00, 0, 0, 0, 0, 0, 0, 1));
 const PLAIN: Sharing = Sharing {
     reuse_address: false,
     reuse_port: false,
     listening: false,
+    v6_only: false,
 };
 const REUSE_ADDRESS: Sharing = Sharing {
     reuse_address: true,
@@ -69,6 +72,55 @@ fn bind_conflicts_are_those_of_linux() {
         let got = space.claim(at(new.0, 80), new.1, &nothing).map(|_| ());
         assert_eq!(got, verdict, "row {n}");
     }
+}
+
+/// As Linux 6.18 answers the same questions.
+#[test]
+fn a_wildcard_of_both_families_holds_a_port_in_both() {
+    let only = |sharing| Sharing {
+        v6_only: true,
+        ..sharing
+    };
+    let places = [
+        (ANY, PLAIN),
+        (HERE, PLAIN),
+        (ANY6, PLAIN),
+        (ANY6, only(PLAIN)),
+        (HERE6, only(PLAIN)),
+    ];
+    // A row for each that holds the port: who else may not have it.
+    let taken = [
+        [true, true, true, false, false],
+        [true, true, true, false, false],
+        [true, true, true, true, true],
+        [false, false, true, true, true],
+        [false, false, true, true, true],
+    ];
+    for (n, there) in places.into_iter().enumerate() {
+        for (m, new) in places.into_iter().enumerate() {
+            let mut space = space();
+            let hold = space.claim(at(there.0, 80), there.1, &nothing).unwrap();
+            let refused = space.claim(at(new.0, 80), new.1, &nothing).is_err();
+            assert_eq!(refused, taken[n][m], "{there:?}, then {new:?}");
+            space.release(hold);
+            assert_eq!(space.ports.is_empty(), refused);
+        }
+    }
+}
+
+#[test]
+fn a_socket_that_leaves_the_wildcard_leaves_the_other_family() {
+    let mut space = space();
+    let mut hold = space.claim(at(ANY6, 80), PLAIN, &nothing).unwrap();
+    space.change(&mut hold, HERE, PLAIN);
+    assert!(space.claim(at(ANY6, 80), PLAIN, &nothing).is_err());
+    let v6 = Sharing {
+        v6_only: true,
+        ..PLAIN
+    };
+    assert!(space.claim(at(ANY6, 80), v6, &nothing).is_ok());
+    space.release(hold);
+    assert!(space.claim(at(ANY, 80), PLAIN, &nothing).is_ok());
 }
 
 #[test]
@@ -155,7 +207,12 @@ fn bind_to_port_zero_fails_when_every_ephemeral_port_is_held() {
 /// The slow, obvious model: a list of holders.
 fn model_refuses(holders: &[Hold], new: SocketAddr, sharing: Sharing) -> bool {
     holders.iter().any(|there| {
-        let same = there.addr == new.ip() || there.addr == ANY || new.ip() == ANY;
+        let both = |ip, sharing: Sharing| ip == ANY6 && !sharing.v6_only;
+        let meet = there.addr.is_ipv4() == new.is_ipv4()
+            || both(there.addr, there.sharing)
+            || both(new.ip(), sharing);
+        let any = there.addr.is_unspecified() || new.ip().is_unspecified();
+        let same = there.addr == new.ip() || (any && meet);
         let both = sharing.reuse_address && there.sharing.reuse_address;
         let joins =
             (both && !there.sharing.listening) || (sharing.reuse_port && there.sharing.reuse_port);
@@ -166,13 +223,13 @@ fn model_refuses(holders: &[Hold], new: SocketAddr, sharing: Sharing) -> bool {
 proptest! {
     #[test]
     fn counting_holders_answers_as_listing_them(
-        steps in proptest::collection::vec((0u8..4, 0usize..3, 80u16..83, 0usize..8, any::<prop::sample::Index>()), 1..80)
+        steps in proptest::collection::vec((0u8..4, 0usize..5, 80u16..83, 0usize..8, any::<bool>(), any::<prop::sample::Index>()), 1..80)
     ) {
         let mut space = space();
         let mut holders: Vec<Hold> = Vec::new();
-        for (verb, ip, port, kind, which) in steps {
-            let local = at([ANY, HERE, ALSO_HERE][ip], port);
-            let sharing = Sharing { listening: false, ..Sharing::from_kind(kind) };
+        for (verb, ip, port, kind, v6_only, which) in steps {
+            let local = at([ANY, HERE, ALSO_HERE, ANY6, HERE6][ip], port);
+            let sharing = Sharing { listening: false, v6_only, ..Sharing::from_kind(kind) };
             match verb {
                 0 | 1 => {
                     let got = space.claim(local, sharing, &nothing);

@@ -33,7 +33,7 @@ impl Tcp {
         let shared = self.share(options);
         let entry = self.listeners.vacant_entry();
         let index = entry.key() as u32;
-        if !self.demux.listen(local, index, options.reuse_port) {
+        if !self.demux.listen(local, index, &options) {
             return Err(SocketError::AddressInUse);
         }
         entry.insert(Listener {

@@ -5,7 +5,7 @@ use core::net::{IpAddr, SocketAddr};
 use alloc::vec::Vec;
 use hashbrown::HashMap;
 
-use super::ConnId;
+use super::{ConnId, Options};
 use crate::Cx;
 use crate::keyed_hash::KeyedHash;
 use crate::l4_transport::any_of;
@@ -19,7 +19,7 @@ pub enum Entry {
     TimeWait(u32),
 }
 
-/// Local and remote end, without what IPv6 adds to an address for the sake of links: half the size of two `SocketAddr`.
+/// Local and remote end, without what IPv6 adds to an address for the sake of programs: half the size of two `SocketAddr`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Pair {
     ips: (IpAddr, IpAddr),
@@ -55,12 +55,14 @@ impl Hash for Pair {
     }
 }
 
-/// The two tables. Nothing ever walks them.
+/// The tables. Nothing ever walks them.
 pub struct Demux {
     key: KeyedHash,
     pairs: HashMap<Pair, Entry, KeyedHash>,
     /// More than one at an address: they said SO_REUSEPORT.
     listeners: HashMap<SocketAddr, Vec<u32>, KeyedHash>,
+    /// Those of them at `::` that hear IPv4 too, by port.
+    dual: HashMap<u16, Vec<u32>, KeyedHash>,
 }
 impl Demux {
     /// Empty, with a key of its own.
@@ -70,6 +72,7 @@ impl Demux {
             key,
             pairs: HashMap::with_hasher(key),
             listeners: HashMap::with_hasher(key),
+            dual: HashMap::with_hasher(key),
         }
     }
     /// What a segment is for: a pair before a listener.
@@ -91,14 +94,16 @@ impl Demux {
             self.pairs.remove(&Pair::new(local, remote));
         }
     }
-    /// The listener for an address: one of that very address before one of any. Those that share an address share its
-    /// connections by a hash of both ends.
+    /// The listener for an address: one of that very address before one of any, one of IPv4 alone before one of both families.
+    /// Those that share an address share its connections by a hash of both ends.
     pub fn listener(&self, local: SocketAddr, remote: SocketAddr) -> Option<u32> {
         let any = SocketAddr::new(any_of(local.ip()), local.port());
+        let dual = || self.dual.get(&local.port()).filter(|_| local.is_ipv4());
         let sharing = self
             .listeners
             .get(&local)
-            .or_else(|| self.listeners.get(&any))?;
+            .or_else(|| self.listeners.get(&any))
+            .or_else(dual)?;
         let draw = match sharing.len() {
             0 | 1 => 0,
             n => (self.key.hash_one((local, remote)) % n as u64) as usize,
@@ -106,21 +111,29 @@ impl Demux {
         sharing.get(draw).copied()
     }
     /// Adds a listener; `false` if there is one of this very address and the new one does not share.
-    pub fn listen(&mut self, local: SocketAddr, index: u32, shares: bool) -> bool {
+    pub fn listen(&mut self, local: SocketAddr, index: u32, options: &Options) -> bool {
         let sharing = self.listeners.entry(local).or_default();
-        if !sharing.is_empty() && !shares {
+        if !sharing.is_empty() && !options.reuse_port {
             return false;
         }
         sharing.push(index);
+        if options.hears_both(local.ip()) {
+            self.dual.entry(local.port()).or_default().push(index);
+        }
         true
     }
     /// Removes a listener.
     pub fn unlisten(&mut self, local: SocketAddr, index: u32) {
-        if let Some(sharing) = self.listeners.get_mut(&local) {
-            sharing.retain(|other| *other != index);
-            if sharing.is_empty() {
-                self.listeners.remove(&local);
-            }
+        remove(&mut self.listeners, &local, index);
+        remove(&mut self.dual, &local.port(), index);
+    }
+}
+
+fn remove<K: Eq + Hash>(lists: &mut HashMap<K, Vec<u32>, KeyedHash>, key: &K, index: u32) {
+    if let Some(list) = lists.get_mut(key) {
+        list.retain(|other| *other != index);
+        if list.is_empty() {
+            lists.remove(key);
         }
     }
 }

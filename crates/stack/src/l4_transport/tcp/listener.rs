@@ -141,6 +141,7 @@ impl Tcp {
         let (offer_mss, scale, wnd) = our_offer(&self.config, options, &path, timestamps);
         let agreed = Agreed::new(&self.config, &seg.options, limit, scale);
         let irs = seg.seq;
+        let (ttl, tos) = options.hops_to(remote.ip());
         Opening {
             generation: 0,
             listener,
@@ -160,8 +161,8 @@ impl Tcp {
                 sent_at: cx.now,
                 resent: false,
             },
-            ttl: options.ttl,
-            tos: options.tos,
+            ttl,
+            tos,
             wnd,
             offer_mss,
             retries: 0,

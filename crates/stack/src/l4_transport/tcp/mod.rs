@@ -46,12 +46,13 @@ mod timers;
 use alloc::boxed::Box;
 use alloc::collections::VecDeque;
 use alloc::sync::Arc;
-use core::net::SocketAddr;
+use core::net::{IpAddr, Ipv6Addr, SocketAddr};
 
 use slab::Slab;
 
 use crate::l1_physical::PortId;
 use crate::l3_network::{Arrival, Departure, Flow, NetError, Path, Reply, Up};
+use crate::l4_transport::family::Family;
 use crate::l4_transport::readiness::Owner;
 use crate::time::Duration;
 use crate::{Counter, Cx, DropReason, Instant};
@@ -122,16 +123,44 @@ pub struct Options {
     pub rcvbuf: u32,
     /// SO_SNDBUF in bytes of memory; 0: automatic.
     pub sndbuf: u32,
-    /// TTL of what is sent (64).
+    /// TTL of what is sent over IPv4 (64).
     pub ttl: u8,
-    /// DS field.
+    /// DS field there.
     pub tos: u8,
+    /// Hop limit of what is sent over IPv6 (64).
+    pub hops: u8,
+    /// Traffic class there.
+    pub class: u8,
     /// TCP_CORK: hold back partial segments (at most 200 ms).
     pub cork: bool,
     /// TCP_QUICKACK.
     pub quickack: bool,
     /// SO_REUSEPORT: listeners of one address share its connections.
     pub reuse_port: bool,
+    /// IPV6_V6ONLY: a listener at `::` leaves IPv4 alone.
+    pub v6_only: bool,
+    /// Of which family the socket is.
+    pub family: Family,
+}
+impl Options {
+    /// What a socket of a family begins with.
+    pub fn of(family: Family) -> Self {
+        Self {
+            family,
+            ..Self::default()
+        }
+    }
+    /// TTL or hop limit, and DS field, of a packet to an address.
+    pub fn hops_to(&self, remote: IpAddr) -> (u8, u8) {
+        match remote {
+            IpAddr::V4(_) => (self.ttl, self.tos),
+            IpAddr::V6(_) => (self.hops, self.class),
+        }
+    }
+    /// Whether a listener at this address hears both families.
+    pub fn hears_both(&self, local: IpAddr) -> bool {
+        local == IpAddr::V6(Ipv6Addr::UNSPECIFIED) && !self.v6_only
+    }
 }
 impl Default for Options {
     fn default() -> Self {
@@ -148,9 +177,13 @@ impl Default for Options {
             sndbuf: 0,
             ttl: 64,
             tos: 0,
+            hops: 64,
+            class: 0,
             cork: false,
             quickack: true,
             reuse_port: false,
+            v6_only: false,
+            family: Family::V4,
         }
     }
 }
@@ -218,6 +251,8 @@ pub struct Status {
     pub recv_q: u32,
     /// Sent or to be sent and not acknowledged, bytes; for a listener: its backlog.
     pub send_q: u32,
+    /// Of which family its socket is, or was.
+    pub family: Family,
     /// The socket it belongs to, if there is still one.
     pub owner: Option<Owner>,
     /// Congestion window, bytes.
@@ -243,8 +278,8 @@ enum Conn {
 /// TCP of one host.
 pub struct Tcp {
     config: Config,
-    /// What a connection has that chose nothing.
-    default_options: Arc<Options>,
+    /// What a connection has that chose nothing, by the family of its socket.
+    default_options: [Arc<Options>; 2],
     secrets: isn::Secrets,
     demux: demux::Demux,
     listeners: Slab<listener::Listener>,
@@ -265,7 +300,7 @@ impl Tcp {
     pub fn new(config: Config, cx: &mut Cx<'_>) -> Self {
         Self {
             config,
-            default_options: Arc::new(Options::default()),
+            default_options: [Family::V4, Family::V6].map(|family| Arc::new(Options::of(family))),
             secrets: isn::Secrets::draw(cx),
             demux: demux::Demux::new(cx),
             listeners: Slab::new(),
@@ -283,10 +318,11 @@ impl Tcp {
 
     /// One allocation for all that chose nothing.
     fn share(&self, options: Options) -> Arc<Options> {
-        if options == *self.default_options {
-            return Arc::clone(&self.default_options);
-        }
-        Arc::new(options)
+        let default = self
+            .default_options
+            .iter()
+            .find(|default| ***default == options);
+        default.map_or_else(|| Arc::new(options), Arc::clone)
     }
 
     // ── border, downwards ────────────────────────────────────────────────────────────────────────────────────────
@@ -296,7 +332,7 @@ impl Tcp {
     pub fn receive(
         &mut self,
         arrival: Arrival,
-        route: &dyn Fn(core::net::IpAddr) -> Option<Path>,
+        route: &dyn Fn(IpAddr) -> Option<Path>,
         cx: &mut Cx<'_>,
     ) -> Up<()> {
         let frames = arrival.packet.frames();
@@ -318,7 +354,7 @@ impl Tcp {
         local: SocketAddr,
         remote: SocketAddr,
         seg: segment::Segment,
-        route: &dyn Fn(core::net::IpAddr) -> Option<Path>,
+        route: &dyn Fn(IpAddr) -> Option<Path>,
         cx: &mut Cx<'_>,
     ) -> Up<()> {
         let mut isn = None;

@@ -131,6 +131,7 @@ pub struct Outgoing {
 impl Outgoing {
     /// A bare segment with the TTL and DS field of a socket's options.
     pub fn new(local: SocketAddr, remote: SocketAddr, options: &Options) -> Self {
+        let (ttl, tos) = options.hops_to(remote.ip());
         Self {
             local,
             remote,
@@ -139,8 +140,8 @@ impl Outgoing {
             flags: Flags::ACK,
             wnd: 0,
             options: TcpOptions::NONE,
-            ttl: options.ttl,
-            tos: options.tos,
+            ttl,
+            tos,
         }
     }
 

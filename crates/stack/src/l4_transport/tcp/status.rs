@@ -3,14 +3,16 @@ use alloc::vec::Vec;
 use core::net::SocketAddr;
 
 use super::demux::Entry;
+use super::opening::Opening;
 use super::options::mss_limit;
 use super::seq::SeqNum;
 use super::tcb::{Endpoint, Tcb};
 use super::{Conn, ConnId, ListenerId, Options, State, Status, Tcp};
 use crate::Cx;
 use crate::l3_network::{Flow, NetError};
+use crate::l4_transport::family::Family;
 use crate::l4_transport::net_error;
-use crate::l4_transport::readiness::{Owner, Ready, SocketError};
+use crate::l4_transport::readiness::{Ready, SocketError};
 use crate::time::Duration;
 
 /// Paths narrower than this are not believed (RFC 1191 3: 68 bytes; Linux: 552).
@@ -43,7 +45,8 @@ impl Tcp {
     /// A listener's status.
     pub fn listener_status(&self, id: ListenerId) -> Option<Status> {
         let listener = self.listeners.get(id.0 as usize)?;
-        let mut status = blank(State::Listen, listener.local, None, Some(listener.owner));
+        let mut status = blank(State::Listen, listener.local, None, listener.options.family);
+        status.owner = Some(listener.owner);
         status.recv_q = u32::try_from(listener.accept.len()).unwrap_or(u32::MAX);
         status.send_q = listener.backlog.min(self.config.somaxconn);
         Some(status)
@@ -54,16 +57,20 @@ impl Tcp {
             .listeners
             .iter()
             .filter_map(|(i, _)| self.listener_status(ListenerId(i as u32)));
+        let family = |opening: &Opening| {
+            let listener = self.listeners.get(opening.listener as usize);
+            listener.map_or_else(Family::default, |listener| listener.options.family)
+        };
         let openings = self
             .openings
             .iter()
-            .map(|(_, o)| blank(State::SynReceived, o.local, Some(o.remote), None));
+            .map(|(_, o)| blank(State::SynReceived, o.local, Some(o.remote), family(o)));
         let conns = self.conns.iter().map(|(_, conn)| conn.status());
         let conns = conns.filter(|status| status.state != State::Closed);
         let time_waits = self
             .time_waits
             .iter()
-            .map(|(_, t)| blank(State::TimeWait, t.local, Some(t.remote), None));
+            .map(|(_, t)| blank(State::TimeWait, t.local, Some(t.remote), t.family));
         let mut rows: Vec<Status> = listeners
             .chain(openings)
             .chain(conns)
@@ -134,9 +141,14 @@ impl Conn {
     }
     fn status(&self) -> Status {
         let Endpoint {
-            state, ends, owner, ..
+            state,
+            ends,
+            owner,
+            ref options,
+            ..
         } = *self.ep();
-        let mut status = blank(state, ends.local(), Some(ends.remote()), owner);
+        let mut status = blank(state, ends.local(), Some(ends.remote()), options.family);
+        status.owner = owner;
         match self {
             Self::Opening(opening) => {
                 status.send_q = u32::from(state != State::Closed);
@@ -175,19 +187,15 @@ impl Tcb {
     }
 }
 
-fn blank(
-    state: State,
-    local: SocketAddr,
-    remote: Option<SocketAddr>,
-    owner: Option<Owner>,
-) -> Status {
+fn blank(state: State, local: SocketAddr, remote: Option<SocketAddr>, family: Family) -> Status {
     Status {
         state,
         local,
         remote,
         recv_q: 0,
         send_q: 0,
-        owner,
+        family,
+        owner: None,
         cwnd: 0,
         ssthresh: 0,
         srtt: None,

@@ -12,6 +12,7 @@ use super::segment::{Outgoing, Segment};
 use super::seq::SeqNum;
 use super::tcb::Tcb;
 use crate::l3_network::{Reply, Up};
+use crate::l4_transport::family::Family;
 use crate::time::Duration;
 use crate::{Cx, DropReason, Instant};
 
@@ -29,6 +30,7 @@ pub struct TimeWait {
     timestamps: Option<(u32, u32)>,
     ttl: u8,
     tos: u8,
+    pub family: Family,
     pub expires: Instant,
     last_stray: Option<Instant>,
 }
@@ -38,6 +40,7 @@ impl TimeWait {
     pub fn new(tcb: &mut Tcb, generation: u32, expires: Instant) -> Self {
         let mss = tcb.mss();
         let wnd = tcb.rcv.tell_window(mss);
+        let (ttl, tos) = tcb.ep.options.hops_to(tcb.ep.remote().ip());
         Self {
             generation,
             local: tcb.ep.local(),
@@ -50,8 +53,9 @@ impl TimeWait {
                 .agreed
                 .timestamps
                 .then_some((tcb.ts.offset, tcb.ts.recent)),
-            ttl: tcb.ep.options.ttl,
-            tos: tcb.ep.options.tos,
+            ttl,
+            tos,
+            family: tcb.ep.options.family,
             expires,
             last_stray: None,
         }

@@ -12,7 +12,10 @@ const SETTINGS: Settings = Settings {
     sndbuf: 4_096,
     ttl: 64,
     tos: 0,
+    hops: 64,
+    class: 0,
     reuse_port: false,
+    v6_only: false,
     dont_fragment: false,
 };
 const PORT: PortId = PortId(1);
