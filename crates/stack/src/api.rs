@@ -22,7 +22,7 @@ impl Stack {
         (&mut self.sockets, below)
     }
 
-    /// A new socket of a family, which any address of it tells too. Echo over IPv6 so far: `FamilyNotSupported`.
+    /// A new socket of a family, which any address of it tells too.
     pub fn socket(
         &mut self,
         family: impl Into<Family>,

@@ -56,6 +56,8 @@ reasons! {
     MartianDestination = "martian destination address",
     /// Not for us, and we do not forward.
     NotForUs = "not for this host",
+    /// To a multicast group that this host is not in.
+    NotOurGroup = "multicast group not joined",
     /// No route to the destination.
     NoRoute = "no route",
     /// TTL used up.

@@ -101,16 +101,13 @@ impl Sockets {
         }
     }
 
-    /// A new socket. Echo over IPv6 so far: `FamilyNotSupported`; too many: `NoBuffers`.
+    /// A new socket; too many: `NoBuffers`.
     pub fn open(
         &mut self,
         family: Family,
         kind: SocketKind,
         transport: &mut Transport,
     ) -> Result<SocketId, SocketError> {
-        if (family, kind) == (Family::V6, SocketKind::Echo) {
-            return Err(SocketError::FamilyNotSupported);
-        }
         let id = self.next_id()?;
         let (v4, v6) = &self.default_options;
         let options = Arc::clone(if family == Family::V4 { v4 } else { v6 });

@@ -2,7 +2,19 @@
 use heptad_stack::stack::SocketOption;
 use heptad_stack::{Ready, Shutdown, SocketError, SocketId};
 
+use crate::rig::over_both_families;
 use crate::rig::*;
+
+over_both_families! {
+    bind_takes_own_addresses_only_and_once,
+    port_zero_draws_ephemeral_ports_that_differ,
+    reuse_address_shares_until_one_listens,
+    a_restarted_server_needs_reuse_address_while_its_connections_linger,
+    verbs_on_the_wrong_kind_of_socket_say_so,
+    a_closed_handle_is_a_bad_socket_even_when_its_slot_is_used_again,
+    shutdown_of_a_listener_stops_it_and_wakes_those_who_wait,
+    options_answer_with_what_was_set_as_linux_rounds_it,
+}
 
 fn bound(world: &mut World, to: &str, reuse: bool) -> Result<SocketId, SocketError> {
     let s = world.stream(ALICE);
@@ -10,7 +22,6 @@ fn bound(world: &mut World, to: &str, reuse: bool) -> Result<SocketId, SocketErr
     world.bind(ALICE, s, to).map(|()| s)
 }
 
-#[test]
 fn bind_takes_own_addresses_only_and_once() {
     let mut world = World::pair();
     let foreign = bound(&mut world, "10.0.0.2:80", false);
@@ -21,12 +32,13 @@ fn bind_takes_own_addresses_only_and_once() {
     let taken = bound(&mut world, "0.0.0.0:80", false);
     assert_eq!(taken, Err(SocketError::AddressInUse));
     assert!(bound(&mut world, "127.0.0.1:80", false).is_ok());
-    assert!(bound(&mut world, "127.9.9.9:80", false).is_ok());
-    let v6 = world.bind(ALICE, s, "[::]:80");
-    assert_eq!(v6, Err(SocketError::FamilyNotSupported));
+    if !is_v6() {
+        assert!(bound(&mut world, "127.9.9.9:80", false).is_ok());
+        let v6 = world.bind(ALICE, s, "[::]:80");
+        assert_eq!(v6, Err(SocketError::FamilyNotSupported));
+    }
 }
 
-#[test]
 fn port_zero_draws_ephemeral_ports_that_differ() {
     let mut world = World::pair();
     let mut ports = std::collections::BTreeSet::new();
@@ -38,7 +50,6 @@ fn port_zero_draws_ephemeral_ports_that_differ() {
     }
 }
 
-#[test]
 fn reuse_address_shares_until_one_listens() {
     let mut world = World::pair();
     let first = bound(&mut world, "0.0.0.0:80", true).unwrap();
@@ -52,7 +63,6 @@ fn reuse_address_shares_until_one_listens() {
     assert_eq!(world.listen(ALICE, second, 1), Ok(()));
 }
 
-#[test]
 fn a_restarted_server_needs_reuse_address_while_its_connections_linger() {
     let mut world = World::pair();
     for reuse in [false, true] {
@@ -85,7 +95,6 @@ fn a_restarted_server_needs_reuse_address_while_its_connections_linger() {
     world.only_drops(NOTHING);
 }
 
-#[test]
 fn verbs_on_the_wrong_kind_of_socket_say_so() {
     let mut world = World::pair();
     let stream = world.stream(ALICE);
@@ -117,7 +126,6 @@ fn verbs_on_the_wrong_kind_of_socket_say_so() {
     assert_eq!(no_delay, Err(SocketError::NoProtocolOption));
 }
 
-#[test]
 fn a_closed_handle_is_a_bad_socket_even_when_its_slot_is_used_again() {
     let mut world = World::pair();
     let old = world.stream(ALICE);
@@ -129,7 +137,6 @@ fn a_closed_handle_is_a_bad_socket_even_when_its_slot_is_used_again() {
     assert_eq!(world.bind(ALICE, new, "0.0.0.0:80"), Ok(()));
 }
 
-#[test]
 fn shutdown_of_a_listener_stops_it_and_wakes_those_who_wait() {
     let mut world = World::pair();
     let listener = world.listener(BOB, 80);
@@ -141,7 +148,6 @@ fn shutdown_of_a_listener_stops_it_and_wakes_those_who_wait() {
     assert_eq!(world.listen(BOB, listener, 1), Ok(()), "it is still bound");
 }
 
-#[test]
 fn options_answer_with_what_was_set_as_linux_rounds_it() {
     let mut world = World::pair();
     let s = world.stream(ALICE);

@@ -5,7 +5,10 @@ use heptad_stack::stack::SocketOption;
 use heptad_stack::{Shutdown, SocketId, SocketKind};
 use proptest::prelude::*;
 
+use crate::rig::over_both_families;
 use crate::rig::*;
+
+over_both_families! {}
 
 #[derive(Clone, Copy, Debug)]
 enum Verb {

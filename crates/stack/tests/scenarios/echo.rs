@@ -2,15 +2,29 @@
 use heptad_stack::l3_network::IcmpError;
 use heptad_stack::l4_transport::echo::{Received, Reported};
 use heptad_stack::stack::SocketOption;
-use heptad_stack::wire::icmpv4::{HEADER_LEN, Icmpv4, Unreachable};
+use heptad_stack::wire::icmpv4::{self, HEADER_LEN, Icmpv4};
+use heptad_stack::wire::icmpv6::{self, Icmpv6};
 use heptad_stack::{Counter, DropReason, Ready, SocketError, SocketId, SocketKind};
 
+use crate::rig::over_both_families;
 use crate::rig::*;
+
+over_both_families! {
+    a_reply_comes_back_through_a_router_with_its_ttl_and_its_data,
+    each_socket_gets_the_replies_to_its_own_requests,
+    errors_reach_the_socket_with_who_says_so_and_about_which_request,
+    a_pending_error_answers_one_verb_as_on_linux,
+    only_echo_requests_may_be_sent,
+    what_nobody_reads_or_asked_for_is_dropped_with_a_reason,
+}
 
 /// An echo request as a program writes it: identifier and checksum are not its business.
 fn request(seq: u16, data: &[u8]) -> Vec<u8> {
     let mut message = vec![0; HEADER_LEN];
-    Icmpv4::EchoRequest { id: 0, seq }.emit(0, &mut message);
+    match is_v6() {
+        false => Icmpv4::EchoRequest { id: 0, seq }.emit(0, &mut message),
+        true => Icmpv6::EchoRequest { id: 0, seq }.emit(0, &mut message),
+    }
     message.extend_from_slice(data);
     message
 }
@@ -25,11 +39,20 @@ impl World {
     fn ping(&mut self, s: SocketId, seq: u16, to: &str) -> Result<usize, SocketError> {
         self.send_to(ALICE, s, &request(seq, b"ping"), &format!("{to}:0"))
     }
-    /// What came, and its header.
-    fn reply(&mut self, s: SocketId) -> Result<(Received, Icmpv4, Vec<u8>), SocketError> {
+    /// What came, its identifier and sequence number, and its data.
+    fn reply(&mut self, s: SocketId) -> Result<(Received, (u16, u16), Vec<u8>), SocketError> {
         let mut out = vec![0; 2_000];
         let received = self.with(ALICE, |stack, cx| stack.recv_echo(s, &mut out, cx))?;
-        let header = Icmpv4::parse(&out).unwrap();
+        let header = match is_v6() {
+            false => match Icmpv4::parse(&out) {
+                Ok(Icmpv4::EchoReply { id, seq }) => (id, seq),
+                other => panic!("{other:?}"),
+            },
+            true => match Icmpv6::parse(&out) {
+                Ok(Icmpv6::EchoReply { id, seq }) => (id, seq),
+                other => panic!("{other:?}"),
+            },
+        };
         Ok((received, header, out[HEADER_LEN..received.copied].to_vec()))
     }
     fn error(&mut self, s: SocketId) -> Option<Reported> {
@@ -37,7 +60,6 @@ impl World {
     }
 }
 
-#[test]
 fn a_reply_comes_back_through_a_router_with_its_ttl_and_its_data() {
     let mut world = World::routed();
     let s = world.echo(ALICE);
@@ -53,13 +75,13 @@ fn a_reply_comes_back_through_a_router_with_its_ttl_and_its_data() {
         .with(ALICE, |stack, _| stack.local_addr(s))
         .unwrap()
         .port();
-    assert_eq!(header, Icmpv4::EchoReply { id, seq: 7 });
+    assert_eq!(header, (id, 7));
     assert_eq!(data, b"ping");
-    assert_eq!(world.count(ALICE, Counter::IcmpInEchoReps), 1);
+    let counted = world.count(ALICE, Counter::IcmpInEchoReps);
+    assert_eq!(counted + world.count(ALICE, Counter::Icmp6InEchoReplies), 1);
     world.only_drops(NOTHING);
 }
 
-#[test]
 fn each_socket_gets_the_replies_to_its_own_requests() {
     let mut world = World::pair();
     let [first, second] = [world.echo(ALICE), world.echo(ALICE)];
@@ -71,7 +93,7 @@ fn each_socket_gets_the_replies_to_its_own_requests() {
     world.ping(first, 1, "10.0.0.2").unwrap();
     world.run_for(100 * MS);
     for (s, id, seq) in [(first, 1000, 1), (second, 1001, 2)] {
-        assert_eq!(world.reply(s).unwrap().1, Icmpv4::EchoReply { id, seq });
+        assert_eq!(world.reply(s).unwrap().1, (id, seq));
         assert_eq!(world.reply(s), Err(SocketError::WouldBlock));
     }
     world.close(ALICE, first);
@@ -85,7 +107,6 @@ fn each_socket_gets_the_replies_to_its_own_requests() {
     world.only_drops(NOTHING);
 }
 
-#[test]
 fn errors_reach_the_socket_with_who_says_so_and_about_which_request() {
     let mut world = World::routed();
     let s = world.echo(ALICE);
@@ -95,7 +116,10 @@ fn errors_reach_the_socket_with_who_says_so_and_about_which_request() {
     world.run_for(100 * MS);
     assert!(world.ready(ALICE, s).intersects(Ready::ERROR));
     let error = world.error(s).unwrap().error;
-    let expired = IcmpError::V4(Icmpv4::TimeExceeded { code: 0 });
+    let expired = match is_v6() {
+        false => IcmpError::V4(Icmpv4::TimeExceeded { code: 0 }),
+        true => IcmpError::V6(Icmpv6::TimeExceeded { code: 0 }),
+    };
     assert_eq!(error.message, expired);
     assert_eq!((error.from, error.seq), (ip("10.0.1.1"), 1));
     assert_eq!(error.remote, ip("10.0.2.20"));
@@ -106,7 +130,10 @@ fn errors_reach_the_socket_with_who_says_so_and_about_which_request() {
     world.ping(s, 2, "10.0.2.99").unwrap();
     world.run_for(5_000 * MS);
     let error = world.error(s).unwrap().error;
-    let nobody = IcmpError::V4(Icmpv4::Unreachable(Unreachable::Host));
+    let nobody = match is_v6() {
+        false => IcmpError::V4(Icmpv4::Unreachable(icmpv4::Unreachable::Host)),
+        true => IcmpError::V6(Icmpv6::Unreachable(icmpv6::Unreachable::Address)),
+    };
     assert_eq!(error.message, nobody);
     assert_eq!(
         (error.from, error.seq),
@@ -121,7 +148,6 @@ fn errors_reach_the_socket_with_who_says_so_and_about_which_request() {
     world.only_drops(&[DropReason::TtlExceeded, DropReason::NeighbourUnreachable]);
 }
 
-#[test]
 fn a_pending_error_answers_one_verb_as_on_linux() {
     let mut world = World::routed();
     let s = world.echo(ALICE);
@@ -131,7 +157,6 @@ fn a_pending_error_answers_one_verb_as_on_linux() {
     assert_eq!(world.reply(s), Err(SocketError::WouldBlock));
 }
 
-#[test]
 fn only_echo_requests_may_be_sent() {
     let mut world = World::pair();
     let s = world.echo(ALICE);
@@ -155,7 +180,6 @@ fn only_echo_requests_may_be_sent() {
     assert_eq!(received.len, 60_008, "in fragments there and back");
 }
 
-#[test]
 fn what_nobody_reads_or_asked_for_is_dropped_with_a_reason() {
     let mut world = World::pair();
     let s = world.echo(ALICE);

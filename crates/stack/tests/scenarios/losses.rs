@@ -4,7 +4,18 @@ use std::time::Duration;
 use heptad_stack::l4_transport::tcp::{self, State};
 use heptad_stack::{Counter, DropReason, Shutdown, SocketError, SocketId};
 
+use crate::rig::over_both_families;
 use crate::rig::*;
+
+over_both_families! {
+    a_clean_cable_carries_ten_megabytes_without_sending_anything_twice,
+    ten_megabytes_through_five_percent_loss_arrive_intact,
+    the_same_seed_gives_the_same_bytes_at_the_same_times,
+    a_lost_syn_is_sent_again_after_a_second,
+    both_sides_talk_at_once_through_loss,
+    every_set_of_tcp_options_gets_on_with_every_fault,
+    a_cable_that_loses_doubles_flips_and_delays_harms_no_byte,
+}
 
 /// Drops that a lossy cable makes ordinary.
 const RETRANSMITTED: &[DropReason] = &[
@@ -69,7 +80,6 @@ fn transfer(world: &mut World, total: usize) -> u64 {
     world.fingerprint()
 }
 
-#[test]
 fn a_clean_cable_carries_ten_megabytes_without_sending_anything_twice() {
     let mut world = World::pair();
     transfer(&mut world, 10_000_000);
@@ -77,7 +87,6 @@ fn a_clean_cable_carries_ten_megabytes_without_sending_anything_twice() {
     world.only_drops(NOTHING);
 }
 
-#[test]
 fn ten_megabytes_through_five_percent_loss_arrive_intact() {
     let mut world = World::pair_with(tcp::Config::default(), 50, 3);
     transfer(&mut world, 10_000_000);
@@ -85,7 +94,6 @@ fn ten_megabytes_through_five_percent_loss_arrive_intact() {
     world.only_drops(RETRANSMITTED);
 }
 
-#[test]
 fn the_same_seed_gives_the_same_bytes_at_the_same_times() {
     let run = |seed| {
         let mut world = World::pair_with(tcp::Config::default(), 50, seed);
@@ -95,7 +103,6 @@ fn the_same_seed_gives_the_same_bytes_at_the_same_times() {
     assert_ne!(run(5), run(6));
 }
 
-#[test]
 fn a_lost_syn_is_sent_again_after_a_second() {
     let mut world = World::pair();
     let listener = world.listener(BOB, 80);
@@ -174,7 +181,6 @@ fn conversation(world: &mut World, faults: Faults, total: usize) -> Duration {
     took
 }
 
-#[test]
 fn both_sides_talk_at_once_through_loss() {
     for (loss, total) in [(0, 3_000_000), (30, 1_000_000), (150, 300_000)] {
         let mut world = World::pair();
@@ -187,7 +193,6 @@ fn both_sides_talk_at_once_through_loss() {
     }
 }
 
-#[test]
 fn every_set_of_tcp_options_gets_on_with_every_fault() {
     let none = Faults::default();
     let rows = [
@@ -230,7 +235,6 @@ fn every_set_of_tcp_options_gets_on_with_every_fault() {
     }
 }
 
-#[test]
 fn a_cable_that_loses_doubles_flips_and_delays_harms_no_byte() {
     let mut world = World::pair();
     world.impair(Faults {

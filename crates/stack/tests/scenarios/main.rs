@@ -1,6 +1,7 @@
 //! Stories of two hosts (and a router) on cables wired by hand, in virtual time: what programs on them see.
 mod binding;
 mod datagrams;
+mod discovery;
 mod disorder;
 mod echo;
 mod families;

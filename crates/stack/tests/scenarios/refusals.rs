@@ -5,9 +5,26 @@ use heptad_stack::l4_transport::tcp::State;
 use heptad_stack::stack::SocketOption;
 use heptad_stack::{Counter, DropReason, Ready, Shutdown, SocketError};
 
+use crate::rig::over_both_families;
 use crate::rig::*;
 
-#[test]
+over_both_families! {
+    a_closed_port_refuses_and_the_socket_may_try_again,
+    so_error_takes_the_refusal_and_the_next_connect_says_aborted,
+    nobody_there_is_told_as_no_route_to_host,
+    a_silent_network_times_out_after_six_retries,
+    closing_with_unread_data_resets,
+    writing_to_a_closed_peer_is_reset_then_a_broken_pipe,
+    linger_zero_resets,
+    a_full_backlog_drops_and_a_later_accept_lets_the_next_one_in,
+    closing_a_listener_resets_those_whom_nobody_accepted,
+    a_connect_given_up_leaves_nothing,
+    a_bound_port_connects_to_a_place_once_at_a_time,
+    a_peer_that_vanished_is_found_by_keepalive,
+    a_refusal_is_told_once_by_whichever_verb_comes_first,
+    a_reset_is_told_once_by_whichever_verb_comes_first,
+}
+
 fn a_closed_port_refuses_and_the_socket_may_try_again() {
     let mut world = World::pair();
     let client = world.stream(ALICE);
@@ -29,7 +46,6 @@ fn a_closed_port_refuses_and_the_socket_may_try_again() {
     world.only_drops(&[DropReason::TcpNoSocket]);
 }
 
-#[test]
 fn so_error_takes_the_refusal_and_the_next_connect_says_aborted() {
     let mut world = World::pair();
     let client = world.stream(ALICE);
@@ -46,7 +62,6 @@ fn so_error_takes_the_refusal_and_the_next_connect_says_aborted() {
     assert_eq!(connect(&mut world), Err(SocketError::InProgress));
 }
 
-#[test]
 fn nobody_there_is_told_as_no_route_to_host() {
     let mut world = World::pair();
     let client = world.stream(ALICE);
@@ -58,7 +73,6 @@ fn nobody_there_is_told_as_no_route_to_host() {
     assert_eq!(nowhere, Err(SocketError::NetworkUnreachable));
 }
 
-#[test]
 fn a_silent_network_times_out_after_six_retries() {
     let mut world = World::pair();
     world.cut(BOB, true);
@@ -86,7 +100,6 @@ fn a_silent_network_times_out_after_six_retries() {
     assert!(took <= Duration::from_secs(128), "{took:?}");
 }
 
-#[test]
 fn closing_with_unread_data_resets() {
     let mut world = World::pair();
     let listener = world.listener(BOB, 80);
@@ -110,7 +123,6 @@ fn closing_with_unread_data_resets() {
     world.only_drops(NOTHING);
 }
 
-#[test]
 fn writing_to_a_closed_peer_is_reset_then_a_broken_pipe() {
     let mut world = World::pair();
     let listener = world.listener(BOB, 80);
@@ -127,7 +139,6 @@ fn writing_to_a_closed_peer_is_reset_then_a_broken_pipe() {
     ));
 }
 
-#[test]
 fn linger_zero_resets() {
     let mut world = World::pair();
     let listener = world.listener(BOB, 80);
@@ -140,7 +151,6 @@ fn linger_zero_resets() {
     world.only_drops(NOTHING);
 }
 
-#[test]
 fn a_full_backlog_drops_and_a_later_accept_lets_the_next_one_in() {
     let mut world = World::pair();
     let listener = world.stream(BOB);
@@ -162,7 +172,6 @@ fn a_full_backlog_drops_and_a_later_accept_lets_the_next_one_in() {
     world.only_drops(&[DropReason::TcpAcceptQueueFull, DropReason::TcpSynQueueFull]);
 }
 
-#[test]
 fn closing_a_listener_resets_those_whom_nobody_accepted() {
     let mut world = World::pair();
     let listener = world.listener(BOB, 80);
@@ -176,7 +185,6 @@ fn closing_a_listener_resets_those_whom_nobody_accepted() {
     assert_eq!(world.states(BOB), []);
 }
 
-#[test]
 fn a_connect_given_up_leaves_nothing() {
     let mut world = World::pair();
     world.cut(BOB, true);
@@ -191,7 +199,6 @@ fn a_connect_given_up_leaves_nothing() {
     }
 }
 
-#[test]
 fn a_bound_port_connects_to_a_place_once_at_a_time() {
     let mut world = World::pair();
     let listener = world.listener(BOB, 80);
@@ -212,7 +219,6 @@ fn a_bound_port_connects_to_a_place_once_at_a_time() {
     assert!(world.accept(BOB, listener).is_ok());
 }
 
-#[test]
 fn a_peer_that_vanished_is_found_by_keepalive() {
     let mut world = World::pair();
     let listener = world.listener(BOB, 80);
@@ -237,7 +243,6 @@ fn a_peer_that_vanished_is_found_by_keepalive() {
     );
 }
 
-#[test]
 fn a_refusal_is_told_once_by_whichever_verb_comes_first() {
     for first in ["send", "recv"] {
         let mut world = World::pair();
@@ -259,7 +264,6 @@ fn a_refusal_is_told_once_by_whichever_verb_comes_first() {
     }
 }
 
-#[test]
 fn a_reset_is_told_once_by_whichever_verb_comes_first() {
     let mut world = World::pair();
     let listener = world.listener(BOB, 80);

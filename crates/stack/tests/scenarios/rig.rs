@@ -1,11 +1,13 @@
 //! Hosts joined by cables with a delay and a seeded loss, in virtual time. Time jumps to the next event; nothing sleeps.
+use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
 
 use heptad_stack::l4_transport::tcp::{self, State};
 use heptad_stack::stack::{Route, SocketOption};
+use heptad_stack::wire::ipv6::next_header::ICMPV6;
 use heptad_stack::wire::{MacAddr, PacketBuf, Pool};
 use heptad_stack::{
     Caps, Counter, Counters, Cx, DropReason, EventLog, Family, Instant, Medium, PortConfig, PortId,
@@ -61,11 +63,60 @@ pub struct World {
 pub const NOTHING: &[DropReason] = &[];
 pub const MS: Duration = Duration::from_millis(1);
 
+thread_local! {
+    /// The family of the story that this thread tells.
+    static FAMILY: Cell<Family> = const { Cell::new(Family::V4) };
+}
+
+/// Tells a story over this family: its addresses are written as those of IPv4.
+pub fn over(family: Family, story: fn()) {
+    FAMILY.set(family);
+    story();
+}
+
+/// Stories that are told over IPv4 and over IPv6 from one source.
+macro_rules! over_both_families {
+    ($($story:ident,)*) => { $(
+        mod $story {
+            use heptad_stack::Family;
+            #[test]
+            fn over_ipv4() {
+                crate::rig::over(Family::V4, super::$story);
+            }
+            #[test]
+            fn over_ipv6() {
+                crate::rig::over(Family::V6, super::$story);
+            }
+        }
+    )* };
+}
+pub(crate) use over_both_families;
+
+/// Whether this story is told over IPv6.
+pub fn is_v6() -> bool {
+    FAMILY.get() == Family::V6
+}
+
 pub fn ip(text: &str) -> IpAddr {
-    text.parse().unwrap()
+    match text.parse().unwrap() {
+        IpAddr::V4(ip) if FAMILY.get() == Family::V6 => counterpart(ip).into(),
+        ip => ip,
+    }
 }
 pub fn addr(text: &str) -> SocketAddr {
-    text.parse().unwrap()
+    match text.parse().unwrap() {
+        SocketAddr::V4(given) => SocketAddr::new(ip(&given.ip().to_string()), given.port()),
+        given => given,
+    }
+}
+/// In place of a.b.c.d/24 stands fd00:a:b:c::d/64.
+fn counterpart(ip: Ipv4Addr) -> Ipv6Addr {
+    let [a, b, c, d] = ip.octets().map(u16::from);
+    match ip {
+        Ipv4Addr::UNSPECIFIED => Ipv6Addr::UNSPECIFIED,
+        ip if ip.is_loopback() => Ipv6Addr::LOCALHOST,
+        _ => Ipv6Addr::new(0xfd00, a, b, c, 0, 0, 0, d),
+    }
 }
 
 impl Wire {
@@ -73,10 +124,18 @@ impl Wire {
         if self.hits(self.faults.loss) {
             return;
         }
-        let is_ip = frame.peek(14).is_ok_and(|header| header[12..] == [8, 0]);
-        if is_ip && self.hits(self.faults.corrupt) {
-            let bits = (frame.len() - 34) as u64 * 8;
-            frame = frame.corrupt(34 * 8 + self.rng.below(bits) as u32);
+        // Who is where is asked in clear words in either family.
+        let ethertype = frame.peek(14).map(|header| [header[12], header[13]]);
+        let at = match ethertype {
+            Ok([0x08, 0x00]) => Some(34),
+            Ok([0x86, 0xdd]) if frame.peek(21).is_ok_and(|bytes| bytes[20] != ICMPV6) => Some(54),
+            _ => None,
+        };
+        if let Some(at) = at
+            && self.hits(self.faults.corrupt)
+        {
+            let bits = (frame.len() - at) as u64 * 8;
+            frame = frame.corrupt(at as u32 * 8 + self.rng.below(bits) as u32);
         }
         let late = if self.hits(self.faults.late) { 12 } else { 0 };
         if self.hits(self.faults.duplicate) {
@@ -119,7 +178,7 @@ impl World {
         let pa = world.port(a, "10.0.0.1", 24);
         let pb = world.port(b, "10.0.0.2", 24);
         world.join((a, pa), (b, pb), 5 * MS, loss);
-        world
+        world.settled()
     }
     /// alice 10.0.1.10, a router, bob 10.0.2.20.
     pub fn routed() -> Self {
@@ -146,17 +205,24 @@ impl World {
             }
             world.join((host, port), (r, far), 5 * MS, 0);
             let default = Route {
-                prefix: Ipv4Addr::UNSPECIFIED.into(),
+                prefix: ip("0.0.0.0"),
                 len: 0,
                 via: Some(ip(gateway)),
                 port,
             };
             world.hosts[host].stack.add_route(default).unwrap();
         }
-        world
+        world.settled()
+    }
+    /// Addresses of IPv6 are surely ours once nobody else said that they have them.
+    fn settled(mut self) -> Self {
+        if FAMILY.get() == Family::V6 {
+            self.run_for(Duration::from_secs(2));
+        }
+        self
     }
 
-    fn host(&mut self, config: StackConfig, seed: u8) -> usize {
+    pub fn host(&mut self, config: StackConfig, seed: u8) -> usize {
         let index = self.hosts.len();
         let mut rng = Rng::from_seed([seed.wrapping_mul(31).wrapping_add(index as u8); 32]);
         let mut pool = Pool::new(index as u32 + 1);
@@ -179,20 +245,26 @@ impl World {
         });
         index
     }
-    fn port(&mut self, host: usize, address: &str, len: u8) -> PortId {
+    pub fn port(&mut self, host: usize, address: &str, len: u8) -> PortId {
+        let port = self.bare_port(host);
+        let len = if is_v6() { 64 } else { len };
         let stack = &mut self.hosts[host].stack;
-        let index = stack.ports().len() as u8;
-        let port = stack.add_port(PortConfig {
-            name: format!("eth{}", index - 1).into(),
-            medium: Medium::Ethernet(MacAddr([2, 0, 0, 0, host as u8, index])),
-            mtu: 1_500,
-            caps: Caps::FRAMES,
-            queue_limit: 1_000,
-        });
         stack.add_address(port, ip(address), len).unwrap();
         port
     }
-    fn join(&mut self, a: (usize, PortId), b: (usize, PortId), delay: Duration, loss: u64) {
+    /// A port without addresses.
+    pub fn bare_port(&mut self, host: usize) -> PortId {
+        let stack = &mut self.hosts[host].stack;
+        let index = stack.ports().len() as u8;
+        stack.add_port(PortConfig {
+            name: format!("eth{}", index - 1).into(),
+            medium: Medium::Ethernet(MacAddr([2, 0, 0, 0x77, host as u8, index])),
+            mtu: 1_500,
+            caps: Caps::FRAMES,
+            queue_limit: 1_000,
+        })
+    }
+    pub fn join(&mut self, a: (usize, PortId), b: (usize, PortId), delay: Duration, loss: u64) {
         for (from, to) in [(a, b), (b, a)] {
             let seed = [self.wires.len() as u8 + 100; 32];
             let wire = Wire {
@@ -333,10 +405,10 @@ impl World {
     // ── what programs do ─────────────────────────────────────────────────────────────────────────────────────────
 
     pub fn stream(&mut self, host: usize) -> SocketId {
-        self.socket(host, Family::V4, SocketKind::Stream)
+        self.socket(host, FAMILY.get(), SocketKind::Stream)
     }
     pub fn datagram(&mut self, host: usize) -> SocketId {
-        self.socket(host, Family::V4, SocketKind::Datagram)
+        self.socket(host, FAMILY.get(), SocketKind::Datagram)
     }
     pub fn socket(&mut self, host: usize, family: Family, kind: SocketKind) -> SocketId {
         self.with(host, |stack, _| stack.socket(family, kind))
@@ -422,7 +494,9 @@ impl World {
     /// Fails on every drop at any host that is not named.
     pub fn only_drops(&self, allowed: &[DropReason]) {
         for (index, host) in self.hosts.iter().enumerate() {
-            for reason in DropReason::ALL.iter().filter(|r| !allowed.contains(r)) {
+            // Every host hears the questions whether somebody has an address.
+            let usual = |r: &DropReason| allowed.contains(r) || *r == DropReason::NotOurGroup;
+            for reason in DropReason::ALL.iter().filter(|r| !usual(r)) {
                 let n = host.counters.drops(*reason);
                 assert_eq!(n, 0, "host {index} dropped: {}", reason.text());
             }

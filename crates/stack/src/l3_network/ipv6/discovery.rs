@@ -167,7 +167,10 @@ impl Network {
             .map(|mac| Learnt::Asked { ip: src, mac });
         // RFC 4429 3.3: while others are still asked, nobody's knowledge is overridden.
         let sure = state != Some(AddressState::Optimistic);
-        let reply = match checks_duplicate {
+        // One who is not sure of its own address yet does not say where it is (RFC 4429 3.3). If neither of two is sure, each
+        // would wait for the other's answer before it gives its own: so all hear it.
+        let all = checks_duplicate || (learnt.is_none() && dst.is_multicast());
+        let reply = match all {
             true => self.advertisement(port, target, zoned(ALL_NODES, port), (false, sure), cx),
             false => self.advertisement(port, target, src, (true, sure), cx),
         };

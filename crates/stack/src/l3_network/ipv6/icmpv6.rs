@@ -135,9 +135,15 @@ impl Network {
             return malformed;
         }
         let len = packet.len().min(QUOTED);
-        let flow = packet.peek(len).ok();
-        let Some(flow) = flow.and_then(|bytes| Flow::of_sent(bytes, port)) else {
+        let Ok(quoted) = packet.peek(len) else {
             return malformed;
+        };
+        let Some(flow) = Flow::of_sent(quoted, port) else {
+            // A later fragment does not say whose it is.
+            return match ipv6::Ipv6Header::parse(quoted) {
+                Ok(_) => Up::Drop(DropReason::IcmpIgnored, None),
+                Err(_) => malformed,
+            };
         };
         let IpAddr::V6(ours) = flow.local.ip() else {
             return malformed;

@@ -158,6 +158,8 @@ impl Network {
             false if self.forwarding && !group && !multicast => {
                 self.forward_v6(port, header, packet, cx)
             }
+            // What the filter of an interface keeps away is no error.
+            false if multicast => drop(packet, DropReason::NotOurGroup, cx),
             false => {
                 cx.count(Counter::Ip6InAddrErrors);
                 drop(packet, DropReason::NotForUs, cx)
