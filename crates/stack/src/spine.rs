@@ -545,6 +545,8 @@ mod mangled;
 #[cfg(test)]
 mod refusals;
 #[cfg(test)]
+mod refusals_v6;
+#[cfg(test)]
 mod scenarios;
 #[cfg(test)]
 mod segments;

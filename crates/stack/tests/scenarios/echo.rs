@@ -29,6 +29,9 @@ fn request(seq: u16, data: &[u8]) -> Vec<u8> {
     message
 }
 
+/// What came, its identifier and sequence number, and its data.
+type Heard = (Received, (u16, u16), Vec<u8>);
+
 impl World {
     fn echo(&mut self, host: usize) -> SocketId {
         let socket = self.with(host, |stack, _| {
@@ -39,8 +42,7 @@ impl World {
     fn ping(&mut self, s: SocketId, seq: u16, to: &str) -> Result<usize, SocketError> {
         self.send_to(ALICE, s, &request(seq, b"ping"), &format!("{to}:0"))
     }
-    /// What came, its identifier and sequence number, and its data.
-    fn reply(&mut self, s: SocketId) -> Result<(Received, (u16, u16), Vec<u8>), SocketError> {
+    fn reply(&mut self, s: SocketId) -> Result<Heard, SocketError> {
         let mut out = vec![0; 2_000];
         let received = self.with(ALICE, |stack, cx| stack.recv_echo(s, &mut out, cx))?;
         let header = match is_v6() {

@@ -308,7 +308,7 @@ fn same_prefix(a: Ipv6Addr, b: Ipv6Addr) -> bool {
 }
 /// An interface identifier in a prefix of 64 bits; those that RFC 5453 keeps for others are shifted.
 fn with_id(prefix: Ipv6Addr, id: u64) -> Ipv6Addr {
-    let reserved = id == 0 || id >= 0xfdff_ffff_ffff_ff80 && id <= 0xfdff_ffff_ffff_ffff;
+    let reserved = id == 0 || (0xfdff_ffff_ffff_ff80..=0xfdff_ffff_ffff_ffff).contains(&id);
     let id = if reserved { id ^ 1 << 40 } else { id };
     Ipv6Addr::from_bits((prefix.to_bits() >> 64 << 64) | u128::from(id))
 }

@@ -139,7 +139,7 @@ impl Network {
         if walk.packet.pull(FRAGMENT_LEN).is_err() {
             return Err(End::Drop(DropReason::IpTruncated, None));
         }
-        if fragment.more && walk.packet.len() % 8 != 0 {
+        if fragment.more && !walk.packet.len().is_multiple_of(8) {
             cx.count(Counter::Ip6ReasmFails);
             let problem = Icmpv6::ParameterProblem {
                 code: 0,
