@@ -10,10 +10,10 @@ use clap::builder::PossibleValuesParser;
 use crate::source::Violation;
 use crate::suite::{self, Outcome, Selection, Tally};
 use crate::tools::{cargo, cargo_deny};
-use crate::{layers, programs, size};
+use crate::{captures, layers, programs, size};
 
 /// Every step, in order.
-pub const STEPS: [&str; 9] = [
+pub const STEPS: [&str; 10] = [
     "programs",
     "test",
     "fmt",
@@ -23,11 +23,14 @@ pub const STEPS: [&str; 9] = [
     "deny",
     "sweeps",
     "neighbours",
+    "captures",
 ];
 /// Those that `--full` adds.
-const FULL: [&str; 2] = ["sweeps", "neighbours"];
+const FULL: [&str; 3] = ["sweeps", "neighbours", "captures"];
 /// Tests that measure or load the machine: they run alone, in the step `neighbours`.
 const ALONE: &str = "a_gigabyte_";
+/// The test that reads captures which a step of its own fetches.
+const CAPTURES: &str = "captures_of_strangers_";
 
 /// Which steps are run.
 #[derive(clap::Args, Default)]
@@ -77,9 +80,11 @@ pub fn run(root: &Path, choice: &Choice) -> Result<ExitCode> {
     if built {
         run.step("sweeps", || sweeps(root));
         run.step("neighbours", || neighbours(root));
+        run.step("captures", || captures::run(root));
     } else {
         run.skip("sweeps");
         run.skip("neighbours");
+        run.skip("captures");
     }
     print!("{}", run.table());
     if run.chosen.contains(&"test") {
@@ -149,6 +154,8 @@ fn sweeps(root: &Path) -> Result<()> {
         "--ignored",
         "--skip",
         ALONE,
+        "--skip",
+        CAPTURES,
     ]))
 }
 

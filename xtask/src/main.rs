@@ -4,7 +4,9 @@
 #![forbid(unsafe_code)]
 
 mod bench;
+mod captures;
 mod ci;
+mod fuzz;
 mod layers;
 mod lexer;
 mod mentions;
@@ -33,6 +35,9 @@ const EXAMPLES: &str = "Examples:
   cargo xtask ci --only clippy          one of its steps; may be given more than once
   cargo xtask ci --full --only neighbours
                                         a gigabyte each way between Linux and a lab
+  cargo xtask captures                  hundreds of captures of strangers go into a host and a router
+  cargo xtask fuzz --seconds 60         every fuzz target for a minute
+  cargo xtask fuzz ndp --seconds 600    one of them for ten
   cargo xtask bench --quick             figures beside those of another stack
   cargo xtask layers                    who names whom against the rules
 
@@ -63,6 +68,10 @@ enum Command {
         )]
         flags: Vec<OsString>,
     },
+    /// Feeds the captures of Debian's tcpdump source package, many of them malformed, to a host and a router.
+    Captures,
+    /// Fuzz targets, each for a while; wants the nightly toolchain and installs cargo-fuzz.
+    Fuzz(fuzz::Choice),
     /// Refuses imports that point up, system names in protocol code, and unsafe outside of its rooms.
     Layers,
     /// Refuses files over 1,000 lines, functions over 80, more than six arguments.
@@ -85,6 +94,8 @@ fn run(command: Command) -> Result<ExitCode> {
         Command::Test(selection) => suite::command(&root, &selection),
         Command::Ci(choice) => ci::run(&root, &choice),
         Command::Bench { flags } => bench::run(&root, &flags),
+        Command::Captures => captures::run(&root).map(|()| ExitCode::SUCCESS),
+        Command::Fuzz(choice) => fuzz::run(&root, &choice).map(|()| ExitCode::SUCCESS),
         Command::Layers => Ok(report("layers", &layers::check(&root)?)),
         Command::Size => Ok(report("size", &size::check(&root)?)),
     }
