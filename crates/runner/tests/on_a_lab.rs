@@ -342,7 +342,7 @@ print(same)
 
 #[test]
 fn socket_semantics_are_the_kernels() {
-    let Some(program) = semantics::build() else {
+    let Some(program) = semantics::build("socket-semantics") else {
         return;
     };
     semantics::compare(&["17"], || {

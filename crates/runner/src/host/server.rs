@@ -7,7 +7,7 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
 
 use heptad_runtime::lab::MachineId;
-use heptad_runtime::stack::{Ready, SocketError};
+use heptad_runtime::stack::{Family, Ready, SocketError};
 use rustix::event::epoll::{self, CreateFlags, EventData, EventFlags};
 
 use super::entry::{self, Entry, PairReady, Role};
@@ -60,8 +60,10 @@ pub enum Place {
 
 /// A socket that is over: its pair and its stack socket are closed, its program may still hold its end.
 pub struct Gone {
+    /// Its family.
+    pub(super) family: Family,
     /// getsockname's answer.
-    pub(super) local: Option<SocketAddr>,
+    pub(super) local: SocketAddr,
     /// For `SO_ERROR`.
     pub(super) error: Option<SocketError>,
 }
@@ -259,7 +261,7 @@ impl<S: Sockets> Server<S> {
         &mut self,
         (channel, id): (u64, u64),
         at: At,
-        (stream, role): (bool, Role),
+        (family, stream, role): (Family, bool, Role),
         outcome: impl FnOnce(SocketNumber) -> Outcome,
     ) -> Result<u64, i32> {
         let errno = |error: io::Error| error.raw_os_error().unwrap_or(libc::ENFILE);
@@ -280,6 +282,7 @@ impl<S: Sockets> Server<S> {
             channel,
             number,
             at,
+            family,
             stream,
             end: ours,
             pair: PairReady {
@@ -375,10 +378,14 @@ impl<S: Sockets> Server<S> {
         let Some(entry) = self.take_out(key) else {
             return;
         };
-        let local = self.network.local(entry.at).ok();
+        let nowhere = SocketAddr::new(entry.family.any(), 0);
+        let local = self.network.local(entry.at).unwrap_or(nowhere);
         self.network.close(entry.at);
         let Entry {
-            channel, number, ..
+            channel,
+            number,
+            family,
+            ..
         } = entry;
         self.send(
             channel,
@@ -391,8 +398,14 @@ impl<S: Sockets> Server<S> {
         let Some(home) = self.channels.get_mut(&channel) else {
             return;
         };
-        home.places
-            .insert(number, Place::Gone(Gone { local, error }));
+        home.places.insert(
+            number,
+            Place::Gone(Gone {
+                family,
+                local,
+                error,
+            }),
+        );
         home.gone.push_back(number);
         if home.gone.len() > MOST_GONE
             && let Some(oldest) = home.gone.pop_front()

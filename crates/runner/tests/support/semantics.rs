@@ -20,10 +20,6 @@ const DIFFERENT: &[(&str, &str)] = &[
         "over the kernel a host hears of the first connection that waits, not of each",
     ),
     ("41b", "urgent data is not carried"),
-    ("49", "IPv6 is not there yet"),
-    ("50", "IPv6 is not there yet"),
-    ("50b", "IPv6 is not there yet"),
-    ("50c", "IPv6 is not there yet"),
     (
         "64",
         "send on a datagram socket without a peer is lost, not refused",
@@ -43,16 +39,13 @@ pub struct Program {
     _folder: tempfile::TempDir,
 }
 
-/// Builds the program; `None` where there is no compiler and none is required.
-pub fn build() -> Option<Program> {
+/// Builds a program of `tests/foreign`; `None` where there is no compiler and none is required.
+pub fn build(name: &str) -> Option<Program> {
     let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("socket-semantics");
-    let source = concat!(
-        env!("CARGO_MANIFEST_DIR"),
-        "/tests/foreign/socket-semantics.c"
-    );
+    let path = folder.path().join(name);
+    let source = format!("{}/tests/foreign/{name}.c", env!("CARGO_MANIFEST_DIR"));
     let built = Command::new("gcc")
-        .args(["-O2", "-w", "-pthread", "-DNO_IPV6", "-o"])
+        .args(["-O2", "-w", "-pthread", "-o"])
         .arg(&path)
         .arg(source)
         .status();
