@@ -351,6 +351,17 @@ fn socket_semantics_are_the_kernels() {
     });
 }
 
+#[test]
+fn sockets_of_both_families_are_the_kernels() {
+    let Some(program) = semantics::build("families") else {
+        return;
+    };
+    let pair = Pair::new();
+    let (code, out, err) = finish(pair.command("a", &[program.path.to_str().unwrap()]));
+    assert_eq!((code, err.as_str()), (0, ""));
+    semantics::compare_families(&out);
+}
+
 fn descriptors() -> usize {
     std::fs::read_dir("/proc/self/fd").unwrap().count()
 }

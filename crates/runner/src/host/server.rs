@@ -31,6 +31,8 @@ pub struct Server<S> {
     pub(super) channels: HashMap<u64, Channel>,
     pub(super) entries: HashMap<u64, Entry>,
     epoll: OwnedFd,
+    /// What the kernel said and nobody has looked at yet.
+    events: VecDeque<(u64, EventFlags)>,
     next_key: u64,
     again: Vec<u64>,
     block: Vec<u8>,
@@ -87,6 +89,7 @@ impl<S: Sockets> Server<S> {
             channels: HashMap::new(),
             entries: HashMap::new(),
             epoll,
+            events: VecDeque::new(),
             next_key: BELL + 1,
             again: Vec::new(),
             block: Vec::new(),
@@ -96,32 +99,51 @@ impl<S: Sockets> Server<S> {
 
     /// Serves until it is told to stop.
     pub(super) fn serve(mut self) {
-        let mut events = Vec::with_capacity(256);
         while !self.stopped {
-            let none = rustix::event::Timespec {
-                tv_sec: 0,
-                tv_nsec: 0,
-            };
-            let limit = if self.again.is_empty() {
-                None
-            } else {
-                Some(&none)
-            };
-            events.clear();
-            match epoll::wait(
-                &self.epoll,
-                rustix::buffer::spare_capacity(&mut events),
-                limit,
-            ) {
-                Ok(_) | Err(rustix::io::Errno::INTR) => {}
-                Err(_) => return,
+            let wait = self.again.is_empty();
+            if self.fetch_events(wait).is_err() {
+                return;
             }
-            for epoll::Event { flags, data } in events.drain(..) {
-                self.take_event(data.u64(), flags);
+            while let Some((key, flags)) = self.events.pop_front() {
+                self.take_event(key, flags);
             }
             for key in std::mem::take(&mut self.again) {
                 self.serve_socket(key);
             }
+        }
+    }
+
+    fn fetch_events(&mut self, wait: bool) -> io::Result<()> {
+        let none = rustix::event::Timespec {
+            tv_sec: 0,
+            tv_nsec: 0,
+        };
+        let mut events = Vec::with_capacity(256);
+        let room = rustix::buffer::spare_capacity(&mut events);
+        match epoll::wait(&self.epoll, room, (!wait).then_some(&none)) {
+            Ok(_) | Err(rustix::io::Errno::INTR) => {}
+            Err(error) => return Err(error.into()),
+        }
+        let events = events.drain(..).map(|event: epoll::Event| {
+            let epoll::Event { flags, data } = event;
+            (data.u64(), flags)
+        });
+        self.events.extend(events);
+        Ok(())
+    }
+
+    /// Lets go of the sockets that programs have closed by now: a `close` does not come to us, its traces do.
+    pub(super) fn let_go_of_closed(&mut self) {
+        // What else the kernel says stays for later, an error of its own too.
+        let _ = self.fetch_events(false);
+        let (closed, later): (VecDeque<_>, _) = std::mem::take(&mut self.events)
+            .into_iter()
+            .partition(|(key, flags)| {
+                flags.contains(EventFlags::HUP) && self.entries.contains_key(key)
+            });
+        self.events = later;
+        for (key, flags) in closed {
+            self.take_event(key, flags);
         }
     }
 

@@ -213,20 +213,20 @@ impl<S: Sockets> Server<S> {
 
     fn bind(&mut self, channel: u64, socket: SocketNumber, address: SocketAddr) -> Reply {
         let key = self.live(channel, socket).ok_or(libc::EINVAL)?;
-        let entry = self.entries.get_mut(&key).ok_or(libc::EINVAL)?;
-        match &mut entry.role {
-            Role::Fresh => self
-                .network
-                .bind(entry.at, address)
-                .map_err(SocketError::errno)?,
-            Role::Datagrams(datagrams) => {
-                self.network
-                    .bind(entry.at, address)
-                    .map_err(SocketError::errno)?;
-                datagrams.bound = true;
-                self.serve_socket(key);
-            }
-            _ => return Err(libc::EINVAL),
+        let entry = self.entries.get(&key).ok_or(libc::EINVAL)?;
+        if !matches!(entry.role, Role::Fresh | Role::Datagrams(_)) {
+            return Err(libc::EINVAL);
+        }
+        let at = entry.at;
+        let mut bound = self.network.bind(at, address);
+        if bound == Err(SocketError::AddressInUse) {
+            self.let_go_of_closed();
+            bound = self.network.bind(at, address);
+        }
+        bound.map_err(SocketError::errno)?;
+        if let Some(Role::Datagrams(datagrams)) = self.entries.get_mut(&key).map(|e| &mut e.role) {
+            datagrams.bound = true;
+            self.serve_socket(key);
         }
         ZERO
     }
