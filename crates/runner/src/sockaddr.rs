@@ -11,31 +11,67 @@ const IPV6_SHORT: usize = 24;
 /// Bytes of a `struct sockaddr_storage`: nothing longer is taken.
 pub const LONGEST: usize = 128;
 
-/// What a program gave as an address.
+/// What a program gives an address for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Given {
-    /// An address of the internet families.
-    Address(SocketAddr),
-    /// `AF_UNSPEC`: take back what was set. Carries the address that stands where an IPv4 one would.
-    Unspecified(Option<SocketAddr>),
-    /// Another family.
-    Other(u16),
+pub enum Purpose {
+    /// `bind(2)`.
+    Bind,
+    /// `connect(2)`.
+    Connect,
+    /// `sendto(2)` and its like.
+    Send,
 }
 
-/// Reads a `struct sockaddr`.
+/// A socket, as far as it matters to the addresses that are given to it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Kind {
+    /// `AF_INET` or `AF_INET6`.
+    pub family: i32,
+    /// `SOCK_STREAM`.
+    pub stream: bool,
+}
+
+/// Reads a `struct sockaddr`. `None`: `AF_UNSPEC` where that takes a peer back, or leaves it to the one that is set.
 ///
 /// # Errors
-/// `EINVAL` when it is shorter than its family needs or longer than any.
-pub fn decode(bytes: &[u8]) -> Result<Given, i32> {
+/// As Linux, and in its order: `EINVAL` when it is too short for the socket's family or longer than any, `EAFNOSUPPORT` for
+/// another family. A datagram socket of IPv6 may be connected and sent by an address of IPv4.
+pub fn decode(bytes: &[u8], socket: Kind, purpose: Purpose) -> Result<Option<SocketAddr>, i32> {
     if bytes.len() > LONGEST {
         return Err(libc::EINVAL);
     }
-    let family = u16::from_ne_bytes(take(bytes, 0)?);
-    match i32::from(family) {
-        libc::AF_INET => Ok(Given::Address(ipv4(bytes)?)),
-        libc::AF_INET6 => Ok(Given::Address(ipv6(bytes)?)),
-        libc::AF_UNSPEC => Ok(Given::Unspecified(ipv4(bytes).ok())),
-        _ => Ok(Given::Other(family)),
+    let family = i32::from(u16::from_ne_bytes(take(bytes, 0)?));
+    if (family, purpose) == (libc::AF_UNSPEC, Purpose::Connect) {
+        return Ok(None);
+    }
+    match socket.family {
+        libc::AF_INET => decode_ipv4(bytes, family, purpose).map(Some),
+        _ => decode_ipv6(bytes, family, socket.stream, purpose),
+    }
+}
+
+fn decode_ipv4(bytes: &[u8], family: i32, purpose: Purpose) -> Result<SocketAddr, i32> {
+    let address = ipv4(bytes)?;
+    let stands_for_ipv4 = purpose == Purpose::Send || address.ip().is_unspecified();
+    match family {
+        libc::AF_INET => Ok(address),
+        libc::AF_UNSPEC if stands_for_ipv4 => Ok(address),
+        _ => Err(libc::EAFNOSUPPORT),
+    }
+}
+
+fn decode_ipv6(
+    bytes: &[u8],
+    family: i32,
+    stream: bool,
+    purpose: Purpose,
+) -> Result<Option<SocketAddr>, i32> {
+    match family {
+        libc::AF_INET6 => ipv6(bytes).map(Some),
+        libc::AF_INET if !stream && purpose != Purpose::Bind => ipv4(bytes).map(Some),
+        libc::AF_UNSPEC if purpose == Purpose::Send => Ok(None),
+        _ if purpose == Purpose::Send || bytes.len() < IPV6_SHORT => Err(libc::EINVAL),
+        _ => Err(libc::EAFNOSUPPORT),
     }
 }
 
@@ -100,6 +136,12 @@ pub fn encode(address: SocketAddr) -> Vec<u8> {
 mod tests {
     use super::*;
 
+    const FAMILIES: [i32; 2] = [libc::AF_INET, libc::AF_INET6];
+
+    fn kind(family: i32, stream: bool) -> Kind {
+        Kind { family, stream }
+    }
+
     #[test]
     fn an_address_survives_the_way_there_and_back() {
         for text in [
@@ -107,30 +149,83 @@ mod tests {
             "0.0.0.0:0",
             "255.255.255.255:65535",
             "[2001:db8::7]:443",
+            "[fe80::7%3]:443",
         ] {
             let address: SocketAddr = text.parse().unwrap();
-            assert_eq!(
-                decode(&encode(address)),
-                Ok(Given::Address(address)),
-                "{text}"
-            );
+            let socket = kind(FAMILIES[usize::from(address.is_ipv6())], true);
+            let got = decode(&encode(address), socket, Purpose::Bind);
+            assert_eq!(got, Ok(Some(address)), "{text}");
+        }
+    }
+
+    /// As Linux 6.18 answers: `bind`, `connect`, `sendto`, given an address of IPv4 and one of IPv6 of so many bytes.
+    #[test]
+    fn what_is_too_short_or_of_another_family_is_refused_as_linux_does() {
+        const OK: i32 = 0;
+        const INVAL: i32 = libc::EINVAL;
+        const FAMILY: i32 = libc::EAFNOSUPPORT;
+        let (v4, v6) = (libc::AF_INET, libc::AF_INET6);
+        let rows = [
+            (
+                kind(v4, true),
+                15,
+                [INVAL, INVAL, INVAL],
+                [INVAL, INVAL, INVAL],
+            ),
+            (kind(v4, true), 16, [OK, OK, OK], [FAMILY, FAMILY, FAMILY]),
+            (kind(v4, false), 28, [OK, OK, OK], [FAMILY, FAMILY, FAMILY]),
+            (
+                kind(v6, true),
+                16,
+                [INVAL, INVAL, INVAL],
+                [INVAL, INVAL, INVAL],
+            ),
+            (kind(v6, true), 24, [FAMILY, FAMILY, INVAL], [OK, OK, OK]),
+            (
+                kind(v6, false),
+                15,
+                [INVAL, INVAL, INVAL],
+                [INVAL, INVAL, INVAL],
+            ),
+            (kind(v6, false), 16, [INVAL, OK, OK], [INVAL, INVAL, INVAL]),
+            (kind(v6, false), 28, [FAMILY, OK, OK], [OK, OK, OK]),
+        ];
+        for (socket, length, given_v4, given_v6) in rows {
+            for (text, expected) in [("10.0.1.10:80", given_v4), ("[::1]:80", given_v6)] {
+                let mut bytes = encode(text.parse().unwrap());
+                bytes.resize(IPV6_LENGTH, 0);
+                let purposes = [Purpose::Bind, Purpose::Connect, Purpose::Send];
+                let got = purposes.map(|purpose| {
+                    let read = decode(&bytes[..length], socket, purpose);
+                    read.map_or_else(|errno| errno, |_| OK)
+                });
+                assert_eq!(got, expected, "{socket:?} {length} bytes of {text}");
+            }
         }
     }
 
     #[test]
-    fn a_short_or_endless_address_is_invalid_and_a_foreign_one_is_named() {
-        let whole = encode("10.0.1.10:8080".parse().unwrap());
-        for length in 2..whole.len() {
-            assert_eq!(
-                decode(&whole[..length]),
-                Err(libc::EINVAL),
-                "{length} bytes"
-            );
+    fn no_family_takes_a_peer_back_or_stands_for_ipv4() {
+        let none = [0; IPV6_LENGTH];
+        let read = |family, stream, purpose| decode(&none, kind(family, stream), purpose);
+        let any: SocketAddr = "0.0.0.0:0".parse().unwrap();
+        for family in FAMILIES {
+            assert_eq!(read(family, true, Purpose::Connect), Ok(None));
         }
-        assert_eq!(decode(&[]), Err(libc::EINVAL));
-        assert_eq!(decode(&[1]), Err(libc::EINVAL));
-        assert_eq!(decode(&[0; LONGEST + 1]), Err(libc::EINVAL));
-        assert_eq!(decode(&[1, 0, b'/', b'x']), Ok(Given::Other(1)));
-        assert_eq!(decode(&[0, 0]), Ok(Given::Unspecified(None)));
+        assert_eq!(read(libc::AF_INET, true, Purpose::Bind), Ok(Some(any)));
+        assert_eq!(read(libc::AF_INET, false, Purpose::Send), Ok(Some(any)));
+        assert_eq!(read(libc::AF_INET6, false, Purpose::Send), Ok(None));
+        let refused = read(libc::AF_INET6, true, Purpose::Bind);
+        assert_eq!(refused, Err(libc::EAFNOSUPPORT));
+    }
+
+    #[test]
+    fn an_endless_or_empty_address_is_invalid() {
+        for family in FAMILIES {
+            for bytes in [&[][..], &[1], &[0; LONGEST + 1]] {
+                let got = decode(bytes, kind(family, true), Purpose::Connect);
+                assert_eq!(got, Err(libc::EINVAL));
+            }
+        }
     }
 }

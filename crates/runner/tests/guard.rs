@@ -144,7 +144,7 @@ print(s.recv(10))
 }
 
 #[test]
-fn other_families_stay_the_kernels_and_ipv6_is_not_there() {
+fn other_families_stay_the_kernels_and_what_the_lab_refuses_is_refused() {
     let (code, out, err, _) = run(&[
         PYTHON,
         "-c",

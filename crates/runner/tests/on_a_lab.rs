@@ -342,13 +342,24 @@ print(same)
 
 #[test]
 fn socket_semantics_are_the_kernels() {
-    let Some(program) = semantics::build() else {
+    let Some(program) = semantics::build("socket-semantics") else {
         return;
     };
     semantics::compare(&["17"], || {
         let pair = Pair::new();
         finish(pair.command("a", &[program.path.to_str().unwrap()])).1
     });
+}
+
+#[test]
+fn sockets_of_both_families_are_the_kernels() {
+    let Some(program) = semantics::build("families") else {
+        return;
+    };
+    let pair = Pair::new();
+    let (code, out, err) = finish(pair.command("a", &[program.path.to_str().unwrap()]));
+    assert_eq!((code, err.as_str()), (0, ""));
+    semantics::compare_families(&out);
 }
 
 fn descriptors() -> usize {

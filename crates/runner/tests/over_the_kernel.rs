@@ -159,7 +159,7 @@ print(sorted(got) == list(range(COUNT)), hits > 10)
 
 #[test]
 fn socket_semantics_are_the_kernels() {
-    let Some(program) = semantics::build() else {
+    let Some(program) = semantics::build("socket-semantics") else {
         return;
     };
     semantics::compare(&[], || run(&[program.path.to_str().unwrap()]).1);

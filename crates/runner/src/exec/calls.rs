@@ -1,6 +1,6 @@
 //! A trapped call, decoded: read its arguments once, then make sure that it still waits, then act.
 
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::os::fd::{AsFd, OwnedFd};
 
 use super::answers::{Place, Want};
@@ -9,10 +9,10 @@ use super::{identity, pair};
 use crate::memory;
 use crate::notify::Notification;
 use crate::protocol::{Call, SocketNumber};
-use crate::sockaddr::{self, Given};
+use crate::sockaddr::{self, Kind, Purpose};
 
-/// Largest payload of a UDP datagram over IPv4.
-const LONGEST_DATAGRAM: usize = 65_507;
+/// Largest payload of a UDP datagram, over IPv6.
+const LONGEST_DATAGRAM: usize = 65_527;
 /// Bytes thrown away by one call; a stream's reader may always get less than it asked for.
 const MOST_DISCARDED: usize = 256 * 1024;
 /// Most buffers of a message (`UIO_MAXIOV`).
@@ -122,8 +122,8 @@ impl Guard {
             libc::SYS_getsockopt => get_option(n, held),
             libc::SYS_sendto => {
                 let length = usize::try_from(n.args[2]).unwrap_or(usize::MAX);
-                let given = read_address(n.thread, n.args[4], n.args[5] as u32)?;
-                send_to(n, &held, given, &[(n.args[1], length)])
+                let name = (n.args[4], n.args[5] as u32);
+                send_to(n, &held, name, &[(n.args[1], length)])
             }
             libc::SYS_recvfrom if held.stream && n.args[3] as i32 & libc::MSG_TRUNC != 0 => {
                 discard(n, &held)
@@ -173,11 +173,8 @@ impl Guard {
     }
 
     fn connect(&mut self, n: &Notification, held: Held) -> Result<Step, i32> {
-        let address = match read_address(n.thread, n.args[1], n.args[2] as u32)? {
-            Given::Address(address) => Some(of_family(address, held.family)?),
-            Given::Unspecified(_) => None,
-            Given::Other(_) => return Err(libc::EAFNOSUPPORT),
-        };
+        let name = (n.args[1], n.args[2] as u32);
+        let address = read_address(n.thread, name, &held, Purpose::Connect)?;
         let wait = !pair::is_nonblocking(held.end.as_fd());
         let first = held.stream && address.is_some() && !held.started;
         let filler = if first && !wait {
@@ -212,8 +209,8 @@ impl Guard {
         let Some(held) = self.hold(n)? else {
             return Ok(Step::Native);
         };
-        let given = read_address(n.thread, header.name, header.name_length)?;
-        send_to(n, &held, given, &read_buffers(n.thread, &header)?)
+        let name = (header.name, header.name_length);
+        send_to(n, &held, name, &read_buffers(n.thread, &header)?)
     }
 
     fn recvmsg(&mut self, n: &Notification) -> Result<Step, i32> {
@@ -251,9 +248,12 @@ impl Guard {
         }
         let mut rest = Vec::with_capacity(headers.len());
         for header in headers.iter().rev() {
-            let address = match read_address(n.thread, header.name, header.name_length)? {
-                Given::Address(address) => Some(of_family(address, held.family)?),
-                Given::Unspecified(_) | Given::Other(_) => return Err(libc::EAFNOSUPPORT),
+            let address = match header.name {
+                0 => None,
+                at => {
+                    let name = (at, header.name_length);
+                    read_address(n.thread, name, &held, Purpose::Send)?
+                }
             };
             let data = gather(n.thread, &read_buffers(n.thread, header)?)?;
             rest.push(Call::SendTo {
@@ -345,15 +345,9 @@ fn socket(n: &Notification) -> Result<Step, i32> {
 }
 
 fn bind(n: &Notification, held: &Held) -> Result<Step, i32> {
-    let address = match read_address(n.thread, n.args[1], n.args[2] as u32)? {
-        Given::Address(address) => of_family(address, held.family)?,
-        // As Linux: AF_UNSPEC stands for AF_INET when the address is the wildcard.
-        Given::Unspecified(Some(address)) if address.ip() == IpAddr::V4(Ipv4Addr::UNSPECIFIED) => {
-            of_family(address, held.family)?
-        }
-        Given::Unspecified(None) => return Err(libc::EINVAL),
-        Given::Unspecified(Some(_)) | Given::Other(_) => return Err(libc::EAFNOSUPPORT),
-    };
+    let name = (n.args[1], n.args[2] as u32);
+    let address = read_address(n.thread, name, held, Purpose::Bind)?;
+    let address = address.ok_or(libc::EAFNOSUPPORT)?;
     Ok(ask(
         Call::Bind {
             socket: held.number,
@@ -441,18 +435,13 @@ fn get_option(n: &Notification, held: Held) -> Result<Step, i32> {
 fn send_to(
     n: &Notification,
     held: &Held,
-    given: Given,
+    name: (u64, u32),
     buffers: &[(u64, usize)],
 ) -> Result<Step, i32> {
     if held.stream {
         return send_on_stream(n, held, buffers);
     }
-    let address = match given {
-        Given::Address(address) => Some(of_family(address, held.family)?),
-        Given::Unspecified(Some(address)) => Some(of_family(address, held.family)?),
-        Given::Unspecified(None) => return Err(libc::EINVAL),
-        Given::Other(_) => return Err(libc::EAFNOSUPPORT),
-    };
+    let address = read_address(n.thread, name, held, Purpose::Send)?;
     let data = gather(n.thread, buffers)?;
     Ok(ask(
         Call::SendTo {
@@ -542,25 +531,21 @@ fn receive_from(held: Held, want: Want, flags: i32) -> Result<Step, i32> {
     }))
 }
 
-fn of_family(address: SocketAddr, family: u16) -> Result<SocketAddr, i32> {
-    let expected = if address.is_ipv4() {
-        libc::AF_INET
-    } else {
-        libc::AF_INET6
-    };
-    if i32::from(family) == expected {
-        Ok(address)
-    } else {
-        Err(libc::EAFNOSUPPORT)
-    }
-}
-
-fn read_address(thread: i32, at: u64, length: u32) -> Result<Given, i32> {
+fn read_address(
+    thread: i32,
+    (at, length): (u64, u32),
+    held: &Held,
+    purpose: Purpose,
+) -> Result<Option<SocketAddr>, i32> {
     let length = usize::try_from(length).map_err(|_| libc::EINVAL)?;
     if length > sockaddr::LONGEST {
         return Err(libc::EINVAL);
     }
-    sockaddr::decode(&memory::read_vec(thread, at, length)?)
+    let kind = Kind {
+        family: held.family.into(),
+        stream: held.stream,
+    };
+    sockaddr::decode(&memory::read_vec(thread, at, length)?, kind, purpose)
 }
 
 /// Bytes of a `struct msghdr`, and of a `struct mmsghdr`, on 64-bit Linux.

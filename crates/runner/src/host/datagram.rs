@@ -162,7 +162,7 @@ pub fn send_one(
         if datagrams.replies.len() < TURN
             && let Some(reply) = names::answer(network, data)
         {
-            datagrams.replies.push_back((to, reply));
+            datagrams.replies.push_back((entry.family.shown(to), reply));
         }
         return Ok(data.len());
     }

@@ -5,7 +5,7 @@ use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::task::Waker;
 
-use heptad_runtime::stack::SocketError;
+use heptad_runtime::stack::{Family, SocketError};
 use rustix::net::{AddressFamily, RecvFlags, SocketFlags, SocketType, recv, socketpair};
 
 use super::datagram::Datagrams;
@@ -21,7 +21,9 @@ pub struct Entry {
     pub number: SocketNumber,
     /// The stack's socket.
     pub at: At,
-    /// `SOCK_STREAM`, and its address family as the kernel numbers it.
+    /// `AF_INET` or `AF_INET6`.
+    pub family: Family,
+    /// `SOCK_STREAM`.
     pub stream: bool,
     /// Our end of the pair.
     pub end: OwnedFd,

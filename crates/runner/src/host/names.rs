@@ -20,7 +20,7 @@ pub fn is_asked(network: &impl Sockets, machine: MachineId, remote: SocketAddr) 
     if remote.port() != PORT {
         return false;
     }
-    let address = remote.ip();
+    let address = remote.ip().to_canonical();
     if address.is_loopback() || address.is_unspecified() {
         return !network.datagrams_at(machine, PORT);
     }

@@ -1,9 +1,9 @@
 //! Socket options by the numbers of Linux (socket(7), ip(7), tcp(7), udp(7)).
 
-use heptad_runtime::stack::SocketError;
 use heptad_runtime::stack::l4_transport::tcp::{Congestion, State};
 use heptad_runtime::stack::stack::SocketOption as Set;
 use heptad_runtime::stack::time::Duration;
+use heptad_runtime::stack::{Family, SocketError};
 
 use super::entry::{Entry, Role};
 use super::server::Gone;
@@ -20,6 +20,8 @@ enum Known {
     Flag(fn(bool) -> Set),
     /// One of the stack's, as a number.
     Number(fn(u32) -> Set),
+    /// One of the stack's, as a number that is checked first.
+    Checked(fn(i32) -> Option<Set>),
     /// One of the stack's, in seconds.
     Seconds(fn(Duration) -> Set),
     /// Taken and of no effect: it asks for more to be told, or for a saving.
@@ -41,11 +43,16 @@ fn known(level: i32, name: i32) -> Option<Known> {
         }
         (libc::IPPROTO_TCP, libc::TCP_KEEPIDLE) => Known::Seconds(Set::KeepIdle),
         (libc::IPPROTO_TCP, libc::TCP_KEEPINTVL) => Known::Seconds(Set::KeepInterval),
-        (libc::IPPROTO_IP, libc::IP_TTL) => {
-            Known::Number(|n| Set::Ttl(u8::try_from(n).unwrap_or(u8::MAX)))
+        (libc::IPPROTO_IP, libc::IP_TTL) => Known::Checked(|n| Some(Set::Ttl(hops(n)?))),
+        // As Linux: the rest of the number is not looked at.
+        (libc::IPPROTO_IP, libc::IP_TOS) => Known::Checked(|n| Some(Set::Tos(n as u8))),
+        (libc::IPPROTO_IPV6, libc::IPV6_V6ONLY) => Known::Flag(Set::V6Only),
+        (libc::IPPROTO_IPV6, libc::IPV6_DONTFRAG) => Known::Flag(Set::DontFragment),
+        (libc::IPPROTO_IPV6, libc::IPV6_UNICAST_HOPS) => {
+            Known::Checked(|n| Some(Set::Hops(hops(n)?)))
         }
-        (libc::IPPROTO_IP, libc::IP_TOS) => {
-            Known::Number(|n| Set::Tos(u8::try_from(n).unwrap_or(u8::MAX)))
+        (libc::IPPROTO_IPV6, libc::IPV6_TCLASS) => {
+            Known::Checked(|n| Some(Set::TrafficClass(byte_or(n, 0)?)))
         }
         (
             libc::IPPROTO_TCP,
@@ -63,9 +70,34 @@ fn known(level: i32, name: i32) -> Option<Known> {
             | libc::IP_RECVTOS
             | libc::IP_RECVTTL
             | IP_BIND_ADDRESS_NO_PORT,
+        )
+        | (
+            libc::IPPROTO_IPV6,
+            libc::IPV6_RECVERR
+            | libc::IPV6_RECVPKTINFO
+            | libc::IPV6_MTU_DISCOVER
+            | libc::IPV6_RECVTCLASS
+            | libc::IPV6_RECVHOPLIMIT,
         ) => Known::Ignored,
         _ => return None,
     })
+}
+
+/// TTL and hop limit: -1 stands for what every host begins with.
+fn hops(number: i32) -> Option<u8> {
+    byte_or(number, 64)
+}
+
+fn byte_or(number: i32, default: u8) -> Option<u8> {
+    match number {
+        -1 => Some(default),
+        _ => u8::try_from(number).ok(),
+    }
+}
+
+/// A socket of IPv4 has no options of IPv6.
+fn lacks_level(family: Family, level: i32) -> bool {
+    (family, level) == (Family::V4, libc::IPPROTO_IPV6)
 }
 
 /// `setsockopt`.
@@ -78,6 +110,13 @@ pub fn set(
     (level, name): (i32, i32),
     value: &[u8],
 ) -> Result<(), i32> {
+    if lacks_level(entry.family, level) {
+        return Err(libc::ENOPROTOOPT);
+    }
+    if level == libc::IPPROTO_IPV6 {
+        // Only IPv4 has options of one byte.
+        value.first_chunk::<4>().ok_or(libc::EINVAL)?;
+    }
     let option = match (level, name) {
         (libc::SOL_SOCKET, libc::SO_LINGER) => {
             let seconds = int(value.get(4..).unwrap_or(&[]))?;
@@ -92,6 +131,7 @@ pub fn set(
         _ => match known(level, name).ok_or(libc::ENOPROTOOPT)? {
             Known::Flag(set) => set(int(value)? != 0),
             Known::Number(set) => set(number(value)?),
+            Known::Checked(set) => set(int(value)?).ok_or(libc::EINVAL)?,
             Known::Seconds(set) => set(Duration::from_secs(number(value)?.into())),
             Known::Ignored => return int(value).map(|_| ()),
         },
@@ -108,6 +148,9 @@ pub fn get(
     entry: &mut Entry,
     (level, name): (i32, i32),
 ) -> Result<Vec<u8>, i32> {
+    if lacks_level(entry.family, level) {
+        return Err(libc::EOPNOTSUPP);
+    }
     let value = match (level, name) {
         (libc::SOL_SOCKET, libc::SO_TYPE) => {
             if entry.stream {
@@ -116,7 +159,7 @@ pub fn get(
                 libc::SOCK_DGRAM
             }
         }
-        (libc::SOL_SOCKET, libc::SO_DOMAIN) => libc::AF_INET,
+        (libc::SOL_SOCKET, libc::SO_DOMAIN) => domain(entry.family),
         (libc::SOL_SOCKET, libc::SO_PROTOCOL) => {
             if entry.stream {
                 libc::IPPROTO_TCP
@@ -163,7 +206,7 @@ pub fn get_gone(gone: &mut Gone, (level, name): (i32, i32)) -> Result<Vec<u8>, i
     let value = match (level, name) {
         (libc::SOL_SOCKET, libc::SO_ERROR) => gone.error.take().map_or(0, SocketError::errno),
         (libc::SOL_SOCKET, libc::SO_TYPE) => libc::SOCK_STREAM,
-        (libc::SOL_SOCKET, libc::SO_DOMAIN) => libc::AF_INET,
+        (libc::SOL_SOCKET, libc::SO_DOMAIN) => domain(gone.family),
         (libc::SOL_SOCKET, libc::SO_PROTOCOL) => libc::IPPROTO_TCP,
         (libc::IPPROTO_TCP, libc::TCP_INFO) => {
             let mut info = vec![0; TCP_INFO];
@@ -176,10 +219,18 @@ pub fn get_gone(gone: &mut Gone, (level, name): (i32, i32)) -> Result<Vec<u8>, i
     Ok(value.to_ne_bytes().to_vec())
 }
 
+fn domain(family: Family) -> i32 {
+    match family {
+        Family::V4 => libc::AF_INET,
+        Family::V6 => libc::AF_INET6,
+    }
+}
+
 fn plain(network: &impl Sockets, at: At, known: Known) -> Result<i32, i32> {
     let which = match known {
         Known::Flag(set) => set(false),
         Known::Number(set) => set(0),
+        Known::Checked(set) => set(0).ok_or(libc::ENOPROTOOPT)?,
         Known::Seconds(set) => set(Duration::ZERO),
         Known::Ignored => return Ok(0),
     };

@@ -7,7 +7,7 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
 
 use heptad_runtime::lab::MachineId;
-use heptad_runtime::stack::{Ready, SocketError};
+use heptad_runtime::stack::{Family, Ready, SocketError};
 use rustix::event::epoll::{self, CreateFlags, EventData, EventFlags};
 
 use super::entry::{self, Entry, PairReady, Role};
@@ -31,6 +31,8 @@ pub struct Server<S> {
     pub(super) channels: HashMap<u64, Channel>,
     pub(super) entries: HashMap<u64, Entry>,
     epoll: OwnedFd,
+    /// What the kernel said and nobody has looked at yet.
+    events: VecDeque<(u64, EventFlags)>,
     next_key: u64,
     again: Vec<u64>,
     block: Vec<u8>,
@@ -60,8 +62,10 @@ pub enum Place {
 
 /// A socket that is over: its pair and its stack socket are closed, its program may still hold its end.
 pub struct Gone {
+    /// Its family.
+    pub(super) family: Family,
     /// getsockname's answer.
-    pub(super) local: Option<SocketAddr>,
+    pub(super) local: SocketAddr,
     /// For `SO_ERROR`.
     pub(super) error: Option<SocketError>,
 }
@@ -85,6 +89,7 @@ impl<S: Sockets> Server<S> {
             channels: HashMap::new(),
             entries: HashMap::new(),
             epoll,
+            events: VecDeque::new(),
             next_key: BELL + 1,
             again: Vec::new(),
             block: Vec::new(),
@@ -94,32 +99,51 @@ impl<S: Sockets> Server<S> {
 
     /// Serves until it is told to stop.
     pub(super) fn serve(mut self) {
-        let mut events = Vec::with_capacity(256);
         while !self.stopped {
-            let none = rustix::event::Timespec {
-                tv_sec: 0,
-                tv_nsec: 0,
-            };
-            let limit = if self.again.is_empty() {
-                None
-            } else {
-                Some(&none)
-            };
-            events.clear();
-            match epoll::wait(
-                &self.epoll,
-                rustix::buffer::spare_capacity(&mut events),
-                limit,
-            ) {
-                Ok(_) | Err(rustix::io::Errno::INTR) => {}
-                Err(_) => return,
+            let wait = self.again.is_empty();
+            if self.fetch_events(wait).is_err() {
+                return;
             }
-            for epoll::Event { flags, data } in events.drain(..) {
-                self.take_event(data.u64(), flags);
+            while let Some((key, flags)) = self.events.pop_front() {
+                self.take_event(key, flags);
             }
             for key in std::mem::take(&mut self.again) {
                 self.serve_socket(key);
             }
+        }
+    }
+
+    fn fetch_events(&mut self, wait: bool) -> io::Result<()> {
+        let none = rustix::event::Timespec {
+            tv_sec: 0,
+            tv_nsec: 0,
+        };
+        let mut events = Vec::with_capacity(256);
+        let room = rustix::buffer::spare_capacity(&mut events);
+        match epoll::wait(&self.epoll, room, (!wait).then_some(&none)) {
+            Ok(_) | Err(rustix::io::Errno::INTR) => {}
+            Err(error) => return Err(error.into()),
+        }
+        let events = events.drain(..).map(|event: epoll::Event| {
+            let epoll::Event { flags, data } = event;
+            (data.u64(), flags)
+        });
+        self.events.extend(events);
+        Ok(())
+    }
+
+    /// Lets go of the sockets that programs have closed by now: a `close` does not come to us, its traces do.
+    pub(super) fn let_go_of_closed(&mut self) {
+        // What else the kernel says stays for later, an error of its own too.
+        let _ = self.fetch_events(false);
+        let (closed, later): (VecDeque<_>, _) = std::mem::take(&mut self.events)
+            .into_iter()
+            .partition(|(key, flags)| {
+                flags.contains(EventFlags::HUP) && self.entries.contains_key(key)
+            });
+        self.events = later;
+        for (key, flags) in closed {
+            self.take_event(key, flags);
         }
     }
 
@@ -259,7 +283,7 @@ impl<S: Sockets> Server<S> {
         &mut self,
         (channel, id): (u64, u64),
         at: At,
-        (stream, role): (bool, Role),
+        (family, stream, role): (Family, bool, Role),
         outcome: impl FnOnce(SocketNumber) -> Outcome,
     ) -> Result<u64, i32> {
         let errno = |error: io::Error| error.raw_os_error().unwrap_or(libc::ENFILE);
@@ -280,6 +304,7 @@ impl<S: Sockets> Server<S> {
             channel,
             number,
             at,
+            family,
             stream,
             end: ours,
             pair: PairReady {
@@ -375,10 +400,14 @@ impl<S: Sockets> Server<S> {
         let Some(entry) = self.take_out(key) else {
             return;
         };
-        let local = self.network.local(entry.at).ok();
+        let nowhere = SocketAddr::new(entry.family.any(), 0);
+        let local = self.network.local(entry.at).unwrap_or(nowhere);
         self.network.close(entry.at);
         let Entry {
-            channel, number, ..
+            channel,
+            number,
+            family,
+            ..
         } = entry;
         self.send(
             channel,
@@ -391,8 +420,14 @@ impl<S: Sockets> Server<S> {
         let Some(home) = self.channels.get_mut(&channel) else {
             return;
         };
-        home.places
-            .insert(number, Place::Gone(Gone { local, error }));
+        home.places.insert(
+            number,
+            Place::Gone(Gone {
+                family,
+                local,
+                error,
+            }),
+        );
         home.gone.push_back(number);
         if home.gone.len() > MOST_GONE
             && let Some(oldest) = home.gone.pop_front()

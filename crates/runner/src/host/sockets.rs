@@ -7,7 +7,7 @@ use heptad_runtime::Network;
 use heptad_runtime::lab::MachineId;
 use heptad_runtime::stack::l4_transport::tcp::Status;
 use heptad_runtime::stack::stack::SocketOption;
-use heptad_runtime::stack::{Medium, Ready, Shutdown, SocketError, SocketId, SocketKind};
+use heptad_runtime::stack::{Family, Medium, Ready, Shutdown, SocketError, SocketId, SocketKind};
 
 /// A socket of a node.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -25,7 +25,7 @@ pub struct Interface {
     pub name: String,
     /// From 1.
     pub index: u32,
-    /// Its address and prefix length, if it has one.
+    /// Its first address of IPv4 and the prefix length, if it has one: these requests speak of no others.
     pub address: Option<(IpAddr, u8)>,
     /// Largest network packet, bytes.
     pub mtu: u32,
@@ -41,7 +41,7 @@ pub trait Sockets: Send + 'static {
     ///
     /// # Errors
     /// As the stack's, here and below.
-    fn open(&self, machine: MachineId, family: IpAddr, kind: SocketKind)
+    fn open(&self, machine: MachineId, family: Family, kind: SocketKind)
     -> Result<At, SocketError>;
     /// `Stack::bind`.
     ///
@@ -145,7 +145,7 @@ impl Sockets for Network {
     fn open(
         &self,
         machine: MachineId,
-        family: IpAddr,
+        family: Family,
         kind: SocketKind,
     ) -> Result<At, SocketError> {
         self.with(machine, |stack, _| stack.socket(family, kind))
@@ -263,7 +263,7 @@ impl Sockets for Network {
                     index: index + 1,
                     address: addresses
                         .iter()
-                        .find(|row| u32::from(row.0.0) == index)
+                        .find(|row| u32::from(row.0.0) == index && row.1.is_ipv4())
                         .map(|row| (row.1, row.2)),
                     mtu: port.mtu,
                     mac: match port.medium {

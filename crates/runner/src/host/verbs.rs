@@ -1,9 +1,9 @@
 //! What each call means, by the part that its socket plays.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, Shutdown as Direction, SocketAddr};
+use std::net::{Shutdown as Direction, SocketAddr};
 use std::os::fd::{AsFd, OwnedFd};
 
-use heptad_runtime::stack::{Ready, Shutdown, SocketError, SocketKind};
+use heptad_runtime::stack::{Family, Ready, Shutdown, SocketError, SocketKind};
 
 use rustix::net::{SendFlags, send};
 
@@ -121,9 +121,9 @@ impl<S: Sockets> Server<S> {
     }
 
     fn socket(&mut self, asker: Asker, family: u16, kind: u32, protocol: u32) -> Reply {
-        let address: IpAddr = match i32::from(family) {
-            libc::AF_INET => Ipv4Addr::UNSPECIFIED.into(),
-            libc::AF_INET6 => Ipv6Addr::UNSPECIFIED.into(),
+        let family = match i32::from(family) {
+            libc::AF_INET => Family::V4,
+            libc::AF_INET6 => Family::V6,
             _ => return Err(libc::EAFNOSUPPORT),
         };
         let protocol = protocol.cast_signed();
@@ -141,14 +141,14 @@ impl<S: Sockets> Server<S> {
         let node = self.channels.get(&asker.0).ok_or(libc::EPIPE)?.node;
         let at = self
             .network
-            .open(node, address, kind)
+            .open(node, family, kind)
             .map_err(SocketError::errno)?;
         let role = if stream {
             Role::Fresh
         } else {
             Role::Datagrams(Box::default())
         };
-        if let Err(errno) = self.admit(asker, at, (stream, role), Outcome::Socket) {
+        if let Err(errno) = self.admit(asker, at, (family, stream, role), Outcome::Socket) {
             self.network.close(at);
             return Err(errno);
         }
@@ -213,20 +213,20 @@ impl<S: Sockets> Server<S> {
 
     fn bind(&mut self, channel: u64, socket: SocketNumber, address: SocketAddr) -> Reply {
         let key = self.live(channel, socket).ok_or(libc::EINVAL)?;
-        let entry = self.entries.get_mut(&key).ok_or(libc::EINVAL)?;
-        match &mut entry.role {
-            Role::Fresh => self
-                .network
-                .bind(entry.at, address)
-                .map_err(SocketError::errno)?,
-            Role::Datagrams(datagrams) => {
-                self.network
-                    .bind(entry.at, address)
-                    .map_err(SocketError::errno)?;
-                datagrams.bound = true;
-                self.serve_socket(key);
-            }
-            _ => return Err(libc::EINVAL),
+        let entry = self.entries.get(&key).ok_or(libc::EINVAL)?;
+        if !matches!(entry.role, Role::Fresh | Role::Datagrams(_)) {
+            return Err(libc::EINVAL);
+        }
+        let at = entry.at;
+        let mut bound = self.network.bind(at, address);
+        if bound == Err(SocketError::AddressInUse) {
+            self.let_go_of_closed();
+            bound = self.network.bind(at, address);
+        }
+        bound.map_err(SocketError::errno)?;
+        if let Some(Role::Datagrams(datagrams)) = self.entries.get_mut(&key).map(|e| &mut e.role) {
+            datagrams.bound = true;
+            self.serve_socket(key);
         }
         ZERO
     }
@@ -289,13 +289,15 @@ impl<S: Sockets> Server<S> {
 
     /// Sends an accepted connection to the call that asked for one.
     fn offer(&mut self, asker: Asker, listener: u64, (new, peer): (At, SocketAddr), token: bool) {
+        let home = self.entries.get(&listener);
+        let family = home.map_or_else(Family::default, |entry| entry.family);
         let role = Role::Offered { listener, token };
         let outcome = |socket| Outcome::Accepted {
             socket,
             peer,
             token,
         };
-        let Err(error) = self.admit(asker, new, (true, role), outcome) else {
+        let Err(error) = self.admit(asker, new, (family, true, role), outcome) else {
             return;
         };
         if let Some(entry) = self.entries.get_mut(&listener) {
@@ -356,7 +358,8 @@ impl<S: Sockets> Server<S> {
         let key = self.live(asker.0, socket).ok_or(libc::ECONNABORTED)?;
         let entry = self.entries.get_mut(&key).ok_or(libc::EINVAL)?;
         if let Role::Datagrams(datagrams) = &mut entry.role {
-            set_peer(&self.network, entry.at, datagrams, address)?;
+            let nowhere = SocketAddr::new(entry.family.any(), 0);
+            set_peer(&self.network, (entry.at, nowhere), datagrams, address)?;
             self.serve_socket(key);
             return ZERO;
         }
@@ -377,7 +380,7 @@ impl<S: Sockets> Server<S> {
             }
             _ => return Err(libc::EISCONN),
         }
-        match self.network.connect(entry.at, reachable(address)) {
+        match self.network.connect(entry.at, address) {
             Ok(()) | Err(SocketError::InProgress) => {}
             Err(error) => {
                 entry::drain_filler(entry.end.as_fd(), filler);
@@ -453,16 +456,15 @@ impl<S: Sockets> Server<S> {
     }
 
     fn name(&mut self, channel: u64, socket: SocketNumber, peer: bool) -> Reply {
-        let unbound = SocketAddr::new(Ipv4Addr::UNSPECIFIED.into(), 0);
         let places = &self.channels.get(&channel).ok_or(libc::EPIPE)?.places;
         let key = match places.get(&socket).ok_or(libc::EBADF)? {
             Place::Live(key) => *key,
             Place::Gone(_) if peer => return Err(libc::ENOTCONN),
-            Place::Gone(gone) => return Ok(Some(Outcome::Address(gone.local.unwrap_or(unbound)))),
+            Place::Gone(gone) => return Ok(Some(Outcome::Address(gone.local))),
         };
         let entry = self.entries.get(&key).ok_or(libc::EBADF)?;
         let address = match (&entry.role, peer) {
-            (_, false) => self.network.local(entry.at).unwrap_or(unbound),
+            (_, false) => self.network.local(entry.at).map_err(SocketError::errno)?,
             (Role::Datagrams(datagrams), true) => datagrams.peer.ok_or(libc::ENOTCONN)?,
             (Role::Stream(_), true) => self.network.peer(entry.at).map_err(SocketError::errno)?,
             _ => return Err(libc::ENOTCONN),
@@ -544,7 +546,7 @@ impl<S: Sockets> Server<S> {
         {
             return Err(error.errno());
         }
-        let sent = datagram::send_one(&self.network, entry, address.map(reachable), data);
+        let sent = datagram::send_one(&self.network, entry, address, data);
         self.serve_socket(key);
         let sent = sent.map_err(SocketError::errno)?;
         Ok(Some(Outcome::Value(
@@ -591,33 +593,23 @@ fn put_token(end: &OwnedFd) -> bool {
 /// `connect` on a datagram socket. Questions about names need no route to whom they are asked.
 fn set_peer(
     network: &impl Sockets,
-    at: At,
+    (at, nowhere): (At, SocketAddr),
     datagrams: &mut Datagrams,
     address: Option<SocketAddr>,
 ) -> Result<(), i32> {
-    let Some(address) = address.map(reachable) else {
+    let Some(address) = address else {
         datagrams.peer = None;
         return network.disconnect(at).map_err(SocketError::errno);
     };
     if names::is_asked(network, at.machine, address) {
         if !datagrams.bound {
-            let any = SocketAddr::new(Ipv4Addr::UNSPECIFIED.into(), 0);
-            network.bind(at, any).map_err(SocketError::errno)?;
+            network.bind(at, nowhere).map_err(SocketError::errno)?;
         }
+        datagrams.peer = Some(address);
     } else {
         network.connect(at, address).map_err(SocketError::errno)?;
+        datagrams.peer = network.peer(at).ok();
     }
     datagrams.bound = true;
-    datagrams.peer = Some(address);
     Ok(())
-}
-
-/// As Linux: the wildcard as a destination is this node itself.
-fn reachable(address: SocketAddr) -> SocketAddr {
-    match address.ip() {
-        IpAddr::V4(ip) if ip.is_unspecified() => {
-            SocketAddr::new(Ipv4Addr::LOCALHOST.into(), address.port())
-        }
-        _ => address,
-    }
 }

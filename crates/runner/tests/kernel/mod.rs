@@ -3,7 +3,7 @@
 #![allow(dead_code)]
 
 use std::collections::{HashMap, VecDeque};
-use std::net::{IpAddr, Ipv4Addr, SocketAddr, SocketAddrV4};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::sync::{Arc, Mutex};
 use std::task::Waker;
@@ -12,7 +12,7 @@ use heptad_runner::host::{At, Interface, Sockets};
 use heptad_runtime::lab::MachineId;
 use heptad_runtime::stack::l4_transport::tcp::{Congestion, Status};
 use heptad_runtime::stack::stack::SocketOption;
-use heptad_runtime::stack::{Ready, Shutdown, SocketError, SocketId, SocketKind};
+use heptad_runtime::stack::{Family, Ready, Shutdown, SocketError, SocketId, SocketKind};
 use rustix::event::epoll::{self, CreateFlags, EventData, EventFlags};
 use rustix::io::Errno;
 use rustix::net::{self, AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType, sockopt};
@@ -148,15 +148,16 @@ fn error(errno: Errno) -> SocketError {
 }
 
 fn internet(address: Option<net::SocketAddrAny>) -> SocketAddr {
-    let v4 = address.and_then(|address| SocketAddrV4::try_from(address).ok());
-    SocketAddr::V4(v4.unwrap_or(SocketAddrV4::new(Ipv4Addr::UNSPECIFIED, 0)))
+    let address = address.and_then(|address| SocketAddr::try_from(address).ok());
+    address.unwrap_or(SocketAddr::new(Ipv4Addr::UNSPECIFIED.into(), 0))
 }
 
 impl Sockets for Kernel {
-    fn open(&self, _: MachineId, family: IpAddr, kind: SocketKind) -> Result<At, SocketError> {
-        if family.is_ipv6() {
-            return Err(SocketError::FamilyNotSupported);
-        }
+    fn open(&self, _: MachineId, family: Family, kind: SocketKind) -> Result<At, SocketError> {
+        let family = match family {
+            Family::V4 => AddressFamily::INET,
+            Family::V6 => AddressFamily::INET6,
+        };
         let ty = if kind == SocketKind::Stream {
             SocketType::STREAM
         } else {
@@ -164,7 +165,7 @@ impl Sockets for Kernel {
         };
         let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
         Ok(self.add(
-            net::socket_with(AddressFamily::INET, ty, flags, None).map_err(error)?,
+            net::socket_with(family, ty, flags, None).map_err(error)?,
             kind,
         ))
     }
@@ -251,6 +252,9 @@ impl Sockets for Kernel {
             }
             SocketOption::NoDelay(on) => {
                 self.raw(at, libc::IPPROTO_TCP, libc::TCP_NODELAY, &i32::from(on))
+            }
+            SocketOption::V6Only(on) => {
+                self.raw(at, libc::IPPROTO_IPV6, libc::IPV6_V6ONLY, &i32::from(on))
             }
             SocketOption::Linger(time) => {
                 let seconds = time.map_or(0, |time| time.as_secs() as i32);

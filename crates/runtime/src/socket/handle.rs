@@ -133,7 +133,10 @@ impl Handle {
     }
     pub(crate) fn set_ttl(&self, ttl: u32) -> io::Result<()> {
         let ttl = u8::try_from(ttl).map_err(|_| io_error(SocketError::Invalid))?;
-        self.set(SocketOption::Ttl(ttl))
+        self.set(SocketOption::Ttl(ttl))?;
+        // A socket of IPv6 has a hop limit beside it; one of IPv4 has none.
+        let _ = self.set(SocketOption::Hops(ttl));
+        Ok(())
     }
     pub(crate) fn local_addr(&self) -> io::Result<SocketAddr> {
         self.with(|stack, socket, _| stack.local_addr(socket))

@@ -46,12 +46,19 @@ impl Family {
             (Self::V6, SocketAddr::V4(v4)) => {
                 SocketAddr::new(v4.ip().to_ipv6_mapped().into(), v4.port())
             }
-            (_, SocketAddr::V6(v6)) => {
-                let scope = zone::zone_of(*v6.ip()).map_or(0, |port| u32::from(port.0) + 1);
-                SocketAddrV6::new(zone::bare(*v6.ip()), v6.port(), 0, scope).into()
-            }
-            _ => address,
+            _ => with_scope(address),
         }
+    }
+}
+
+/// An address of the stack with its zone where a reader looks for it.
+pub fn with_scope(address: SocketAddr) -> SocketAddr {
+    match address {
+        SocketAddr::V6(v6) => {
+            let scope = zone::zone_of(*v6.ip()).map_or(0, |port| u32::from(port.0) + 1);
+            SocketAddrV6::new(zone::bare(*v6.ip()), v6.port(), 0, scope).into()
+        }
+        SocketAddr::V4(_) => address,
     }
 }
 

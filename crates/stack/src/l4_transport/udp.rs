@@ -61,6 +61,16 @@ pub struct Settings {
     pub dont_fragment: bool,
 }
 
+impl Settings {
+    /// TTL or hop limit, and DS field, of a packet to an address.
+    pub fn hops_to(&self, remote: IpAddr) -> (u8, u8) {
+        match remote {
+            IpAddr::V4(_) => (self.ttl, self.tos),
+            IpAddr::V6(_) => (self.hops, self.class),
+        }
+    }
+}
+
 /// The endpoints of one host.
 pub struct Udp {
     endpoints: Slab<Endpoint>,
@@ -259,8 +269,11 @@ impl Udp {
     /// Whether an endpoint of ours may have sent what somebody says was too long.
     pub fn path_mtu(&self, flow: Flow) -> bool {
         let any = SocketAddr::new(any_of(flow.local.ip()), flow.local.port());
-        let bound = self.bound.contains_key(&flow.local) || self.bound.contains_key(&any);
-        bound || self.connected_to(flow.local, flow.remote).is_some()
+        let bound = [flow.local, any]
+            .iter()
+            .any(|at| self.bound.contains_key(at));
+        let dual = flow.local.is_ipv4() && self.dual.contains_key(&flow.local.port());
+        bound || dual || self.connected_to(flow.local, flow.remote).is_some()
     }
 
     /// The next datagram to leave by a port.
@@ -654,10 +667,7 @@ fn datagram(
 ) -> Departure {
     let len = (HEADER_LEN + payload.len()) as u16;
     let (src, dst): (IpAddr, IpAddr) = (local.ip(), remote.ip());
-    let (ttl, tos) = match dst {
-        IpAddr::V4(_) => (settings.ttl, settings.tos),
-        IpAddr::V6(_) => (settings.hops, settings.class),
-    };
+    let (ttl, tos) = settings.hops_to(dst);
     cx.events.emit(cx.now, EventMask::SOCKET, || Event::Sent {
         local,
         remote,

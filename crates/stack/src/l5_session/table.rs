@@ -11,6 +11,7 @@ use super::options::Options;
 use super::{Family, Ready, SocketError, SocketId, SocketKind};
 use crate::l4_transport::Transport;
 use crate::l4_transport::echo::EchoId;
+use crate::l4_transport::family::with_scope;
 use crate::l4_transport::ports::{Hold, PortSpace, Sharing};
 use crate::l4_transport::tcp::{self, ConnId, ListenerId};
 use crate::l4_transport::udp::UdpId;
@@ -236,8 +237,8 @@ impl Sockets {
                     .owner
                     .map(SocketId::of)
                     .filter(|id| self.socket(*id).is_ok()),
-                local: status.local,
-                remote: status.remote,
+                local: with_scope(status.local),
+                remote: status.remote.map(with_scope),
                 state: Some(status.state),
                 recv_q: status.recv_q,
                 send_q: status.send_q,
@@ -276,8 +277,8 @@ fn datagram_row(index: usize, socket: &Socket, transport: &Transport) -> Option<
             index: index as u32,
             generation: socket.generation,
         }),
-        local: socket.local,
-        remote: socket.remote,
+        local: with_scope(socket.local),
+        remote: socket.remote.map(with_scope),
         state: None,
         recv_q,
         send_q,

@@ -303,7 +303,9 @@ impl Network {
         }
         let spoken_from = || {
             let src = src?;
-            zone_of(src).or_else(|| self.v6.addresses.port_of(src))
+            let port = zone_of(src).or_else(|| self.v6.addresses.port_of(src));
+            // Nobody but this host is on its loopback.
+            port.filter(|port| *port != PortId::LOOPBACK)
         };
         if dst.is_multicast() {
             let told = zone_of(dst).or_else(spoken_from);
