@@ -1,22 +1,31 @@
 //! Two hosts of Heptad's stack on a cable.
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
 use heptad_stack::l4_transport::tcp;
 use heptad_stack::wire::{MacAddr, PacketBuf, Pool, Sum};
 use heptad_stack::{
-    Caps, Counters, Cx, DropReason, EventLog, Family, Instant, Medium, PortConfig, PortId, Rng,
+    Caps, Counters, Cx, DropReason, EventLog, Instant, Medium, PortConfig, PortId, Rng,
     SocketError, SocketId, SocketKind, Stack, StackConfig,
 };
 
 use crate::pair::{BURST, Cable, Pair, Patience, STEP_MICROS, Side};
 
-const CLIENT: Ipv4Addr = Ipv4Addr::new(10, 0, 0, 1);
-const SERVER: Ipv4Addr = Ipv4Addr::new(10, 0, 0, 2);
+/// The hosts' numbers.
+const CLIENT: u8 = 1;
+const SERVER: u8 = 2;
 const SERVICE: u16 = 7;
 /// Virtual time between two connections: in the minute of a TIME-WAIT, fewer are opened than there are ephemeral ports.
 const BETWEEN_CONNECTIONS: Duration = Duration::from_millis(3);
+
+/// The address of a host on this cable.
+fn address(number: u8, cable: &Cable) -> IpAddr {
+    match cable.ipv6 {
+        false => Ipv4Addr::new(10, 0, 0, number).into(),
+        true => Ipv6Addr::new(0xfd00, 0, 0, 0, 0, 0, 0, number.into()).into(),
+    }
+}
 
 /// One host and what it borrows for each call.
 pub struct Host {
@@ -42,8 +51,8 @@ pub struct Ours {
 }
 
 impl Host {
-    /// A host of this address on one end of the cable.
-    pub fn new(number: u8, address: Ipv4Addr, cable: &Cable) -> Result<Self> {
+    /// The host of this number on one end of the cable.
+    pub fn new(number: u8, cable: &Cable) -> Result<Self> {
         let mut rng = Rng::from_seed([number; 32]);
         let mut pool = Pool::new(u32::from(number));
         let (mut events, mut counters) = (EventLog::default(), Counters::default());
@@ -78,7 +87,8 @@ impl Host {
             },
             queue_limit: 1000,
         });
-        stack.add_address(port, IpAddr::V4(address), 24)?;
+        let len = if cable.ipv6 { 64 } else { 24 };
+        stack.add_address(port, address(number, cable), len)?;
         Ok(Self {
             stack,
             rng,
@@ -221,11 +231,12 @@ impl Pair for Ours {
     type Conn = Conn;
 
     fn new(cable: &Cable) -> Result<Self> {
-        let client = Host::new(1, CLIENT, cable)?;
-        let mut server = Host::new(2, SERVER, cable)?;
-        let listener = server.stack.socket(Family::V4, SocketKind::Stream)?;
+        let client = Host::new(CLIENT, cable)?;
+        let mut server = Host::new(SERVER, cable)?;
+        let at = SocketAddr::new(address(SERVER, cable), SERVICE);
+        let listener = server.stack.socket(at.ip(), SocketKind::Stream)?;
         server.with(Instant::ZERO, |stack, cx| {
-            stack.bind(listener, SocketAddr::new(SERVER.into(), SERVICE), cx)?;
+            stack.bind(listener, at, cx)?;
             stack.listen(listener, 16, cx)
         })?;
         Ok(Self {
@@ -242,8 +253,8 @@ impl Pair for Ours {
     }
 
     fn connect(&mut self) -> Result<Conn> {
-        let remote = SocketAddr::new(SERVER.into(), SERVICE);
-        let client = self.client.stack.socket(Family::V4, SocketKind::Stream)?;
+        let remote = SocketAddr::new(address(SERVER, &self.cable), SERVICE);
+        let client = self.client.stack.socket(remote.ip(), SocketKind::Stream)?;
         let now = self.now;
         let begun = self
             .client

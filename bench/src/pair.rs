@@ -15,6 +15,8 @@ pub enum Side {
 pub struct Cable {
     /// Largest IP packet, bytes.
     pub mtu: usize,
+    /// The hosts speak IPv6.
+    pub ipv6: bool,
     /// TCP checksums are filled by the sender and verified by the receiver.
     pub checksums: bool,
     /// Every frame is written out into bytes of its own and read in from them, as a device would ask for.
@@ -26,6 +28,7 @@ impl Cable {
     /// Ethernet as most know it.
     pub const ETHERNET: Self = Self {
         mtu: 1500,
+        ipv6: false,
         checksums: true,
         copied: false,
         buffer: 256 * 1024,

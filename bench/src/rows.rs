@@ -85,6 +85,11 @@ const LONG: Cable = Cable {
     mtu: 65_535,
     ..Cable::ETHERNET
 };
+const ETHERNET_V6: Cable = Cable {
+    ipv6: true,
+    ..Cable::ETHERNET
+};
+const LONG_V6: Cable = Cable { ipv6: true, ..LONG };
 const MEMORY: Cable = Cable {
     checksums: false,
     ..LONG
@@ -105,7 +110,7 @@ const STREAM: u64 = 400_000_000;
 const SLOW_STREAM: u64 = 20_000_000;
 
 /// Every row, in the order of the table.
-pub const ROWS: [Row; 17] = [
+pub const ROWS: [Row; 20] = [
     Row {
         name: "bulk-1500",
         unit: "MB/s",
@@ -165,6 +170,27 @@ pub const ROWS: [Row; 17] = [
         }),
         note: "bulk-1500 beside 10,000 silent ones, and without them",
     },
+    ipv6(
+        "bulk-1500-ipv6",
+        |size| bulk::throughput::<Ours>(&ETHERNET_V6, 0, size.of(STREAM)),
+        |size| bulk::throughput::<Ours>(&Cable::ETHERNET, 0, size.of(STREAM)),
+        "MB/s",
+        "bulk-1500 over IPv6: 20 bytes a frame less",
+    ),
+    ipv6(
+        "bulk-64k-ipv6",
+        |size| bulk::throughput::<Ours>(&LONG_V6, 0, size.of(2 * STREAM)),
+        |size| bulk::throughput::<Ours>(&LONG, 0, size.of(2 * STREAM)),
+        "MB/s",
+        "bulk-64k over IPv6",
+    ),
+    ipv6(
+        "requests-64-ipv6",
+        |size| exchange::requests::<Ours>(&ETHERNET_V6, 64, size.of(REQUESTS)),
+        |size| exchange::requests::<Ours>(&Cable::ETHERNET, 64, size.of(REQUESTS)),
+        "1/s",
+        "requests-64 over IPv6",
+    ),
     Row {
         name: "requests-1",
         unit: "1/s",
@@ -254,6 +280,28 @@ const OPERATIONS: u64 = 2_000_000;
 
 const fn smoltcp(run: fn(Size) -> Result<f64>) -> Option<Peer> {
     Some(Peer { name: SMOLTCP, run })
+}
+
+/// A row of IPv6, beside ours of IPv4.
+const fn ipv6(
+    name: &'static str,
+    ours: fn(Size) -> Result<f64>,
+    over_ipv4: fn(Size) -> Result<f64>,
+    unit: &'static str,
+    note: &'static str,
+) -> Row {
+    Row {
+        name,
+        unit,
+        more_is_better: true,
+        goal: Some(Goal::Ratio(0.95)),
+        ours,
+        peer: Some(Peer {
+            name: "IPv4",
+            run: over_ipv4,
+        }),
+        note,
+    }
 }
 
 /// A row of nanoseconds, without a peer.

@@ -212,7 +212,7 @@ fn receive(listener: &TcpListener, bytes: u64) -> Result<f64> {
 
 /// Our stack in real time on one end of the TAP, until the receiver has all or gave up.
 fn send_from_stack(interface: &Interface, bytes: u64, is_over: impl Fn() -> bool) -> Result<()> {
-    let mut host = Host::new(1, OTHER, &CABLE)?;
+    let mut host = Host::new(1, &CABLE)?;
     // The kernel cuts and fills itself, and takes what was neither.
     let caps = Caps {
         super_segments: true,
