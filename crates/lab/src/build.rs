@@ -1,8 +1,8 @@
 //! From a checked topology to machines and cables.
 use core::net::IpAddr;
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-use heptad_stack::stack::Route;
+use heptad_stack::stack::{Advertising, Route};
 use heptad_stack::{EventMask, Instant, PortId, SocketError};
 
 use crate::agenda::Agenda;
@@ -14,7 +14,7 @@ use crate::observation::Observation;
 use crate::outside::{LinkLayer, Outside};
 use crate::routing::{PlannedRoute, routes};
 use crate::switch::Switch;
-use crate::topology::{NodeKind, Topology, segments};
+use crate::topology::{End, NodeKind, Topology, is_link_local, segments};
 use crate::{Lab, LabError, LabOptions, MachineId};
 
 /// Packet ids hold 24 bits of origin: machines, two directions a cable, and one for copies.
@@ -216,6 +216,7 @@ fn machines(
     events: EventMask,
 ) -> Result<(), LabError> {
     let routes = routes(topology);
+    let advertisers = advertisers(topology);
     let mut layers = link_layers(topology, &lab.names, &plugged);
     for ((id, (name, node)), ports) in (0..).map(MachineId).zip(&topology.nodes).zip(plugged) {
         let body = match node.kind {
@@ -233,13 +234,21 @@ fn machines(
                     let config = port_config(id, index, &port.name, cable.mtu, cable.caps());
                     host.stack.add_port(config);
                 }
-                let own = routes.get(name).map_or(&[][..], Vec::as_slice);
-                configure(&mut host, &ports, &lab.addresses[id.0 as usize], own)
+                let advertising = advertisers.iter().filter(|(node, _)| node == name);
+                let plan = Plan {
+                    addresses: &lab.addresses[id.0 as usize],
+                    routes: routes.get(name).map_or(&[][..], Vec::as_slice),
+                    automatic: &node.automatic,
+                    privacy: node.privacy,
+                    advertising: advertising.map(|(_, port)| port.as_str()).collect(),
+                };
+                configure(&mut host, &ports, &plan)
                     .map_err(|wrong| LabError::Impossible(format!("{name}: {wrong}")))?;
                 Body::Host(Box::new(host))
             }
         };
-        for (_, address, _) in &lab.addresses[id.0 as usize] {
+        let everywhere = lab.addresses[id.0 as usize].iter();
+        for (_, address, _) in everywhere.filter(|(_, ip, _)| !is_link_local(*ip)) {
             if let Some(other) = lab.owners.insert(*address, id) {
                 let other = &lab
                     .machines
@@ -299,37 +308,65 @@ fn link_layers(
     layers
 }
 
+/// The ports of routers on whose cable somebody takes addresses from them.
+fn advertisers(topology: &Topology) -> BTreeSet<End> {
+    let node = |end: &End| topology.nodes.get(&end.0);
+    let kind = |name: &str| topology.nodes.get(name).map_or(NodeKind::Host, |n| n.kind);
+    let listens = |end: &End| node(end).is_some_and(|node| node.automatic.contains(&end.1));
+    let tells = |end: &End| {
+        let router = node(end).filter(|node| node.kind == NodeKind::Router);
+        let addresses = router.and_then(|node| node.addresses.get(&end.1));
+        let mut prefixes = addresses.into_iter().flatten();
+        prefixes.any(|(address, len)| address.is_ipv6() && *len == 64)
+    };
+    let segments = segments(kind, &topology.links).unwrap_or_default();
+    let heard = segments.into_iter().filter(|s| s.iter().any(listens));
+    heard.flatten().filter(tells).collect()
+}
+
+/// What one host is told of the network.
+struct Plan<'a> {
+    addresses: &'a [(String, IpAddr, u8)],
+    routes: &'a [PlannedRoute],
+    /// Ports that take addresses from routers.
+    automatic: &'a BTreeSet<String>,
+    privacy: bool,
+    /// Ports by which it says that it is a router.
+    advertising: Vec<&'a str>,
+}
+
 /// Addresses and routes of one host; the error is for people.
-fn configure(
-    host: &mut Host,
-    ports: &[Socketed],
-    addresses: &[(String, IpAddr, u8)],
-    routes: &[PlannedRoute],
-) -> Result<(), String> {
+fn configure(host: &mut Host, ports: &[Socketed], plan: &Plan<'_>) -> Result<(), String> {
     let port = |name: &str| {
         let port = ports.iter().find(|port| port.name == name);
         port.map(|port| port.id)
             .ok_or_else(|| format!("no port {name}"))
     };
     let said = |what: String| move |e: SocketError| format!("{what}: {e}");
-    for (name, address, len) in addresses {
-        let port = port(name)?;
+    for (name, address, len) in plan.addresses {
         host.stack
-            .add_address(port, *address, *len)
+            .add_address(port(name)?, *address, *len)
             .map_err(said(format!("address {address}/{len}")))?;
     }
-    for route in routes {
-        let via = Some(IpAddr::V4(route.via));
-        let port = port(&route.port)?;
-        let (prefix, len) = (IpAddr::V4(route.subnet.address()), route.subnet.len);
+    for route in plan.routes {
         host.stack
             .add_route(Route {
-                prefix,
-                len,
-                via,
-                port,
+                prefix: route.subnet.address(),
+                len: route.subnet.len,
+                via: Some(route.via),
+                port: port(&route.port)?,
             })
             .map_err(said(format!("route to {}", route.subnet)))?;
+    }
+    for name in plan.automatic {
+        host.stack
+            .autoconfigure(port(name)?, plan.privacy)
+            .map_err(said(format!("addresses of {name}")))?;
+    }
+    for name in &plan.advertising {
+        host.stack
+            .advertise(port(name)?, Advertising::default())
+            .map_err(said(format!("advertisements by {name}")))?;
     }
     Ok(())
 }

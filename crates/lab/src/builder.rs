@@ -68,7 +68,7 @@ impl LabBuilder {
         self
     }
 
-    /// A host; `address` of its `eth0`, such as `10.0.1.10/24`.
+    /// A host; `address` of its `eth0`, such as `10.0.1.10/24`, `fd00:1::10/64`, or `auto`: IPv6 as a router on its cable tells.
     pub fn host(self, name: &str, address: &str) -> Self {
         self.node(name, "host").address(name, "eth0", address)
     }
@@ -84,7 +84,7 @@ impl LabBuilder {
         self.table(name).insert("kind".into(), kind.into());
         self
     }
-    /// One more address of a node's port.
+    /// One more address of a node's port, of either family, or `auto`.
     pub fn address(mut self, node: &str, port: &str, address: &str) -> Self {
         let ports = self.table(node).entry("ports");
         let ports = ports.or_insert_with(|| Table::new().into());
@@ -101,9 +101,17 @@ impl LabBuilder {
         }
         self
     }
-    /// A node's default gateway.
+    /// A node's default gateway; one of each family is possible.
     pub fn gateway(mut self, node: &str, address: &str) -> Self {
-        self.table(node).insert("gateway".into(), address.into());
+        let list = self.table(node).entry("gateway");
+        if let Value::Array(list) = list.or_insert_with(|| Value::Array(vec![])) {
+            list.push(address.into());
+        }
+        self
+    }
+    /// The node's `auto` ports have temporary addresses, too (RFC 8981).
+    pub fn privacy(mut self, node: &str) -> Self {
+        self.table(node).insert("privacy".into(), true.into());
         self
     }
     /// A cable between two ends, `alice:eth0` or `alice` (the next free `ethN`); its name is `a-b` unless the cable has one.

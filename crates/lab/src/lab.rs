@@ -27,7 +27,7 @@ pub struct MachineInfo {
     pub name: String,
     /// Host, router, switch, or outside.
     pub kind: NodeKind,
-    /// Its addresses: port, address, prefix length.
+    /// Its addresses at present: port, address, prefix length.
     pub addresses: Vec<(String, IpAddr, u8)>,
 }
 
@@ -128,7 +128,9 @@ pub struct Lab {
     pub(crate) fabric: Fabric,
     pub(crate) names: BTreeMap<String, MachineId>,
     pub(crate) links: BTreeMap<String, usize>,
+    /// Those of the file.
     pub(crate) addresses: Vec<Vec<(String, IpAddr, u8)>>,
+    /// Of the addresses of the file that mean the same everywhere.
     pub(crate) owners: BTreeMap<IpAddr, MachineId>,
     pub(crate) interfaces: Vec<Interface>,
     /// What is left of the timeline, in order of time.
@@ -426,33 +428,6 @@ impl Lab {
             self.ready.push_back(id);
         }
         Some((id, socket, host.stack.ready(socket)))
-    }
-    /// By name.
-    pub fn machine(&self, name: &str) -> Option<MachineId> {
-        self.names.get(name).copied()
-    }
-    /// All, in order of names.
-    pub fn machines(&self) -> Vec<MachineInfo> {
-        let info = |(id, name): (MachineId, &str)| MachineInfo {
-            id,
-            name: name.to_owned(),
-            kind: self.machines[id.0 as usize].kind,
-            addresses: self.addresses[id.0 as usize].clone(),
-        };
-        self.names
-            .iter()
-            .map(|(name, id)| info((*id, name)))
-            .collect()
-    }
-    /// A name's first address.
-    pub fn resolve(&self, name: &str) -> Option<IpAddr> {
-        let id = self.machine(name)?;
-        let (_, address, _) = self.addresses.get(id.0 as usize)?.first()?;
-        Some(*address)
-    }
-    /// Who owns an address.
-    pub fn owner(&self, address: IpAddr) -> Option<MachineId> {
-        self.owners.get(&address).copied()
     }
     /// Both ends of every cable, in the order of captures.
     pub fn interfaces(&self) -> &[Interface] {

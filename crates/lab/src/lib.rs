@@ -21,6 +21,7 @@ pub mod frames;
 pub mod lab;
 mod link;
 mod machine;
+mod names;
 mod observation;
 pub mod outside;
 mod routing;

@@ -1,14 +1,16 @@
-//! Routes computed from a topology: routers by the fewest hops, ties by name; hosts by their gateway.
-use core::net::{IpAddr, Ipv4Addr};
+//! Routes computed from a topology, for each family by itself: routers by the fewest hops, ties by name; hosts by their gateways.
+use core::net::IpAddr;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-use crate::topology::{Node, NodeKind, Subnet, Topology};
+use heptad_stack::Family;
+
+use crate::topology::{Node, NodeKind, Subnet, Topology, is_link_local};
 
 /// A route that a node needs beside those to its own networks.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct PlannedRoute {
     pub subnet: Subnet,
-    pub via: Ipv4Addr,
+    pub via: IpAddr,
     pub port: String,
 }
 
@@ -16,100 +18,113 @@ pub(crate) struct PlannedRoute {
 struct Foot {
     router: String,
     port: String,
-    address: Ipv4Addr,
+    address: IpAddr,
 }
 
 /// The routes of every node, in order of names.
 pub(crate) fn routes(topology: &Topology) -> BTreeMap<String, Vec<PlannedRoute>> {
-    let mut feet: BTreeMap<Subnet, Vec<Foot>> = BTreeMap::new();
-    let mut networks: BTreeSet<Subnet> = BTreeSet::new();
-    for (name, node) in &topology.nodes {
-        for (port, address, subnet) in addresses(node) {
-            networks.insert(subnet);
-            if node.kind == NodeKind::Router {
-                feet.entry(subnet).or_default().push(Foot {
-                    router: name.clone(),
-                    port: port.to_owned(),
-                    address,
-                });
-            }
-        }
-    }
+    let maps = [Family::V4, Family::V6].map(|family| Map::of(topology, family));
     let mut routes = BTreeMap::new();
     for (name, node) in &topology.nodes {
-        let mut own = match node.kind {
-            NodeKind::Router => by_hops(name, topology, &feet, &networks),
-            NodeKind::Host | NodeKind::Switch | NodeKind::Tap | NodeKind::Tun => Vec::new(),
-        };
-        own.extend(by_gateway(node));
+        let mut own = Vec::new();
+        if node.kind == NodeKind::Router {
+            own.extend(maps.iter().flat_map(|map| map.by_hops(name)));
+        }
+        own.extend(node.gateways.iter().map(|gateway| PlannedRoute {
+            subnet: Subnet::everything(gateway.address.into()),
+            via: gateway.address,
+            port: gateway.port.clone(),
+        }));
         routes.insert(name.clone(), own);
     }
     routes
 }
 
-fn by_gateway(node: &Node) -> Option<PlannedRoute> {
-    let Some(IpAddr::V4(via)) = node.gateway else {
-        return None;
-    };
-    let (port, ..) = addresses(node).find(|(_, _, subnet)| subnet.contains(via))?;
-    Some(PlannedRoute {
-        subnet: Subnet::of(Ipv4Addr::UNSPECIFIED, 0),
-        via,
-        port: port.to_owned(),
-    })
+/// Who is where in one family.
+struct Map<'t> {
+    topology: &'t Topology,
+    family: Family,
+    /// The routers in each network.
+    feet: BTreeMap<Subnet, Vec<Foot>>,
+    networks: BTreeSet<Subnet>,
 }
-
-/// Breadth first from one router; neighbours in order of names.
-fn by_hops(
-    from: &str,
-    topology: &Topology,
-    feet: &BTreeMap<Subnet, Vec<Foot>>,
-    networks: &BTreeSet<Subnet>,
-) -> Vec<PlannedRoute> {
-    let own = |router: &str| topology.nodes.get(router).into_iter().flat_map(addresses);
-    let connected: BTreeSet<Subnet> = own(from).map(|(_, _, subnet)| subnet).collect();
-    let mut reached = connected.clone();
-    let mut seen = BTreeSet::from([from.to_owned()]);
-    let mut queue: VecDeque<(String, Option<(Ipv4Addr, String)>)> =
-        VecDeque::from([(from.to_owned(), None)]);
-    let mut routes = Vec::new();
-    while let Some((router, first_hop)) = queue.pop_front() {
-        let mut neighbours = Vec::new();
-        for (port, _, subnet) in own(&router) {
-            if let (Some((via, port)), true) = (&first_hop, reached.insert(subnet)) {
-                let (via, port) = (*via, port.clone());
-                routes.push(PlannedRoute { subnet, via, port });
-            }
-            let others = feet.get(&subnet).into_iter().flatten();
-            neighbours.extend(others.map(|foot| (foot, port)));
-        }
-        neighbours.sort_by_key(|(foot, _)| (&foot.router, &foot.port));
-        for (foot, port) in neighbours {
-            if seen.insert(foot.router.clone()) {
-                let hop = first_hop.clone().unwrap_or((foot.address, port.to_owned()));
-                queue.push_back((foot.router.clone(), Some(hop)));
+impl<'t> Map<'t> {
+    fn of(topology: &'t Topology, family: Family) -> Self {
+        let mut map = Self {
+            topology,
+            family,
+            feet: BTreeMap::new(),
+            networks: BTreeSet::new(),
+        };
+        for (name, node) in &topology.nodes {
+            for (port, address, subnet) in addresses(node, family) {
+                map.networks.insert(subnet);
+                if node.kind == NodeKind::Router {
+                    map.feet.entry(subnet).or_default().push(Foot {
+                        router: name.clone(),
+                        port: port.to_owned(),
+                        address,
+                    });
+                }
             }
         }
-        if reached.len() == networks.len() {
-            break;
-        }
+        map
     }
-    routes
+    fn own(&self, router: &str) -> impl Iterator<Item = (&'t str, IpAddr, Subnet)> {
+        let node = self.topology.nodes.get(router).into_iter();
+        let family = self.family;
+        node.flat_map(move |node| addresses(node, family))
+    }
+
+    /// Breadth first from one router; neighbours in order of names.
+    fn by_hops(&self, from: &str) -> Vec<PlannedRoute> {
+        let mut reached: BTreeSet<Subnet> = self.own(from).map(|(_, _, subnet)| subnet).collect();
+        let mut seen = BTreeSet::from([from.to_owned()]);
+        let mut queue: VecDeque<(String, Option<(IpAddr, String)>)> =
+            VecDeque::from([(from.to_owned(), None)]);
+        let mut routes = Vec::new();
+        while let Some((router, first_hop)) = queue.pop_front() {
+            let mut neighbours = Vec::new();
+            for (port, _, subnet) in self.own(&router) {
+                if let (Some((via, port)), true) = (&first_hop, reached.insert(subnet)) {
+                    let (via, port) = (*via, port.clone());
+                    routes.push(PlannedRoute { subnet, via, port });
+                }
+                let others = self.feet.get(&subnet).into_iter().flatten();
+                neighbours.extend(others.map(|foot| (foot, port)));
+            }
+            neighbours.sort_by_key(|(foot, _)| (&foot.router, &foot.port));
+            for (foot, port) in neighbours {
+                if seen.insert(foot.router.clone()) {
+                    let hop = first_hop.clone().unwrap_or((foot.address, port.to_owned()));
+                    queue.push_back((foot.router.clone(), Some(hop)));
+                }
+            }
+            if reached.len() == self.networks.len() {
+                break;
+            }
+        }
+        routes
+    }
 }
 
-/// Port, address and network of each IPv4 address.
-fn addresses(node: &Node) -> impl Iterator<Item = (&str, Ipv4Addr, Subnet)> {
+/// Port, address and network of each address of a family that means the same everywhere.
+fn addresses(node: &Node, family: Family) -> impl Iterator<Item = (&str, IpAddr, Subnet)> {
     let all = node.addresses.iter();
     all.flat_map(|(port, list)| list.iter().map(move |entry| (port.as_str(), entry)))
-        .filter_map(|(port, &(address, len))| match address {
-            IpAddr::V4(v4) => Some((port, v4, Subnet::of(v4, len))),
-            IpAddr::V6(_) => None,
+        .filter(move |(_, (address, _))| {
+            Family::from(*address) == family && !is_link_local(*address)
         })
+        .map(|(port, &(address, len))| (port, address, Subnet::of(address, len)))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn ip(text: &str) -> IpAddr {
+        text.parse().unwrap()
+    }
 
     #[test]
     fn the_shortest_way_wins_and_ties_go_to_the_first_name() {
@@ -152,20 +167,20 @@ mod tests {
         )
         .unwrap();
         let routes = routes(&topology);
-        let to_b = Subnet::of(Ipv4Addr::new(10, 0, 2, 0), 24);
+        let to_b = Subnet::of(ip("10.0.2.0"), 24);
         let way = |router: &str| routes[router].iter().find(|r| r.subnet == to_b).cloned();
         let r2 = topology.nodes["r2"].addresses["eth0"][0].0;
         let found = way("r1").unwrap();
-        assert_eq!((IpAddr::V4(found.via), found.port.as_str()), (r2, "eth3"));
+        assert_eq!((found.via, found.port.as_str()), (r2, "eth3"));
         assert_eq!(way("r4"), None, "connected");
         let r4 = topology.nodes["r4"].addresses["eth0"][0].0;
-        assert_eq!(IpAddr::V4(way("r6").unwrap().via), r4);
-        let default = Subnet::of(Ipv4Addr::UNSPECIFIED, 0);
+        assert_eq!(way("r6").unwrap().via, r4);
+        let default = Subnet::everything(Family::V4);
         assert_eq!(
             routes["a"],
             [PlannedRoute {
                 subnet: default,
-                via: Ipv4Addr::new(10, 0, 1, 1),
+                via: ip("10.0.1.1"),
                 port: "eth0".into()
             }]
         );

@@ -1,67 +1,35 @@
 //! Addresses: every complaint about them, and those of routers that the file leaves out.
 //!
-//! A router's port takes, in each subnet of its segment, a gateway address that a host names and nobody has, else the highest free one.
-//! Segments of routers only get subnets out of 172.31.0.0/16, in order of names.
-use core::net::{IpAddr, Ipv4Addr};
+//! A router's port takes, in each subnet of its segment, a gateway address that a host names and nobody has; else of IPv4 the
+//! highest free one, of IPv6 the lowest. Segments of routers only get subnets out of 172.31.0.0/16 and fd00:ac1f::/32, in order
+//! of names, of the families that the lab has addresses of.
+use core::net::IpAddr;
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 
+use heptad_stack::Family;
+
 use super::NodeKind;
 use super::document::{Result, Source};
+use super::gateways::{Finder, Gateway};
 use super::links::LinkDraft;
-use super::nodes::NodeDraft;
+use super::nodes::{Given, NodeDraft};
+use super::plan::{Addresses, Plan};
 use super::segments::{End, Segment, segments};
+use super::subnet::{Subnet, is_link_local};
 
-/// Addresses of every node by port.
-pub(super) type Addresses = BTreeMap<String, BTreeMap<String, Vec<(IpAddr, u8)>>>;
-
-/// A network: first address and prefix length.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct Subnet {
-    first: u32,
-    pub(crate) len: u8,
-}
-impl Subnet {
-    /// The network of an address.
-    pub(crate) fn of(address: Ipv4Addr, len: u8) -> Self {
-        let mask = u32::MAX.checked_shl(32 - u32::from(len)).unwrap_or(0);
-        Self {
-            first: address.to_bits() & mask,
-            len,
-        }
-    }
-    /// Its first address, which names it.
-    pub(crate) fn address(self) -> Ipv4Addr {
-        Ipv4Addr::from_bits(self.first)
-    }
-    fn last(self) -> u32 {
-        self.first | u32::MAX.checked_shr(self.len.into()).unwrap_or(0)
-    }
-    /// Whether an address is in it.
-    pub(crate) fn contains(self, address: Ipv4Addr) -> bool {
-        (self.first..=self.last()).contains(&address.to_bits())
-    }
-    /// The addresses that a host can have: all but the first and last, where there are more than two (RFC 3021).
-    fn hosts(self) -> core::ops::RangeInclusive<u32> {
-        if self.len >= 31 {
-            self.first..=self.last()
-        } else {
-            self.first + 1..=self.last() - 1
-        }
-    }
-}
-impl core::fmt::Display for Subnet {
-    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-        write!(f, "{}/{}", self.address(), self.len)
-    }
+/// The addresses of all nodes, and their default gateways.
+pub(super) struct Addressing {
+    pub addresses: Addresses,
+    pub gateways: BTreeMap<String, Vec<Gateway>>,
 }
 
 /// Checks everything about addresses, then returns all of them.
-pub(super) fn addresses(
+pub(super) fn read(
     source: Source<'_>,
     nodes: &BTreeMap<String, NodeDraft>,
     links: &[LinkDraft],
-) -> Result<Addresses> {
+) -> Result<Addressing> {
     let cables: Vec<_> = links.iter().map(|draft| draft.link.clone()).collect();
     let kind = |name: &str| nodes.get(name).map_or(NodeKind::Host, |node| node.kind);
     let segments = segments(kind, &cables).map_err(|index| {
@@ -72,41 +40,140 @@ pub(super) fn addresses(
     })?;
     let (segments, open) = inside(source, nodes, segments)?;
     check_ports(source, nodes, &segments)?;
-    let mut plan = Plan::of_file(source, nodes)?;
+    let mut plan = Plan::of_file(source, nodes, &segments)?;
     check_subnets(source, nodes, &segments)?;
+    for family in families(nodes) {
+        place_routers(source, nodes, family, &mut plan)?;
+    }
+    check_automatic(source, nodes, &plan, &open)?;
+    let finder = Finder {
+        source,
+        nodes,
+        open: &open,
+    };
+    let gateways = finder.find(&mut plan)?;
+    Ok(Addressing {
+        addresses: plan.addresses,
+        gateways,
+    })
+}
+
+/// The families that the file has addresses of; a file without any speaks IPv4.
+fn families(nodes: &BTreeMap<String, NodeDraft>) -> Vec<Family> {
+    let placed = || nodes.values().flat_map(|node| &node.addresses);
+    let family = |given: Given| match given {
+        Given::Address(address, _) => Family::from(address),
+        Given::Auto => Family::V6,
+    };
+    let has = |wanted| placed().any(|placed| family(placed.given) == wanted);
+    match (has(Family::V4), has(Family::V6)) {
+        (_, false) => vec![Family::V4],
+        (false, true) => vec![Family::V6],
+        (true, true) => vec![Family::V4, Family::V6],
+    }
+}
+
+/// Gives the ports of routers the addresses of a family that the file leaves out.
+fn place_routers(
+    source: Source<'_>,
+    nodes: &BTreeMap<String, NodeDraft>,
+    family: Family,
+    plan: &mut Plan<'_>,
+) -> Result<()> {
+    let is_router = |end: &&End| {
+        nodes
+            .get(&end.0)
+            .is_some_and(|n| n.kind == NodeKind::Router)
+    };
+    let has = |plan: &Plan<'_>, end: &End| plan.networks_at(end).any(|n| n.family() == family);
     let mut uplinks = Vec::new();
-    for segment in &segments {
-        let missing: Vec<_> = segment.iter().filter(|end| !plan.has(end)).collect();
-        let subnets = plan.subnets(segment);
-        if missing.is_empty() {
-            continue;
-        } else if subnets.is_empty() {
-            uplinks.push(missing);
-        } else {
-            let named = gateways(nodes, segment);
-            for end in missing {
-                for &subnet in &subnets {
-                    let free = plan.free(subnet, &named).ok_or_else(|| {
-                        let span = nodes.get(&end.0).map_or(0..0, |node| node.span.clone());
-                        source.error(
-                            span,
-                            format!("no address of {subnet} is free for `{}:{}`", end.0, end.1),
-                        )
-                    })?;
-                    plan.give(end, free, subnet.len);
-                }
-            }
+    for segment in plan.segments {
+        let routers: Vec<_> = segment.iter().filter(is_router).collect();
+        let lacking: Vec<_> = routers
+            .iter()
+            .copied()
+            .filter(|end| !has(plan, end))
+            .collect();
+        let subnets = plan.subnets(segment, family);
+        if !subnets.is_empty() {
+            place(source, nodes, &lacking, (segment, &subnets), plan)?;
+        } else if routers.len() == segment.len() {
+            uplinks.push(lacking);
         }
     }
     for routers in uplinks {
-        plan.give_uplink(&routers).ok_or_else(|| {
+        plan.give_uplink(&routers, family).ok_or_else(|| {
+            let all = match family {
+                Family::V4 => "172.31.0.0/16",
+                Family::V6 => "fd00:ac1f::/32",
+            };
             source
-                .error(0..0, "172.31.0.0/16 is used up between routers")
+                .error(0..0, format!("{all} is used up between routers"))
                 .help("give some routers an `address`")
         })?;
     }
-    check_gateways(source, nodes, &plan, &open)?;
-    Ok(plan.addresses)
+    Ok(())
+}
+
+/// An address in each of these subnets for each of these ports.
+fn place(
+    source: Source<'_>,
+    nodes: &BTreeMap<String, NodeDraft>,
+    lacking: &[&End],
+    (segment, subnets): (&Segment, &BTreeSet<Subnet>),
+    plan: &mut Plan<'_>,
+) -> Result<()> {
+    let hosts = segment.iter().filter_map(|(name, _)| nodes.get(name));
+    let named: Vec<IpAddr> = hosts
+        .flat_map(|node| node.gateways.iter().map(|(address, _)| *address))
+        .collect();
+    for end in lacking {
+        for subnet in subnets {
+            let free = plan.free(*subnet, &named).ok_or_else(|| {
+                let span = nodes.get(&end.0).map_or(0..0, |node| node.span.clone());
+                let message = format!("no address of {subnet} is free for `{}:{}`", end.0, end.1);
+                source.error(span, message)
+            })?;
+            plan.give(end, free, subnet.len);
+        }
+    }
+    Ok(())
+}
+
+/// Who takes an address from a router has one on the cable that tells a prefix of 64 bits (RFC 4862 5.5.3). Of machines outside
+/// nobody knows what they tell.
+fn check_automatic(
+    source: Source<'_>,
+    nodes: &BTreeMap<String, NodeDraft>,
+    plan: &Plan<'_>,
+    open: &BTreeSet<End>,
+) -> Result<()> {
+    for (name, node) in nodes {
+        for placed in node.automatic() {
+            let end = (name.clone(), placed.port.clone());
+            let segment = plan.segment(&end).into_iter().flatten();
+            let is_router =
+                |end: &&End| nodes.get(&end.0).map(|n| n.kind) == Some(NodeKind::Router);
+            let mut routers = segment.filter(is_router).peekable();
+            let has_router = routers.peek().is_some();
+            let mut told = routers.flat_map(|router| plan.networks_at(router));
+            if open.contains(&end) || told.any(|n| n.family() == Family::V6 && n.len == 64) {
+                continue;
+            }
+            let message = format!(
+                "no router tells `{name}:{}` an IPv6 prefix of 64 bits",
+                placed.port
+            );
+            let help = match has_router {
+                true => "give the router's port on this cable an address such as \"fd00:1::1/64\"",
+                false => {
+                    "\"auto\" needs a router on the same cable: connect one, with an address such as \"fd00:1::1/64\""
+                }
+            };
+            return Err(source.error(placed.span.clone(), message).help(help));
+        }
+    }
+    Ok(())
 }
 
 /// The segments without the ends that are outside of the lab, and the ports that hear such an end: who is there is not known.
@@ -201,13 +268,12 @@ fn check_subnets(
     for (name, node) in nodes {
         for placed in &node.addresses {
             let end = (name.clone(), placed.port.clone());
-            if let (IpAddr::V4(v4), Some(&segment)) = (placed.address, segment_of.get(&end)) {
-                all.push((
-                    Subnet::of(v4, placed.len),
-                    segment,
-                    placed.span.clone(),
-                    name,
-                ));
+            if let (Given::Address(address, len), Some(&segment)) =
+                (placed.given, segment_of.get(&end))
+                && !is_link_local(address)
+            {
+                let subnet = Subnet::of(address, len);
+                all.push((subnet, segment, placed.span.clone(), name));
             }
         }
     }
@@ -216,7 +282,7 @@ fn check_subnets(
     for entry in &all {
         if let Some(before) = widest
             && before.1 != entry.1
-            && before.0.last() >= entry.0.first
+            && before.0.overlaps(entry.0)
         {
             let (first, second) = if before.2.start < entry.2.start {
                 (before, entry)
@@ -235,180 +301,4 @@ fn check_subnets(
         }
     }
     Ok(())
-}
-
-/// A gateway is a neighbour that exists.
-fn check_gateways(
-    source: Source<'_>,
-    nodes: &BTreeMap<String, NodeDraft>,
-    plan: &Plan,
-    open: &BTreeSet<End>,
-) -> Result<()> {
-    for (name, node) in nodes {
-        let Some((IpAddr::V4(gateway), span)) = &node.gateway else {
-            continue;
-        };
-        let networks: Vec<Subnet> = plan.networks(name).collect();
-        if !networks.iter().any(|subnet| subnet.contains(*gateway)) {
-            let list: Vec<_> = networks.iter().map(Subnet::to_string).collect();
-            return Err(source
-                .error(
-                    span.clone(),
-                    format!("the gateway {gateway} is not on a network of `{name}`"),
-                )
-                .help(format!("networks of {name}: {}", list.join(", "))));
-        }
-        match plan.owners.get(gateway) {
-            Some((owner, _)) if owner == name => {
-                let message = format!("`{name}` is its own gateway");
-                return Err(source.error(span.clone(), message));
-            }
-            Some(_) => {}
-            None if plan.reaches_outside(name, *gateway, open) => {}
-            None => {
-                let message = format!("nobody has the gateway's address {gateway}");
-                return Err(source
-                    .error(span.clone(), message)
-                    .help(format!("connect a router to the cable of `{name}`")));
-            }
-        }
-    }
-    Ok(())
-}
-
-/// The gateways that hosts of this segment name, in order of hosts.
-fn gateways(nodes: &BTreeMap<String, NodeDraft>, segment: &Segment) -> Vec<Ipv4Addr> {
-    let gateway = |(name, _): &End| match nodes.get(name)?.gateway {
-        Some((IpAddr::V4(gateway), _)) => Some(gateway),
-        _ => None,
-    };
-    segment.iter().filter_map(gateway).collect()
-}
-
-/// Who has which address so far.
-struct Plan {
-    addresses: Addresses,
-    owners: BTreeMap<Ipv4Addr, End>,
-    /// Where the next subnet between routers is looked for.
-    next_uplink: u32,
-}
-impl Plan {
-    /// The addresses of the file; two of one are refused.
-    fn of_file(source: Source<'_>, nodes: &BTreeMap<String, NodeDraft>) -> Result<Self> {
-        let mut plan = Self {
-            addresses: Addresses::new(),
-            owners: BTreeMap::new(),
-            next_uplink: Ipv4Addr::new(172, 31, 0, 0).to_bits(),
-        };
-        let mut placed: Vec<_> = nodes
-            .iter()
-            .flat_map(|(name, node)| node.addresses.iter().map(move |placed| (name, placed)))
-            .collect();
-        placed.sort_by_key(|(_, placed)| placed.span.start);
-        for (name, placed) in placed {
-            let IpAddr::V4(address) = placed.address else {
-                continue;
-            };
-            if let Some((owner, port)) = plan.owners.get(&address) {
-                let message = if owner == name {
-                    format!("`{name}` has {address} twice")
-                } else {
-                    format!("two nodes of one address: {address}")
-                };
-                return Err(source
-                    .error(placed.span.clone(), message)
-                    .help(format!("`{owner}:{port}` has it already")));
-            }
-            plan.give(&(name.clone(), placed.port.clone()), address, placed.len);
-        }
-        Ok(plan)
-    }
-    fn give(&mut self, end: &End, address: Ipv4Addr, len: u8) {
-        self.owners.insert(address, end.clone());
-        let ports = self.addresses.entry(end.0.clone()).or_default();
-        ports
-            .entry(end.1.clone())
-            .or_default()
-            .push((address.into(), len));
-    }
-    fn has(&self, end: &End) -> bool {
-        self.addresses
-            .get(&end.0)
-            .is_some_and(|ports| ports.contains_key(&end.1))
-    }
-    fn networks(&self, node: &str) -> impl Iterator<Item = Subnet> {
-        let addresses = self
-            .addresses
-            .get(node)
-            .into_iter()
-            .flat_map(|ports| ports.values().flatten());
-        addresses.filter_map(subnet_of)
-    }
-    /// Whether the port of a node on this address's network hears machines outside of the lab.
-    fn reaches_outside(&self, node: &str, address: Ipv4Addr, open: &BTreeSet<End>) -> bool {
-        let mut ports = self.addresses.get(node).into_iter().flatten();
-        ports.any(|(port, addresses)| {
-            let mut networks = addresses.iter().filter_map(subnet_of);
-            networks.any(|network| network.contains(address))
-                && open.contains(&(node.to_owned(), port.clone()))
-        })
-    }
-    fn subnets(&self, segment: &Segment) -> BTreeSet<Subnet> {
-        let addresses =
-            |(node, port): &End| self.addresses.get(node).and_then(|ports| ports.get(port));
-        segment
-            .iter()
-            .filter_map(addresses)
-            .flatten()
-            .filter_map(subnet_of)
-            .collect()
-    }
-    /// A named address that nobody has, else the highest free one.
-    fn free(&self, subnet: Subnet, named: &[Ipv4Addr]) -> Option<Ipv4Addr> {
-        let is_free =
-            |address: &Ipv4Addr| subnet.contains(*address) && !self.owners.contains_key(address);
-        let named = named.iter().copied().find(is_free);
-        named.or_else(|| subnet.hosts().rev().map(Ipv4Addr::from_bits).find(is_free))
-    }
-    /// A subnet out of 172.31.0.0/16 for a segment of routers only.
-    fn give_uplink(&mut self, routers: &[&End]) -> Option<()> {
-        let needed = u32::try_from(routers.len())
-            .ok()?
-            .checked_add(2)?
-            .max(4)
-            .next_power_of_two();
-        let len = u8::try_from(32 - needed.trailing_zeros()).ok()?;
-        let end = Ipv4Addr::new(172, 31, 255, 255).to_bits();
-        let mut first = self.next_uplink.next_multiple_of(needed);
-        loop {
-            let last = first.checked_add(needed - 1).filter(|&last| last <= end)?;
-            let subnet = Subnet { first, len };
-            let mut used = self.owners.iter().filter_map(|(address, end)| {
-                let len = self
-                    .addresses
-                    .get(&end.0)?
-                    .get(&end.1)?
-                    .iter()
-                    .find(|(a, _)| a == address)?
-                    .1;
-                Some(Subnet::of(*address, len))
-            });
-            // Blocks after the last one given are only taken by addresses of the file.
-            if !used.any(|other| other.first <= last && other.last() >= first) {
-                self.next_uplink = last.saturating_add(1);
-                for (router, address) in routers.iter().zip(subnet.hosts()) {
-                    self.give(router, Ipv4Addr::from_bits(address), len);
-                }
-                return Some(());
-            }
-            first = first.checked_add(needed)?;
-        }
-    }
-}
-
-fn subnet_of(&(address, len): &(IpAddr, u8)) -> Option<Subnet> {
-    match address {
-        IpAddr::V4(v4) => Some(Subnet::of(v4, len)),
-        IpAddr::V6(_) => None,
-    }
 }

@@ -9,11 +9,13 @@
 //! [nodes.alice]
 //! kind = "host"                    # or "router", "switch"
 //! address = "10.0.1.10/24"         # of eth0, or a list; others: [nodes.alice.ports.eth1] address = …
-//! gateway = "10.0.1.1"
+//! gateway = "10.0.1.1"             # or a list: one of each family
 //! run = ["python3", "client.py"]   # or builtin = […]; more than one program: [[nodes.alice.programs]]
 //! ready = "tcp:8080"               # when others may count on the program
 //! env = { LANG = "ko_KR.UTF-8" }
 //! start = "2s"
+//! # address = ["10.0.1.10/24", "fd00:1::10/64"], "fd00:1::10/64", or "auto": IPv6 as a router on the cable tells
+//! # privacy = true                 # with "auto": temporary addresses, too
 //! # publish = ["8080:80"]          # with a real clock: 127.0.0.1:8080 outside is alice's port 80; also "5353:53/udp"
 //!
 //! [[links]]
@@ -39,27 +41,32 @@
 //! ```
 mod addressing;
 mod document;
+mod gateways;
 mod links;
 mod nodes;
 mod outside;
+mod plan;
 mod publish;
 mod segments;
 mod settings;
+mod subnet;
 mod units;
 mod words;
 
 use core::net::IpAddr;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 
 use heptad_stack::time::Duration;
 use sha2::{Digest, Sha256};
 
+use addressing::Addressing;
 use document::{Fields, Source};
 
-pub(crate) use addressing::Subnet;
+pub use gateways::Gateway;
 pub use publish::{Publish, Transport};
-pub(crate) use segments::segments;
+pub(crate) use segments::{End, segments};
+pub(crate) use subnet::{Subnet, is_link_local};
 
 /// A checked lab file.
 #[derive(Clone, Debug, PartialEq)]
@@ -114,8 +121,12 @@ pub struct Node {
     pub kind: NodeKind,
     /// Addresses by port name (`eth0`), with prefix length. A router's may be left out: they are computed.
     pub addresses: BTreeMap<String, Vec<(IpAddr, u8)>>,
-    /// Default gateway.
-    pub gateway: Option<IpAddr>,
+    /// Ports whose addresses of IPv6 come from routers (`"auto"`).
+    pub automatic: BTreeSet<String>,
+    /// Whether those ports have temporary addresses, too (RFC 8981).
+    pub privacy: bool,
+    /// Default gateways, at most one of each family.
+    pub gateways: Vec<Gateway>,
     /// Programs to run.
     pub programs: Vec<Program>,
     /// Its ports that the machine around the lab can reach. Only with a real clock.
@@ -304,13 +315,18 @@ impl Topology {
         let links = links::read(root, &drafts)?;
         outside::check(source, &links, virtual_clock)?;
         drafts.extend(outside::nodes(&links));
-        let mut addresses = addressing::addresses(source, &drafts, &links)?;
+        let Addressing {
+            mut addresses,
+            mut gateways,
+        } = addressing::read(source, &drafts, &links)?;
         let changes = links::timeline(root, &links)?;
         let node = |(name, draft): (String, nodes::NodeDraft)| {
             let node = Node {
                 kind: draft.kind,
+                automatic: draft.automatic().map(|p| p.port.clone()).collect(),
                 addresses: addresses.remove(&name).unwrap_or_default(),
-                gateway: draft.gateway.map(|(address, _)| address),
+                privacy: draft.privacy,
+                gateways: gateways.remove(&name).unwrap_or_default(),
                 programs: draft.programs,
                 publish: draft.publish,
             };
@@ -335,7 +351,9 @@ impl Topology {
                 "eth0".to_owned(),
                 vec![(IpAddr::from([10, 0, 0, last]), 24)],
             )]),
-            gateway: None,
+            automatic: BTreeSet::new(),
+            privacy: false,
+            gateways: Vec::new(),
             programs: Vec::new(),
             publish: Vec::new(),
         };

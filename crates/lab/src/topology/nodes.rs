@@ -8,6 +8,7 @@ use toml::de::DeValue;
 
 use super::document::{Fields, Result, Source, Value};
 use super::publish::{self, Publish};
+use super::subnet::{bits, host_bits};
 use super::units;
 use super::{NodeKind, Program, ReadyWhen, What};
 
@@ -16,7 +17,9 @@ pub(super) struct NodeDraft {
     pub span: Range<usize>,
     pub kind: NodeKind,
     pub addresses: Vec<Placed>,
-    pub gateway: Option<(IpAddr, Range<usize>)>,
+    /// `privacy`: addresses made in a router's prefix are temporary, too.
+    pub privacy: bool,
+    pub gateways: Vec<(IpAddr, Range<usize>)>,
     pub programs: Vec<Program>,
     pub publish: Vec<Publish>,
 }
@@ -24,13 +27,30 @@ pub(super) struct NodeDraft {
 /// An address at its place in the file.
 pub(super) struct Placed {
     pub port: String,
-    pub address: IpAddr,
-    pub len: u8,
+    pub given: Given,
     pub span: Range<usize>,
+}
+/// What a port is given.
+#[derive(Clone, Copy)]
+pub(super) enum Given {
+    /// An address with its prefix length.
+    Address(IpAddr, u8),
+    /// `"auto"`: what the routers on its cable say.
+    Auto,
+}
+impl NodeDraft {
+    /// The ports whose addresses of IPv6 come from routers.
+    pub fn automatic(&self) -> impl Iterator<Item = &Placed> {
+        let placed = self.addresses.iter();
+        placed.filter(|placed| matches!(placed.given, Given::Auto))
+    }
 }
 
 const PROGRAM_KEYS: &[&str] = &["run", "builtin", "ready", "env", "start"];
-const NODE_KEYS: &[&str] = &["kind", "address", "gateway", "ports", "programs", "publish"];
+const NODE_KEYS: &[&str] = &[
+    "kind", "address", "privacy", "gateway", "ports", "programs", "publish",
+];
+const LIKE_ADDRESS: &str = "10.0.1.10/24";
 
 /// All nodes by name.
 pub(super) fn read(
@@ -82,42 +102,93 @@ fn read_node(node: Fields<'_, '_>, span: Range<usize>) -> Result<NodeDraft> {
                 .help("host, router or switch"));
         }
     };
-    let gateway = match node.text("gateway", "10.0.1.1")? {
-        None => None,
-        Some((text, value)) => Some((read_gateway(node, text, value)?, value.span())),
-    };
     let mut draft = NodeDraft {
         span,
         kind,
         addresses: read_addresses(node)?,
-        gateway,
+        privacy: node.flag("privacy")?.unwrap_or(false),
+        gateways: read_gateways(node)?,
         programs: read_programs(node)?,
         publish: publish::read(node)?,
     };
     draft.addresses.sort_by_key(|placed| placed.span.start);
-    if kind == NodeKind::Switch {
-        for key in [
-            "address", "gateway", "run", "builtin", "programs", "publish",
-        ] {
-            if node.get(key).is_some() {
-                let message = format!("a switch has no `{key}`");
-                return Err(node.source.error(node.key_span(key), message));
-            }
-        }
-        if let Some(first) = draft.addresses.first() {
-            let message = "a port of a switch has no address";
-            return Err(node.source.error(first.span.clone(), message));
-        }
+    check_kind(node, &draft)?;
+    if draft.privacy && draft.automatic().next().is_none() {
+        let message = "`privacy` is about addresses that a router's prefix is made into";
+        return Err(node
+            .source
+            .error(node.key_span("privacy"), message)
+            .help("address = \"auto\""));
     }
     Ok(draft)
 }
 
-fn read_gateway(node: Fields<'_, '_>, text: &str, value: &Value<'_>) -> Result<IpAddr> {
-    let wrong = || node.error(value, format!("`gateway`: `{text}` is not an address"));
-    match text.parse().map_err(|_| wrong())? {
-        IpAddr::V6(_) => Err(node.error(value, "IPv6 is not spoken yet")),
-        v4 => Ok(v4),
+/// What a switch can't have, and a router.
+fn check_kind(node: Fields<'_, '_>, draft: &NodeDraft) -> Result<()> {
+    let first = match draft.kind {
+        NodeKind::Switch => draft.addresses.first(),
+        NodeKind::Router => draft.automatic().next(),
+        NodeKind::Host | NodeKind::Tap | NodeKind::Tun => None,
+    };
+    if draft.kind == NodeKind::Switch {
+        let keys = [
+            "address", "gateway", "run", "builtin", "programs", "publish",
+        ];
+        if let Some(key) = keys.into_iter().find(|key| node.get(key).is_some()) {
+            let message = format!("a switch has no `{key}`");
+            return Err(node.source.error(node.key_span(key), message));
+        }
     }
+    let Some(first) = first else { return Ok(()) };
+    Err(match draft.kind {
+        NodeKind::Switch => {
+            let message = "a port of a switch has no address";
+            node.source.error(first.span.clone(), message)
+        }
+        _ => {
+            let message = "a router takes no address from others: it is who tells them";
+            let error = node.source.error(first.span.clone(), message);
+            error.help("write one, such as \"fd00:1::1/64\", or leave it out")
+        }
+    })
+}
+
+/// One or several texts.
+fn one_or_more<'d, 'i>(
+    fields: Fields<'d, 'i>,
+    key: &str,
+    like: &str,
+) -> Result<Vec<(&'d str, &'d Value<'i>)>> {
+    let Some(value) = fields.get(key) else {
+        return Ok(Vec::new());
+    };
+    let one = |value: &'d Value<'i>| {
+        let wanted = format!("a text or a list of texts, such as \"{like}\"");
+        let text = value.get_ref().as_str();
+        let text = text.ok_or_else(|| fields.wrong(key, value, &wanted))?;
+        Ok((text, value))
+    };
+    match value.get_ref() {
+        DeValue::Array(items) => items.iter().map(one).collect(),
+        _ => one(value).map(|text| vec![text]),
+    }
+}
+
+/// At most one of each family.
+fn read_gateways(node: Fields<'_, '_>) -> Result<Vec<(IpAddr, Range<usize>)>> {
+    let mut gateways: Vec<(IpAddr, Range<usize>)> = Vec::new();
+    for (text, value) in one_or_more(node, "gateway", "10.0.1.1")? {
+        let wrong = || node.error(value, format!("`gateway`: `{text}` is not an address"));
+        let gateway: IpAddr = text.parse().map_err(|_| wrong())?;
+        let mut others = gateways.iter();
+        if let Some((other, _)) = others.find(|(ip, _)| ip.is_ipv4() == gateway.is_ipv4()) {
+            let message = format!("a second gateway of one family: {gateway}");
+            let help = format!("{other} is one already: all the rest of the world is behind it");
+            return Err(node.error(value, message).help(help));
+        }
+        gateways.push((gateway, value.span()));
+    }
+    Ok(gateways)
 }
 
 /// `address` (of eth0) and `[nodes.X.ports.PORT] address`.
@@ -142,63 +213,65 @@ fn read_addresses(node: Fields<'_, '_>) -> Result<Vec<Placed>> {
 }
 
 fn addresses_of(fields: Fields<'_, '_>, port: &str) -> Result<Vec<Placed>> {
-    let Some(value) = fields.get("address") else {
-        return Ok(Vec::new());
-    };
-    let one = |value: &Value<'_>| {
-        let text = value.get_ref().as_str();
-        let text = text.ok_or_else(|| {
-            fields.wrong(
-                "address",
-                value,
-                "a text or a list of texts, such as \"10.0.1.10/24\"",
-            )
-        })?;
-        let (address, len) = parse_address(text).map_err(|wrong| {
-            fields
-                .error(value, wrong)
-                .help("write it like \"10.0.1.10/24\"")
+    let texts = one_or_more(fields, "address", LIKE_ADDRESS)?;
+    let one = |(text, value): (&str, &Value<'_>)| {
+        let given = parse_address(text).map_err(|wrong| {
+            let help = format!("write it like \"{LIKE_ADDRESS}\" or \"fd00:1::10/64\"");
+            fields.error(value, wrong).help(help)
         })?;
         Ok(Placed {
             port: port.to_owned(),
-            address,
-            len,
+            given,
             span: value.span(),
         })
     };
-    match value.get_ref() {
-        DeValue::Array(items) => items.iter().map(one).collect(),
-        _ => one(value).map(|placed| vec![placed]),
+    let placed: Vec<Placed> = texts.into_iter().map(one).collect::<Result<_>>()?;
+    let mut autos = placed.iter().filter(|p| matches!(p.given, Given::Auto));
+    if let Some(again) = autos.nth(1) {
+        let message = "\"auto\" twice";
+        return Err(fields.source.error(again.span.clone(), message));
     }
+    Ok(placed)
 }
 
-/// An address that a host can have, with its prefix length.
-fn parse_address(text: &str) -> core::result::Result<(IpAddr, u8), String> {
+/// `auto`, or an address that a host can have, with its prefix length.
+fn parse_address(text: &str) -> core::result::Result<Given, String> {
+    if text == "auto" {
+        return Ok(Given::Auto);
+    }
     let (address, len) = text
         .split_once('/')
         .ok_or_else(|| format!("`{text}` has no prefix length"))?;
     let address: IpAddr = address
         .parse()
         .map_err(|_| format!("`{address}` is not an address"))?;
-    let IpAddr::V4(v4) = address else {
-        return Err("IPv6 is not spoken yet".into());
-    };
+    let longest = if address.is_ipv4() { 32 } else { 128 };
     let len: u8 = len
         .parse()
         .ok()
-        .filter(|len| (1..=32).contains(len))
-        .ok_or_else(|| format!("`{len}` is not a prefix length from 1 to 32"))?;
-    let host_bits = u32::MAX.checked_shr(len.into()).unwrap_or(0);
-    let host = v4.to_bits() & host_bits;
-    if v4.is_loopback() || v4.is_multicast() || v4.is_unspecified() || v4.octets()[0] >= 240 {
-        Err(format!("{v4} can't be a host's address"))
-    } else if len < 31 && host == 0 {
-        Err(format!("{v4} is the address of the network itself"))
-    } else if len < 31 && host == host_bits {
-        Err(format!("{v4} is the broadcast address of its network"))
+        .filter(|len| (1..=longest).contains(len))
+        .ok_or_else(|| format!("`{len}` is not a prefix length from 1 to {longest}"))?;
+    let host_bits = host_bits(address, len);
+    let host = bits(address) & host_bits;
+    if !is_for_hosts(address) {
+        Err(format!("{address} can't be a host's address"))
+    } else if host_bits > 1 && host == 0 {
+        Err(format!("{address} is the address of the network itself"))
+    } else if address.is_ipv4() && host_bits > 1 && host == host_bits {
+        Err(format!("{address} is the broadcast address of its network"))
     } else {
-        Ok((address, len))
+        Ok(Given::Address(address, len))
     }
+}
+
+/// Neither a group nor nobody, and not of a host's own inside.
+fn is_for_hosts(address: IpAddr) -> bool {
+    let special = address.is_loopback() || address.is_multicast() || address.is_unspecified();
+    let reserved = match address {
+        IpAddr::V4(ip) => ip.octets()[0] >= 240,
+        IpAddr::V6(ip) => ip.to_ipv4_mapped().is_some(),
+    };
+    !special && !reserved
 }
 
 /// `[[nodes.X.programs]]`, or the short form on the node.

@@ -74,7 +74,8 @@ pub(super) fn nodes(links: &[LinkDraft]) -> impl Iterator<Item = (String, NodeDr
                 NodeKind::Tun
             },
             addresses: Vec::new(),
-            gateway: None,
+            privacy: false,
+            gateways: Vec::new(),
             programs: Vec::new(),
             publish: Vec::new(),
         };

@@ -21,7 +21,11 @@ fn the_chat_lab_is_read_as_it_is_written() {
     let alice = &lab.nodes["alice"];
     assert_eq!(alice.kind, NodeKind::Host);
     assert_eq!(alice.addresses["eth0"], [(ip("10.0.1.10"), 24)]);
-    assert_eq!(alice.gateway, Some(ip("10.0.1.1")));
+    let gateway = Gateway {
+        address: ip("10.0.1.1"),
+        port: "eth0".into(),
+    };
+    assert_eq!(alice.gateways, [gateway]);
     assert_eq!(alice.programs[0].start, ms(500));
     assert_eq!(alice.programs[0].env["PYTHONUNBUFFERED"], "1");
     let bob = &lab.nodes["bob"].programs[0];
@@ -100,6 +104,109 @@ fn routers_without_addresses_get_the_highest_free_one_or_a_subnet_of_their_own()
     assert_eq!(of("r3", "eth1"), (ip("172.31.0.2"), 30));
     assert_eq!(of("r2", "eth0"), (ip("172.31.0.5"), 30));
     assert_eq!(of("r3", "eth0"), (ip("172.31.0.6"), 30));
+}
+
+/// Two networks of hosts, two routers with a cable between them.
+const DUAL: &str = r#"
+    [nodes.a]
+    address = ["10.0.1.10/24", "fd00:1::10/64"]
+    gateway = ["10.0.1.1", "fe80::1"]
+    [nodes.b]
+    address = "auto"
+    privacy = true
+    [nodes.c.ports.eth1]
+    address = ["fd00:2::10/64", "auto"]
+    [nodes.c]
+    gateway = "fd00:2::99"
+    [nodes.d]
+    address = "10.0.3.10/24"
+    [nodes]
+    r1.kind = "router"
+    r2.kind = "router"
+    s.kind = "switch"
+    [[links]]
+    endpoints = ["a", "s"]
+    [[links]]
+    endpoints = ["b", "s"]
+    [[links]]
+    endpoints = ["r1:eth0", "s"]
+    [[links]]
+    endpoints = ["r1:eth1", "r2:eth0"]
+    [[links]]
+    endpoints = ["r2:eth1", "c:eth1"]
+    [[links]]
+    endpoints = ["r2:eth2", "d"]
+    "#;
+
+#[test]
+fn routers_get_addresses_of_the_families_that_their_hosts_have() {
+    let lab = Topology::parse(DUAL, "lab.toml").unwrap();
+    let rows = [
+        ("a", "eth0", &["10.0.1.10/24", "fd00:1::10/64"][..]),
+        ("b", "eth0", &[]),
+        ("c", "eth1", &["fd00:2::10/64"]),
+        // Of IPv6 the lowest free one, and the link-local one that a host calls it by.
+        ("r1", "eth0", &["10.0.1.1/24", "fd00:1::1/64", "fe80::1/64"]),
+        ("r1", "eth1", &["172.31.0.1/30", "fd00:ac1f:1::1/64"]),
+        ("r2", "eth0", &["172.31.0.2/30", "fd00:ac1f:1::2/64"]),
+        ("r2", "eth1", &["fd00:2::99/64"]),
+        ("r2", "eth2", &["10.0.3.254/24"]),
+    ];
+    for (node, port, expected) in rows {
+        let list = lab.nodes[node].addresses.get(port);
+        let list: Vec<_> = list.into_iter().flatten().collect();
+        let list: Vec<_> = list.iter().map(|(ip, len)| format!("{ip}/{len}")).collect();
+        assert_eq!(list, expected, "{node}:{port}");
+    }
+    let gateways = |node: &str| {
+        let gateways = lab.nodes[node].gateways.iter();
+        let text = gateways.map(|gateway| format!("{} {}", gateway.port, gateway.address));
+        text.collect::<Vec<_>>()
+    };
+    assert_eq!(gateways("a"), ["eth0 10.0.1.1", "eth0 fe80::1"]);
+    assert_eq!(gateways("c"), ["eth1 fd00:2::99"]);
+    let automatic = |node: &str| {
+        lab.nodes[node]
+            .automatic
+            .iter()
+            .cloned()
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(
+        (automatic("b"), lab.nodes["b"].privacy),
+        (vec!["eth0".into()], true)
+    );
+    assert_eq!(automatic("c"), ["eth1"]);
+}
+
+#[test]
+fn a_lab_without_ipv6_has_none_between_its_routers_and_one_without_ipv4_none_of_that() {
+    let text = |address: &str| {
+        format!(
+            "[nodes.a]\naddress = \"{address}\"\n[nodes]\nr.kind = \"router\"\nt.kind = \"router\"\n\
+             [[links]]\nendpoints = [\"a\", \"r:eth0\"]\n[[links]]\nendpoints = [\"r:eth1\", \"t\"]\n"
+        )
+    };
+    for (address, expected) in [
+        ("10.0.0.1/24", "172.31.0.2"),
+        ("fd00::9/64", "fd00:ac1f:1::2"),
+    ] {
+        let lab = Topology::parse(&text(address), "lab.toml").unwrap();
+        let found: Vec<_> = lab.nodes["t"].addresses.values().flatten().collect();
+        assert_eq!(found.len(), 1, "{found:?}");
+        assert_eq!(found[0].0, ip(expected));
+    }
+}
+
+#[test]
+fn networks_of_the_file_are_not_given_between_routers() {
+    let text = "[nodes.a]\naddress = \"fd00:ac1f:1:7::9/40\"\n[nodes]\nr.kind = \"router\"\nt.kind = \"router\"\n\
+                [[links]]\nendpoints = [\"a\", \"r:eth0\"]\n[[links]]\nendpoints = [\"r:eth1\", \"t\"]\n";
+    let lab = Topology::parse(text, "lab.toml").unwrap();
+    assert_eq!(
+        lab.nodes["r"].addresses["eth1"][0].0,
+        ip("fd00:ac1f:100::1")
+    );
 }
 
 const EVERY_WAY: &str = r#"
@@ -260,7 +367,23 @@ const ALONE: &[[&str; 4]] = &[
     ["[nodes.a]\naddress = \"10.0.0.0/24\"", "\"10.0.0.0/24\"", "the network itself", ""],
     ["[nodes.a]\naddress = \"10.0.0.255/24\"", "\"10.0.0.255/24\"", "broadcast address", ""],
     ["[nodes.a]\naddress = \"127.0.0.2/8\"", "\"127.0.0.2/8\"", "can't be a host's address", ""],
-    ["[nodes.a]\naddress = \"fd00::1/64\"", "\"fd00::1/64\"", "IPv6 is not spoken yet", ""],
+    ["[nodes.a]\naddress = \"fd00:1::/64\"", "\"fd00:1::/64\"", "fd00:1:: is the address of the network itself", "fd00:1::10/64"],
+    ["[nodes.a]\naddress = \"fd00:1::1/129\"", "\"fd00:1::1/129\"", "`129` is not a prefix length from 1 to 128", "fd00:1::10/64"],
+    ["[nodes.a]\naddress = \"fd00:1::1\"", "\"fd00:1::1\"", "`fd00:1::1` has no prefix length", "fd00:1::10/64"],
+    ["[nodes.a]\naddress = \"fd00:1:1/64\"", "\"fd00:1:1/64\"", "`fd00:1:1` is not an address", "fd00:1::10/64"],
+    ["[nodes.a]\naddress = \"::1/64\"", "\"::1/64\"", "::1 can't be a host's address", ""],
+    ["[nodes.a]\naddress = \"ff02::1/64\"", "\"ff02::1/64\"", "ff02::1 can't be a host's address", ""],
+    ["[nodes.a]\naddress = \"::ffff:10.0.0.1/96\"", "\"::ffff:10.0.0.1/96\"", "can't be a host's address", ""],
+    ["[nodes.a]\naddress = \"fd00::1/64\"", "\"fd00::1/64\"", "no link ends at `a:eth0`", "[[links]]"],
+    ["[nodes.a]\naddress = [\"auto\", \"auto\"]", "\"auto\"]", "\"auto\" twice", ""],
+    ["[nodes.a]\naddress = [7]", "7]", "`address` is a text or a list of texts", ""],
+    ["[nodes.a]\naddress = \"fd00::1/64\"\nprivacy = true", "privacy", "`privacy` is about addresses that a router's prefix", "auto"],
+    ["[nodes.a]\naddress = \"auto\"\nprivacy = 1", "1", "`privacy` is true or false", ""],
+    ["[nodes.r]\nkind = \"router\"\naddress = [\"fd00::1/64\", \"auto\"]", "\"auto\"]", "a router takes no address from others", "leave it out"],
+    ["[nodes.s]\nkind = \"switch\"\nports.eth1.address = \"auto\"", "\"auto\"", "a port of a switch has no address", ""],
+    ["[nodes.a]\ngateway = \"fd00::g\"", "\"fd00::g\"", "`gateway`: `fd00::g` is not an address", ""],
+    ["[nodes.a]\ngateway = [\"fd00::1\", \"fe80::1\"]", "\"fe80::1\"]", "a second gateway of one family: fe80::1", "fd00::1"],
+    ["[nodes.a]\ngateway = 7", "7", "`gateway` is a text or a list of texts", ""],
     ["[nodes.a]\naddress = \"10.0.0.1/33\"", "\"10.0.0.1/33\"", "not a prefix length", ""],
     ["[nodes.a]\naddress = \"10.0.0.1/24\"", "\"10.0.0.1/24\"", "no link ends at `a:eth0`", "[[links]]"],
     ["[nodes.s]\nkind = \"switch\"\naddress = \"10.0.0.1/24\"", "address", "a switch has no `address`", ""],
@@ -362,6 +485,66 @@ fn mistakes_that_two_places_make_together_are_found() {
             2,
             "no link ends at `a:eth1`",
             "ports of a: eth2",
+        ),
+        (
+            "[nodes.a]\naddress = \"fd00::1/64\"\n[nodes.b]\naddress = [\"10.0.0.1/24\", \"fd00::1/48\"]\n[[links]]\nendpoints = [\"a\", \"b\"]",
+            4,
+            "two nodes of one address: fd00::1",
+            "`a:eth0` has it",
+        ),
+        (
+            "[nodes.a]\naddress = [\"fe80::1/64\"]\n[nodes.b]\naddress = \"fe80::1/64\"\n[[links]]\nendpoints = [\"a\", \"b\"]",
+            4,
+            "two nodes of one address: fe80::1",
+            "`a:eth0` has it",
+        ),
+        (
+            "[nodes.a]\naddress = \"fd00:1::1/64\"\n[nodes.b]\naddress = \"fd00:1::2/64\"\n[nodes.r]\nkind = \"router\"\n[[links]]\nendpoints = [\"a\", \"r\"]\n[[links]]\nendpoints = [\"r\", \"b\"]",
+            4,
+            "fd00:1::/64 is on two separate cables",
+            "`a` is elsewhere",
+        ),
+        (
+            "[nodes.a]\naddress = \"fd00::a/64\"\ngateway = \"fd00:9::1\"\n[nodes.b]\naddress = \"fd00::b/64\"\n[[links]]\nendpoints = [\"a\", \"b\"]",
+            3,
+            "the gateway fd00:9::1 is not on a network of `a`",
+            "fd00::/64",
+        ),
+        (
+            "[nodes.a]\naddress = \"fd00::a/64\"\ngateway = \"fd00::1\"\n[nodes.b]\naddress = \"fd00::b/64\"\n[[links]]\nendpoints = [\"a\", \"b\"]",
+            3,
+            "nobody has the gateway's address fd00::1",
+            "router",
+        ),
+        (
+            "[nodes.a]\naddress = \"fd00::a/64\"\ngateway = \"fe80::1\"\n[nodes.b]\naddress = \"fd00::b/64\"\n[[links]]\nendpoints = [\"a\", \"b\"]",
+            3,
+            "nobody has the gateway's address fe80::1",
+            "router",
+        ),
+        (
+            "[nodes.a]\naddress = [\"10.0.0.1/24\", \"fd00::a/64\"]\ngateway = [\"10.0.0.2\", \"fd00::a\"]\n[nodes.b]\naddress = \"10.0.0.2/24\"\n[[links]]\nendpoints = [\"a\", \"b\"]",
+            3,
+            "`a` is its own gateway",
+            "",
+        ),
+        (
+            "[nodes.a]\naddress = \"fd00::a/127\"\n[nodes.b]\naddress = \"fd00::b/127\"\n[nodes.r]\nkind = \"router\"\n[nodes.s]\nkind = \"switch\"\n[[links]]\nendpoints = [\"a\", \"s\"]\n[[links]]\nendpoints = [\"b\", \"s\"]\n[[links]]\nendpoints = [\"r\", \"s\"]",
+            5,
+            "no address of fd00::a/127 is free for `r:eth0`",
+            "",
+        ),
+        (
+            "[nodes.a]\naddress = \"10.0.0.1/24\"\n[nodes.b]\naddress = [\"10.0.0.2/24\", \"auto\"]\n[[links]]\nendpoints = [\"a\", \"b\"]",
+            4,
+            "no router tells `b:eth0` an IPv6 prefix of 64 bits",
+            "connect one",
+        ),
+        (
+            "[nodes.a]\naddress = \"auto\"\n[nodes.r]\nkind = \"router\"\naddress = \"fd00::1/60\"\n[[links]]\nendpoints = [\"a\", \"r\"]",
+            2,
+            "no router tells `a:eth0` an IPv6 prefix of 64 bits",
+            "give the router's port",
         ),
     ];
     for (text, line, message, help) in rows {
