@@ -367,6 +367,12 @@ pub struct Netstat {
     /// UDP only.
     #[arg(short = 'u', long)]
     pub udp: bool,
+    /// IPv4 only.
+    #[arg(short = '4', long = "inet")]
+    pub inet: bool,
+    /// IPv6 only; its sockets may speak IPv4.
+    #[arg(short = '6', long = "inet6")]
+    pub inet6: bool,
     /// Listening sockets only.
     #[arg(short = 'l', long)]
     pub listening: bool,

@@ -65,14 +65,23 @@ pub fn print_nodes<'n>(
 }
 
 fn shown(netstat: &Netstat, socket: &Socket) -> bool {
-    let protocol = match socket.proto.as_str() {
+    let protocol = match socket.proto.trim_end_matches('6') {
         _ if !netstat.tcp && !netstat.udp => true,
         "tcp" => netstat.tcp,
         "udp" => netstat.udp,
         _ => false,
     };
-    let listening = socket.state == "LISTEN" || (socket.proto != "tcp" && socket.foreign.is_none());
-    protocol && (netstat.all || netstat.listening == listening)
+    let family = match (netstat.inet, netstat.inet6) {
+        (false, false) => true,
+        (inet, inet6) => [inet, inet6][usize::from(is_ipv6(socket))],
+    };
+    let is_tcp = socket.proto.starts_with("tcp");
+    let listening = socket.state == "LISTEN" || (!is_tcp && socket.foreign.is_none());
+    protocol && family && (netstat.all || netstat.listening == listening)
+}
+
+fn is_ipv6(socket: &Socket) -> bool {
+    socket.proto.ends_with('6')
 }
 
 /// The table of one node, byte for byte as net-tools prints it.
@@ -106,10 +115,12 @@ pub fn sockets_text(netstat: &Netstat, node: &NodeSockets, names: &Names) -> Str
                 format!("{pid}/{}", socket.program.as_deref().unwrap_or(""))
             ),
         };
-        let foreign = socket
-            .foreign
-            .as_deref()
-            .map_or_else(|| "0.0.0.0:*".to_string(), |foreign| names.shown(foreign));
+        let nobody = if is_ipv6(socket) {
+            "[::]:*"
+        } else {
+            "0.0.0.0:*"
+        };
+        let foreign = names.shown(socket.foreign.as_deref().unwrap_or(nobody));
         let local = names.shown(&socket.local);
         let (recv_q, send_q) = (socket.recv_q.to_string(), socket.send_q.to_string());
         let cells = [
@@ -125,6 +136,9 @@ pub fn sockets_text(netstat: &Netstat, node: &NodeSockets, names: &Names) -> Str
     text
 }
 
+/// Characters of the columns for addresses.
+const END_WIDTH: usize = 23;
+
 /// The six columns that are always there, and the one of -p.
 fn row([proto, recv_q, send_q, local, foreign, state]: [&str; 6], program: &str) -> String {
     format!("{proto:<5} {recv_q:>6} {send_q:>6} {local:<23} {foreign:<23} {state:<11}{program}\n")
@@ -139,7 +153,13 @@ impl Names {
         let Answer::Info(Info { nodes, .. }) = client.ask(&Ask::Info)? else {
             return Err(Failure::ours("the lab answered something else"));
         };
-        let mut names = BTreeMap::from([("127.0.0.1".to_string(), "localhost".to_string())]);
+        let known = [
+            ("127.0.0.1", "localhost"),
+            ("::1", "localhost"),
+            ("::", "[::]"),
+        ];
+        let known = known.map(|(ip, name)| (ip.to_string(), name.to_string()));
+        let mut names = BTreeMap::from(known);
         for node in nodes {
             for address in &node.addresses {
                 let ip = address.split('/').next().unwrap_or(address);
@@ -154,11 +174,17 @@ impl Names {
         self.0.get(&address.to_string()).map(String::as_str)
     }
 
-    fn shown(&self, address: &str) -> String {
-        match address.rsplit_once(':') {
-            Some((ip, port)) => format!("{}:{port}", self.0.get(ip).map_or(ip, String::as_str)),
-            None => address.to_string(),
-        }
+    /// An end as net-tools writes it: IPv6 without brackets and scope, and cut where the column ends.
+    fn shown(&self, end: &str) -> String {
+        let Some((address, port)) = end.rsplit_once(':') else {
+            return end.to_string();
+        };
+        let address = address.trim_matches(['[', ']']);
+        let (ip, _scope) = address.split_once('%').unwrap_or((address, ""));
+        let name = self.0.get(ip).map_or(ip, String::as_str);
+        let room = END_WIDTH.saturating_sub(1 + port.len());
+        let cut: String = name.chars().take(room).collect();
+        format!("{cut}:{port}")
     }
 }
 
@@ -218,6 +244,45 @@ tcp        0      0 198.51.100.20:8080      192.0.2.10:43900        CLOSE_WAIT \
     }
 
     #[test]
+    fn rows_of_ipv6_are_those_of_net_tools_byte_for_byte() {
+        let row = |proto: &str, local, foreign, state| Socket {
+            proto: proto.into(),
+            ..socket(local, foreign, state)
+        };
+        let long = "[fd00:1:2:3:4:5:6:7]";
+        let node = NodeSockets {
+            node: "bob".into(),
+            sockets: vec![
+                row("tcp6", "[::]:8080", None, "LISTEN"),
+                row(
+                    "tcp6",
+                    "127.0.0.1:8080",
+                    Some("127.0.0.1:57290"),
+                    "ESTABLISHED",
+                ),
+                row("udp6", &format!("{long}:9001"), None, ""),
+                row(
+                    "udp6",
+                    &format!("{long}:60485"),
+                    Some("[fe80::1%2]:53"),
+                    "ESTABLISHED",
+                ),
+            ],
+        };
+        let expected = "\
+Active Internet connections (servers and established)
+Proto Recv-Q Send-Q Local Address           Foreign Address         State      \n\
+tcp6       0      0 :::8080                 :::*                    LISTEN     \n\
+tcp6       0      0 127.0.0.1:8080          127.0.0.1:57290         ESTABLISHED\n\
+udp6       0      0 fd00:1:2:3:4:5:6:7:9001 :::*                               \n\
+udp6       0      0 fd00:1:2:3:4:5:6::60485 fe80::1:53              ESTABLISHED\n";
+        assert_eq!(
+            sockets_text(&flags("-antu"), &node, &Names::default()),
+            expected
+        );
+    }
+
+    #[test]
     fn the_program_column_is_that_of_net_tools() {
         let node = NodeSockets {
             node: "bob".into(),
@@ -233,24 +298,26 @@ tcp        0      0 0.0.0.0:8080            0.0.0.0:*               LISTEN      
 
     #[test]
     fn flags_choose_the_rows() {
+        let of_ipv6 = |row: Socket| Socket {
+            proto: format!("{}6", row.proto),
+            ..row
+        };
         let rows = [
             socket("0.0.0.0:80", None, "LISTEN"),
             socket("1.2.3.4:5", Some("1.2.3.5:6"), "ESTABLISHED"),
+            of_ipv6(socket("[::]:80", None, "LISTEN")),
         ];
         for (words, expected) in [
-            ("-ant", [true, true]),
-            ("-nt", [false, true]),
-            ("-lnt", [true, false]),
-            ("-anu", [false, false]),
+            ("-ant", [true, true, true]),
+            ("-nt", [false, true, false]),
+            ("-lnt", [true, false, true]),
+            ("-anu", [false, false, false]),
+            ("-ant4", [true, true, false]),
+            ("-ant6", [false, false, true]),
+            ("-ant46", [true, true, true]),
         ] {
-            assert_eq!(
-                [
-                    shown(&flags(words), &rows[0]),
-                    shown(&flags(words), &rows[1])
-                ],
-                expected,
-                "{words}"
-            );
+            let got = [0, 1, 2].map(|n| shown(&flags(words), &rows[n]));
+            assert_eq!(got, expected, "{words}");
         }
     }
 }

@@ -130,12 +130,13 @@ pub struct NodeSockets {
 /// A row of netstat.
 #[derive(Serialize, Deserialize, Debug, Clone, PartialEq)]
 pub struct Socket {
+    /// `tcp`, `tcp6`: by the family of the socket, which may speak IPv4 all the same.
     pub proto: String,
     pub recv_q: u32,
     pub send_q: u32,
     pub local: String,
     pub foreign: Option<String>,
-    /// netstat's word; empty for UDP.
+    /// netstat's word; empty for UDP without a peer.
     pub state: String,
     pub pid: Option<u32>,
     pub program: Option<String>,

@@ -9,7 +9,7 @@ use heptad_lab::{MachineInfo, Topology};
 use heptad_runtime::Network;
 use heptad_stack::l4_transport::tcp::State;
 use heptad_stack::stack::SocketRow;
-use heptad_stack::{Counter, Counters, DropReason, SocketKind};
+use heptad_stack::{Counter, Counters, DropReason, Family, SocketKind};
 
 use rustix::net::{RecvFlags, recv};
 
@@ -206,11 +206,18 @@ fn is_closed(channel: &UnixStream) -> bool {
 /// The rows of one host.
 pub fn sockets(network: &Network, programs: &Programs, host: &MachineInfo) -> NodeSockets {
     let owners = programs.owners();
-    let rows = network.lab(|lab| {
+    let mut rows = network.lab(|lab| {
         lab.stack(host.id)
             .map(|stack| stack.rows())
             .unwrap_or_default()
     });
+    // Within a protocol, as net-tools has it: IPv4, then IPv6.
+    let protocol = |row: &SocketRow| match row.kind {
+        SocketKind::Stream => 0,
+        SocketKind::Datagram => 1,
+        SocketKind::Echo => 2,
+    };
+    rows.sort_by_key(|row| (protocol(row), row.family));
     let with_owner = |row: &SocketRow| {
         let owner = owners
             .iter()
@@ -224,10 +231,19 @@ pub fn sockets(network: &Network, programs: &Programs, host: &MachineInfo) -> No
 }
 
 fn socket(row: &SocketRow, owner: Option<(u32, String)>) -> Socket {
-    let proto = match row.kind {
-        SocketKind::Stream => "tcp",
-        SocketKind::Datagram => "udp",
-        SocketKind::Echo => "icmp",
+    let proto = match (row.kind, row.family) {
+        (SocketKind::Stream, Family::V4) => "tcp",
+        (SocketKind::Stream, Family::V6) => "tcp6",
+        (SocketKind::Datagram, Family::V4) => "udp",
+        (SocketKind::Datagram, Family::V6) => "udp6",
+        (SocketKind::Echo, Family::V4) => "icmp",
+        (SocketKind::Echo, Family::V6) => "icmp6",
+    };
+    let state = match (row.state, row.remote) {
+        (Some(state), _) => netstat_word(state),
+        // As net-tools: a datagram socket with a peer.
+        (None, Some(_)) => netstat_word(State::Established),
+        (None, None) => "",
     };
     let (pid, program) = owner.unzip();
     Socket {
@@ -240,7 +256,7 @@ fn socket(row: &SocketRow, owner: Option<(u32, String)>) -> Socket {
         },
         local: row.local.to_string(),
         foreign: row.remote.map(|remote| remote.to_string()),
-        state: row.state.map(netstat_word).unwrap_or_default().into(),
+        state: state.into(),
         pid,
         program,
     }

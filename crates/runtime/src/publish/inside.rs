@@ -1,9 +1,11 @@
 //! The end of a published port that is a socket of the node.
-use core::net::{IpAddr, Ipv4Addr, SocketAddr};
+use core::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use core::task::Waker;
 
 use heptad_lab::MachineId;
-use heptad_stack::stack::SocketOption;
+use heptad_stack::l3_network::zone;
+use heptad_stack::l4_transport::family::with_scope;
+use heptad_stack::stack::{SocketOption, SocketRow};
 use heptad_stack::time::Duration;
 use heptad_stack::{Cx, Ready, Shutdown, SocketError, SocketId, SocketKind, Stack};
 
@@ -20,21 +22,35 @@ impl Target {
     /// Where a server of the node may be bound, the most usual first: 127.0.0.1 reaches all that listen at any address.
     pub(super) fn addresses(self, network: &Network) -> impl Iterator<Item = SocketAddr> {
         let own = network.with(self.machine, |stack, _| stack.addresses());
-        let own = own.into_iter().map(|(_, address, _)| address);
-        let first = IpAddr::V4(Ipv4Addr::LOCALHOST);
-        let all = core::iter::once(first).chain(own.filter(move |address| *address != first));
-        all.map(move |address| SocketAddr::new(address, self.port))
+        let own = own.into_iter().map(move |(port, address, _)| {
+            with_scope(SocketAddr::new(zone::zoned_ip(address, port), self.port))
+        });
+        let first = SocketAddr::new(Ipv4Addr::LOCALHOST.into(), self.port);
+        core::iter::once(first).chain(own.filter(move |address| *address != first))
     }
 
     /// Where a datagram socket is bound to the port.
     pub(super) fn datagrams_at(self, network: &Network) -> SocketAddr {
-        let rows = network.with(self.machine, |stack, _| stack.rows());
-        let found = rows.into_iter().find_map(|row| {
-            let fits = row.kind == SocketKind::Datagram && row.local.port() == self.port;
-            (fits && !row.local.ip().is_unspecified()).then_some(row.local)
-        });
-        found.unwrap_or(SocketAddr::new(Ipv4Addr::LOCALHOST.into(), self.port))
+        network.with(self.machine, |stack, _| {
+            let fits =
+                |row: &SocketRow| row.kind == SocketKind::Datagram && row.local.port() == self.port;
+            let rows: Vec<SocketRow> = stack.rows().into_iter().filter(fits).collect();
+            let one = rows.iter().find(|row| !row.local.ip().is_unspecified());
+            let only = !rows.is_empty() && rows.iter().all(|row| is_v6_only(stack, row));
+            match one {
+                Some(row) => row.local,
+                None if only => SocketAddr::new(Ipv6Addr::LOCALHOST.into(), self.port),
+                None => SocketAddr::new(Ipv4Addr::LOCALHOST.into(), self.port),
+            }
+        })
     }
+}
+
+fn is_v6_only(stack: &Stack, row: &SocketRow) -> bool {
+    let option = row
+        .socket
+        .map(|id| stack.get(id, SocketOption::V6Only(false)));
+    option == Some(Ok(SocketOption::V6Only(true)))
 }
 
 /// A socket of the node; closed when it is dropped.

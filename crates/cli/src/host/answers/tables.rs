@@ -1,5 +1,6 @@
 //! The tables of layers 1 to 3: ports, neighbours, routes.
 use heptad_lab::MachineInfo;
+use heptad_stack::l3_network::zone;
 use heptad_stack::wire::MacAddr;
 use heptad_stack::{Medium, PortId, Stack};
 
@@ -97,7 +98,7 @@ fn routes(stack: &Stack) -> Vec<RouteRow> {
         .map(|route| RouteRow {
             prefix: route.prefix,
             prefix_len: route.len,
-            gateway: route.via,
+            gateway: route.via.map(zone::bare_ip),
             port: name(stack, route.port),
         })
         .collect();
