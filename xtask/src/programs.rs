@@ -18,7 +18,7 @@ pub struct Program {
 }
 
 /// All of them.
-pub const PROGRAMS: [Program; 12] = [
+pub const PROGRAMS: [Program; 13] = [
     Program {
         name: "python3",
         package: "python3",
@@ -77,6 +77,13 @@ pub const PROGRAMS: [Program; 12] = [
         probe: &["version"],
         says: "go version",
         tests: "the runner with a static Go program",
+    },
+    Program {
+        name: "node",
+        package: "nodejs",
+        probe: &["--version"],
+        says: "v",
+        tests: "the runner with a server of Node",
     },
     Program {
         name: "ip",
