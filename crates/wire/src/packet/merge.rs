@@ -209,7 +209,20 @@ impl PacketBuf {
             to.0.body.push(Chunk::copy_from(self.head()));
         }
         self.0.end = self.0.start;
-        to.0.body.append(&mut self.0.body);
+        for chunk in self.0.body.drain(..) {
+            to.join(chunk);
+        }
+    }
+
+    /// Appends payload, as one chunk with the last where both are neighbours in memory: frames that were cut here.
+    fn join(&mut self, chunk: Chunk) {
+        let rest = match self.0.body.last_mut() {
+            Some(last) => last.join(chunk),
+            None => Err(chunk),
+        };
+        if let Err(chunk) = rest {
+            self.0.body.push(chunk);
+        }
     }
 
     /// A TCP segment with data, behind an Ethernet header or not.
