@@ -2,12 +2,21 @@
 use core::net::IpAddr;
 
 /// Sum of a run of bytes (an odd last byte is padded with zero), folded. Zero only if every byte is zero.
+#[inline]
 pub fn sum(bytes: &[u8]) -> u16 {
     // RFC 1071 section 2: the sum does not depend on the byte order, so whole words are added as the processor has
-    // them and the two result bytes are put in order once. Of each word the high half is added beside the whole; what
-    // the low halves make follows from both, for it is less than 2^64 in any run of fewer than 2^32 words. Sixteen
-    // accumulators, so that the compiler may keep them in vector registers.
+    // them and the two result bytes are put in order once.
     let (blocks, rest) = bytes.as_chunks::<64>();
+    let total = match blocks {
+        [] => 0,
+        blocks => sum_blocks(blocks),
+    };
+    u16::from_be(fold(add_rest(total, rest)))
+}
+
+/// Of each word the high half is added beside the whole; what the low halves make follows from both, for it is less than
+/// 2^64 in any run of fewer than 2^32 words. Sixteen accumulators, so that the compiler may keep them in vector registers.
+fn sum_blocks(blocks: &[[u8; 64]]) -> u64 {
     let (mut whole, mut high) = ([0u64; 8], [0u64; 8]);
     for block in blocks {
         let (words, _) = block.as_chunks::<8>();
@@ -20,7 +29,7 @@ pub fn sum(bytes: &[u8]) -> u16 {
     let whole = whole.into_iter().fold(0, u64::wrapping_add);
     let high = high.iter().sum::<u64>();
     let low = whole.wrapping_sub(high << 32);
-    u16::from_be(fold(add_rest(low + high, rest)))
+    low + high
 }
 
 /// Adds what is left of a run behind its blocks, as the processor has it.
@@ -71,14 +80,14 @@ pub fn update(field: u16, old: u16, new: u16) -> u16 {
 #[inline]
 fn address(addr: IpAddr) -> u16 {
     match addr {
-        IpAddr::V4(v4) => sum(&v4.octets()),
+        IpAddr::V4(v4) => fold(u64::from(v4.to_bits())),
         IpAddr::V6(v6) => sum(&v6.octets()),
     }
 }
 
 /// Folds the carries back in; of a number that is not zero the result is not zero either.
 #[inline]
-fn fold(total: u64) -> u16 {
+pub(crate) fn fold(total: u64) -> u16 {
     let total = (total >> 32) + (total & 0xffff_ffff);
     let total = (total >> 16) + (total & 0xffff);
     let total = (total >> 16) + (total & 0xffff);
