@@ -2,31 +2,58 @@
 use core::net::IpAddr;
 
 /// Sum of a run of bytes (an odd last byte is padded with zero), folded. Zero only if every byte is zero.
+#[inline]
 pub fn sum(bytes: &[u8]) -> u16 {
     // RFC 1071 section 2: the sum does not depend on the byte order, so whole words are added as the processor has
-    // them and the two result bytes are put in order once. 2^32 words fit before an accumulator could overflow. Sixteen
-    // accumulators, so that the compiler may keep them in vector registers.
+    // them and the two result bytes are put in order once.
     let (blocks, rest) = bytes.as_chunks::<64>();
-    let (mut low, mut high) = ([0u64; 8], [0u64; 8]);
+    let total = match blocks {
+        [] => 0,
+        blocks => sum_blocks(blocks),
+    };
+    u16::from_be(fold(add_rest(total, rest)))
+}
+
+/// Of each word the high half is added beside the whole; what the low halves make follows from both, for it is less than
+/// 2^64 in any run of fewer than 2^32 words. Sixteen accumulators, so that the compiler may keep them in vector registers.
+fn sum_blocks(blocks: &[[u8; 64]]) -> u64 {
+    let (mut whole, mut high) = ([0u64; 8], [0u64; 8]);
     for block in blocks {
         let (words, _) = block.as_chunks::<8>();
-        for ((low, high), word) in low.iter_mut().zip(&mut high).zip(words) {
+        for ((whole, high), word) in whole.iter_mut().zip(&mut high).zip(words) {
             let word = u64::from_ne_bytes(*word);
-            *low += word & 0xffff_ffff;
+            *whole = whole.wrapping_add(word);
             *high += word >> 32;
         }
     }
-    let mut total = low.iter().chain(&high).sum::<u64>();
-    let (words, rest) = rest.as_chunks::<4>();
+    let whole = whole.into_iter().fold(0, u64::wrapping_add);
+    let high = high.iter().sum::<u64>();
+    let low = whole.wrapping_sub(high << 32);
+    low + high
+}
+
+/// Adds what is left of a run behind its blocks, as the processor has it.
+#[inline]
+fn add_rest(mut total: u64, rest: &[u8]) -> u64 {
+    let (words, rest) = rest.as_chunks::<8>();
     for word in words {
-        total += u64::from(u32::from_ne_bytes(*word));
+        total = add_word(total, u64::from_ne_bytes(*word));
     }
-    let mut last = [0u8; 4];
-    for (slot, byte) in last.iter_mut().zip(rest) {
-        *slot = *byte;
+    let (halves, rest) = rest.as_chunks::<2>();
+    let halves = halves
+        .iter()
+        .map(|half| u64::from(u16::from_ne_bytes(*half)));
+    total = add_word(total, halves.sum());
+    match rest {
+        [odd] => add_word(total, u64::from(u16::from_ne_bytes([*odd, 0]))),
+        _ => total,
     }
-    total += u64::from(u32::from_ne_bytes(last));
-    u16::from_be(fold(total))
+}
+/// Adds with the carry back in.
+#[inline]
+fn add_word(a: u64, b: u64) -> u64 {
+    let (total, carry) = a.overflowing_add(b);
+    total + u64::from(carry)
 }
 
 /// Adds two folded sums.
@@ -53,14 +80,14 @@ pub fn update(field: u16, old: u16, new: u16) -> u16 {
 #[inline]
 fn address(addr: IpAddr) -> u16 {
     match addr {
-        IpAddr::V4(v4) => sum(&v4.octets()),
+        IpAddr::V4(v4) => fold(u64::from(v4.to_bits())),
         IpAddr::V6(v6) => sum(&v6.octets()),
     }
 }
 
 /// Folds the carries back in; of a number that is not zero the result is not zero either.
 #[inline]
-fn fold(total: u64) -> u16 {
+pub(crate) fn fold(total: u64) -> u16 {
     let total = (total >> 32) + (total & 0xffff_ffff);
     let total = (total >> 16) + (total & 0xffff);
     let total = (total >> 16) + (total & 0xffff);
@@ -97,6 +124,17 @@ mod tests {
         ];
         for (bytes, expected) in rows {
             assert_eq!(sum(bytes), expected, "{} bytes", bytes.len());
+        }
+    }
+
+    #[test]
+    fn a_run_of_any_length_has_the_sum_of_its_words_one_by_one() {
+        let bytes: [u8; 400] = core::array::from_fn(|i| (i * i + 255 * (i / 7 % 2)) as u8);
+        for len in 0..=bytes.len() {
+            let pairs = bytes[..len].chunks(2);
+            let words = pairs.map(|pair| [pair[0], *pair.get(1).unwrap_or(&0)]);
+            let expected = words.map(u16::from_be_bytes).fold(0, add);
+            assert_eq!(sum(&bytes[..len]), expected, "{len} bytes");
         }
     }
 

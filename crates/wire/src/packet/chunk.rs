@@ -6,15 +6,19 @@ use bytes::{Buf, Bytes};
 /// A run of shared, immutable payload bytes and the size of the allocation that they pin.
 #[derive(Clone, Debug, Default)]
 pub struct Chunk {
+    /// From the first byte on; what lies behind the last one is not of this chunk, but may be of one that is joined to it.
     bytes: Bytes,
+    len: u32,
     pinned: u32,
 }
 impl Chunk {
-    /// Takes the bytes of an allocation of `pinned` bytes.
+    /// Takes the bytes of an allocation of `pinned` bytes. Panics at 4 GiB.
     #[inline]
     pub fn new(bytes: Bytes, pinned: usize) -> Self {
+        let len = u32::try_from(bytes.len()).expect("no payload is as long as 4 GiB");
         Self {
             bytes,
+            len,
             pinned: u32::try_from(pinned).unwrap_or(u32::MAX),
         }
     }
@@ -24,42 +28,59 @@ impl Chunk {
     }
     /// The bytes.
     #[inline]
-    pub fn bytes(&self) -> &Bytes {
-        &self.bytes
+    pub fn bytes(&self) -> &[u8] {
+        &self.bytes[..self.len()]
     }
     /// Takes the bytes out.
     #[inline]
-    pub fn into_bytes(self) -> Bytes {
+    pub fn into_bytes(mut self) -> Bytes {
+        self.bytes.truncate(self.len as usize);
         self.bytes
     }
     /// Count of bytes.
     #[inline]
     pub fn len(&self) -> usize {
-        self.bytes.len()
+        self.len as usize
     }
     /// Whether there are none.
     #[inline]
     pub fn is_empty(&self) -> bool {
-        self.bytes.is_empty()
+        self.len == 0
     }
     /// The size of the allocation behind.
     #[inline]
     pub fn pinned(&self) -> usize {
         self.pinned as usize
     }
-    /// A part of it that pins the same allocation.
+    /// A part of it that pins the same allocation. Panics beyond the end.
+    #[inline]
     pub fn slice(&self, range: core::ops::Range<usize>) -> Self {
+        let within = range.start <= range.end && range.end <= self.len();
+        assert!(within, "a part lies within its chunk");
         Self {
-            bytes: self.bytes.slice(range),
+            bytes: self.bytes.slice(range.start..),
+            len: range.len() as u32,
             pinned: self.pinned,
         }
+    }
+    /// Joins `next` to the end if its bytes stand right behind in the same memory, else gives it back. One chunk then
+    /// pins what two did.
+    #[inline]
+    pub(super) fn join(&mut self, next: Self) -> Result<(), Self> {
+        // Ours go on where these begin and end where these do: it is the same memory, and we keep it.
+        let behind = &self.bytes[self.len()..];
+        if !core::ptr::eq(behind, &*next.bytes) || self.pinned != next.pinned {
+            return Err(next);
+        }
+        self.len += next.len;
+        Ok(())
     }
     /// Copies the bytes out if they are under a quarter of the allocation behind them, else gives them back as they are:
     /// what a receiver does before it keeps payload, or a byte could pin 64 KB.
     #[must_use]
     pub fn compact(self) -> Self {
         if self.pins_much() {
-            Self::copy_from(&self.bytes)
+            Self::copy_from(self.bytes())
         } else {
             self
         }
@@ -88,7 +109,7 @@ impl Chunk {
         let len = run.iter().map(Self::len).sum();
         let mut copy = Vec::with_capacity(len);
         for chunk in run {
-            copy.extend_from_slice(&chunk.bytes);
+            copy.extend_from_slice(chunk.bytes());
         }
         Self::new(copy.into(), len)
     }
@@ -97,11 +118,13 @@ impl Chunk {
     }
     /// Takes the first `n` bytes off; panics if there are fewer.
     pub(super) fn advance(&mut self, n: usize) {
+        assert!(n <= self.len(), "a chunk has the bytes that are taken off");
         self.bytes.advance(n);
+        self.len -= n as u32;
     }
     /// Keeps the first `len` bytes.
     pub(super) fn truncate(&mut self, len: usize) {
-        self.bytes.truncate(len);
+        self.len = len.min(self.len()) as u32;
     }
 }
 
@@ -109,6 +132,25 @@ impl Chunk {
 mod tests {
     use super::*;
     use std::vec;
+
+    #[test]
+    fn parts_of_one_allocation_are_joined_where_one_follows_the_other() {
+        let whole = Chunk::copy_from(&[1, 2, 3, 4, 5, 6]);
+        let other = Chunk::copy_from(&[4, 5, 6]);
+        let mut joined = whole.slice(1..3);
+        for refused in [whole.slice(4..5), whole.slice(1..3), other] {
+            let len = refused.len();
+            assert_eq!(joined.join(refused).map_err(|c| c.len()), Err(len));
+        }
+        for next in [whole.slice(3..5), whole.slice(5..6)] {
+            assert!(joined.join(next).is_ok());
+        }
+        assert_eq!((joined.bytes(), joined.pinned()), (&[2, 3, 4, 5, 6][..], 6));
+        joined.advance(2);
+        joined.truncate(2);
+        assert_eq!(joined.bytes(), [4, 5]);
+        assert_eq!(joined.into_bytes(), [4, 5][..]);
+    }
 
     #[test]
     fn what_pins_much_is_copied_with_its_neighbours_and_the_rest_stays() {

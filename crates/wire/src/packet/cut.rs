@@ -91,9 +91,8 @@ impl PacketBuf {
             self.0.body.insert(0, chunk);
         }
         let mut chunks = Cursor::new(&self.0.body);
-        let ip = usize::from(cut.l3)..usize::from(cut.l4);
-        let whole_len = payload.at - ip.start + usize::from(cut.segment);
-        let whole_sum = pseudo_header_sum(&self.0.head[ip], whole_len);
+        let (l3, l4) = (usize::from(cut.l3), usize::from(cut.l4));
+        let sums = HeaderSums::of(&self.0.head[l3..l4]);
         for offset in (0..payload.len).step_by(usize::from(cut.segment)) {
             let len = usize::from(cut.segment).min(payload.len - offset);
             let mut frame = pool.empty(self.0.id);
@@ -105,9 +104,7 @@ impl PacketBuf {
                 payload: offset..offset + len,
                 last: offset + len == payload.len,
             };
-            let l4 = usize::from(cut.l4 - cut.l3);
-            let headers = &mut frame.0.head[usize::from(cut.l3)..payload.at];
-            piece.write_headers(headers, l4, (whole_len, whole_sum));
+            piece.write_headers(&mut frame.0.head[l3..payload.at], l4 - l3, &sums);
             frame.0.sum = Sum::ToFill {
                 start: cut.l4,
                 offset: cut.l4 + tcp::CHECKSUM_AT as u8,
@@ -124,40 +121,35 @@ impl PacketBuf {
         }
         let at = l4 + TcpHeader::len_of(*self.0.head.get(l4 + 12)?).ok()?;
         let in_head = usize::from(self.0.end).checked_sub(at)?;
-        let len = in_head + self.0.body.iter().map(Chunk::len).sum::<usize>();
+        let len = in_head + self.body_len();
         (cut.segment > 0 && len > usize::from(cut.segment)).then_some(Payload { at, len })
     }
 }
 
 /// Which part of a super-segment a frame is.
-struct Piece {
+pub(super) struct Piece {
     /// Its place among the frames.
-    index: u16,
+    pub(super) index: u16,
     /// Its bytes of the payload.
-    payload: Range<usize>,
+    pub(super) payload: Range<usize>,
     /// Whether none follows.
-    last: bool,
+    pub(super) last: bool,
 }
 impl Piece {
-    /// Turns the headers of the super-segment (IP first, TCP from `l4`, nothing behind) into this frame's.
-    /// `known`: a packet length and the sum of the pseudo-header for it.
-    fn write_headers(&self, headers: &mut [u8], l4: usize, known: (usize, u16)) {
+    /// Turns the headers of the super-segment (IP first, TCP from `l4`, nothing behind) into this frame's, its checksum
+    /// `ToFill`.
+    pub(super) fn write_headers(&self, headers: &mut [u8], l4: usize, sums: &HeaderSums) {
         let total_len = headers.len() + self.payload.len();
         let (ip, tcp) = headers.split_at_mut(l4);
         if !is_ipv6(ip) {
             advance(&mut ip[4..6], self.index);
         }
-        write_total_len(ip, total_len);
-
         let seq = u32::from_be_bytes([tcp[4], tcp[5], tcp[6], tcp[7]]);
         let seq = seq.wrapping_add(self.payload.start as u32);
         tcp[4..8].copy_from_slice(&seq.to_be_bytes());
-        tcp[13] &= !self.flags_elsewhere();
+        tcp[tcp::FLAGS_AT] &= !self.flags_elsewhere();
         self.write_urgent(tcp);
-        match known {
-            (len, sum) if len == total_len => write_sum(tcp, sum),
-            _ => write_pseudo_header_sum(ip, tcp, total_len),
-        }
+        sums.write_len(ip, tcp, total_len);
     }
     /// Bits of byte 13 that other frames carry.
     fn flags_elsewhere(&self) -> u8 {
@@ -198,37 +190,49 @@ fn carries_tcp(ip: &[u8]) -> bool {
     }
 }
 
-/// Writes the length of a packet into its IP header, and IPv4's checksum anew.
-pub(super) fn write_total_len(ip: &mut [u8], total_len: usize) {
-    if is_ipv6(ip) {
-        let payload_len = (total_len - ipv6::HEADER_LEN) as u16;
-        ip[4..6].copy_from_slice(&payload_len.to_be_bytes());
-        return;
+/// What the headers of all frames of one super-segment add to their checksums, folded.
+pub(super) struct HeaderSums {
+    /// The IPv4 header without what differs: length, identification and the checksum itself.
+    ip: u16,
+    /// The addresses in the pseudo-header of TCP.
+    addresses: u16,
+}
+impl HeaderSums {
+    /// Of a whole IP header.
+    pub(super) fn of(ip: &[u8]) -> Self {
+        if is_ipv6(ip) {
+            let addresses = checksum::sum(&ip[8..ipv6::HEADER_LEN]);
+            return Self { ip: 0, addresses };
+        }
+        let addresses = checksum::sum(&ip[12..20]);
+        let rest = checksum::add(checksum::sum(&ip[..2]), checksum::sum(&ip[6..10]));
+        let options = checksum::sum(&ip[20..]);
+        Self {
+            ip: checksum::add(checksum::add(rest, options), addresses),
+            addresses,
+        }
     }
-    ip[2..4].copy_from_slice(&(total_len as u16).to_be_bytes());
-    ip[10..12].fill(0);
-    let sum = checksum::sum(ip);
-    ip[10..12].copy_from_slice(&(!sum).to_be_bytes());
-}
-
-/// Puts the sum of the pseudo-header into the checksum field of a TCP header: `ToFill`.
-pub(super) fn write_pseudo_header_sum(ip: &[u8], tcp: &mut [u8], total_len: usize) {
-    write_sum(tcp, pseudo_header_sum(ip, total_len));
-}
-fn write_sum(tcp: &mut [u8], sum: u16) {
-    tcp[tcp::CHECKSUM_AT..tcp::CHECKSUM_AT + 2].copy_from_slice(&sum.to_be_bytes());
-}
-
-/// The sum of the pseudo-header of TCP behind an IP header of this packet length.
-pub(super) fn pseudo_header_sum(ip: &[u8], total_len: usize) -> u16 {
-    let tcp_len = total_len - ip.len();
-    let addresses = match is_ipv6(ip) {
-        true => &ip[8..40],
-        false => &ip[12..20],
-    };
-    let rest = (tcp_len + usize::from(ipv4::protocol::TCP)) as u32;
-    let addresses = checksum::sum(addresses);
-    checksum::add(addresses, checksum::sum(&rest.to_be_bytes()))
+    /// Writes the length of a packet into its IP header, IPv4's checksum anew, and the sum of the pseudo-header into the
+    /// checksum field of TCP: `ToFill`.
+    pub(super) fn write_len(&self, ip: &mut [u8], tcp: &mut [u8], total_len: usize) {
+        if is_ipv6(ip) {
+            let payload_len = (total_len - ipv6::HEADER_LEN) as u16;
+            ip[4..6].copy_from_slice(&payload_len.to_be_bytes());
+        } else {
+            let len = (total_len as u16).to_be_bytes();
+            ip[2..4].copy_from_slice(&len);
+            let both = u32::from_be_bytes([len[0], len[1], ip[4], ip[5]]);
+            let sum = checksum::fold(u64::from(self.ip) + u64::from(both));
+            ip[10..12].copy_from_slice(&(!sum).to_be_bytes());
+        }
+        let pseudo_header = self.pseudo_header(total_len - ip.len());
+        tcp[tcp::CHECKSUM_AT..tcp::CHECKSUM_AT + 2].copy_from_slice(&pseudo_header.to_be_bytes());
+    }
+    /// The sum of the pseudo-header of TCP for this length of header and payload.
+    pub(super) fn pseudo_header(&self, tcp_len: usize) -> u16 {
+        let protocol = u64::from(ipv4::protocol::TCP);
+        checksum::fold(u64::from(self.addresses) + tcp_len as u64 + protocol)
+    }
 }
 
 fn advance(field: &mut [u8], by: u16) {

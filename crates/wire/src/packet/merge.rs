@@ -1,8 +1,8 @@
 //! Joining frames back into a super-segment: only what cutting would restore byte for byte.
 use core::ops::Range;
 
-use super::cut::{is_ipv6, pseudo_header_sum, write_pseudo_header_sum, write_total_len};
-use super::{Chunk, Cut, PacketBuf, Sum};
+use super::cut::{HeaderSums, Piece, is_ipv6};
+use super::{Chunk, Cut, HEAD_LEN, PacketBuf, Sum};
 use crate::ipv4::{self, Ipv4Header};
 use crate::ipv6::{self, Ipv6Header};
 use crate::tcp::{self, Flags, TcpHeader};
@@ -16,7 +16,6 @@ const LAST_ONLY: u8 = (Flags::FIN.0 | Flags::PSH.0) as u8;
 /// A TCP segment over IP whose headers are in the head; offsets count from the packet's first byte.
 #[derive(Clone)]
 struct Segment {
-    v6: bool,
     l3: usize,
     l4: usize,
     payload: Range<usize>,
@@ -37,6 +36,7 @@ pub struct Merging(Option<Joined>);
 /// All that was joined so far, the first packet included.
 struct Joined {
     whole: Segment,
+    sums: HeaderSums,
     /// How many packets were joined to the first.
     others: usize,
     /// Payload bytes of each frame but the last.
@@ -86,8 +86,13 @@ impl Joined {
             None => u16::try_from(whole.payload.len()).ok()?,
         };
         let flags = packet.head().get(whole.l4 + tcp::FLAGS_AT)?;
-        (flags & (NEVER_MERGED | LAST_ONLY) == 0).then_some(Self {
+        if flags & (NEVER_MERGED | LAST_ONLY) != 0 {
+            return None;
+        }
+        let sums = HeaderSums::of(packet.head().get(whole.l3..whole.l4)?);
+        Some(Self {
             whole,
+            sums,
             others: 0,
             size,
             last_flags: 0,
@@ -99,75 +104,70 @@ impl Joined {
         if next.0.cut.is_some() || self.last_flags != 0 {
             return None;
         }
-        let its = next.segment_at(self.whole.l3)?;
-        let index = self.whole_frames_before(&its)?;
-        let template = packet.head().get(..self.whole.payload.start)?;
-        let actual = next.head().get(..its.payload.start)?;
-        let last_flags = self.follows(template, actual, index)?;
+        let header_len = self.whole.payload.start;
+        let piece = self.piece_behind(next.len().checked_sub(header_len)?)?;
+        let (last_flags, pseudo) = self.follows(packet, next, &piece)?;
         // The dearest questions come last, and their answer is not asked for again.
-        if self.others == 0 && !packet.has_exact_checksum(&self.whole) {
+        if self.others == 0 && !self.is_exact(packet) {
             return None;
         }
         if packet.0.sum == Sum::Unverified {
             packet.0.sum = Sum::Verified;
         }
-        if !next.has_exact_checksum(&its) {
+        if !next.has_exact_checksum(self.whole.l4, pseudo) {
             return None;
         }
         self.others += 1;
         self.last_flags = last_flags;
-        self.whole.payload.end += its.payload.len();
-        Some(its.payload.start)
+        self.whole.payload.end += piece.payload.len();
+        Some(header_len)
     }
 
-    /// How many frames this is, if it is whole ones, `next` is no longer than one, their headers have one shape and both
-    /// together fit an IPv4 packet.
-    fn whole_frames_before(&self, next: &Segment) -> Option<u16> {
+    /// The frame behind that cutting would write for a payload of this length, if this is whole frames, the next one is no
+    /// longer than they are and all together fit an IP packet.
+    fn piece_behind(&self, len: usize) -> Option<Piece> {
         let (whole, size) = (&self.whole, usize::from(self.size));
-        let index = whole.payload.len().checked_div(size)?;
-        let fits = (whole.v6, whole.l4) == (next.v6, next.l4)
-            && whole.payload.start == next.payload.start
-            && whole.payload.len() == index * size
-            && next.payload.len() <= size
-            && whole.total_len() + next.payload.len() <= usize::from(u16::MAX);
-        fits.then_some(index as u16)
+        let start = whole.payload.len();
+        let index = start.checked_div(size)?;
+        let fits = start == index * size
+            && (1..=size).contains(&len)
+            && whole.total_len() + len <= usize::from(u16::MAX);
+        fits.then(|| Piece {
+            index: index as u16,
+            payload: start..start + len,
+            last: false,
+        })
     }
 
-    /// Whether these headers are those of the first frame, moved on to this one; lengths and checksums have been looked
-    /// at. Its flags of [`LAST_ONLY`].
-    fn follows(&self, first: &[u8], next: &[u8], index: u16) -> Option<u8> {
-        let (l3, l4) = (self.whole.l3, self.whole.l4);
-        // Lengths, identification and checksums differ.
-        let network = match self.whole.v6 {
-            true => [0..l3 + 4, l3 + 6..l3 + 8, l3 + 8..l4 + 4],
-            false => [0..l3 + 2, l3 + 6..l3 + 10, l3 + 12..l4 + 4],
-        };
-        let transport = [
-            l4 + 8..l4 + tcp::FLAGS_AT,
-            l4 + tcp::FLAGS_AT + 1..l4 + tcp::CHECKSUM_AT,
-            l4 + tcp::CHECKSUM_AT + 2..self.whole.payload.start,
-        ];
-        for range in network.into_iter().chain(transport) {
-            if first.get(range.clone())? != next.get(range)? {
-                return None;
-            }
-        }
-        let id = |bytes: &[u8]| Some(u16::from_be_bytes(*bytes.get(l3 + 4..)?.first_chunk()?));
-        let seq = |bytes: &[u8]| Some(u32::from_be_bytes(*bytes.get(l4 + 4..)?.first_chunk()?));
-        let flags = |bytes: &[u8]| bytes.get(l4 + tcp::FLAGS_AT).copied();
-        let offset = self.whole.payload.len() as u32;
-        let last_flags = flags(next)? & LAST_ONLY;
-        let expected_flags = flags(first)? & !(Flags::CWR.0 as u8) | last_flags;
-        let counted_on = self.whole.v6 || id(next)? == id(first)?.wrapping_add(index);
-        let follows = counted_on
-            && seq(next)? == seq(first)?.wrapping_add(offset)
-            && flags(next)? == expected_flags;
-        follows.then_some(last_flags)
+    /// Whether the headers of `next` are what cutting would write for this piece, but for the checksum of TCP; its flags
+    /// of [`LAST_ONLY`], and the sum of the pseudo-header.
+    fn follows(&self, first: &PacketBuf, next: &mut PacketBuf, piece: &Piece) -> Option<(u8, u16)> {
+        let Segment { l3, l4, .. } = self.whole;
+        let header_len = self.whole.payload.start;
+        let mut expected = [0; HEAD_LEN];
+        let expected = expected.get_mut(..header_len)?;
+        expected.copy_from_slice(first.head().get(..header_len)?);
+        piece.write_headers(&mut expected[l3..], l4 - l3, &self.sums);
+
+        let actual = next.peek(header_len).ok()?;
+        let last_flags = actual[l4 + tcp::FLAGS_AT] & LAST_ONLY;
+        expected[l4 + tcp::FLAGS_AT] |= last_flags;
+        let field = l4 + tcp::CHECKSUM_AT..l4 + tcp::CHECKSUM_AT + 2;
+        let pseudo = u16::from_be_bytes([expected[field.start], expected[field.start + 1]]);
+        expected[field.clone()].copy_from_slice(&actual[field]);
+        (expected == actual).then_some((last_flags, pseudo))
+    }
+
+    /// Whether the checksum of the first packet is the very one that `fill` would write.
+    fn is_exact(&self, first: &PacketBuf) -> bool {
+        let tcp_len = self.whole.payload.end - self.whole.l4;
+        first.has_exact_checksum(self.whole.l4, self.sums.pseudo_header(tcp_len))
     }
 
     fn write_headers(self, packet: &mut PacketBuf) {
         let Self {
             whole,
+            sums,
             others: _,
             size,
             last_flags,
@@ -175,9 +175,8 @@ impl Joined {
         let start = usize::from(packet.0.start);
         let headers = &mut packet.0.head[start..][whole.headers()];
         let (ip, tcp) = headers.split_at_mut(whole.l4 - whole.l3);
-        write_total_len(ip, whole.total_len());
         tcp[tcp::FLAGS_AT] |= last_flags;
-        write_pseudo_header_sum(ip, tcp, whole.total_len());
+        sums.write_len(ip, tcp, whole.total_len());
         let (l3, l4) = ((start + whole.l3) as u8, (start + whole.l4) as u8);
         packet.0.sum = Sum::ToFill {
             start: l4,
@@ -209,7 +208,20 @@ impl PacketBuf {
             to.0.body.push(Chunk::copy_from(self.head()));
         }
         self.0.end = self.0.start;
-        to.0.body.append(&mut self.0.body);
+        for chunk in self.0.body.drain(..) {
+            to.join(chunk);
+        }
+    }
+
+    /// Appends payload, as one chunk with the last where both are neighbours in memory: frames that were cut here.
+    fn join(&mut self, chunk: Chunk) {
+        let rest = match self.0.body.last_mut() {
+            Some(last) => last.join(chunk),
+            None => Err(chunk),
+        };
+        if let Err(chunk) = rest {
+            self.0.body.push(chunk);
+        }
     }
 
     /// A TCP segment with data, behind an Ethernet header or not.
@@ -244,7 +256,6 @@ impl PacketBuf {
         let payload_at = l4 + TcpHeader::len_of(*tcp.get(12)?).ok()?;
         self.peek(payload_at).ok()?;
         (end == self.len() && payload_at < end).then_some(Segment {
-            v6,
             l3,
             l4,
             payload: payload_at..end,
@@ -269,20 +280,16 @@ impl PacketBuf {
         is_tcp.then_some((l4, l4 + usize::from(ip.payload_len)))
     }
 
-    /// Whether the checksum of TCP is the very one that `fill` would write.
-    fn has_exact_checksum(&self, segment: &Segment) -> bool {
-        let Some(headers) = self.head().get(segment.headers()) else {
+    /// Whether the checksum of TCP at `l4`, behind a pseudo-header of this sum, is the very one that `fill` would write.
+    fn has_exact_checksum(&self, l4: usize, pseudo: u16) -> bool {
+        let at = l4 + tcp::CHECKSUM_AT;
+        let Some(&[high, low]) = self.head().get(at..at + 2) else {
             return false;
         };
-        let (ip, tcp) = headers.split_at(segment.l4 - segment.l3);
-        let pseudo = pseudo_header_sum(ip, segment.total_len());
-        let at = tcp::CHECKSUM_AT;
-        let field = u16::from_be_bytes([tcp[at], tcp[at + 1]]);
-        let l4 = self.0.start + segment.l4 as u8;
+        let field = u16::from_be_bytes([high, low]);
+        let (l4, at) = (self.0.start + l4 as u8, self.0.start + at as u8);
         match self.0.sum {
-            Sum::ToFill { start, offset } => {
-                start == l4 && offset == l4 + at as u8 && field == pseudo
-            }
+            Sum::ToFill { start, offset } => start == l4 && offset == at && field == pseudo,
             Sum::Verified | Sum::Unverified => {
                 // Taking the field out again leaves a folded sum that is not zero, so the complement is the field that
                 // filling would write.

@@ -164,7 +164,15 @@ impl PacketBuf {
     /// All bytes, head and body, uncut.
     #[inline]
     pub fn len(&self) -> usize {
-        self.head().len() + self.0.body.iter().map(Chunk::len).sum::<usize>()
+        self.head().len() + self.body_len()
+    }
+    #[inline]
+    fn body_len(&self) -> usize {
+        match self.0.body.as_slice() {
+            [] => 0,
+            [only] => only.len(),
+            chunks => chunks.iter().map(Chunk::len).sum(),
+        }
     }
     /// Whether there is not one byte.
     #[inline]

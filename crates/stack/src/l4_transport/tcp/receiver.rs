@@ -260,9 +260,9 @@ impl Receiver {
             self.pinned = self.pinned.saturating_sub(chunk.pinned() + CHUNK_COST);
             chunk.into_bytes()
         } else {
-            let head = front.bytes().slice(..max);
+            let head = front.slice(0..max);
             *front = front.slice(max..front.len());
-            head
+            head.into_bytes()
         };
         self.queued -= bytes.len() as u32;
         if self.queue.is_empty() {
@@ -309,7 +309,7 @@ impl Receiver {
     }
 }
 
-fn copy(from: &Bytes, out: &mut [u8], at: usize) -> usize {
+fn copy(from: &[u8], out: &mut [u8], at: usize) -> usize {
     let Some(room) = out.get_mut(at..) else {
         return 0;
     };
