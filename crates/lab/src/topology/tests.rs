@@ -423,9 +423,27 @@ fn every_mistake_is_named_with_its_place_and_a_way_out() {
     }
 }
 
+/// A lab file, the line of the mistake, what is said of it, and what the help has in it.
+type Mistake<'a> = (&'a str, usize, &'a str, &'a str);
+
+fn check_mistakes(rows: &[Mistake<'_>]) {
+    for &(text, line, message, help) in rows {
+        let error = Topology::parse(text, "lab.toml").expect_err(text);
+        assert_eq!(
+            (error.line, error.message.as_str()),
+            (line, message),
+            "{text}"
+        );
+        assert!(
+            error.help.clone().unwrap_or_default().contains(help),
+            "{error:?}"
+        );
+    }
+}
+
 #[test]
 fn mistakes_that_two_places_make_together_are_found() {
-    let rows = [
+    check_mistakes(&[
         (
             "[nodes.a]\naddress = \"10.0.0.1/24\"\n[nodes.b]\naddress = \"10.0.0.1/24\"\n[[links]]\nendpoints = [\"a\", \"b\"]",
             4,
@@ -486,6 +504,12 @@ fn mistakes_that_two_places_make_together_are_found() {
             "no link ends at `a:eth1`",
             "ports of a: eth2",
         ),
+    ]);
+}
+
+#[test]
+fn so_are_those_with_addresses_of_ipv6() {
+    check_mistakes(&[
         (
             "[nodes.a]\naddress = \"fd00::1/64\"\n[nodes.b]\naddress = [\"10.0.0.1/24\", \"fd00::1/48\"]\n[[links]]\nendpoints = [\"a\", \"b\"]",
             4,
@@ -546,19 +570,7 @@ fn mistakes_that_two_places_make_together_are_found() {
             "no router tells `a:eth0` an IPv6 prefix of 64 bits",
             "give the router's port",
         ),
-    ];
-    for (text, line, message, help) in rows {
-        let error = Topology::parse(text, "lab.toml").expect_err(text);
-        assert_eq!(
-            (error.line, error.message.as_str()),
-            (line, message),
-            "{text}"
-        );
-        assert!(
-            error.help.clone().unwrap_or_default().contains(help),
-            "{error:?}"
-        );
-    }
+    ]);
 }
 
 #[test]

@@ -247,22 +247,18 @@ fn headers_and_addresses_out_of_range_have_their_reasons() {
     );
 }
 
+/// An extension header of 8 bytes with these options, and what follows.
+fn one(next: u8, options: [u8; 6], rest: &[u8]) -> Vec<u8> {
+    let mut bytes = std::vec![next, 0];
+    bytes.extend(options);
+    bytes.extend(rest);
+    bytes
+}
+
 #[test]
 fn chains_of_extension_headers_have_limits() {
     use DropReason::*;
-    let (hop, dest, route, frag) = (
-        next_header::HOP_BY_HOP,
-        next_header::DESTINATION,
-        next_header::ROUTING,
-        next_header::FRAGMENT,
-    );
-    // A header of 8 bytes with these options, and what follows.
-    let one = |next: u8, options: [u8; 6], rest: &[u8]| {
-        let mut bytes = std::vec![next, 0];
-        bytes.extend(options);
-        bytes.extend(rest);
-        bytes
-    };
+    let (hop, dest) = (next_header::HOP_BY_HOP, next_header::DESTINATION);
     let pad = [1, 4, 0, 0, 0, 0];
     let chain = |count: usize| {
         let mut bytes = udp();
@@ -300,6 +296,23 @@ fn chains_of_extension_headers_have_limits() {
                 IpHeader,
                 Some((4, 1)),
             ),
+        ],
+    );
+}
+
+#[test]
+fn options_and_routing_headers_do_what_their_bits_say() {
+    use DropReason::*;
+    let (hop, dest, route, frag) = (
+        next_header::HOP_BY_HOP,
+        next_header::DESTINATION,
+        next_header::ROUTING,
+        next_header::FRAGMENT,
+    );
+    let udp = udp();
+    check(
+        false,
+        std::vec![
             (
                 "an unknown option that is skipped",
                 packet(hop, &one(17, [0x1e, 4, 0, 0, 0, 0], &udp)),
@@ -480,15 +493,6 @@ fn spoofed_discovery_has_its_reasons() {
         destination: v6("2001:db8::1"),
         options: Options::default(),
     };
-    let zero_option = || {
-        let mut bytes = solicit(BOB, None);
-        bytes.extend([1, 0, 0, 0, 0, 0, 0, 0]);
-        bytes
-    };
-    let mut flipped = icmp(solicit(BOB, None), ALICE, BOB);
-    flipped.rest[2] ^= 1;
-    let mut code = solicit(BOB, None);
-    code[1] = 1;
     check(
         false,
         std::vec![
@@ -522,6 +526,25 @@ fn spoofed_discovery_has_its_reasons() {
                 NdpHopLimit,
                 None
             ),
+        ],
+    );
+}
+
+#[test]
+fn malformed_discovery_has_its_reasons() {
+    use DropReason::*;
+    let zero_option = || {
+        let mut bytes = solicit(BOB, None);
+        bytes.extend([1, 0, 0, 0, 0, 0, 0, 0]);
+        bytes
+    };
+    let mut flipped = icmp(solicit(BOB, None), ALICE, BOB);
+    flipped.rest[2] ^= 1;
+    let mut code = solicit(BOB, None);
+    code[1] = 1;
+    check(
+        false,
+        std::vec![
             ("with a code", icmp(code, ALICE, BOB), NdpMalformed, None),
             (
                 "with an option of length zero",

@@ -287,3 +287,21 @@ fn a_reset_is_told_once_by_whichever_verb_comes_first() {
     assert_eq!(stack.peer_addr(client), Err(SocketError::NotConnected));
     assert_eq!(stack.local_addr(client).unwrap().ip(), ip("10.0.0.1"));
 }
+
+/// As Linux does: each probe of the shut window is answered, but the program that wanted to send is gone.
+#[test]
+fn an_orphan_whose_peer_never_reads_is_let_go_within_minutes() {
+    let mut world = World::pair();
+    let listener = world.listener(BOB, 80);
+    let (client, _server) = world.connected(listener, "10.0.0.2:80");
+    let data = vec![7; 100_000];
+    let idle = std::time::Duration::from_secs(1);
+    while world.send(ALICE, client, &data).is_ok() {
+        world.run_for(idle);
+    }
+    world.close(ALICE, client);
+    world.run_for(60 * idle);
+    assert_eq!(world.states(ALICE), [State::FinWait1]);
+    world.run_for(600 * idle);
+    assert_eq!(world.states(ALICE), []);
+}

@@ -3,6 +3,7 @@ use super::Config;
 use super::rtt::MAX_RTO;
 use super::tcb::Tcb;
 use crate::l4_transport::readiness::SocketError;
+use crate::time::Duration;
 use crate::{Counter, Cx, Instant};
 
 /// The persist timer's memory.
@@ -49,7 +50,11 @@ impl Tcb {
         } else {
             config.retries2
         };
-        if late || self.persist.unanswered >= most {
+        // As Linux: nobody waits for ever on behalf of a program that is gone, even if each probe is answered.
+        let forsaken = self.ep.orphan
+            && u32::from(self.persist.backoff) >= most
+            && self.probe_interval() >= MAX_RTO;
+        if late || forsaken || self.persist.unanswered >= most {
             cx.count(Counter::TcpExtTcpAbortOnTimeout);
             let error = self.ep.soft_error.unwrap_or(SocketError::TimedOut);
             self.fail(error, cx);
@@ -58,12 +63,14 @@ impl Tcb {
         self.persist.due = true;
         self.persist.unanswered += 1;
         self.persist.backoff = self.persist.backoff.saturating_add(1).min(16);
-        let wait = self
-            .rtt
-            .base_rto()
-            .saturating_mul(1 << self.persist.backoff)
-            .min(MAX_RTO);
-        self.timers.persist = Some(cx.now + wait);
+        self.timers.persist = Some(cx.now + self.probe_interval());
         cx.count(Counter::TcpExtTcpWinProbe);
+    }
+    /// How long the next probe waits after so many.
+    fn probe_interval(&self) -> Duration {
+        let interval = self.rtt.base_rto();
+        interval
+            .saturating_mul(1 << self.persist.backoff)
+            .min(MAX_RTO)
     }
 }
