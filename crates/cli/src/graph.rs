@@ -2,7 +2,7 @@
 use std::fmt::Write as _;
 
 use heptad_lab::Topology;
-use heptad_lab::topology::{Link, NodeKind};
+use heptad_lab::topology::{Link, Node, NodeKind};
 use serde::{Deserialize, Serialize};
 
 /// In which language.
@@ -33,8 +33,7 @@ pub fn draw(topology: &Topology, format: GraphFormat) -> String {
 
 fn corners(topology: &Topology) -> Vec<Corner<'_>> {
     let nodes = topology.nodes.iter().map(|(name, node)| {
-        let addresses = node.addresses.values().flatten();
-        let addresses = addresses.map(|(address, len)| format!("{address}/{len}"));
+        let addresses = shown_addresses(node);
         Corner {
             name,
             kind: node.kind,
@@ -42,6 +41,14 @@ fn corners(topology: &Topology) -> Vec<Corner<'_>> {
         }
     });
     nodes.collect()
+}
+
+/// A node's addresses as the lab file has them, or would have them: `10.0.1.10/24`, `auto`.
+pub fn shown_addresses(node: &Node) -> Vec<String> {
+    let written = node.addresses.values().flatten();
+    let written = written.map(|(address, len)| format!("{address}/{len}"));
+    let automatic = node.automatic.iter().map(|_| "auto".to_owned());
+    written.chain(automatic).collect()
 }
 
 /// The number of the box at one end of a cable.

@@ -6,7 +6,7 @@ use heptad_stack::stack::{Advertising, Route};
 use heptad_stack::{EventMask, Instant, PortId, SocketError};
 
 use crate::agenda::Agenda;
-use crate::fabric::{Cable, Fabric};
+use crate::fabric::{Cable, Fabric, Work};
 use crate::frames::Interface;
 use crate::link::Way;
 use crate::machine::{Body, Host, Machine, Patience, Socketed, mac, port_config, port_id};
@@ -50,6 +50,7 @@ pub(crate) fn build(topology: &Topology, options: &LabOptions) -> Result<Lab, La
         fabric: Fabric {
             cables,
             agenda: Agenda::new(names.len()),
+            work: Work::new(names.len()),
             arrivals: plugged
                 .iter()
                 .map(|ports| Agenda::new(ports.len()))
@@ -63,6 +64,7 @@ pub(crate) fn build(topology: &Topology, options: &LabOptions) -> Result<Lab, La
             .zip(0..)
             .collect(),
         addresses: addresses(topology),
+        automatic: Vec::new(),
         owners: BTreeMap::new(),
         interfaces: interfaces(topology, &names),
         timeline: VecDeque::new(),
@@ -242,6 +244,8 @@ fn machines(
                     privacy: node.privacy,
                     advertising: advertising.map(|(_, port)| port.as_str()).collect(),
                 };
+                let automatic = node.automatic.iter().map(|port| (id, port.clone()));
+                lab.automatic.extend(automatic);
                 configure(&mut host, &ports, &plan)
                     .map_err(|wrong| LabError::Impossible(format!("{name}: {wrong}")))?;
                 Body::Host(Box::new(host))

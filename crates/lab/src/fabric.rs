@@ -33,6 +33,30 @@ impl Cable {
     }
 }
 
+/// Which machines have something to do that somebody may wait for: more than the upkeep of [`heptad_stack::Stack::has_work`].
+pub(crate) struct Work {
+    has: Vec<bool>,
+    count: usize,
+}
+impl Work {
+    /// None of so many.
+    pub fn new(machines: usize) -> Self {
+        Self {
+            has: vec![false; machines],
+            count: 0,
+        }
+    }
+    /// A machine has some, or none.
+    pub fn set(&mut self, machine: usize, has: bool) {
+        let before = core::mem::replace(&mut self.has[machine], has);
+        self.count = self.count + usize::from(has) - usize::from(before);
+    }
+    /// Whether any machine has. O(1).
+    pub fn is_left(&self) -> bool {
+        self.count > 0
+    }
+}
+
 /// A frame that has arrived at a machine.
 pub(crate) struct Arrived {
     /// Index of the machine's port.
@@ -45,6 +69,8 @@ pub(crate) struct Fabric {
     pub cables: Vec<Cable>,
     /// When each machine is due.
     pub agenda: Agenda,
+    /// For which machines that is more than upkeep.
+    pub work: Work,
     /// For each machine, when the next frame arrives at each of its ports.
     pub arrivals: Vec<Agenda>,
     pub observation: Observation,
@@ -92,6 +118,7 @@ impl Fabric {
         self.arrivals[receiver as usize].set(port, arrival);
         if let Some(at) = arrival {
             self.agenda.hurry(receiver as usize, at);
+            self.work.set(receiver as usize, true);
         }
     }
     /// When the next frame arrives at a machine. O(1).

@@ -85,7 +85,7 @@ impl core::fmt::Display for EventHash {
 /// How `run_until` ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Outcome {
-    /// Nothing is left to happen.
+    /// Nothing is left to happen but upkeep (see [`Lab::next_work`]).
     Idle,
     /// The limit was reached.
     Reached,
@@ -130,6 +130,8 @@ pub struct Lab {
     pub(crate) links: BTreeMap<String, usize>,
     /// Those of the file.
     pub(crate) addresses: Vec<Vec<(String, IpAddr, u8)>>,
+    /// Ports whose addresses come from routers.
+    pub(crate) automatic: Vec<(MachineId, String)>,
     /// Of the addresses of the file that mean the same everywhere.
     pub(crate) owners: BTreeMap<IpAddr, MachineId>,
     pub(crate) interfaces: Vec<Interface>,
@@ -159,6 +161,12 @@ impl Lab {
         let machine = self.fabric.agenda.first().map(|(at, _)| at);
         [machine, self.next_change()].into_iter().flatten().min()
     }
+    /// The same, unless all that is left is upkeep: what machines do for ever without anybody being waited for, such as a
+    /// router that says from time to time that it is there. `None` then. O(1).
+    pub fn next_work(&self) -> Option<Instant> {
+        let is_left = self.fabric.work.is_left() || !self.timeline.is_empty();
+        is_left.then(|| self.next_event()).flatten()
+    }
     fn next_change(&self) -> Option<Instant> {
         let change = self.timeline.front()?;
         Some(Instant::ZERO + change.time)
@@ -167,6 +175,7 @@ impl Lab {
     /// and `stop_when_ready` is set. At most `budget` events a call (then `Reached` with `now()` before the limit).
     ///
     /// Time stands at the limit afterwards (`Reached`, and `Idle` with a limit other than [`Instant::MAX`]), else at the last event.
+    /// Upkeep happens at its times up to a limit, but nothing waits for it: without a limit it is not waited for.
     pub fn run_until(&mut self, limit: Instant, stop_when_ready: bool, budget: u64) -> Outcome {
         let mut budget = budget;
         loop {
@@ -175,16 +184,17 @@ impl Lab {
             if time_moves && stop_when_ready && !self.ready.is_empty() {
                 return Outcome::Ready;
             }
-            let Some(at) = next else {
-                if limit != Instant::MAX {
-                    self.now = self.now.max(limit);
-                }
+            let is_idle = self.next_work().is_none();
+            if is_idle && limit == Instant::MAX {
                 return Outcome::Idle;
-            };
-            if at > limit {
-                self.now = self.now.max(limit);
-                return Outcome::Reached;
             }
+            let Some(at) = next.filter(|at| *at <= limit) else {
+                self.now = self.now.max(limit);
+                return match is_idle {
+                    true => Outcome::Idle,
+                    false => Outcome::Reached,
+                };
+            };
             let Some(left) = budget.checked_sub(1) else {
                 return Outcome::Reached;
             };
@@ -353,13 +363,18 @@ impl Lab {
     }
     /// Stands a machine in the agenda where it belongs.
     pub(crate) fn rearm(&mut self, id: MachineId) {
-        let own = match &self.machines[id.0 as usize].body {
-            Body::Host(host) => host.stack.poll_at().map(|at| at.max(self.now)),
-            Body::Switch(_) | Body::Outside(_) => None,
+        let (own, has_work) = match &self.machines[id.0 as usize].body {
+            Body::Host(host) => {
+                let own = host.stack.poll_at().map(|at| at.max(self.now));
+                (own, own.is_some() && host.stack.has_work())
+            }
+            Body::Switch(_) | Body::Outside(_) => (None, false),
         };
         let arrival = self.fabric.next_arrival(id);
         let at = [own, arrival].into_iter().flatten().min();
         self.fabric.agenda.set(id.0 as usize, at);
+        let has_work = has_work || arrival.is_some();
+        self.fabric.work.set(id.0 as usize, has_work);
     }
     /// Takes a host's events; its drops become records, but for the packets whose arrival carries that verdict already.
     fn collect(&mut self, id: MachineId, refused: &[PacketId]) {

@@ -1,4 +1,6 @@
 //! What stands at the ends of cables: hosts and routers (a stack each), switches, and machines outside of the lab.
+use core::net::Ipv6Addr;
+
 use heptad_stack::wire::{MacAddr, Pool};
 use heptad_stack::{
     Counters, Cx, EventLog, EventMask, Instant, Medium, PortConfig, PortId, Ready, Rng, SocketId,
@@ -148,6 +150,13 @@ pub(crate) fn mac(machine: MachineId, port: usize) -> MacAddr {
     MacAddr([2, a, b, c, d, e])
 }
 
+/// The link-local address that a stack makes of its link address (RFC 4291 appendix A).
+pub(crate) fn link_local(mac: MacAddr) -> Ipv6Addr {
+    let [a, b, c, d, e, f] = mac.0.map(u16::from);
+    let (high, low) = ((a ^ 2) << 8 | b, e << 8 | f);
+    Ipv6Addr::new(0xfe80, 0, 0, 0, high, c << 8 | 0xff, 0xfe00 | d, low)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -166,6 +175,19 @@ mod tests {
             }
             !patience.is_over(at(6))
         }));
+    }
+
+    #[test]
+    fn the_link_local_address_is_the_one_that_the_stack_makes() {
+        let mac = mac(MachineId(7), 3);
+        assert_eq!(link_local(mac).to_string(), "fe80::ff:fe08:3");
+        let mut host = Host::new(1, MachineId(7), "h", NodeKind::Host, EventMask::NONE);
+        let config = port_config(MachineId(7), 3, "eth3", 1500, heptad_stack::Caps::FRAMES);
+        let port = host.stack.add_port(config);
+        let address = "fd00::1".parse().expect("an address");
+        host.stack.add_address(port, address, 64).expect("is one");
+        let all = host.stack.addresses();
+        assert!(all.contains(&(port, link_local(mac).into(), 64)), "{all:?}");
     }
 
     #[test]

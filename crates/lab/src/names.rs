@@ -60,19 +60,30 @@ impl Lab {
         owners.next().is_none().then_some(first)
     }
 
+    /// Whether some host has not yet heard the router that its addresses come from.
+    pub fn awaits_addresses(&self) -> bool {
+        let mut automatic = self.automatic.iter();
+        automatic.any(|(id, port)| self.caused_at(*id).iter().all(|(other, ..)| other != port))
+    }
+
     /// Port, address and prefix length: those of the file, then those that routers caused.
     fn addresses_at(&self, id: MachineId) -> Vec<(String, IpAddr, u8)> {
         let mut all = self.addresses[id.0 as usize].clone();
+        all.extend(self.caused_at(id));
+        all
+    }
+    fn caused_at(&self, id: MachineId) -> Vec<(String, IpAddr, u8)> {
         let Some(stack) = self.stack(id) else {
-            return all;
+            return Vec::new();
         };
+        let mut caused = Vec::new();
         for (port, address) in stack.ipv6_addresses() {
             let automatic = matches!(address.origin, Origin::Stable | Origin::Temporary);
             if automatic && address.state != AddressState::Duplicate {
                 let name = stack.port_name(port).unwrap_or_default();
-                all.push((name.into(), address.ip.into(), address.len));
+                caused.push((name.into(), address.ip.into(), address.len));
             }
         }
-        all
+        caused
     }
 }

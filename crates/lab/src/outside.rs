@@ -4,23 +4,20 @@
 //!   the kernel's frame ─▶ inject ─▶ [Ethernet, for a TUN] ─▶ cable
 //!   cable ─▶ [ARP answered, Ethernet off, for a TUN] ─▶ bounded queue ─▶ poll_outside ─▶ the kernel
 //! ```
-//!
-//! A TUN has no link layer, the lab's cables have. So its end of the cable is one station with an address of its own. It answers
-//! ARP for every address that no station on its cable has, as a proxy (RFC 1027), and it knows the stations and their
-//! addresses from the topology: what the kernel sends goes to the station of that address, else to the first router
-//! on the cable.
-use core::net::{IpAddr, Ipv4Addr};
-use std::collections::{BTreeMap, VecDeque};
+mod link_layer;
 
-use heptad_stack::wire::arp::{self, ArpPacket, Operation};
-use heptad_stack::wire::ethernet::{EthernetHeader, HEADER_LEN};
-use heptad_stack::wire::{EtherType, MacAddr, PacketBuf, PacketId, Pool, ipv4};
+use std::collections::VecDeque;
+
+use heptad_stack::wire::{PacketBuf, PacketId, Pool};
 use heptad_stack::{Caps, Counters, DropReason, Instant};
 
 use crate::fabric::Arrived;
 use crate::machine::{Body, Machine};
 use crate::topology::NodeKind;
 use crate::{Lab, MachineId};
+
+pub(crate) use link_layer::LinkLayer;
+use link_layer::Stripped;
 
 /// Most frames, once cut, that wait for the kernel's interface: the largest windows that Linux offers, and some.
 const QUEUE_BOUND: u32 = 16_384;
@@ -66,10 +63,10 @@ impl Outside {
         mut frame: PacketBuf,
         caps: Caps,
     ) -> Result<Option<PacketBuf>, DropReason> {
-        if let Some(layer) = &self.layer {
+        if let Some(layer) = &mut self.layer {
             match layer.strip(&mut frame, &mut self.pool)? {
                 Stripped::Packet => {}
-                Stripped::Arp(answer) => return Ok(answer),
+                Stripped::OfTheLink(answer) => return Ok(answer),
             }
         }
         let frames = frame.frames();
@@ -87,115 +84,6 @@ impl Outside {
         let frame = self.queue.pop_front()?;
         self.queued = self.queued.saturating_sub(frame.frames());
         Some(frame)
-    }
-}
-
-/// What came with an Ethernet header that is off now.
-enum Stripped {
-    /// An IP packet.
-    Packet,
-    /// ARP, and the answer if it asked for us.
-    Arp(Option<PacketBuf>),
-}
-
-/// A TUN's end of the cable: a station that stands for everybody outside.
-pub(crate) struct LinkLayer {
-    mac: MacAddr,
-    stations: BTreeMap<Ipv4Addr, MacAddr>,
-    router: Option<MacAddr>,
-}
-impl LinkLayer {
-    /// A station with this address, alone on its cable.
-    pub fn new(mac: MacAddr) -> Self {
-        Self {
-            mac,
-            stations: BTreeMap::new(),
-            router: None,
-        }
-    }
-    /// Another station on the cable, in the order of names.
-    pub fn add(&mut self, mac: MacAddr, addresses: impl Iterator<Item = IpAddr>, forwards: bool) {
-        for address in addresses {
-            if let IpAddr::V4(address) = address {
-                self.stations.insert(address, mac);
-            }
-        }
-        if forwards && self.router.is_none() {
-            self.router = Some(mac);
-        }
-    }
-    /// Takes the Ethernet header off.
-    fn strip(&self, frame: &mut PacketBuf, pool: &mut Pool) -> Result<Stripped, DropReason> {
-        let header = frame
-            .peek(HEADER_LEN)
-            .and_then(EthernetHeader::parse)
-            .map_err(|_| DropReason::LinkHeader)?;
-        if header.dst != self.mac && !header.dst.is_multicast() {
-            return Err(DropReason::OtherHost);
-        }
-        match header.ethertype {
-            EtherType::IPV4 => {
-                frame.pull(HEADER_LEN).map_err(|_| DropReason::LinkHeader)?;
-                Ok(Stripped::Packet)
-            }
-            EtherType::ARP => {
-                let bytes = frame.peek(HEADER_LEN + arp::LEN).unwrap_or_default();
-                let bytes = bytes.get(HEADER_LEN..).unwrap_or_default();
-                let asked = ArpPacket::parse(bytes).map_err(|_| DropReason::ArpMalformed)?;
-                Ok(Stripped::Arp(self.answer(&asked, pool)))
-            }
-            _ => Err(DropReason::UnknownEtherType),
-        }
-    }
-    /// A station that asks for its own address only makes sure that nobody else has it.
-    fn answer(&self, asked: &ArpPacket, pool: &mut Pool) -> Option<PacketBuf> {
-        let is_request = asked.operation == Operation::Request;
-        let is_probe = asked.sender_ip == asked.target_ip || asked.sender_ip.is_unspecified();
-        if !is_request || is_probe || self.stations.contains_key(&asked.target_ip) {
-            return None;
-        }
-        let mut frame = pool.packet();
-        let reply = ArpPacket {
-            operation: Operation::Reply,
-            sender_mac: self.mac,
-            sender_ip: asked.target_ip,
-            target_mac: asked.sender_mac,
-            target_ip: asked.sender_ip,
-        };
-        reply.emit(frame.push(arp::LEN));
-        self.push_header(&mut frame, asked.sender_mac, EtherType::ARP);
-        Some(frame)
-    }
-    /// Puts the Ethernet header in front of an IP packet.
-    fn dress(&self, packet: &mut PacketBuf) -> Result<(), DropReason> {
-        let header = packet.peek(ipv4::MIN_HEADER_LEN).ok();
-        let header = header.and_then(|header| header.first_chunk::<{ ipv4::MIN_HEADER_LEN }>());
-        let &[first, .., a, b, c, d] = header.ok_or(DropReason::IpHeader)?;
-        if first >> 4 != 4 {
-            return Err(DropReason::UnknownEtherType);
-        }
-        let dst = Ipv4Addr::new(a, b, c, d);
-        let station = if dst.is_broadcast() {
-            MacAddr::BROADCAST
-        } else if dst.is_multicast() {
-            // RFC 1112 6.4
-            let [_, b, c, d] = dst.octets();
-            MacAddr([1, 0, 0x5e, b & 0x7f, c, d])
-        } else {
-            let known = self.stations.get(&dst).copied().or(self.router);
-            known.ok_or(DropReason::NoRoute)?
-        };
-        self.push_header(packet, station, EtherType::IPV4);
-        Ok(())
-    }
-    fn push_header(&self, frame: &mut PacketBuf, dst: MacAddr, ethertype: EtherType) {
-        let src = self.mac;
-        EthernetHeader {
-            dst,
-            src,
-            ethertype,
-        }
-        .emit(frame.push(HEADER_LEN));
     }
 }
 

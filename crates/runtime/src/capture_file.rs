@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use heptad_lab::capture::{CaptureHead, Pcapng};
 use heptad_lab::{FrameRecord, Lab};
+use heptad_stack::Stack;
 
 use crate::FrameSink;
 
@@ -69,18 +70,28 @@ impl FrameSink for CaptureFile {
     }
 }
 
-/// Every address with its node's name.
+/// Every address with its node's name: those of the file, then those that IPv6 made at each port. Addresses that routers will cause
+/// are not known yet when a run begins.
 pub fn names(lab: &Lab) -> Vec<(IpAddr, String)> {
-    lab.machines()
-        .into_iter()
-        .flat_map(|machine| {
-            let name = machine.name;
-            machine
-                .addresses
-                .into_iter()
-                .map(move |(_, address, _)| (address, name.clone()))
-        })
-        .collect()
+    let machines = lab.machines();
+    let mut names = Vec::new();
+    for machine in &machines {
+        let addresses = machine.addresses.iter().map(|(_, address, _)| *address);
+        names.extend(addresses.map(|address| (address, machine.name.clone())));
+    }
+    for machine in &machines {
+        let own = lab.stack(machine.id).map(Stack::addresses);
+        let own = own.into_iter().flatten().map(|(_, address, _)| address);
+        let told = |address: &IpAddr| names.iter().any(|(known, _)| known == address);
+        let made: Vec<_> = own
+            .filter(|address| lab.owner(*address) == Some(machine.id) && !told(address))
+            .collect();
+        names.extend(
+            made.into_iter()
+                .map(|address| (address, machine.name.clone())),
+        );
+    }
+    names
 }
 
 fn named(path: &Path, error: &io::Error) -> io::Error {

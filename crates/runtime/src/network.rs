@@ -1,4 +1,5 @@
 //! One running lab: start, verbs, wakers, threads of programs, and the end.
+use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use core::task::Waker;
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -7,7 +8,7 @@ use std::thread;
 use heptad_device::{DeviceError, Interface};
 use heptad_lab::{EventHash, FaultRow, FrameRecord, Lab, MachineId, Outcome};
 use heptad_stack::time::Duration;
-use heptad_stack::{Cx, Instant, Ready, SocketId, Stack};
+use heptad_stack::{Cx, Instant, PortId, Ready, SocketId, Stack};
 
 use crate::baton::{Pause, ThreadNo, Wake};
 use crate::frame_queue::FrameQueue;
@@ -420,10 +421,35 @@ impl Node {
     pub fn machine(&self) -> MachineId {
         self.machine
     }
-    /// A node's name, or an address written out.
-    pub fn resolve(&self, name: &str) -> Option<core::net::IpAddr> {
-        name.parse()
-            .ok()
-            .or_else(|| self.network.lab(|lab| lab.resolve(name)))
+    /// A node's name, or an address written out. Of a name's addresses the first of a family that this node speaks, else the first.
+    pub fn resolve(&self, name: &str) -> Option<IpAddr> {
+        if let Ok(address) = name.parse() {
+            return Some(address);
+        }
+        self.network.lab(|lab| {
+            let all = lab.addresses(name);
+            let own = lab.stack(self.machine).map(|stack| stack.addresses());
+            let cables = own
+                .into_iter()
+                .flatten()
+                .filter(|a| a.0 != PortId::LOOPBACK);
+            let own: Vec<IpAddr> = cables.map(|(_, address, _)| address).collect();
+            let speaks = |wanted: &&IpAddr| own.iter().any(|ip| ip.is_ipv4() == wanted.is_ipv4());
+            all.iter().find(speaks).or(all.first()).copied()
+        })
+    }
+    /// What a server binds to that serves everybody: `::`, where IPv4 comes too, if this node speaks IPv6, else `0.0.0.0`.
+    pub fn any_address(&self) -> IpAddr {
+        let own = self
+            .network
+            .lab(|lab| lab.stack(self.machine).map(|stack| stack.addresses()));
+        let mut cables = own
+            .into_iter()
+            .flatten()
+            .filter(|a| a.0 != PortId::LOOPBACK);
+        match cables.any(|(_, address, _)| address.is_ipv6()) {
+            true => Ipv6Addr::UNSPECIFIED.into(),
+            false => Ipv4Addr::UNSPECIFIED.into(),
+        }
     }
 }

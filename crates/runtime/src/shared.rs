@@ -167,7 +167,7 @@ impl Shared {
             }
         }
         let World { lab, tasks, .. } = &mut *world;
-        if let (Some(next), Some(tasks)) = (lab.next_event(), tasks) {
+        if let (Some(next), Some(tasks)) = (lab.next_work(), tasks) {
             wake.extend(tasks.next_event(next));
         }
         self.unlock_and_wake(world, wake);

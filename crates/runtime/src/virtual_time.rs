@@ -225,7 +225,7 @@ impl World {
         let deadline = self.baton.deadline();
         let limit = self.baton.limit();
         let target = [deadline, limit].into_iter().flatten().min();
-        if self.lab.next_event().is_none() && target.is_none() {
+        if self.lab.next_work().is_none() && target.is_none() {
             return self.baton.nothing_left(None).into();
         }
         let outcome = self

@@ -217,13 +217,7 @@ impl Stack {
     }
     /// When `on_timeout` is due next; `Some(Instant::ZERO)` while something is due or waits to be sent. O(ports), not O(sockets).
     pub fn poll_at(&self) -> Option<Instant> {
-        let mut ports = (0u16..).map(PortId).zip(&self.ports);
-        let waits = ports.any(|(id, port)| {
-            let inside = id == PortId::LOOPBACK && !self.loopback.is_cabled();
-            let has_room = !inside || self.loopback.has_room();
-            port.is_waiting() || (has_room && self.transport.wants_transmit(id))
-        });
-        if waits {
+        if self.waits_to_send() {
             return Some(Instant::ZERO);
         }
         let timers = [
@@ -234,11 +228,30 @@ impl Stack {
         ];
         timers.into_iter().flatten().min()
     }
+    /// Whether some of what will be due is more than upkeep. Upkeep never makes a socket ready: the advertisements of a router
+    /// that nobody asked for, the ends of addresses' and routes' lives, what is forgotten for its age. O(ports).
+    pub fn has_work(&self) -> bool {
+        let timers = [
+            self.loopback.poll_at(),
+            self.neighbours.poll_at(),
+            self.transport.poll_at(),
+        ];
+        let has_timer = timers.iter().any(Option::is_some);
+        has_timer || self.network.has_work() || self.waits_to_send()
+    }
     /// A socket whose readiness may have changed, with its readiness now. A socket appears once until it changes again.
     pub fn poll_ready(&mut self) -> Option<(SocketId, Ready)> {
         self.sockets.poll_ready(&mut self.transport)
     }
 
+    fn waits_to_send(&self) -> bool {
+        let mut ports = (0u16..).map(PortId).zip(&self.ports);
+        ports.any(|(id, port)| {
+            let inside = id == PortId::LOOPBACK && !self.loopback.is_cabled();
+            let has_room = !inside || self.loopback.has_room();
+            port.is_waiting() || (has_room && self.transport.wants_transmit(id))
+        })
+    }
     fn check_port(&self, port: PortId) -> Result<(), SocketError> {
         match usize::from(port.0) < self.ports.len() {
             true => Ok(()),

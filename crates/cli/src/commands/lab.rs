@@ -11,6 +11,7 @@ use crate::args::{Up, Which};
 use crate::control::client::{Client, expect_free, running};
 use crate::control::{Answer, Ask, Info, folder};
 use crate::failure::Failure;
+use crate::graph::shown_addresses;
 use crate::host::published::Published;
 use crate::host::{CaptureTo, LabHost, Orders};
 use crate::report::Report;
@@ -126,12 +127,7 @@ fn orders(up: &Up, text: String, file: String) -> Result<Orders, Failure> {
 fn up_text(topology: &Topology, seed: u64, capture: Option<&str>) -> String {
     let mut text = format!("{} is up, seed {seed}\n", topology.name);
     for (name, node) in &topology.nodes {
-        let addresses: Vec<String> = node
-            .addresses
-            .values()
-            .flatten()
-            .map(|(ip, len)| format!("{ip}/{len}"))
-            .collect();
+        let addresses = shown_addresses(node);
         let addresses = match node.kind {
             NodeKind::Switch => "switch".to_string(),
             NodeKind::Tap | NodeKind::Tun => "an interface of this machine".to_string(),

@@ -23,6 +23,8 @@ use crate::failure::{Failure, OURS};
 
 /// How long a program with `ready` may take.
 const READY_WITHIN: Duration = Duration::from_secs(30);
+/// How long, lab time, programs wait for routers to tell hosts their addresses.
+const ADDRESSES_WITHIN: Duration = Duration::from_secs(10);
 /// How long a program may take to end after SIGTERM.
 const END_WITHIN: Duration = Duration::from_secs(3);
 
@@ -75,6 +77,10 @@ impl Programs {
 
     /// Starts all of a lab file's programs: those with `ready` first, each awaited; then the others at their times.
     pub fn start(self: &Arc<Self>, topology: &Topology) -> Result<(), Failure> {
+        let give_up = self.network.now() + ADDRESSES_WITHIN;
+        while awaits_addresses(&self.network, give_up) {
+            self.pause(Duration::from_millis(5))?;
+        }
         for (node, program) in in_order(topology) {
             let wait = program
                 .start
@@ -384,6 +390,10 @@ fn launch_virtual(
     network: &Network,
     programs: Vec<Waiting>,
 ) -> Vec<(Option<ReadyWhen>, JoinHandle<u8>)> {
+    let give_up = network.now() + ADDRESSES_WITHIN;
+    while awaits_addresses(network, give_up) {
+        network.sleep(Duration::from_millis(1));
+    }
     let mut handles = Vec::new();
     for Waiting {
         node,
@@ -408,6 +418,11 @@ fn launch_virtual(
         }
     }
     handles
+}
+
+/// Whether programs had better wait: a host has not heard yet from a router which addresses it has.
+fn awaits_addresses(network: &Network, give_up: LabInstant) -> bool {
+    network.lab(|lab| lab.awaits_addresses()) && network.now() < give_up
 }
 
 fn is_ready(network: &Network, machine: MachineId, ready: ReadyWhen) -> bool {

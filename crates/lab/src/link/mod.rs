@@ -11,7 +11,7 @@ use std::collections::{BTreeMap, VecDeque};
 use heptad_stack::time::Duration;
 use heptad_stack::wire::ethernet::{EthernetHeader, HEADER_LEN, TAG_LEN, VlanTag};
 use heptad_stack::wire::ipv4::Ipv4Header;
-use heptad_stack::wire::{EtherType, PacketBuf, PacketId, Pool};
+use heptad_stack::wire::{EtherType, PacketBuf, PacketId, Pool, ipv6};
 use heptad_stack::{Instant, Rng};
 
 use crate::faults::FaultRow;
@@ -432,16 +432,24 @@ impl Serializer {
     }
 }
 
-/// Where the payload of an IPv4 packet begins in its frame, and its length; `None` where there is none (ARP).
+/// Where the payload of an IP packet begins in its frame, and its length; `None` where there is none (ARP).
 fn ip_payload(frame: &mut PacketBuf, link_header: usize) -> Option<(usize, usize)> {
     let l3 = match link_header {
         0 => 0,
         _ => behind_ethernet(frame)?,
     };
-    let header = frame.peek(l3 + 4).ok()?.get(l3..)?;
-    let (&[first, _, high, low], _) = header.split_first_chunk()?;
-    let header_len = Ipv4Header::len_of(first).ok()?;
-    let total = usize::from(u16::from_be_bytes([high, low]));
+    let header = frame.peek(l3 + 6).ok()?.get(l3..)?;
+    let (&[first, _, a, b, c, d], _) = header.split_first_chunk()?;
+    let (header_len, total) = match first >> 4 {
+        6 => {
+            let payload = usize::from(u16::from_be_bytes([c, d]));
+            (ipv6::HEADER_LEN, ipv6::HEADER_LEN + payload)
+        }
+        _ => {
+            let header_len = Ipv4Header::len_of(first).ok()?;
+            (header_len, usize::from(u16::from_be_bytes([a, b])))
+        }
+    };
     let end = frame.len().min(l3 + total);
     let start = l3 + header_len;
     (end > start).then_some((start, end.saturating_sub(start)))
@@ -452,7 +460,7 @@ fn is_tagged(frame: &mut PacketBuf) -> bool {
     header.is_ok_and(|header| header.ethertype == EtherType::VLAN)
 }
 
-/// Where the IPv4 header begins in an Ethernet frame, tagged or not; `None` if it carries something else.
+/// Where the IP header begins in an Ethernet frame, tagged or not; `None` if it carries something else.
 fn behind_ethernet(frame: &mut PacketBuf) -> Option<usize> {
     let mut l3 = HEADER_LEN;
     let mut ethertype = EthernetHeader::parse(frame.peek(l3).ok()?).ok()?.ethertype;
@@ -462,7 +470,7 @@ fn behind_ethernet(frame: &mut PacketBuf) -> Option<usize> {
             .ok()?
             .ethertype;
     }
-    (ethertype == EtherType::IPV4).then_some(l3)
+    matches!(ethertype, EtherType::IPV4 | EtherType::IPV6).then_some(l3)
 }
 
 /// `5.0 %`, `0.25 %`: at least one digit behind the point, at most four.

@@ -1,8 +1,13 @@
+use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
 use super::*;
 use crate::topology::Topology;
 use crate::{LabOptions, Moment};
 use heptad_stack::time::Duration;
-use heptad_stack::wire::{Chunk, Cut, Sum, checksum};
+use heptad_stack::wire::arp::{self, ArpPacket, Operation};
+use heptad_stack::wire::ethernet::{EthernetHeader, HEADER_LEN};
+use heptad_stack::wire::ipv6::{self, Ipv6Header, next_header};
+use heptad_stack::wire::{Chunk, Cut, EtherType, MacAddr, Sum, checksum, ipv4};
 
 const A: Ipv4Addr = Ipv4Addr::new(10, 0, 0, 1);
 const LINUX: Ipv4Addr = Ipv4Addr::new(10, 0, 0, 9);
@@ -162,10 +167,10 @@ fn a_tun_answers_arp_for_nobody_on_its_cable_and_for_no_probe() {
     let (a, b) = (A, Ipv4Addr::new(10, 0, 0, 2));
     let mut layer = LinkLayer::new(MacAddr([2, 0, 0, 0, 0, 0]));
     layer.add(LINUX_MAC, [a.into(), b.into()].into_iter(), false);
-    let answers = |sender, target| {
+    let mut answers = |sender, target| {
         let mut frame = arp_request(sender, target);
         let stripped = layer.strip(&mut frame, &mut Pool::new(1));
-        matches!(stripped, Ok(Stripped::Arp(Some(_))))
+        matches!(stripped, Ok(Stripped::OfTheLink(Some(_))))
     };
     for (sender, target, expected) in [
         (a, LINUX, true),
@@ -208,16 +213,129 @@ fn a_tuns_packets_go_to_their_station_else_to_the_router() {
         assert_eq!(to(&layer, dst), Ok(station), "{dst}");
     }
     let not_ip = |bytes: &[u8]| layer.dress(&mut packet(bytes));
-    assert_eq!(not_ip(&[0x60; 40]), Err(DropReason::UnknownEtherType));
+    assert_eq!(not_ip(&[0x50; 40]), Err(DropReason::UnknownEtherType));
+    assert_eq!(not_ip(&[0x60; 39]), Err(DropReason::IpHeader));
     assert_eq!(not_ip(&[0x45; 19]), Err(DropReason::IpHeader));
     assert_eq!(not_ip(&[]), Err(DropReason::IpHeader));
+}
+
+const A6: &str = "fd00::1";
+const LINUX6: &str = "fd00::9";
+/// An echo request of Linux as a TUN carries it.
+fn echo_request_v6(dst: &str) -> Vec<u8> {
+    let (src, dst): (Ipv6Addr, Ipv6Addr) = (LINUX6.parse().unwrap(), dst.parse().unwrap());
+    let mut bytes = vec![0; ipv6::HEADER_LEN];
+    let header = Ipv6Header {
+        traffic_class: 0,
+        flow_label: 0,
+        payload_len: 8,
+        next_header: next_header::ICMPV6,
+        hop_limit: 64,
+        src,
+        dst,
+    };
+    header.emit(&mut bytes);
+    let mut message = [128, 0, 0, 0, 0, 7, 0, 1];
+    let pseudo = checksum::pseudo_header(src.into(), dst.into(), next_header::ICMPV6, 8);
+    let sum = !checksum::add(pseudo, checksum::sum(&message));
+    message[2..4].copy_from_slice(&sum.to_be_bytes());
+    bytes.extend(message);
+    bytes
+}
+/// What waits for the kernel, but for what hosts and routers say to all of the cable.
+fn answers(lab: &mut Lab, outside: MachineId) -> Vec<Vec<u8>> {
+    let frames = std::iter::from_fn(|| lab.poll_outside(outside));
+    let frames: Vec<_> = frames.map(|frame| bytes_of(&frame)).collect();
+    let to_all = |bytes: &Vec<u8>| bytes[0] >> 4 == 6 && bytes[24] == 0xff;
+    frames.into_iter().filter(|bytes| !to_all(bytes)).collect()
+}
+
+#[test]
+fn a_tun_answers_for_everybody_outside_with_ipv6_too() {
+    let mut lab = lab(&format!(
+        "[nodes.a]\naddress = \"{A6}/64\"\n[[links]]\nendpoints = [\"a\", \"tun:t0\"]\n"
+    ));
+    let outside = id(&lab, "tun:t0");
+    lab.inject(outside, Instant::ZERO, packet(&echo_request_v6(A6)));
+    run(&mut lab, Duration::from_secs(5));
+    let answers = answers(&mut lab, outside);
+    assert_eq!(
+        answers.len(),
+        1,
+        "no neighbour discovery leaves: {answers:x?}"
+    );
+    let header = Ipv6Header::parse(&answers[0]).unwrap();
+    assert_eq!(
+        (header.src.to_string(), header.dst.to_string()),
+        (A6.into(), LINUX6.into())
+    );
+    assert_eq!(answers[0][ipv6::HEADER_LEN], 129, "echo reply");
+    assert_eq!(
+        lab.counters(outside)
+            .unwrap()
+            .drops(DropReason::NdpMalformed),
+        0
+    );
+}
+
+#[test]
+fn a_tun_sends_to_a_host_that_made_its_own_address() {
+    let mut lab = lab(
+        "[nodes.a]\naddress = \"auto\"\n[nodes.r]\nkind = \"router\"\naddress = \"fd00::ffff/64\"\n[nodes.s]\nkind = \"switch\"\n\
+         [[links]]\nendpoints = [\"a\", \"s\"]\n[[links]]\nendpoints = [\"r\", \"s\"]\n[[links]]\nendpoints = [\"s\", \"tun:t0\"]\n",
+    );
+    run(&mut lab, Duration::from_secs(3));
+    let outside = id(&lab, "tun:t0");
+    let address = lab.resolve("a").expect("it heard the router").to_string();
+    answers(&mut lab, outside);
+    lab.take_frames();
+    let now = lab.now();
+    lab.inject(outside, now, packet(&echo_request_v6(&address)));
+    run(&mut lab, Duration::from_secs(1));
+    let answers = answers(&mut lab, outside);
+    assert_eq!(answers.len(), 1, "{answers:x?}");
+    assert_eq!(
+        Ipv6Header::parse(&answers[0]).unwrap().src.to_string(),
+        address
+    );
+    let r = id(&lab, "r");
+    let by_router = lab
+        .take_frames()
+        .into_iter()
+        .any(|frame| frame.machine == r && frame.moment == Moment::Sent);
+    assert!(!by_router, "not by way of the router");
+}
+
+#[test]
+fn a_tuns_packets_of_ipv6_go_to_their_station_their_group_or_the_router() {
+    let router = MacAddr([2, 0, 0, 0, 0, 7]);
+    let mut layer = LinkLayer::new(MacAddr([2, 0, 0, 0, 0, 0]));
+    let a: IpAddr = A6.parse().unwrap();
+    layer.add(LINUX_MAC, [a].into_iter(), false);
+    layer.add(router, ["fd00::fe".parse().unwrap()].into_iter(), true);
+    for (dst, station) in [
+        (A6, LINUX_MAC),
+        ("fd00::fe", router),
+        ("2001:db8::1", router),
+        ("fe80::400:ff:fe00:9", LINUX_MAC),
+        ("ff02::1:ff00:1", MacAddr([0x33, 0x33, 0xff, 0, 0, 1])),
+    ] {
+        let mut packet = packet(&echo_request_v6(dst));
+        layer.dress(&mut packet).unwrap();
+        let header = EthernetHeader::parse(packet.peek(HEADER_LEN).unwrap()).unwrap();
+        assert_eq!(
+            (header.dst, header.ethertype),
+            (station, EtherType::IPV6),
+            "{dst}"
+        );
+    }
 }
 
 #[test]
 fn what_is_no_packet_for_a_tun_is_dropped_with_a_reason_and_recorded() {
     let mut lab = host_and("tun:t0", "");
     let outside = id(&lab, "tun:t0");
-    lab.inject(outside, Instant::ZERO, packet(&[0x60; 40]));
+    lab.inject(outside, Instant::ZERO, packet(&[0x50; 40]));
     let reason = DropReason::UnknownEtherType;
     assert_eq!(lab.counters(outside).unwrap().drops(reason), 1);
     let records = lab.take_frames();

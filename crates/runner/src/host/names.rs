@@ -1,6 +1,6 @@
 //! Names of nodes for programs that ask a name server, whichever it is (RFC 1035).
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use heptad_runtime::lab::MachineId;
 use hickory_proto::op::{Message, MessageType, OpCode, ResponseCode};
@@ -57,34 +57,37 @@ pub fn answer(network: &impl Sockets, query: &[u8]) -> Option<Vec<u8>> {
 
 /// Records of a name, none where it has none of this type; `None` when there is no such name.
 fn records(network: &impl Sockets, name: &Name, kind: RecordType) -> Option<Vec<Record>> {
-    let data = match reverse(name) {
+    let data: Vec<RData> = match reverse(name) {
         Some(address) => {
             let node = Name::from_utf8(format!("{}.", network.name_of(address)?)).ok()?;
-            (kind == RecordType::PTR).then_some(RData::PTR(PTR(node)))
+            let pointer = (kind == RecordType::PTR).then_some(RData::PTR(PTR(node)));
+            pointer.into_iter().collect()
         }
-        None => match (host(network, name)?, kind) {
-            (IpAddr::V4(address), RecordType::A) => Some(RData::A(A(address))),
-            (IpAddr::V6(address), RecordType::AAAA) => Some(RData::AAAA(AAAA(address))),
-            _ => None,
-        },
+        None => {
+            let addresses = hosts(network, name)?.into_iter();
+            let of_kind = addresses.filter_map(|address| match (address, kind) {
+                (IpAddr::V4(address), RecordType::A) => Some(RData::A(A(address))),
+                (IpAddr::V6(address), RecordType::AAAA) => Some(RData::AAAA(AAAA(address))),
+                _ => None,
+            });
+            of_kind.collect()
+        }
     };
-    Some(
-        data.map(|data| Record::from_rdata(name.clone(), TTL, data))
-            .into_iter()
-            .collect(),
-    )
+    let record = |data| Record::from_rdata(name.clone(), TTL, data);
+    Some(data.into_iter().map(record).collect())
 }
 
-fn host(network: &impl Sockets, name: &Name) -> Option<IpAddr> {
+/// The addresses of a host, of either family; `None` when there is no such name.
+fn hosts(network: &impl Sockets, name: &Name) -> Option<Vec<IpAddr>> {
     let text = name.to_utf8();
     let text = text.strip_suffix('.').unwrap_or(&text);
     // RFC 6761 6.3
     if text.eq_ignore_ascii_case("localhost") {
-        return Some(IpAddr::from([127, 0, 0, 1]));
+        return Some(vec![Ipv4Addr::LOCALHOST.into(), Ipv6Addr::LOCALHOST.into()]);
     }
-    network
-        .address_of(text)
-        .or_else(|| network.address_of(&text.to_lowercase()))
+    let names = [text.to_owned(), text.to_lowercase()];
+    let mut known = names.iter().map(|name| network.addresses_of(name));
+    known.find(|addresses| !addresses.is_empty())
 }
 
 /// The address in a name below in-addr.arpa or ip6.arpa.

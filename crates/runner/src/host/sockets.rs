@@ -131,8 +131,8 @@ pub trait Sockets: Send + 'static {
     fn waiting(&self, at: At) -> u32;
     /// `Network::deregister`.
     fn deregister(&self, at: At);
-    /// The address of a node of this name.
-    fn address_of(&self, name: &str) -> Option<IpAddr>;
+    /// The addresses of a node of this name; none if there is no such node.
+    fn addresses_of(&self, name: &str) -> Vec<IpAddr>;
     /// The name of the node that owns an address.
     fn name_of(&self, address: IpAddr) -> Option<String>;
     /// Whether a datagram socket of the node is bound to this port.
@@ -231,8 +231,8 @@ impl Sockets for Network {
     fn deregister(&self, at: At) {
         Network::deregister(self, at.machine, at.socket);
     }
-    fn address_of(&self, name: &str) -> Option<IpAddr> {
-        self.lab(|lab| lab.resolve(name))
+    fn addresses_of(&self, name: &str) -> Vec<IpAddr> {
+        self.lab(|lab| lab.addresses(name))
     }
     fn name_of(&self, address: IpAddr) -> Option<String> {
         self.lab(|lab| {

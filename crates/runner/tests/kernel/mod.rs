@@ -362,8 +362,9 @@ impl Sockets for Kernel {
             .wakers
             .remove(&at.socket.index);
     }
-    fn address_of(&self, name: &str) -> Option<IpAddr> {
-        (name == "bob").then_some(IpAddr::from([127, 0, 0, 1]))
+    fn addresses_of(&self, name: &str) -> Vec<IpAddr> {
+        let bob = (name == "bob").then_some(IpAddr::from([127, 0, 0, 1]));
+        bob.into_iter().collect()
     }
     fn name_of(&self, address: IpAddr) -> Option<String> {
         address.is_loopback().then(|| "bob".to_owned())

@@ -220,7 +220,7 @@ impl Following {
         }
         self.shared.enter(&mut world);
         world.settle(&mut wake);
-        let next = world.lab.next_event();
+        let next = world.lab.next_work();
         let has_woken = !wake.is_empty();
         self.shared.unlock_and_wake(world, &mut wake);
         Some((has_woken, next))

@@ -1,6 +1,6 @@
 //! Many bytes in one direction, and the SHA-256 of both ends.
 use std::io::{self, Read, Write};
-use std::net::{Ipv4Addr, Shutdown};
+use std::net::Shutdown;
 
 use heptad_runtime::stack::Rng;
 use heptad_runtime::{Node, TcpListener, TcpStream};
@@ -10,7 +10,7 @@ const CHUNK: usize = 64 * 1024;
 
 /// Takes one connection to its end; prints how many bytes came and their SHA-256.
 pub fn sink(node: &Node, port: u16, out: &mut dyn Write) -> io::Result<u8> {
-    let listener = TcpListener::bind(node, (Ipv4Addr::UNSPECIFIED, port))?;
+    let listener = TcpListener::bind(node, (node.any_address(), port))?;
     let (mut stream, _) = listener.accept()?;
     let (mut hash, mut bytes) = (Sha256::new(), 0u64);
     let mut buffer = vec![0; CHUNK];

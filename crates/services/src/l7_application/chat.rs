@@ -7,7 +7,7 @@
 //! ```
 use std::collections::{BTreeMap, VecDeque};
 use std::io::{self, Read, Write};
-use std::net::{Ipv4Addr, Shutdown};
+use std::net::Shutdown;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -61,7 +61,7 @@ pub fn client(node: &Node, guest: &Guest, out: &mut dyn Write) -> io::Result<u8>
 /// Serves guests and prints what they say. With `clients`: until so many came and all of them said what they had to
 /// say; else until the run is over.
 pub fn server(node: &Node, port: u16, clients: Option<u32>, out: &mut dyn Write) -> io::Result<u8> {
-    let listener = TcpListener::bind(node, (Ipv4Addr::UNSPECIFIED, port))?;
+    let listener = TcpListener::bind(node, (node.any_address(), port))?;
     writeln!(out, "chat-server: listening at {}", listener.local_addr()?)?;
     let room = Arc::new(Room {
         stays: clients.is_some(),

@@ -1,12 +1,12 @@
 //! Echo (RFC 862): what comes goes back.
 use std::io::{self, Read, Write};
-use std::net::{Ipv4Addr, Shutdown};
+use std::net::{Shutdown, SocketAddr};
 
 use heptad_runtime::{Node, TcpListener, TcpStream, run_is_over};
 
 /// Serves every client in a thread of its own, until the run is over.
 pub fn server(node: &Node, port: u16, out: &mut dyn Write) -> io::Result<u8> {
-    let listener = TcpListener::bind(node, (Ipv4Addr::UNSPECIFIED, port))?;
+    let listener = TcpListener::bind(node, (node.any_address(), port))?;
     writeln!(out, "echo-server: listening at {}", listener.local_addr()?)?;
     loop {
         let (stream, peer) = match listener.accept() {
@@ -14,6 +14,8 @@ pub fn server(node: &Node, port: u16, out: &mut dyn Write) -> io::Result<u8> {
             Err(error) if run_is_over(&error) => return Ok(0),
             Err(error) => return Err(error),
         };
+        // A socket of IPv6 tells IPv4 peers as `::ffff:a.b.c.d`.
+        let peer = SocketAddr::new(peer.ip().to_canonical(), peer.port());
         writeln!(out, "echo-server: {peer} came")?;
         node.network()
             .spawn(&format!("echo {peer}"), move || echo(stream));

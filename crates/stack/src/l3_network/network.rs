@@ -296,6 +296,11 @@ impl Network {
         others.into_iter().chain([reassembly]).flatten().min()
     }
 
+    /// Whether some of what is due then is more than upkeep.
+    pub fn has_work(&self) -> bool {
+        self.v6.has_work() || self.reassembly.poll_at().is_some()
+    }
+
     fn next_hop(
         &self,
         dst: Ipv4Addr,

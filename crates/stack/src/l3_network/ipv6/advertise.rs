@@ -43,6 +43,8 @@ pub struct Advertiser {
     /// How many of the quick ones are left.
     first: u8,
     next_at: Instant,
+    /// Somebody waits for the next one: it is the first, or was asked for.
+    owed: bool,
     last: Option<Instant>,
 }
 impl Advertiser {
@@ -52,12 +54,17 @@ impl Advertiser {
             advertising,
             first: FIRST,
             next_at: Instant::ZERO,
+            owed: true,
             last: None,
         }
     }
     /// When it speaks next.
     pub fn due(&self) -> Instant {
         self.next_at
+    }
+    /// Whether somebody waits for that.
+    pub fn is_owed(&self) -> bool {
+        self.owed
     }
 }
 
@@ -80,6 +87,7 @@ impl Network {
         let earliest = advertiser.last.map(|last| last + MIN_DELAY_BETWEEN);
         let at = (cx.now + delay).max(earliest.unwrap_or(cx.now));
         advertiser.next_at = advertiser.next_at.min(at);
+        advertiser.owed = true;
         self.v6.reschedule();
         let mac = options.source.filter(|mac| !mac.is_multicast());
         Ok(mac.map(|mac| Learnt::Asked { ip: src, mac }))
@@ -102,6 +110,7 @@ impl Network {
             _ => wait.min(FIRST_INTERVAL),
         };
         advertiser.next_at = cx.now + wait;
+        advertiser.owed = false;
         advertiser.last = Some(cx.now);
         let advertising = advertiser.advertising.clone();
         if let Some(message) = self.router_advert(port, &advertising) {

@@ -53,6 +53,10 @@ impl Autoconf {
         let solicit = self.solicit.map(|(at, _)| at);
         routes.chain(resolvers).chain(solicit).min()
     }
+    /// Whether routers are to be asked for again.
+    pub fn asks(&self) -> bool {
+        self.solicit.is_some()
+    }
     /// Remembers a route until then; `false`: there are too many.
     fn keep(&mut self, route: Route, until: Option<Instant>) -> bool {
         if let Some((_, known)) = self.routes.iter_mut().find(|(known, _)| *known == route) {

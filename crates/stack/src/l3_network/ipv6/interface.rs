@@ -34,6 +34,11 @@ impl Interface {
         let advertiser = self.advertiser.as_ref().map(Advertiser::due);
         [autoconf, advertiser].into_iter().flatten().min()
     }
+    /// Whether some of that is more than upkeep (see `Stack::has_work`).
+    pub(super) fn has_work(&self) -> bool {
+        let asks = self.autoconf.as_ref().is_some_and(Autoconf::asks);
+        asks || self.advertiser.as_ref().is_some_and(Advertiser::is_owed)
+    }
 }
 
 /// All hosts of a link.

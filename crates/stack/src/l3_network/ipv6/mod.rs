@@ -49,6 +49,8 @@ pub struct Ipv6 {
     outbox: VecDeque<Departure>,
     /// When something is due next with an address, a route from a router, or an advertisement.
     due: Option<Instant>,
+    /// Whether some of what will be due is more than upkeep.
+    work: bool,
 }
 /// Most messages of neighbour discovery that wait to be sent.
 const OUTBOX: usize = 256;
@@ -66,6 +68,7 @@ impl Ipv6 {
             next_id: rng.next_u32(),
             outbox: VecDeque::new(),
             due: None,
+            work: false,
         }
     }
     /// When something is to be done.
@@ -75,10 +78,17 @@ impl Ipv6 {
             false => Some(Instant::ZERO),
         }
     }
+    /// Whether some of that is more than upkeep.
+    pub fn has_work(&self) -> bool {
+        self.work || !self.outbox.is_empty()
+    }
     /// Something was added or taken away.
     fn reschedule(&mut self) {
         let ports = self.interfaces.iter().filter_map(Interface::due);
         self.due = ports.chain(self.addresses.due()).min();
+        let mut addresses = self.addresses.rows();
+        self.work = self.interfaces.iter().any(Interface::has_work)
+            || addresses.any(|(_, address)| address.probe.is_some());
     }
     /// RFC 6437: one label a flow, which nobody can guess.
     fn flow_label(&self, departure: &Departure) -> u32 {
