@@ -312,11 +312,14 @@ fn link_layers(
     layers
 }
 
-/// The ports of routers on whose cable somebody takes addresses from them.
+/// The ports of routers on whose cable somebody takes addresses from them, or may: who is outside is not known.
 fn advertisers(topology: &Topology) -> BTreeSet<End> {
     let node = |end: &End| topology.nodes.get(&end.0);
     let kind = |name: &str| topology.nodes.get(name).map_or(NodeKind::Host, |n| n.kind);
-    let listens = |end: &End| node(end).is_some_and(|node| node.automatic.contains(&end.1));
+    let listens = |end: &End| {
+        let automatic = node(end).is_some_and(|node| node.automatic.contains(&end.1));
+        automatic || kind(&end.0) == NodeKind::Tap
+    };
     let tells = |end: &End| {
         let router = node(end).filter(|node| node.kind == NodeKind::Router);
         let addresses = router.and_then(|node| node.addresses.get(&end.1));
