@@ -1,4 +1,4 @@
-//! The labs that teach: two equals that connect to each other, and a file over a bad line.
+//! The labs that teach: two equals that connect to each other, a file over a bad line, and both families side by side.
 mod support;
 
 use std::process::Stdio;
@@ -106,5 +106,39 @@ fn a_file_arrives_whole_over_a_line_that_does_everything_wrong() {
         let applied: u64 = applied.filter_map(|fault| fault["applied"].as_u64()).sum();
         assert!(applied > 0, "{kind}: {end}");
     }
+    sandbox.expect_nothing_left();
+}
+
+#[test]
+fn old_and_new_hosts_reach_a_server_of_both_families() {
+    if !has_program("python3") {
+        return;
+    }
+    let sandbox = Sandbox::new();
+    let folder = up(&sandbox, "dual");
+    let program = format!("{folder}/client.py");
+    let ask = |node: &str| {
+        let words = ["exec", node, "--", "python3", &program, "server", "8000"];
+        sandbox.run(&words).expect_code(0).stdout
+    };
+    assert_eq!(ask("old"), "10.0.2.20: 안녕, 10.0.1.10 (IPv4)\n");
+    let said = ask("new");
+    assert!(said.starts_with("fd00:2::20: 안녕, fd00:1:"), "{said}");
+    assert!(said.ends_with(" (IPv6)\n"), "{said}");
+    let address = said.split([' ', '\n']).nth(2).expect("an address");
+    // The lab knows the address that it made, and its name: forwards and back.
+    let labs = sandbox.run(&["lab", "ls", "--json"]).expect_code(0);
+    assert!(labs.stdout.contains(&format!("{address}/64")), "{labs:#?}");
+    let ping = ["ping", "-c", "1", "--node", "server", "new"];
+    let ping = sandbox.run(&ping).expect_code(0);
+    assert!(ping.stdout.contains(address), "{ping:#?}");
+    let names = format!(
+        "import socket; print(socket.gethostbyaddr('{address}')[0], \
+         sorted({{i[4][0] for i in socket.getaddrinfo('server', 80)}}))"
+    );
+    let names = ["exec", "new", "--", "python3", "-c", &names];
+    let names = sandbox.run(&names).expect_code(0).stdout;
+    assert_eq!(names, "new ['10.0.2.20', 'fd00:2::20']\n");
+    sandbox.run(&["lab", "down"]).expect_code(0);
     sandbox.expect_nothing_left();
 }
