@@ -108,7 +108,7 @@ impl Network {
         Err(Refusal {
             packet,
             reason: DropReason::FragmentationNeeded,
-            news: flow.map(|flow| News::PathMtu(flow, path.mtu)),
+            news: flow.map(|flow| News::PathMtu(flow, path.mtu, None)),
         })
     }
 

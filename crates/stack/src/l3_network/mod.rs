@@ -182,11 +182,22 @@ pub enum Complaint {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum News {
     /// It could not be delivered.
-    Unreachable(Flow, NetError),
-    /// The way carries packets of this length only (RFC 1191).
-    PathMtu(Flow, u32),
+    Unreachable(Flow, NetError, Told),
+    /// The way carries packets of this length only (RFC 1191). Nobody told it if it is our own link that is too narrow.
+    PathMtu(Flow, u32, Option<Told>),
     /// Somebody says what became of an echo request: its sender wants to know who, and in which words.
     Echo(EchoError),
+}
+
+/// An ICMP error in its sender's words (Linux: sock_extended_err).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Told {
+    /// Who says so: a router, the destination, or this host itself.
+    pub from: IpAddr,
+    /// What.
+    pub message: IcmpError,
+    /// TTL or hop limit of the error as it came.
+    pub ttl: u8,
 }
 
 /// The packets that go out instead of one: itself, or its fragments.

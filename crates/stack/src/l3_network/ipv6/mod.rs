@@ -227,7 +227,7 @@ impl Network {
         }
         cx.count(Counter::Ip6FragFails);
         let flow = Flow::of_sent(packet.head(), path.port);
-        let news = flow.map(|flow| News::PathMtu(flow, path.mtu));
+        let news = flow.map(|flow| News::PathMtu(flow, path.mtu, None));
         Err(refusal(packet, DropReason::FragmentationNeeded, news))
     }
 
