@@ -145,7 +145,7 @@ impl Stack {
                 self.transport.unreachable(flow, error, Some(told), cx);
             }
             News::PathMtu(flow, mtu, told) => {
-                if self.transport.path_mtu(flow, mtu, told, cx) {
+                if self.transport.path_mtu(flow, mtu, Some(told), cx) {
                     let dst = flow.remote.ip();
                     self.network.learn_path_mtu(dst, mtu, cx.now);
                 }
@@ -227,8 +227,8 @@ impl Stack {
             Err(refusal) => {
                 cx.discard(refusal.packet, refusal.reason);
                 // It is our own link that is too narrow: nothing to remember of the way.
-                if let Some(News::PathMtu(flow, mtu, told)) = refusal.news {
-                    self.transport.path_mtu(flow, mtu, told, cx);
+                if let Some((flow, mtu)) = refusal.too_long {
+                    self.transport.path_mtu(flow, mtu, None, cx);
                 }
             }
         }

@@ -163,7 +163,7 @@ impl Network {
                 let sent = bytes
                     .get(2..4)
                     .map_or(0, |b| u16::from_be_bytes([b[0], b[1]]));
-                News::PathMtu(flow, next_mtu(mtu, sent), Some(told))
+                News::PathMtu(flow, next_mtu(mtu, sent), told)
             }
             None => match net_error(message) {
                 Some(error) => News::Unreachable(flow, error, told),

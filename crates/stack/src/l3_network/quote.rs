@@ -93,7 +93,7 @@ impl Quote {
 
 /// Appends a packet's bytes until there are `max`.
 fn append(bytes: &mut Vec<u8>, packet: &PacketBuf, max: usize) {
-    let body = packet.body().iter().map(|chunk| chunk.bytes().as_ref());
+    let body = packet.body().iter().map(|chunk| chunk.bytes());
     for part in core::iter::once(packet.head()).chain(body) {
         let room = max.saturating_sub(bytes.len());
         bytes.extend_from_slice(part.get(..room).unwrap_or(part));

@@ -287,6 +287,7 @@ impl Echo {
             return Err(SocketError::NoBuffers);
         }
         let settings = endpoint.settings;
+        let (ttl, tos) = settings.hops_to(remote);
         let local = SocketAddr::new(path.src, local.port());
         cx.events.emit(cx.now, EventMask::SOCKET, || Event::Sent {
             local,
@@ -305,8 +306,8 @@ impl Echo {
                 src: path.src,
                 dst: remote,
                 protocol,
-                ttl: settings.ttl,
-                tos: settings.tos,
+                ttl,
+                tos,
                 dont_fragment: settings.dont_fragment,
                 segment: None,
                 packet,

@@ -325,7 +325,7 @@ fn is_upper(next: u8) -> bool {
 /// fixed header's if the chain of headers is not in its first bytes.
 pub(in super::super) fn upper(packet: &PacketBuf) -> (usize, usize) {
     let mut bytes = alloc::vec::Vec::with_capacity(256);
-    let body = packet.body().iter().map(|chunk| chunk.bytes().as_ref());
+    let body = packet.body().iter().map(|chunk| chunk.bytes());
     for part in core::iter::once(packet.head()).chain(body) {
         let room = 256usize.saturating_sub(bytes.len());
         bytes.extend_from_slice(part.get(..room).unwrap_or(part));

@@ -163,7 +163,7 @@ impl Network {
             //= rfc8201#4
             //# A node MUST NOT reduce its estimate of the Path MTU below the IPv6 minimum link MTU.
             (Icmpv6::PacketTooBig { mtu }, _) => {
-                News::PathMtu(flow, (*mtu).max(ipv6::MIN_MTU), Some(told))
+                News::PathMtu(flow, (*mtu).max(ipv6::MIN_MTU), told)
             }
             (_, Some(error)) => News::Unreachable(flow, error, told),
             (_, None) => return Up::Drop(DropReason::IcmpIgnored, None),
