@@ -77,7 +77,9 @@ pub enum Command {
         heptad netstat -ant --node bob             TCP sockets\n  \
         heptad netstat -anu                        UDP sockets of every node\n  \
         heptad netstat -rn --node r1               routes\n  \
+        heptad netstat -rn6 --node r1              those of IPv6\n  \
         heptad netstat -i --node r1                ports and what they counted\n  \
+        heptad netstat -gn --node r1               groups\n  \
         heptad netstat -s --node bob               counters, drops by reason")]
     Netstat(Netstat),
     /// Show what the cables of a running lab do, or change one.
@@ -95,10 +97,36 @@ pub enum Command {
     /// Ping from a node of a running lab, as iputils' ping prints it.
     #[command(after_help = "Examples:\n  \
         heptad ping -c 3 bob                       from the first other host\n  \
-        heptad ping -c 3 -i 0.2 --node r1 10.0.1.10\n\n\
+        heptad ping -c 3 -i 0.2 --node r1 10.0.1.10\n  \
+        heptad ping -c 1 -6 --node alice ::1\n\n\
         Ctrl-C ends it with the statistics. Exit codes: 0 a reply came; 1 none;\n\
         2 usage, or no such host.")]
     Ping(Ping),
+    /// Who is on the way to a host, as Linux's traceroute prints it.
+    #[command(after_help = "Examples:\n  \
+        heptad traceroute bob                      from the first other host\n  \
+        heptad traceroute -n -q 1 -w 1 --node r1 10.0.1.10\n  \
+        heptad traceroute -I bob                   with echo requests\n\n\
+        A `*` is a probe that nobody answered in time; !H, !N, !P, !X, !F-1400 are\n\
+        host, network, protocol unreachable, prohibited, too long for that MTU.\n\
+        Exit codes: 0 the trace came to its end; 1 no way; 2 usage, or no such host.")]
+    Traceroute(Traceroute),
+    /// The way to a host and how long a packet may be on it, as iputils' tracepath prints it.
+    #[command(after_help = "Examples:\n  \
+        heptad tracepath -n bob                    from the first other host\n  \
+        heptad tracepath -m 5 --node r1 alice\n\n\
+        Exit codes: 0 the trace came to its end; 1 no such host; 2 usage.")]
+    Tracepath(Tracepath),
+    /// Addresses, routes, neighbours or links of a node, as iproute2's ip prints them.
+    #[command(after_help = "Examples:\n  \
+        heptad ip addr --node alice\n  \
+        heptad ip -6 route --node r1\n  \
+        heptad ip -br addr                         a line for each port\n  \
+        heptad ip -j -p neigh show dev eth0 --node alice\n\n\
+        It only shows; a lab file says what a node has. Without --node each object\n\
+        of -j names its node. Exit codes: 0; 1 no such device; 2 no such node;\n\
+        255 usage.")]
+    Ip(Ip),
     /// Write the frames of a running lab into a capture (pcapng), from now on.
     #[command(after_help = "Examples:\n  \
         heptad capture -w chat.pcapng --seconds 2\n  \
@@ -180,6 +208,12 @@ pub struct Link {
 pub struct Ping {
     /// A node's name, or an address.
     pub destination: String,
+    /// Over IPv4 only.
+    #[arg(short = '4', conflicts_with = "v6")]
+    pub v4: bool,
+    /// Over IPv6 only.
+    #[arg(short = '6')]
+    pub v6: bool,
     /// Stop after so many requests.
     #[arg(short = 'c', value_name = "COUNT", value_parser = clap::value_parser!(u64).range(1..))]
     pub count: Option<u64>,
@@ -190,7 +224,7 @@ pub struct Ping {
     #[arg(short = 's', value_name = "BYTES", default_value_t = 56,
         value_parser = clap::value_parser!(u16).range(..=65_507))]
     pub size: u16,
-    /// Time to live.
+    /// Time to live, or hop limit.
     #[arg(short = 't', value_name = "TTL", value_parser = clap::value_parser!(u8).range(1..))]
     pub ttl: Option<u8>,
     /// Seconds to wait for a reply.
@@ -200,6 +234,94 @@ pub struct Ping {
     #[arg(short = 'q')]
     pub quiet: bool,
     /// From this node; default: the first host that is not the destination.
+    #[arg(long)]
+    pub node: Option<String>,
+    /// The lab; default: the only one.
+    #[arg(long, env = "HEPTAD_LAB")]
+    pub lab: Option<String>,
+}
+
+#[derive(Args)]
+pub struct Traceroute {
+    /// A node's name, or an address.
+    pub host: String,
+    /// Over IPv4 only.
+    #[arg(short = '4', conflicts_with = "v6")]
+    pub v4: bool,
+    /// Over IPv6 only.
+    #[arg(short = '6')]
+    pub v6: bool,
+    /// Numbers instead of names.
+    #[arg(short = 'n')]
+    pub numeric: bool,
+    /// The last hop that is asked.
+    #[arg(short = 'm', value_name = "HOPS", default_value_t = 30,
+        value_parser = clap::value_parser!(u8).range(1..))]
+    pub max_hops: u8,
+    /// Probes of each hop, up to 10.
+    #[arg(short = 'q', value_name = "PROBES", default_value_t = 3,
+        value_parser = clap::value_parser!(u8).range(1..=10))]
+    pub queries: u8,
+    /// Seconds to wait for an answer; less where others came quickly.
+    #[arg(short = 'w', value_name = "SECONDS", default_value = "5", value_parser = seconds)]
+    pub wait: f64,
+    /// Probe with echo requests; default: datagrams to ports from 33434 on.
+    #[arg(short = 'I')]
+    pub icmp: bool,
+    /// From this node; default: the first host that is not the destination.
+    #[arg(long)]
+    pub node: Option<String>,
+    /// The lab; default: the only one.
+    #[arg(long, env = "HEPTAD_LAB")]
+    pub lab: Option<String>,
+}
+
+#[derive(Args)]
+pub struct Tracepath {
+    /// A node's name, or an address.
+    pub host: String,
+    /// Over IPv4 only.
+    #[arg(short = '4', conflicts_with = "v6")]
+    pub v4: bool,
+    /// Over IPv6 only.
+    #[arg(short = '6')]
+    pub v6: bool,
+    /// Numbers instead of names.
+    #[arg(short = 'n')]
+    pub numeric: bool,
+    /// The last hop that is asked.
+    #[arg(short = 'm', value_name = "HOPS", default_value_t = 30,
+        value_parser = clap::value_parser!(u8).range(1..))]
+    pub max_hops: u8,
+    /// From this node; default: the first host that is not the destination.
+    #[arg(long)]
+    pub node: Option<String>,
+    /// The lab; default: the only one.
+    #[arg(long, env = "HEPTAD_LAB")]
+    pub lab: Option<String>,
+}
+
+#[derive(Args)]
+pub struct Ip {
+    /// addr, route, neigh or link; then show, and dev DEVICE.
+    #[arg(value_name = "OBJECT", required = true)]
+    pub words: Vec<String>,
+    /// As JSON.
+    #[arg(short = 'j')]
+    pub as_json: bool,
+    /// JSON for people to read.
+    #[arg(short = 'p', long)]
+    pub pretty: bool,
+    /// IPv4 only.
+    #[arg(short = '4', conflicts_with = "v6")]
+    pub v4: bool,
+    /// IPv6 only.
+    #[arg(short = '6')]
+    pub v6: bool,
+    /// A line for each; also as -br.
+    #[arg(long)]
+    pub brief: bool,
+    /// The node; default: all of them, each under its name.
     #[arg(long)]
     pub node: Option<String>,
     /// The lab; default: the only one.
@@ -370,7 +492,7 @@ pub struct Netstat {
     /// IPv4 only.
     #[arg(short = '4', long = "inet")]
     pub inet: bool,
-    /// IPv6 only; its sockets may speak IPv4.
+    /// IPv6 only, also with -r and -s; its sockets may speak IPv4.
     #[arg(short = '6', long = "inet6")]
     pub inet6: bool,
     /// Listening sockets only.
@@ -380,14 +502,17 @@ pub struct Netstat {
     #[arg(short = 'p', long)]
     pub programs: bool,
     /// Statistics of each protocol.
-    #[arg(short = 's', long, conflicts_with_all = ["route", "interfaces"])]
+    #[arg(short = 's', long, conflicts_with_all = ["route", "interfaces", "groups"])]
     pub statistics: bool,
     /// The routing table.
-    #[arg(short = 'r', long, conflicts_with = "interfaces")]
+    #[arg(short = 'r', long, conflicts_with_all = ["interfaces", "groups"])]
     pub route: bool,
     /// The ports and their counters.
-    #[arg(short = 'i', long)]
+    #[arg(short = 'i', long, conflicts_with = "groups")]
     pub interfaces: bool,
+    /// The groups that ports are in.
+    #[arg(short = 'g', long)]
+    pub groups: bool,
     /// Print help.
     #[arg(long, action = clap::ArgAction::Help)]
     pub help: Option<bool>,

@@ -23,7 +23,7 @@ use args::{Cli, Command, LabCommand};
 use failure::Failure;
 
 fn main() -> ExitCode {
-    let cli = match Cli::try_parse() {
+    let cli = match Cli::try_parse_from(commands::ip::words(std::env::args_os())) {
         Ok(cli) => cli,
         Err(error) => return usage(&error),
     };
@@ -33,13 +33,16 @@ fn main() -> ExitCode {
     }
 }
 
-/// Prints clap's message; `netstat` keeps net-tools' own exit code for a bad option.
+/// Prints clap's message; `netstat` and `ip` keep their own exit codes for a bad option.
 fn usage(error: &clap::Error) -> ExitCode {
     let _ = error.print(); // a closed terminal changes nothing about the code
     match error.kind() {
         ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => ExitCode::SUCCESS,
-        _ if std::env::args().nth(1).as_deref() == Some("netstat") => ExitCode::from(3),
-        _ => ExitCode::from(failure::USAGE),
+        _ => ExitCode::from(match std::env::args_os().nth(1) {
+            Some(command) if command == "netstat" => 3,
+            Some(command) if command == "ip" => commands::ip::USAGE,
+            _ => failure::USAGE,
+        }),
     }
 }
 
@@ -56,6 +59,9 @@ fn run(cli: Cli) -> Result<u8, Failure> {
         Some(Command::Netstat(netstat)) => commands::netstat::netstat(&netstat, cli.json),
         Some(Command::Link(link)) => commands::link::link(&link, cli.json),
         Some(Command::Ping(ping)) => commands::ping::ping(&ping, cli.json),
+        Some(Command::Traceroute(trace)) => commands::traceroute::traceroute(&trace, cli.json),
+        Some(Command::Tracepath(trace)) => commands::tracepath::tracepath(&trace, cli.json),
+        Some(Command::Ip(ip)) => commands::ip::ip(&ip, cli.json),
         Some(Command::Capture(capture)) => commands::capture::capture(&capture, cli.json),
         Some(Command::Arp(arp)) => commands::arp::arp(&arp, cli.json),
         Some(Command::Completions { shell }) => commands::manual::completions(shell),

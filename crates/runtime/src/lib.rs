@@ -52,6 +52,8 @@ mod shared;
 pub mod socket;
 #[cfg(feature = "tokio")]
 pub mod tokio;
+pub mod tracepath;
+pub mod traceroute;
 mod virtual_time;
 mod wakers;
 mod world;

@@ -8,7 +8,7 @@ use std::thread;
 use heptad_device::{DeviceError, Interface};
 use heptad_lab::{EventHash, FaultRow, FrameRecord, Lab, MachineId, Outcome};
 use heptad_stack::time::Duration;
-use heptad_stack::{Cx, Instant, PortId, Ready, SocketId, Stack};
+use heptad_stack::{Cx, Family, Instant, PortId, Ready, SocketId, Stack};
 
 use crate::baton::{Pause, ThreadNo, Wake};
 use crate::frame_queue::FrameQueue;
@@ -437,6 +437,17 @@ impl Node {
             let speaks = |wanted: &&IpAddr| own.iter().any(|ip| ip.is_ipv4() == wanted.is_ipv4());
             all.iter().find(speaks).or(all.first()).copied()
         })
+    }
+    /// The same of one family; `None` if there is no such address.
+    pub fn resolve_as(&self, name: &str, family: Family) -> Option<IpAddr> {
+        let is_of = |address: &IpAddr| Family::from(*address) == family;
+        match name.parse::<IpAddr>() {
+            Ok(address) => Some(address).filter(is_of),
+            Err(_) => {
+                let all = self.network.lab(|lab| lab.addresses(name));
+                all.into_iter().find(is_of)
+            }
+        }
     }
     /// What a server binds to that serves everybody: `::`, where IPv4 comes too, if this node speaks IPv6, else `0.0.0.0`.
     pub fn any_address(&self) -> IpAddr {

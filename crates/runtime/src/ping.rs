@@ -30,7 +30,7 @@ pub struct PingOptions {
     pub interval: Duration,
     /// Bytes of data in each, up to 65,507.
     pub size: usize,
-    /// TTL; `None`: the host's own.
+    /// TTL or hop limit; `None`: the host's own.
     pub ttl: Option<u8>,
     /// How long to wait for replies after the last request; shorter once round trips are known: twice the longest.
     pub wait: Duration,
@@ -241,7 +241,10 @@ impl Node {
         let remote = SocketAddr::new(to, 0);
         let handle = Handle::open(self, remote, SocketKind::Echo)?;
         if let Some(ttl) = options.ttl {
-            handle.set(SocketOption::Ttl(ttl))?;
+            handle.set(match to {
+                IpAddr::V4(_) => SocketOption::Ttl(ttl),
+                IpAddr::V6(_) => SocketOption::Hops(ttl),
+            })?;
         }
         let mut message = vec![0; HEADER_LEN + options.size];
         for (i, byte) in message.iter_mut().enumerate().skip(HEADER_LEN) {
@@ -278,14 +281,14 @@ impl Node {
     }
 }
 
-fn write_request(to: IpAddr, seq: u16, message: &mut [u8]) {
+pub(crate) fn write_request(to: IpAddr, seq: u16, message: &mut [u8]) {
     match to {
         IpAddr::V4(_) => Icmpv4::EchoRequest { id: 0, seq }.emit(0, message),
         IpAddr::V6(_) => Icmpv6::EchoRequest { id: 0, seq }.emit(0, message),
     }
 }
 
-fn reply_seq(to: IpAddr, message: &[u8]) -> Option<u16> {
+pub(crate) fn reply_seq(to: IpAddr, message: &[u8]) -> Option<u16> {
     match to {
         IpAddr::V4(_) => match Icmpv4::parse(message) {
             Ok(Icmpv4::EchoReply { seq, .. }) => Some(seq),
@@ -299,7 +302,7 @@ fn reply_seq(to: IpAddr, message: &[u8]) -> Option<u16> {
 }
 
 /// A socket tells its pending error at any verb; it is heard of in its own queue, so this goes past it.
-fn send(handle: &Handle, message: &[u8], remote: SocketAddr) -> io::Result<()> {
+pub(crate) fn send(handle: &Handle, message: &[u8], remote: SocketAddr) -> io::Result<()> {
     handle.with(|stack, socket, cx| {
         stack.take_error(socket);
         stack.send_to(socket, message, remote, cx).map(drop)

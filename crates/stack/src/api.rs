@@ -4,7 +4,7 @@ use core::net::SocketAddr;
 use alloc::vec::Vec;
 use bytes::Bytes;
 
-use crate::l4_transport::{echo, tcp};
+use crate::l4_transport::{echo, tcp, udp};
 use crate::l5_session::{
     Below, Family, Ready, Shutdown, SocketError, SocketId, SocketKind, Sockets,
 };
@@ -164,6 +164,11 @@ impl Stack {
     pub fn recv_echo_error(&mut self, socket: SocketId, cx: &mut Cx<'_>) -> Option<echo::Reported> {
         let (sockets, mut below) = self.session(cx);
         sockets.recv_echo_error(socket, &mut below)
+    }
+    /// Takes the oldest error about a datagram of a UDP socket that has IP_RECVERR (Linux: MSG_ERRQUEUE).
+    pub fn recv_error(&mut self, socket: SocketId, cx: &mut Cx<'_>) -> Option<udp::Reported> {
+        let (sockets, mut below) = self.session(cx);
+        sockets.recv_error(socket, &mut below)
     }
     /// As `recv_from`, and the datagram stays.
     pub fn peek_from(

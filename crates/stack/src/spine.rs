@@ -141,9 +141,11 @@ impl Stack {
 
     fn tell(&mut self, news: News, cx: &mut Cx<'_>) {
         match news {
-            News::Unreachable(flow, error) => self.transport.unreachable(flow, error, cx),
-            News::PathMtu(flow, mtu) => {
-                if self.transport.path_mtu(flow, mtu, cx) {
+            News::Unreachable(flow, error, told) => {
+                self.transport.unreachable(flow, error, Some(told), cx);
+            }
+            News::PathMtu(flow, mtu, told) => {
+                if self.transport.path_mtu(flow, mtu, Some(told), cx) {
                     let dst = flow.remote.ip();
                     self.network.learn_path_mtu(dst, mtu, cx.now);
                 }
@@ -225,8 +227,8 @@ impl Stack {
             Err(refusal) => {
                 cx.discard(refusal.packet, refusal.reason);
                 // It is our own link that is too narrow: nothing to remember of the way.
-                if let Some(News::PathMtu(flow, mtu)) = refusal.news {
-                    self.transport.path_mtu(flow, mtu, cx);
+                if let Some((flow, mtu)) = refusal.too_long {
+                    self.transport.path_mtu(flow, mtu, None, cx);
                 }
             }
         }
@@ -238,7 +240,7 @@ impl Stack {
             IpAddr::V6(_) => Counter::Ip6OutNoRoutes,
         });
         if let Some(flow) = Flow::of_departure(&departure) {
-            self.transport.unreachable(flow, error, cx);
+            self.transport.unreachable(flow, error, None, cx);
         }
         cx.discard(departure.packet, DropReason::NoRoute);
     }

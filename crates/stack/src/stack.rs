@@ -15,9 +15,9 @@ use crate::l5_session::{Ready, SocketError, SocketId, Sockets};
 use crate::{Cx, DropReason, Instant};
 
 pub use crate::l2_link::Neighbour;
-pub use crate::l3_network::Route;
 pub use crate::l3_network::ipv6::Advertising;
 pub use crate::l3_network::ipv6::address::{Address6, AddressState, Origin};
+pub use crate::l3_network::{Route, RouteOrigin, RouteRow};
 pub use crate::l5_session::{SocketOption, SocketRow};
 
 /// How to make a host.
@@ -169,6 +169,21 @@ impl Stack {
     /// The routing table, the default first.
     pub fn routes(&self) -> Vec<Route> {
         self.network.route_rows()
+    }
+    /// The same with where each came from and until when it lasts; link-local addresses are without their zones.
+    pub fn route_table(&self) -> Vec<RouteRow> {
+        self.network.route_table()
+    }
+    /// The groups that ports are in and how often each was joined: those of IPv4, then those of IPv6, each by port.
+    pub fn groups(&self) -> Vec<(PortId, IpAddr, u32)> {
+        // Every host is in the group of all systems (RFC 1112 4), and joins no other one of IPv4.
+        let all = IpAddr::from([224, 0, 0, 1]);
+        let v4 = (0u16..)
+            .zip(&self.ports)
+            .map(|(id, _)| (PortId(id), all, 1));
+        let v6 = self.network.group_rows_v6().into_iter();
+        let v6 = v6.map(|(port, group, count)| (port, zone::bare(group).into(), count));
+        v4.chain(v6).collect()
     }
     /// The neighbour table, ordered by address.
     pub fn neighbours(&self) -> Vec<Neighbour> {

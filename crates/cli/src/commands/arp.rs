@@ -13,10 +13,11 @@ pub fn arp(arp: &Arp, json: bool) -> Result<u8, Failure> {
     let Answer::Neighbours { mut nodes } = client.ask(&Ask::Neighbours { node })? else {
         return Err(Failure::ours("the lab answered something else"));
     };
-    if let Some(address) = arp.address {
-        for node in &mut nodes {
-            node.neighbours.retain(|row| row.address == address);
-        }
+    for node in &mut nodes {
+        let wanted = |row: &NeighbourRow| arp.address.is_none_or(|address| row.address == address);
+        // ARP knows IPv4 only; `heptad ip neigh` shows all.
+        node.neighbours
+            .retain(|row| row.address.is_ipv4() && wanted(row));
     }
     if json {
         print_json(&serde_json::json!({ "nodes": nodes }))?;

@@ -6,12 +6,16 @@ pub mod doctor;
 pub mod exec;
 pub mod graph;
 pub mod host;
+pub mod ip;
 pub mod lab;
+mod lines;
 pub mod link;
 pub mod manual;
 pub mod netstat;
 pub mod ping;
 pub mod run;
+pub mod tracepath;
+pub mod traceroute;
 
 use std::io::Write;
 

@@ -8,18 +8,23 @@ use crate::control::client::Client;
 use crate::control::{Answer, Ask, Info, NodeSockets, Socket};
 use crate::failure::Failure;
 
+mod groups;
 mod ports;
 mod routes;
+mod routes6;
 mod statistics;
 
 /// Prints sockets or statistics of one node, or of all, each under its name.
 pub fn netstat(netstat: &Netstat, json: bool) -> Result<u8, Failure> {
     let client = Client::find(netstat.lab.as_deref())?;
     if netstat.statistics {
-        return statistics::print(&client, netstat.node.clone(), json);
+        return statistics::print(&client, netstat, json);
     }
     if netstat.interfaces {
         return ports::print(&client, netstat.node.clone(), json);
+    }
+    if netstat.groups {
+        return groups::print(&client, netstat.node.clone(), json);
     }
     if netstat.route {
         return routes::print(&client, netstat, json);

@@ -1,35 +1,23 @@
 //! `heptad ping`: the words and columns of iputils.
-use std::io::{BufRead, BufReader, ErrorKind};
-use std::net::Shutdown;
-use std::os::unix::net::UnixStream;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::net::IpAddr;
 
-use signal_hook::consts::{SIGINT, SIGTERM};
-
+use super::lines::Lines;
 use super::{print_json, print_text};
 use crate::args::Ping;
 use crate::control::client::Client;
-use crate::control::{Answer, Ask, PingLine, PingWords};
+use crate::control::{Ask, IpVersion, PingLine, PingWords};
 use crate::failure::{FAILED, Failure};
 
-/// How often a silent ping looks whether it should end.
-const LOOK: Duration = Duration::from_millis(50);
 /// Header of IPv4, and of ICMP.
 const HEADERS: u32 = 20 + 8;
 
 /// Pings; 1 if no reply came.
 pub fn ping(ping: &Ping, json: bool) -> Result<u8, Failure> {
     let client = Client::find(ping.lab.as_deref())?;
-    let stop = Arc::new(AtomicBool::new(false));
-    for signal in [SIGINT, SIGTERM] {
-        signal_hook::flag::register(signal, Arc::clone(&stop))?;
-    }
-    let (ours, theirs) = UnixStream::pair()?;
     let ask = Ask::Ping {
         node: ping.node.clone(),
         to: ping.destination.clone(),
+        version: IpVersion::asked(ping.v4, ping.v6),
         options: PingWords {
             count: ping.count,
             interval: ping.interval,
@@ -38,23 +26,13 @@ pub fn ping(ping: &Ping, json: bool) -> Result<u8, Failure> {
             wait: ping.wait,
         },
     };
-    let Answer::Ping { node, to } = client.ask_with_channel(&ask, theirs.into())? else {
-        return Err(Failure::ours("the lab answered something else"));
-    };
-    if ping.node.is_none() {
-        eprintln!("heptad: from {node}");
-    }
-    let (name, size) = (&ping.destination, ping.size);
+    let mut lines = Lines::<PingLine>::ask(&client, &ask, ping.node.is_some())?;
+    let name = &ping.destination;
     if !json {
-        let whole = u32::from(size) + HEADERS;
-        print_text(&format!(
-            "PING {name} ({to}) {size}({whole}) bytes of data.\n"
-        ))?;
+        print_text(&head(name, lines.to, ping.size))?;
     }
-    ours.set_read_timeout(Some(LOOK))?;
-    let mut lines = BufReader::new(ours);
     let mut code = FAILED;
-    while let Some(line) = next(&mut lines, &stop)? {
+    while let Some(line) = lines.next()? {
         if let PingLine::Statistics { received: 1.., .. } = line {
             code = 0;
         }
@@ -73,27 +51,20 @@ pub fn ping(ping: &Ping, json: bool) -> Result<u8, Failure> {
     Ok(code)
 }
 
-/// The next line; told to stop, the lab is asked for the last one.
-fn next(lines: &mut BufReader<UnixStream>, stop: &AtomicBool) -> Result<Option<PingLine>, Failure> {
-    let mut line = Vec::new();
-    loop {
-        if stop.swap(false, Ordering::Relaxed) {
-            lines.get_ref().shutdown(Shutdown::Write)?;
-        }
-        match lines.read_until(b'\n', &mut line) {
-            Ok(_) if line.is_empty() => return Ok(None),
-            Ok(_) => {
-                return serde_json::from_slice(&line)
-                    .map(Some)
-                    .map_err(Failure::ours);
-            }
-            Err(error)
-                if matches!(
-                    error.kind(),
-                    ErrorKind::WouldBlock | ErrorKind::TimedOut | ErrorKind::Interrupted
-                ) => {}
-            Err(error) => return Err(error.into()),
-        }
+/// The first line.
+fn head(name: &str, to: IpAddr, size: u16) -> String {
+    let whole = u32::from(size) + HEADERS;
+    match to {
+        IpAddr::V4(_) => format!("PING {name} ({to}) {size}({whole}) bytes of data.\n"),
+        IpAddr::V6(_) => format!("PING {name}({}) {size} data bytes\n", who(name, to)),
+    }
+}
+
+/// A name with its address; an address alone.
+fn who(name: &str, address: IpAddr) -> String {
+    match name.parse() == Ok(address) {
+        true => address.to_string(),
+        false => format!("{name} ({address})"),
     }
 }
 
@@ -107,10 +78,7 @@ fn text(line: &PingLine, name: &str) -> String {
             rtt,
             duplicate,
         } => {
-            let who = match name == from.to_string() {
-                true => name.to_owned(),
-                false => format!("{name} ({from})"),
-            };
+            let who = who(name, *from);
             let time = rtt.map_or(String::new(), |rtt| format!(" time={} ms", short(rtt)));
             let again = if *duplicate { " (DUP!)" } else { "" };
             format!("{bytes} bytes from {who}: icmp_seq={seq} ttl={ttl}{time}{again}\n")
@@ -223,6 +191,30 @@ mod tests {
             (1234.0, "1234"),
         ] {
             assert_eq!(short(millis), expected);
+        }
+    }
+
+    #[test]
+    fn the_first_line_is_that_of_iputils() {
+        for (name, to, expected) in [
+            (
+                "198.51.100.20",
+                "198.51.100.20",
+                "PING 198.51.100.20 (198.51.100.20) 56(84) bytes of data.\n",
+            ),
+            (
+                "fd00:1::10",
+                "fd00:1::10",
+                "PING fd00:1::10(fd00:1::10) 56 data bytes\n",
+            ),
+            (
+                "bob",
+                "fd00:1::20",
+                "PING bob(bob (fd00:1::20)) 56 data bytes\n",
+            ),
+        ] {
+            let to = to.parse().expect("an address");
+            assert_eq!(head(name, to, 56), expected);
         }
     }
 

@@ -33,6 +33,10 @@ pub enum Ask {
     Ports { node: Option<String> },
     /// The routes of one node, or of all.
     Routes { node: Option<String> },
+    /// The ports and addresses of one node, or of all.
+    Addresses { node: Option<String> },
+    /// The groups of one node, or of all.
+    Groups { node: Option<String> },
     /// What cables do: all of them, or the one of this name, after these changes.
     Links {
         link: Option<String>,
@@ -50,7 +54,23 @@ pub enum Ask {
         /// Absent: the first host that is not the destination.
         node: Option<String>,
         to: String,
+        /// Absent: either.
+        version: Option<IpVersion>,
         options: PingWords,
+    },
+    /// The same for a trace of the way, as [`TraceLine`]s.
+    Traceroute {
+        node: Option<String>,
+        to: String,
+        version: Option<IpVersion>,
+        options: TraceWords,
+    },
+    /// The same for a trace of the way and its MTU, as [`PathLine`]s.
+    Tracepath {
+        node: Option<String>,
+        to: String,
+        version: Option<IpVersion>,
+        max_hops: u8,
     },
     /// A drawing of the lab as it is now.
     Graph { format: GraphFormat },
@@ -85,8 +105,14 @@ pub enum Answer {
     },
     /// The channel is being written.
     Capture,
-    /// The ping is on its way from this node.
-    Ping {
+    Addresses {
+        nodes: Vec<NodeAddresses>,
+    },
+    Groups {
+        nodes: Vec<NodeGroups>,
+    },
+    /// The ping or the trace is on its way from this node.
+    Probing {
         node: String,
         to: IpAddr,
     },
@@ -153,6 +179,25 @@ pub struct NodeCounters {
     pub drops: Vec<(String, u64)>,
 }
 
+/// Which Internet Protocol.
+#[derive(Serialize, Deserialize, Debug, Clone, Copy, PartialEq)]
+#[serde(rename_all = "kebab-case")]
+#[allow(missing_docs)] // the versions
+pub enum IpVersion {
+    V4,
+    V6,
+}
+impl IpVersion {
+    /// What the flags -4 and -6 ask for.
+    pub fn asked(v4: bool, v6: bool) -> Option<Self> {
+        match (v4, v6) {
+            (true, _) => Some(Self::V4),
+            (_, true) => Some(Self::V6),
+            _ => None,
+        }
+    }
+}
+
 /// What to send.
 #[derive(Serialize, Deserialize, Debug, Clone)]
 pub struct PingWords {
@@ -196,6 +241,83 @@ pub enum PingLine {
     },
     /// It could not go on.
     Failed { message: String },
+}
+
+/// How to trace.
+#[derive(Serialize, Deserialize, Debug, Clone)]
+pub struct TraceWords {
+    pub icmp: bool,
+    pub max_hops: u8,
+    pub queries: u8,
+    /// Seconds.
+    pub wait: f64,
+}
+
+/// What happens to a trace.
+#[derive(Serialize, Deserialize, Debug, Clone, PartialEq)]
+#[serde(tag = "event", rename_all = "kebab-case")]
+pub enum TraceLine {
+    /// What became of one probe; they come in order.
+    Probe {
+        hop: u8,
+        /// The first is 1.
+        query: u8,
+        /// Absent: nobody answered.
+        from: Option<IpAddr>,
+        /// Milliseconds.
+        rtt: Option<f64>,
+        /// traceroute's sign for an error, such as `!H`.
+        sign: Option<String>,
+    },
+    /// It could not go on.
+    Failed { message: String },
+}
+
+/// What a trace of a way's MTU finds out.
+#[derive(Serialize, Deserialize, Debug, Clone, PartialEq)]
+#[serde(tag = "event", rename_all = "kebab-case")]
+pub enum PathLine {
+    /// The node itself sends no longer packets.
+    Local {
+        hop: u8,
+        pmtu: u32,
+    },
+    Hop {
+        hop: u8,
+        from: IpAddr,
+        /// Milliseconds.
+        rtt: f64,
+        /// From here on packets may be so long only.
+        pmtu: Option<u32>,
+        /// The hops of the way back, if it seems to be another one.
+        asymmetric: Option<u8>,
+        reached: bool,
+        /// tracepath's sign for an error, such as `!H`.
+        sign: Option<String>,
+    },
+    NoReply {
+        hop: u8,
+    },
+    /// A program answered.
+    Reply {
+        hop: u8,
+    },
+    /// Nothing could be sent.
+    SendFailed {
+        hop: u8,
+    },
+    TooManyHops {
+        pmtu: u32,
+    },
+    Resume {
+        pmtu: u32,
+        hops: Option<u8>,
+        back: Option<u8>,
+    },
+    /// It could not go on.
+    Failed {
+        message: String,
+    },
 }
 
 /// The neighbour cache of a node.
@@ -247,6 +369,42 @@ pub struct NodeRoutes {
     pub routes: Vec<RouteRow>,
 }
 
+/// The ports and addresses of a node.
+#[derive(Serialize, Deserialize, Debug)]
+pub struct NodeAddresses {
+    pub node: String,
+    pub ports: Vec<PortRow>,
+    pub addresses: Vec<AddressRow>,
+}
+
+/// An address of a port.
+#[derive(Serialize, Deserialize, Debug, Clone, PartialEq)]
+pub struct AddressRow {
+    pub port: String,
+    pub address: IpAddr,
+    pub prefix_len: u8,
+    /// ip's words, in its order.
+    pub flags: Vec<String>,
+    /// Seconds; absent: for ever.
+    pub valid: Option<u64>,
+    pub preferred: Option<u64>,
+}
+
+/// The groups of a node.
+#[derive(Serialize, Deserialize, Debug)]
+pub struct NodeGroups {
+    pub node: String,
+    pub groups: Vec<GroupRow>,
+}
+
+/// A row of netstat -g.
+#[derive(Serialize, Deserialize, Debug, Clone, PartialEq)]
+pub struct GroupRow {
+    pub port: String,
+    pub group: IpAddr,
+    pub members: u32,
+}
+
 /// A row of netstat -r.
 #[derive(Serialize, Deserialize, Debug, Clone, PartialEq)]
 pub struct RouteRow {
@@ -255,6 +413,12 @@ pub struct RouteRow {
     /// The next router; absent on a link of its own.
     pub gateway: Option<IpAddr>,
     pub port: String,
+    /// `kernel`: of an address; `ra`: a router said so; `static`.
+    pub origin: String,
+    /// Seconds; absent: for ever.
+    pub expires: Option<u64>,
+    /// The address to speak from, of a route that came with one.
+    pub source: Option<IpAddr>,
 }
 
 /// A cable as it is at present.

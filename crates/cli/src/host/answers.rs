@@ -16,11 +16,14 @@ use rustix::net::{RecvFlags, recv};
 use crate::control::{Answer, Ask, Info, NodeCounters, NodeInfo, NodeSockets, Socket};
 use crate::graph::draw;
 use crate::host::programs::Programs;
+use probes::Probing;
 
 mod cables;
 mod capture;
 mod ping;
+mod probes;
 mod tables;
+mod traces;
 
 /// Everything that answers need.
 pub struct Answers {
@@ -58,13 +61,44 @@ impl Answers {
             Ask::Routes { node } => self.routes(node.as_deref()),
             Ask::Links { link, settings } => self.links(link.as_deref(), &settings),
             Ask::Capture { links, nodes } => self.capture(&links, &nodes, fd),
-            Ask::Ping { node, to, options } => self.ping(node.as_deref(), &to, &options, fd),
+            Ask::Addresses { node } => self.addresses(node.as_deref()),
+            Ask::Groups { node } => self.groups(node.as_deref()),
+            ask @ (Ask::Ping { .. } | Ask::Traceroute { .. } | Ask::Tracepath { .. }) => {
+                self.send_probes(&ask, fd)
+            }
             Ask::Graph { format } => Ok(Answer::Graph {
                 text: draw(&self.topology_now(), format),
             }),
             Ask::Down => Err("not here".to_string()),
         };
         answer.unwrap_or_else(|message| Answer::Error { message })
+    }
+
+    fn send_probes(&self, ask: &Ask, fd: Option<OwnedFd>) -> Result<Answer, String> {
+        let (tool, node, to, version) = match ask {
+            Ask::Ping {
+                node, to, version, ..
+            } => ("ping", node, to, version),
+            Ask::Traceroute {
+                node, to, version, ..
+            } => ("traceroute", node, to, version),
+            Ask::Tracepath {
+                node, to, version, ..
+            } => ("tracepath", node, to, version),
+            _ => return Err("not here".to_string()),
+        };
+        let probing = Probing {
+            tool,
+            node: node.as_deref(),
+            to,
+            version: *version,
+        };
+        match ask {
+            Ask::Ping { options, .. } => self.ping(&probing, options, fd),
+            Ask::Traceroute { options, .. } => self.traceroute(&probing, options, fd),
+            Ask::Tracepath { max_hops, .. } => self.tracepath(&probing, *max_hops, fd),
+            _ => Err("not here".to_string()),
+        }
     }
 
     fn info(&self) -> Info {

@@ -243,7 +243,8 @@ fn plain(network: &impl Sockets, at: At, known: Known) -> Result<i32, i32> {
         | Set::Cork(on)
         | Set::QuickAck(on)
         | Set::V6Only(on)
-        | Set::DontFragment(on) => i32::from(on),
+        | Set::DontFragment(on)
+        | Set::RecvErr(on) => i32::from(on),
         Set::Ttl(n) | Set::Tos(n) | Set::Hops(n) | Set::TrafficClass(n) => i32::from(n),
         Set::MaxSegment(n) => i32::from(n),
         Set::KeepCount(n) | Set::ReceiveBuffer(n) | Set::SendBuffer(n) => {

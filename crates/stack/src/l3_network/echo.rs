@@ -7,8 +7,8 @@ use heptad_wire::ipv4::protocol;
 use heptad_wire::ipv6::next_header;
 use heptad_wire::{Chunk, PacketBuf};
 
-use super::icmp::{count_out, net_error, write_header};
-use super::{Flow, NetError, ipv6};
+use super::icmp::{TTL, count_out, net_error, write_header};
+use super::{Flow, NetError, Told, ipv6};
 use crate::Cx;
 
 /// An ICMP message of either family.
@@ -26,6 +26,16 @@ impl IcmpError {
             Self::V6(message) => message.kind(),
         }
     }
+    /// What this host itself says of a packet to `remote` that it could not deliver.
+    pub(crate) fn undelivered(remote: IpAddr, error: NetError) -> Self {
+        let unroutable = error == NetError::NetUnreachable;
+        match (remote, unroutable) {
+            (IpAddr::V4(_), true) => Self::V4(Icmpv4::Unreachable(icmpv4::Unreachable::Net)),
+            (IpAddr::V4(_), false) => Self::V4(Icmpv4::Unreachable(icmpv4::Unreachable::Host)),
+            (IpAddr::V6(_), true) => Self::V6(Icmpv6::Unreachable(icmpv6::Unreachable::NoRoute)),
+            (IpAddr::V6(_), false) => Self::V6(Icmpv6::Unreachable(icmpv6::Unreachable::Address)),
+        }
+    }
     /// The next hop's MTU, if that is what it says.
     pub fn mtu(&self) -> Option<u32> {
         match *self {
@@ -34,6 +44,17 @@ impl IcmpError {
             }
             Self::V6(Icmpv6::PacketTooBig { mtu }) => Some(mtu),
             _ => None,
+        }
+    }
+}
+
+impl Told {
+    /// What this host says itself of a packet that found no neighbour.
+    pub(super) fn by_ourselves(flow: &Flow, error: NetError) -> Self {
+        Self {
+            from: flow.local.ip(),
+            message: IcmpError::undelivered(flow.remote.ip(), error),
+            ttl: TTL,
         }
     }
 }

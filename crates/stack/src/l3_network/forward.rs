@@ -8,7 +8,7 @@ use heptad_wire::ipv4::Ipv4Header;
 use heptad_wire::ipv6::{self, Ipv6Header};
 
 use super::quote::Quote;
-use super::{Flow, Heading, NetError, Network, News, Path, Up, zone};
+use super::{Flow, Heading, NetError, Network, News, Path, Told, Up, zone};
 use crate::l1_physical::PortId;
 use crate::{Counter, Cx, DropReason};
 
@@ -138,7 +138,9 @@ impl Network {
 fn ours(port: PortId, packet: &mut PacketBuf, len: usize) -> Option<Undeliverable> {
     let len = len.min(packet.len());
     let flow = Flow::of_sent(packet.peek(len).ok()?, port)?;
-    let news = News::Unreachable(flow, NetError::HostUnreachable);
+    let error = NetError::HostUnreachable;
+    let told = Told::by_ourselves(&flow, error);
+    let news = News::Unreachable(flow, error, told);
     Some(Undeliverable::Ours(news))
 }
 

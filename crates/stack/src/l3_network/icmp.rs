@@ -9,13 +9,13 @@ use super::quote::Quote;
 use super::rate_limit::Allowance;
 use super::{
     Arrival, Complaint, Departure, EchoError, Flow, Heading, IcmpError, NetError, Network, News,
-    Reply, Up,
+    Reply, Told, Up,
 };
 use crate::l1_physical::PortId;
 use crate::{Counter, Cx, DropReason};
 
 /// TTL of what we send.
-const TTL: u8 = 64;
+pub(super) const TTL: u8 = 64;
 /// DS field of errors (RFC 1812 4.3.2.5: precedence 6).
 const INTERNETWORK_CONTROL: u8 = 0xc0;
 
@@ -45,7 +45,12 @@ impl Network {
                 Up::Next(Heading::Local(arrival, None))
             }
             message if message.is_error() => {
-                let up = self.heard(&message, arrival.src, &mut arrival.packet);
+                let told = Told {
+                    from: arrival.src,
+                    message: IcmpError::V4(message),
+                    ttl: arrival.ttl,
+                };
+                let up = self.heard(&message, told, &mut arrival.packet);
                 cx.pool.recycle(arrival.packet);
                 up
             }
@@ -132,7 +137,7 @@ impl Network {
     }
 
     /// An error about something that we sent (RFC 1122 3.2.2.1, RFC 5927's check that it was us).
-    fn heard(&self, message: &Icmpv4, from: IpAddr, packet: &mut PacketBuf) -> Up<Heading> {
+    fn heard(&self, message: &Icmpv4, told: Told, packet: &mut PacketBuf) -> Up<Heading> {
         let malformed = Up::Drop(DropReason::IcmpMalformed, None);
         let Some(len) = quoted_len(packet) else {
             return malformed;
@@ -150,7 +155,7 @@ impl Network {
         if !self.addresses.is_ours(ours) {
             return Up::Drop(DropReason::IcmpIgnored, None);
         }
-        if let Some(error) = EchoError::about(&flow, from, IcmpError::V4(*message)) {
+        if let Some(error) = EchoError::about(&flow, told.from, told.message) {
             return Up::Next(Heading::News(News::Echo(error)));
         }
         let news = match told_mtu(message) {
@@ -158,10 +163,10 @@ impl Network {
                 let sent = bytes
                     .get(2..4)
                     .map_or(0, |b| u16::from_be_bytes([b[0], b[1]]));
-                News::PathMtu(flow, next_mtu(mtu, sent))
+                News::PathMtu(flow, next_mtu(mtu, sent), told)
             }
             None => match net_error(message) {
-                Some(error) => News::Unreachable(flow, error),
+                Some(error) => News::Unreachable(flow, error, told),
                 None => return Up::Drop(DropReason::IcmpIgnored, None),
             },
         };

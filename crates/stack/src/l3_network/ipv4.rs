@@ -10,9 +10,7 @@ use super::fragment::fragment;
 use super::icmp::is_reserved;
 use super::quote::Quote;
 use super::reassembly::{Collected, Fragment, Header};
-use super::{
-    Arrival, Cast, Departure, Flow, Heading, Network, News, Outgoing, Path, Refusal, Reply, Up,
-};
+use super::{Arrival, Cast, Departure, Flow, Heading, Network, Outgoing, Path, Refusal, Reply, Up};
 use crate::l1_physical::{PortId, bytes_once_cut};
 use crate::{Counter, Cx, DropReason};
 
@@ -108,7 +106,7 @@ impl Network {
         Err(Refusal {
             packet,
             reason: DropReason::FragmentationNeeded,
-            news: flow.map(|flow| News::PathMtu(flow, path.mtu)),
+            too_long: flow.map(|flow| (flow, path.mtu)),
         })
     }
 
@@ -137,7 +135,7 @@ impl Network {
                     return Err(Refusal {
                         packet,
                         reason: DropReason::TooBig,
-                        news: None,
+                        too_long: None,
                     });
                 }
             }
@@ -193,7 +191,7 @@ impl Network {
             return Err(Refusal {
                 packet,
                 reason: DropReason::TooBig,
-                news: None,
+                too_long: None,
             });
         };
         header.total_len = total_len;

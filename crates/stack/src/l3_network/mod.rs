@@ -40,7 +40,7 @@ pub(crate) use echo::{echo_request, reply_id};
 pub(crate) use icmp::write_header as write_icmp_header;
 pub use network::Network;
 pub use quote::Quote;
-pub use route::Route;
+pub use route::{Route, RouteOrigin, RouteRow};
 
 /// What layer 3 hands up: one whole datagram for this host. The packet begins with the transport header.
 pub struct Arrival {
@@ -182,11 +182,22 @@ pub enum Complaint {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum News {
     /// It could not be delivered.
-    Unreachable(Flow, NetError),
+    Unreachable(Flow, NetError, Told),
     /// The way carries packets of this length only (RFC 1191).
-    PathMtu(Flow, u32),
+    PathMtu(Flow, u32, Told),
     /// Somebody says what became of an echo request: its sender wants to know who, and in which words.
     Echo(EchoError),
+}
+
+/// An ICMP error in its sender's words (Linux: sock_extended_err).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Told {
+    /// Who says so: a router, the destination, or this host itself.
+    pub from: IpAddr,
+    /// What.
+    pub message: IcmpError,
+    /// TTL or hop limit of the error as it came.
+    pub ttl: u8,
 }
 
 /// The packets that go out instead of one: itself, or its fragments.
@@ -218,8 +229,8 @@ pub struct Refusal {
     pub packet: PacketBuf,
     /// Why.
     pub reason: crate::DropReason,
-    /// For the layers above, if it was ours.
-    pub news: Option<News>,
+    /// It is our own link that is too narrow: for whom, and what it carries, bytes.
+    pub too_long: Option<(Flow, u32)>,
 }
 
 /// To how many a destination speaks.

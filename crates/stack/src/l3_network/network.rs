@@ -11,7 +11,7 @@ use super::path_mtu::PathMtus;
 use super::quote::Quote;
 use super::rate_limit::ErrorBudget;
 use super::reassembly::Reassembly;
-use super::route::RouteTable;
+use super::route::{RouteOrigin, RouteRow, RouteTable, network};
 use super::{Cast, Complaint, Departure, NetError, Outgoing, Path, Refusal, Route, zone};
 use crate::l1_physical::PortId;
 use crate::{Counter, Cx, Instant};
@@ -129,6 +129,37 @@ impl Network {
         self.routes.rows()
     }
 
+    /// The same with what is known of each: a route that a router told has a life, one to a prefix of an address of the
+    /// port's came with that address.
+    pub fn route_table(&self) -> Vec<RouteRow> {
+        let addresses = self.address_rows();
+        let row = |route: Route| {
+            let told = self.told_route(&route);
+            let (prefix, via) = (zone::bare_ip(route.prefix), route.via.map(zone::bare_ip));
+            let is_own = |(port, ip, len): &(PortId, IpAddr, u8)| {
+                let same =
+                    ip.is_ipv4() == prefix.is_ipv4() && (*port, *len) == (route.port, route.len);
+                same && network(*ip, *len) == network(prefix, *len)
+            };
+            let origin = match (told, via) {
+                (Some(_), Some(_)) => RouteOrigin::Router,
+                (Some(_), None) => RouteOrigin::Address,
+                (None, None) if addresses.iter().any(is_own) => RouteOrigin::Address,
+                (None, _) => RouteOrigin::Manual,
+            };
+            RouteRow {
+                route: Route {
+                    prefix,
+                    via,
+                    ..route
+                },
+                origin,
+                until: told.flatten(),
+            }
+        };
+        self.routes.rows().into_iter().map(row).collect()
+    }
+
     /// The way to `dst`, spoken from `src` if that is chosen already. `NetUnreachable`: no route; `Family`: the two are of
     /// different families.
     pub fn route(&self, dst: IpAddr, src: Option<IpAddr>) -> Result<Path, NetError> {
@@ -203,7 +234,7 @@ impl Network {
             _ => Err(Refusal {
                 packet: departure.packet,
                 reason: crate::DropReason::NoRoute,
-                news: None,
+                too_long: None,
             }),
         }
     }
@@ -401,6 +432,42 @@ mod tests {
             };
             assert_eq!(network.route(ip(dst), None), Ok(path), "{dst}");
         }
+    }
+
+    #[test]
+    fn a_route_tells_whether_an_address_brought_it_along() {
+        let mut network = network();
+        network
+            .add_address(PortId(1), ip("fd00:1::10"), 64)
+            .unwrap();
+        let router = Route {
+            prefix: ip("fd00:9::"),
+            len: 64,
+            via: Some(zone::zoned_ip(ip("fe80::1"), PortId(1))),
+            port: PortId(1),
+        };
+        network.add_route(router).unwrap();
+        let rows = network.route_table().into_iter().map(|row| {
+            let RouteRow {
+                route,
+                origin,
+                until,
+            } = row;
+            assert_eq!(until, None);
+            (route.prefix, route.len, route.via, origin)
+        });
+        let (address, manual) = (RouteOrigin::Address, RouteOrigin::Manual);
+        // Link-local ones are without their zones.
+        let expected = [
+            (ip("0.0.0.0"), 0, Some(ip("10.0.9.1")), manual),
+            (ip("10.0.1.0"), 24, None, address),
+            (ip("10.0.9.0"), 24, None, address),
+            (ip("192.0.2.8"), 30, None, address),
+            (ip("fd00:1::"), 64, None, address),
+            (ip("fd00:9::"), 64, Some(ip("fe80::1")), manual),
+            (ip("fe80::"), 64, None, address),
+        ];
+        assert_eq!(rows.collect::<Vec<_>>(), expected);
     }
 
     #[test]

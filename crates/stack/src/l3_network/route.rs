@@ -4,6 +4,7 @@ use alloc::vec::Vec;
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use super::NetError;
+use crate::Instant;
 use crate::l1_physical::PortId;
 
 /// A route: packets to `prefix/len` leave by `port`, through `via` or directly.
@@ -17,6 +18,43 @@ pub struct Route {
     pub via: Option<IpAddr>,
     /// Out of this port.
     pub port: PortId,
+}
+
+impl Route {
+    /// Whether the table cannot tell them apart: bits beyond the prefix do not count.
+    pub(super) fn is_same(&self, other: &Self) -> bool {
+        let of = |route: &Self| {
+            (
+                network(route.prefix, route.len),
+                route.len,
+                route.via,
+                route.port,
+            )
+        };
+        of(self) == of(other)
+    }
+}
+
+/// Where a route came from (ip-route(8): proto).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RouteOrigin {
+    /// It is the on-link prefix of an address, or one that a router told.
+    Address,
+    /// A router said that it is one.
+    Router,
+    /// Somebody gave it.
+    Manual,
+}
+
+/// A route, and what is known of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RouteRow {
+    /// The route, without zones.
+    pub route: Route,
+    /// Where it came from.
+    pub origin: RouteOrigin,
+    /// When it goes; `None`: never.
+    pub until: Option<Instant>,
 }
 
 /// Where a route leads.

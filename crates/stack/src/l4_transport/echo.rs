@@ -23,7 +23,7 @@ use super::udp::Settings;
 use super::{any_of, net_error};
 use crate::keyed_hash::KeyedHash;
 use crate::l1_physical::PortId;
-use crate::l3_network::{self, Arrival, Departure, EchoError, IcmpError, NetError, Path, Up};
+use crate::l3_network::{self, Arrival, Departure, EchoError, IcmpError, Path, Up};
 use crate::{Cx, DropReason, Event, EventMask, Instant};
 
 /// Longest message over IPv4: 65,535 less the header of IP.
@@ -287,6 +287,7 @@ impl Echo {
             return Err(SocketError::NoBuffers);
         }
         let settings = endpoint.settings;
+        let (ttl, tos) = settings.hops_to(remote);
         let local = SocketAddr::new(path.src, local.port());
         cx.events.emit(cx.now, EventMask::SOCKET, || Event::Sent {
             local,
@@ -305,8 +306,8 @@ impl Echo {
                 src: path.src,
                 dst: remote,
                 protocol,
-                ttl: settings.ttl,
-                tos: settings.tos,
+                ttl,
+                tos,
                 dont_fragment: settings.dont_fragment,
                 segment: None,
                 packet,
@@ -446,22 +447,7 @@ fn socket_error(error: &EchoError) -> SocketError {
     }
 }
 
-/// What this host itself says of a request to `remote` that it could not deliver.
-pub(super) fn undelivered(remote: IpAddr, error: NetError) -> IcmpError {
-    use heptad_wire::{icmpv4, icmpv6};
-    match (remote, error) {
-        (IpAddr::V4(_), NetError::NetUnreachable) => {
-            IcmpError::V4(Icmpv4::Unreachable(icmpv4::Unreachable::Net))
-        }
-        (IpAddr::V4(_), _) => IcmpError::V4(Icmpv4::Unreachable(icmpv4::Unreachable::Host)),
-        (IpAddr::V6(_), NetError::NetUnreachable) => {
-            IcmpError::V6(Icmpv6::Unreachable(icmpv6::Unreachable::NoRoute))
-        }
-        (IpAddr::V6(_), _) => IcmpError::V6(Icmpv6::Unreachable(icmpv6::Unreachable::Address)),
-    }
-}
-
-/// The same of one that was too long for the way.
+/// What this host itself says of a request to `remote` that was too long for the way.
 pub(super) fn too_long(remote: IpAddr, mtu: u32) -> IcmpError {
     use heptad_wire::icmpv4::Unreachable;
     match remote {

@@ -13,7 +13,7 @@ use heptad_wire::ipv6::next_header;
 
 use crate::l1_physical::PortId;
 use crate::l3_network::{
-    Arrival, Departure, EchoError, Flow, IcmpError, NetError, Path, Reply, Up,
+    Arrival, Departure, EchoError, Flow, IcmpError, NetError, Path, Reply, Told, Up,
 };
 use crate::{Counter, Cx, DropReason, Instant, Rng};
 use echo::Echo;
@@ -80,13 +80,19 @@ impl Transport {
             }
         }
     }
-    /// The network said no to something we sent.
-    pub fn unreachable(&mut self, flow: Flow, error: NetError, cx: &mut Cx<'_>) {
+    /// The network said no to something we sent; `told` is who said it in which words, `None`: this host had no way.
+    pub fn unreachable(
+        &mut self,
+        flow: Flow,
+        error: NetError,
+        told: Option<Told>,
+        cx: &mut Cx<'_>,
+    ) {
         match flow.protocol {
             protocol::TCP => self.tcp.unreachable(flow, error, cx),
-            protocol::UDP => self.udp.unreachable(flow, error),
+            protocol::UDP => self.udp.unreachable(flow, error, told, cx),
             protocol::ICMP | next_header::ICMPV6 => {
-                let message = echo::undelivered(flow.remote.ip(), error);
+                let message = IcmpError::undelivered(flow.remote.ip(), error);
                 self.echo_undelivered(&flow, message, cx);
             }
             _ => {}
@@ -104,10 +110,10 @@ impl Transport {
     }
     /// A smaller MTU on the way (RFC 1191, 8201). UDP leaves fragmenting to layer 3. Whether something of ours was really
     /// sent that way (RFC 5927).
-    pub fn path_mtu(&mut self, flow: Flow, mtu: u32, cx: &mut Cx<'_>) -> bool {
+    pub fn path_mtu(&mut self, flow: Flow, mtu: u32, told: Option<Told>, cx: &mut Cx<'_>) -> bool {
         match flow.protocol {
             protocol::TCP => self.tcp.path_mtu(flow, mtu, cx),
-            protocol::UDP => self.udp.path_mtu(flow),
+            protocol::UDP => self.udp.path_mtu(flow, mtu, told, cx),
             protocol::ICMP | next_header::ICMPV6 => {
                 let message = echo::too_long(flow.remote.ip(), mtu);
                 self.echo_undelivered(&flow, message, cx);

@@ -5,6 +5,7 @@
 //!                                                                      0.0.0.0, then a :: of both families
 //!   send ─▶ queue of the port (bounded by the endpoint's SO_SNDBUF) ─▶ poll_transmit
 //! ```
+use alloc::boxed::Box;
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 use core::hash::{BuildHasher, Hash};
@@ -12,7 +13,8 @@ use core::net::{IpAddr, Ipv6Addr, SocketAddr};
 
 use bytes::Bytes;
 use hashbrown::HashMap;
-use heptad_wire::ipv4::protocol;
+use heptad_wire::ipv4::{self, protocol};
+use heptad_wire::ipv6;
 use heptad_wire::udp::{HEADER_LEN, UdpHeader};
 use heptad_wire::{Chunk, Sum, checksum};
 use slab::Slab;
@@ -21,8 +23,12 @@ use super::readiness::{Owner, Ready, SocketError};
 use super::{any_of, net_error};
 use crate::keyed_hash::KeyedHash;
 use crate::l1_physical::PortId;
-use crate::l3_network::{Arrival, Departure, Flow, NetError, Path, Reply, Up, zone};
+use crate::l3_network::{Arrival, Departure, Flow, NetError, Path, Reply, Told, Up, zone};
 use crate::{Counter, Cx, DropReason, Event, EventMask};
+
+mod errors;
+use errors::ErrorQueue;
+pub use errors::Reported;
 
 /// Most payload of a datagram: 65,535 less the header of UDP, and of IPv4, which counts its own header.
 pub fn max_payload(to: IpAddr) -> usize {
@@ -59,6 +65,8 @@ pub struct Settings {
     pub v6_only: bool,
     /// IP_PMTUDISC_DO: sets DF, and nothing is fragmented.
     pub dont_fragment: bool,
+    /// IP_RECVERR: errors wait in a queue of their own, and one without a peer hears of them too.
+    pub recv_err: bool,
 }
 
 impl Settings {
@@ -100,6 +108,8 @@ struct Endpoint {
     queued: usize,
     unsent: usize,
     error: Option<SocketError>,
+    /// With IP_RECVERR.
+    reports: Option<Box<ErrorQueue>>,
     read_shut: bool,
     write_shut: bool,
     listed: bool,
@@ -243,9 +253,15 @@ impl Udp {
         Ok(())
     }
 
-    /// An ICMP error about a datagram of ours. Only a connected endpoint hears of it, and only of what is final: port and
-    /// protocol unreachable, prohibited, parameter problem (as Linux without IP_RECVERR).
-    pub fn unreachable(&mut self, flow: Flow, error: NetError) {
+    /// An ICMP error about a datagram of ours. Without IP_RECVERR only a connected endpoint hears of it, and only of what is
+    /// final: port and protocol unreachable, prohibited, parameter problem.
+    pub fn unreachable(
+        &mut self,
+        flow: Flow,
+        error: NetError,
+        told: Option<Told>,
+        cx: &mut Cx<'_>,
+    ) {
         let hard = matches!(
             error,
             NetError::PortUnreachable
@@ -254,26 +270,47 @@ impl Udp {
                 | NetError::Denied
                 | NetError::ParameterProblem
         );
-        if !hard {
-            return;
-        }
-        let Some(index) = self.connected_to(flow.local, flow.remote) else {
-            return;
+        let reported = Reported {
+            error: net_error(error),
+            remote: flow.remote,
+            told,
+            mtu: None,
+            at: cx.now,
         };
-        if let Some(endpoint) = self.endpoints.get_mut(index as usize) {
-            endpoint.error = Some(net_error(error));
-            self.changed(index);
-        }
+        self.report(flow, reported, |_| hard);
     }
 
-    /// Whether an endpoint of ours may have sent what somebody says was too long.
-    pub fn path_mtu(&self, flow: Flow) -> bool {
-        let any = SocketAddr::new(any_of(flow.local.ip()), flow.local.port());
-        let bound = [flow.local, any]
-            .iter()
-            .any(|at| self.bound.contains_key(at));
-        let dual = flow.local.is_ipv4() && self.dual.contains_key(&flow.local.port());
-        bound || dual || self.connected_to(flow.local, flow.remote).is_some()
+    /// Somebody says that a datagram was too long. Whether an endpoint of ours may have sent it.
+    pub fn path_mtu(&mut self, flow: Flow, mtu: u32, told: Option<Told>, cx: &mut Cx<'_>) -> bool {
+        let reported = Reported {
+            error: SocketError::MessageTooLong,
+            remote: flow.remote,
+            told,
+            mtu: Some(mtu),
+            at: cx.now,
+        };
+        self.report(flow, reported, |settings| settings.dont_fragment);
+        self.find(flow.local, flow.remote).is_some()
+    }
+
+    /// Tells the endpoint that sent a datagram of this flow, if it wants to hear of it. `hard`: a connected one must.
+    fn report(&mut self, flow: Flow, reported: Reported, hard: impl Fn(&Settings) -> bool) {
+        let Some(index) = self.find(flow.local, flow.remote) else {
+            return;
+        };
+        let Some(endpoint) = self.endpoints.get_mut(index as usize) else {
+            return;
+        };
+        let connected = endpoint.remote == Some(flow.remote);
+        match &mut endpoint.reports {
+            Some(reports) if connected || reports.has_sent_to(flow.remote) => {
+                reports.push(reported);
+            }
+            None if connected && hard(&endpoint.settings) => {}
+            _ => return,
+        }
+        endpoint.error = Some(reported.error);
+        self.changed(index);
     }
 
     /// The next datagram to leave by a port.
@@ -412,6 +449,7 @@ impl Udp {
             queued: 0,
             unsent: 0,
             error: None,
+            reports: settings.recv_err.then(Box::default),
             read_shut: false,
             write_shut: false,
             listed: false,
@@ -458,6 +496,9 @@ impl Udp {
             cx.count(Counter::UdpSndbufErrors);
             return Err(SocketError::WouldBlock);
         }
+        if endpoint.settings.dont_fragment && packet_len(&payload, remote) > path.mtu as usize {
+            return Err(self.refuse(id, remote, path.mtu, cx));
+        }
         let (serial, settings) = (endpoint.serial, endpoint.settings);
         if self.unsent > MEMORY {
             cx.count(Counter::UdpSndbufErrors);
@@ -466,7 +507,11 @@ impl Udp {
         let local = SocketAddr::new(path.src, local.port());
         let departure = datagram(local, remote, payload, settings, cx);
         let charge = departure.packet.true_size();
-        self.endpoint_mut(id)?.unsent += charge;
+        let endpoint = self.endpoint_mut(id)?;
+        endpoint.unsent += charge;
+        if let Some(reports) = &mut endpoint.reports {
+            reports.sent_to(remote);
+        }
         self.unsent += charge;
         let queue = usize::from(path.port.0);
         if self.transmit.len() <= queue {
@@ -482,6 +527,29 @@ impl Udp {
         }
         cx.count(Counter::UdpOutDatagrams);
         Ok(())
+    }
+    /// A datagram that may not be fragmented and is longer than the way allows. With IP_RECVERR the queue has the length.
+    fn refuse(&mut self, id: UdpId, remote: SocketAddr, mtu: u32, cx: &mut Cx<'_>) -> SocketError {
+        let error = SocketError::MessageTooLong;
+        let reports = self.endpoint_mut(id).ok().and_then(|e| e.reports.as_mut());
+        if let Some(reports) = reports {
+            reports.push(Reported {
+                error,
+                remote,
+                told: None,
+                mtu: Some(mtu),
+                at: cx.now,
+            });
+            self.changed(id.0);
+        }
+        error
+    }
+    /// The oldest error that waits; the pending error of the socket is then that of the next one.
+    pub fn recv_error(&mut self, id: UdpId) -> Option<Reported> {
+        let endpoint = self.endpoint_mut(id).ok()?;
+        let (reported, pending) = endpoint.reports.as_mut()?.pop()?;
+        endpoint.error = pending;
+        Some(reported)
     }
     /// The oldest datagram that waits: the bytes that fit into `out`, its whole length, its sender. A closed direction gives an
     /// empty one from nobody (`None`).
@@ -570,6 +638,10 @@ impl Udp {
     pub fn set(&mut self, id: UdpId, settings: Settings) {
         if let Ok(endpoint) = self.endpoint_mut(id) {
             endpoint.settings = settings;
+            match settings.recv_err {
+                true => drop(endpoint.reports.get_or_insert_default()),
+                false => endpoint.reports = None,
+            }
         }
     }
     /// SO_ERROR: takes the pending error.
@@ -613,7 +685,8 @@ impl Endpoint {
         if self.writable() {
             ready |= Ready::WRITABLE;
         }
-        if self.error.is_some() {
+        let reports = self.reports.as_ref();
+        if self.error.is_some() || reports.is_some_and(|reports| !reports.is_empty()) {
             ready |= Ready::ERROR;
         }
         if self.read_shut {
@@ -655,6 +728,15 @@ fn open(arrival: &mut Arrival) -> Result<UdpHeader, DropReason> {
     let taken = packet.pull(HEADER_LEN).map(|_| ());
     taken.map_err(|_| DropReason::UdpHeader)?;
     Ok(header)
+}
+
+/// Bytes of the packet that carries a datagram, once it has all its headers.
+fn packet_len(payload: &Chunk, to: SocketAddr) -> usize {
+    let ip = match to {
+        SocketAddr::V4(_) => ipv4::MIN_HEADER_LEN,
+        SocketAddr::V6(_) => ipv6::HEADER_LEN,
+    };
+    ip + HEADER_LEN + payload.len()
 }
 
 /// Puts the header in front. Its checksum field holds the pseudo-header's sum until the packet is filled.

@@ -30,6 +30,8 @@ pub enum SocketOption {
     V6Only(bool),
     /// IP_MTU_DISCOVER: IP_PMTUDISC_DO or IP_PMTUDISC_DONT; IPV6_DONTFRAG. TCP always does.
     DontFragment(bool),
+    /// IP_RECVERR, IPV6_RECVERR: of UDP. Errors wait for `recv_error`.
+    RecvErr(bool),
     NoDelay(bool),
     Cork(bool),
     QuickAck(bool),
@@ -60,6 +62,7 @@ pub(super) struct Options {
     pub(super) reuse_address: bool,
     pub(super) broadcast: bool,
     pub(super) dont_fragment: bool,
+    pub(super) recv_err: bool,
     pub(super) linger: Option<Duration>,
 }
 impl Options {
@@ -90,6 +93,7 @@ impl Options {
             reuse_port: self.tcp.reuse_port,
             v6_only: self.tcp.v6_only,
             dont_fragment: self.dont_fragment,
+            recv_err: self.recv_err,
         }
     }
     /// Takes a value over, within Linux's bounds; `Invalid` beyond them.
@@ -109,6 +113,7 @@ impl Options {
             SocketOption::TrafficClass(class) => tcp.class = class,
             SocketOption::V6Only(on) => tcp.v6_only = on,
             SocketOption::DontFragment(on) => self.dont_fragment = on,
+            SocketOption::RecvErr(on) => self.recv_err = on,
             SocketOption::NoDelay(on) => tcp.nodelay = on,
             SocketOption::Cork(on) => tcp.cork = on,
             SocketOption::QuickAck(on) => tcp.quickack = on,
@@ -223,6 +228,7 @@ impl Sockets {
             reuse_address,
             broadcast,
             dont_fragment,
+            recv_err,
             linger,
             tcp,
         } = &*socket.options;
@@ -244,6 +250,7 @@ impl Sockets {
             SocketOption::TrafficClass(_) => SocketOption::TrafficClass(tcp.class),
             SocketOption::V6Only(_) => SocketOption::V6Only(tcp.v6_only),
             SocketOption::DontFragment(_) => SocketOption::DontFragment(*dont_fragment),
+            SocketOption::RecvErr(_) => SocketOption::RecvErr(*recv_err),
             SocketOption::NoDelay(_) => SocketOption::NoDelay(tcp.nodelay),
             SocketOption::Cork(_) => SocketOption::Cork(tcp.cork),
             SocketOption::QuickAck(_) => SocketOption::QuickAck(tcp.quickack),

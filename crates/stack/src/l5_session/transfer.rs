@@ -11,7 +11,7 @@ use super::table::Phase;
 use super::{Below, SocketError, SocketId, Sockets};
 use crate::l4_transport::echo::{EchoId, MAX_MESSAGE, Received, Reported};
 use crate::l4_transport::tcp::{ConnId, State};
-use crate::l4_transport::udp::{UdpId, max_payload};
+use crate::l4_transport::udp::{self, UdpId, max_payload};
 
 /// Whose bytes a verb moves.
 enum Carrier {
@@ -162,6 +162,17 @@ impl Sockets {
             Phase::Echo(endpoint) => below.transport.echo.recv_error(endpoint),
             _ => None,
         }
+    }
+
+    /// Takes the oldest error about a datagram of a UDP socket that asked for them (IP_RECVERR, MSG_ERRQUEUE).
+    pub fn recv_error(&mut self, id: SocketId, below: &mut Below<'_, '_>) -> Option<udp::Reported> {
+        let socket = self.socket(id).ok()?;
+        let Phase::Datagram(endpoint) = socket.phase else {
+            return None;
+        };
+        let reported = below.transport.udp.recv_error(endpoint)?;
+        let remote = socket.family().shown(reported.remote);
+        Some(udp::Reported { remote, ..reported })
     }
 
     fn sender(&self, id: SocketId, below: &mut Below<'_, '_>) -> Result<Carrier, SocketError> {

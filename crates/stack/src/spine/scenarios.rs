@@ -7,7 +7,7 @@ use heptad_wire::ipv4::protocol;
 
 use super::hosts::*;
 use crate::l3_network::network::Undeliverable;
-use crate::l3_network::{Flow, Heading, NetError, News, Up};
+use crate::l3_network::{Flow, Heading, IcmpError, NetError, News, Told, Up};
 use crate::{Caps, Counter, DropReason, Event, Medium, PortConfig, SocketError, SocketKind};
 
 #[test]
@@ -333,7 +333,7 @@ fn the_sender_of_a_packet_that_waited_in_vain_is_known_by_its_flow() {
     ]));
     header("10.0.1.10", "10.0.1.99", protocol::UDP, 12).emit(packet.push(20));
     let whose = alice.cx(|stack, cx| stack.network.undeliverable(ETH0, &mut packet, cx));
-    let Undeliverable::Ours(News::Unreachable(flow, error)) = whose else {
+    let Undeliverable::Ours(News::Unreachable(flow, error, told)) = whose else {
         panic!("it was ours");
     };
     let expected = Flow {
@@ -343,6 +343,7 @@ fn the_sender_of_a_packet_that_waited_in_vain_is_known_by_its_flow() {
         word: 0x000c_0000,
     };
     assert_eq!((flow, error), (expected, NetError::HostUnreachable));
+    assert_eq!((told.from, told.message.kind()), (flow.local.ip(), (3, 1)));
 }
 
 /// A bound datagram socket, and what it has received.
@@ -512,6 +513,17 @@ fn meaning(kind: u8, code: u8, rest: [u8; 4], quoted_src: &str) -> Result<News, 
     }
 }
 
+/// What is passed on of such an error.
+fn said(kind: u8, code: u8, rest: [u8; 4]) -> Told {
+    let [a, b, c, d] = rest;
+    let message = Icmpv4::parse(&[kind, code, 0, 0, a, b, c, d]);
+    Told {
+        from: ip("10.0.1.1"),
+        message: IcmpError::V4(message.expect("a header")),
+        ttl: 64,
+    }
+}
+
 #[test]
 fn each_icmp_error_means_what_rfc_1122_says() {
     let flow = Flow {
@@ -534,17 +546,23 @@ fn each_icmp_error_means_what_rfc_1122_says() {
     ];
     for (kind, code, error) in table {
         let news = meaning(kind, code, [0; 4], "10.0.1.10");
-        assert_eq!(news, Ok(News::Unreachable(flow, error)), "{kind} {code}");
+        let told = said(kind, code, [0; 4]);
+        let expected = News::Unreachable(flow, error, told);
+        assert_eq!(news, Ok(expected), "{kind} {code}");
     }
     let told = meaning(3, 4, [0, 0, 5, 0], "10.0.1.10");
-    assert_eq!(told, Ok(News::PathMtu(flow, 1280)));
+    let router = said(3, 4, [0, 0, 5, 0]);
+    assert_eq!(told, Ok(News::PathMtu(flow, 1280, router)));
     let with_length = meaning(3, 4, [0, 32, 5, 0], "10.0.1.10");
-    assert_eq!(with_length, Ok(News::PathMtu(flow, 1280)));
+    let router = said(3, 4, [0, 32, 5, 0]);
+    assert_eq!(with_length, Ok(News::PathMtu(flow, 1280, router)));
     // 1500 bytes were sent and the router does not tell: the next plateau of RFC 1191.
     let plateau = meaning(3, 4, [0; 4], "10.0.1.10");
-    assert_eq!(plateau, Ok(News::PathMtu(flow, 1492)));
+    let router = said(3, 4, [0; 4]);
+    assert_eq!(plateau, Ok(News::PathMtu(flow, 1492, router)));
     let tiny = meaning(3, 4, [0, 0, 0, 1], "10.0.1.10");
-    assert_eq!(tiny, Ok(News::PathMtu(flow, 68)));
+    let router = said(3, 4, [0, 0, 0, 1]);
+    assert_eq!(tiny, Ok(News::PathMtu(flow, 68, router)));
 }
 
 #[test]

@@ -112,9 +112,13 @@ fn each_socket_gets_the_replies_to_its_own_requests() {
 fn errors_reach_the_socket_with_who_says_so_and_about_which_request() {
     let mut world = World::routed();
     let s = world.echo(ALICE);
-    world.set(ALICE, s, SocketOption::Ttl(1));
+    let hops = |n| match is_v6() {
+        false => SocketOption::Ttl(n),
+        true => SocketOption::Hops(n),
+    };
+    world.set(ALICE, s, hops(1));
     world.ping(s, 1, "10.0.2.20").unwrap();
-    world.set(ALICE, s, SocketOption::Ttl(64));
+    world.set(ALICE, s, hops(64));
     world.run_for(100 * MS);
     assert!(world.ready(ALICE, s).intersects(Ready::ERROR));
     let error = world.error(s).unwrap().error;

@@ -1,19 +1,24 @@
 //! `netstat -r`: the routing table of IPv4, or with -6 that of IPv6.
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::net::{IpAddr, Ipv4Addr};
 
-use super::{Names, print_nodes};
+use super::{Names, print_nodes, routes6};
 use crate::args::Netstat;
 use crate::commands::print_json;
 use crate::control::client::Client;
-use crate::control::{Answer, Ask, NodeRoutes, RouteRow};
+use crate::control::{Answer, Ask, RouteRow};
 use crate::failure::Failure;
 
-/// Prints the routes of one node, or of all, each under its name.
+/// Prints the routes of one node, or of all, each under its name. IPv4's, unless only -6 is given.
 pub fn print(client: &Client, netstat: &Netstat, json: bool) -> Result<u8, Failure> {
     let node = netstat.node.clone();
-    let Answer::Routes { nodes } = client.ask(&Ask::Routes { node })? else {
+    let Answer::Routes { mut nodes } = client.ask(&Ask::Routes { node })? else {
         return Err(Failure::ours("the lab answered something else"));
     };
+    let (v4, v6) = (netstat.inet || !netstat.inet6, netstat.inet6);
+    for node in &mut nodes {
+        let wanted = |row: &RouteRow| if row.prefix.is_ipv6() { v6 } else { v4 };
+        node.routes.retain(wanted);
+    }
     if json {
         print_json(&serde_json::json!({ "nodes": nodes }))?;
         return Ok(0);
@@ -22,52 +27,23 @@ pub fn print(client: &Client, netstat: &Netstat, json: bool) -> Result<u8, Failu
         true => None,
         false => Some(Names::of(client)?),
     };
-    let tables = nodes
-        .iter()
-        .map(|node| (node.node.as_str(), tables_of(netstat, node, names.as_ref())));
+    let own = match v6 {
+        true => routes6::own(client, netstat)?,
+        false => Vec::new(),
+    };
+    let tables = nodes.iter().map(|node| {
+        let mut text = String::new();
+        if v4 {
+            text += &table(&node.routes, names.as_ref());
+        }
+        if v6 {
+            let own = own.iter().find(|own| own.node == node.node);
+            text += &routes6::table(&node.routes, own, names.as_ref());
+        }
+        (node.node.as_str(), text)
+    });
     print_nodes(tables, netstat.node.is_some())?;
     Ok(0)
-}
-
-/// IPv4's, as net-tools has it, unless only -6 is given.
-fn tables_of(netstat: &Netstat, node: &NodeRoutes, names: Option<&Names>) -> String {
-    let mut text = String::new();
-    if netstat.inet || !netstat.inet6 {
-        text += &table(&node.routes, names);
-    }
-    if netstat.inet6 {
-        text += &table_of_ipv6(&node.routes, names);
-    }
-    text
-}
-
-fn table_of_ipv6(routes: &[RouteRow], names: Option<&Names>) -> String {
-    let mut text = "Kernel IPv6 routing table\n\
-        Destination                    Next Hop                   Flag Met Ref  Use If\n"
-        .to_owned();
-    for route in routes.iter().filter(|route| route.prefix.is_ipv6()) {
-        let destination = match (route.prefix_len, names) {
-            (0, Some(_)) => "[::]/0".to_owned(),
-            (len, _) => format!("{}/{len}", route.prefix),
-        };
-        let unspecified = IpAddr::V6(Ipv6Addr::UNSPECIFIED);
-        let next_hop = route.gateway.unwrap_or(unspecified);
-        let next_hop = match names.and_then(|names| names.name(&next_hop)) {
-            Some(name) => name.to_owned(),
-            None => next_hop.to_string(),
-        };
-        let (flags, metric) = match (route.gateway.is_some(), route.prefix_len) {
-            (true, 128) => ("UGH", ROUTER_METRIC),
-            (true, _) => ("UG", ROUTER_METRIC),
-            (false, 128) => ("UH", LINK_METRIC),
-            (false, _) => ("U", LINK_METRIC),
-        };
-        text += &format!(
-            "{destination:<30} {next_hop:<26} {flags:<4} {metric:<3} {:<3} {:>4} {}\n",
-            0, 0, route.port
-        );
-    }
-    text
 }
 
 /// With names: those of nodes, and `default`.
@@ -104,10 +80,6 @@ fn table(routes: &[RouteRow], names: Option<&Names>) -> String {
     text
 }
 
-/// What Linux gives a route that a router was named for, and one that is on the link itself.
-const ROUTER_METRIC: u32 = 1024;
-const LINK_METRIC: u32 = 256;
-
 fn genmask(prefix_len: u8) -> String {
     let bits = u32::MAX.checked_shl(32 - u32::from(prefix_len.min(32)));
     Ipv4Addr::from(bits.unwrap_or(0)).to_string()
@@ -123,24 +95,10 @@ mod tests {
             prefix_len,
             gateway: gateway.map(|gateway| gateway.parse().expect("an address")),
             port: "eth0".into(),
+            origin: "static".into(),
+            expires: None,
+            source: None,
         }
-    }
-
-    #[test]
-    fn rows_of_ipv6_are_those_of_net_tools_byte_for_byte() {
-        let routes = [
-            route("10.0.1.0", 24, None),
-            route("::", 0, Some("fe80::1")),
-            route("fd00:1:2:3::", 64, None),
-        ];
-        let expected = "\
-Kernel IPv6 routing table
-Destination                    Next Hop                   Flag Met Ref  Use If
-::/0                           fe80::1                    UG   1024 0      0 eth0
-fd00:1:2:3::/64                ::                         U    256 0      0 eth0
-";
-        assert_eq!(table_of_ipv6(&routes, None), expected);
-        assert_eq!(table(&routes, None).lines().count(), 3);
     }
 
     #[test]

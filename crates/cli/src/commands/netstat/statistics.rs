@@ -1,6 +1,7 @@
 //! `netstat -s`: the MIB in the words of net-tools.
 use std::io::Write as _;
 
+use crate::args::Netstat;
 use crate::commands::print_json;
 use crate::control::client::Client;
 use crate::control::{Answer, Ask, NodeCounters};
@@ -64,6 +65,153 @@ const LINES: &[(&str, &str, &str, bool)] = &[
     ("Icmp", "OutParmProbs", "    wrong parameters: {}", false),
     ("Icmp", "OutEchos", "    echo requests: {}", false),
     ("Icmp", "OutEchoReps", "    echo replies: {}", false),
+    ("Ip6", "InReceives", "{} total packets received", true),
+    ("Ip6", "InHdrErrors", "{} with invalid headers", false),
+    ("Ip6", "InTooBigErrors", "{} with packets too big", false),
+    (
+        "Ip6",
+        "InNoRoutes",
+        "{} incoming packets with no route",
+        false,
+    ),
+    ("Ip6", "InAddrErrors", "{} with invalid addresses", false),
+    ("Ip6", "InUnknownProtos", "{} with unknown protocol", false),
+    ("Ip6", "InTruncatedPkts", "{} with truncated packets", false),
+    ("Ip6", "InDiscards", "{} incoming packets discarded", true),
+    ("Ip6", "InDelivers", "{} incoming packets delivered", true),
+    ("Ip6", "OutForwDatagrams", "{} forwarded", true),
+    ("Ip6", "OutRequests", "{} requests sent out", true),
+    ("Ip6", "OutDiscards", "{} outgoing packets dropped", false),
+    (
+        "Ip6",
+        "OutNoRoutes",
+        "{} dropped because of missing route",
+        false,
+    ),
+    (
+        "Ip6",
+        "ReasmTimeout",
+        "{} fragments dropped after timeout",
+        false,
+    ),
+    ("Ip6", "ReasmReqds", "{} reassemblies required", false),
+    ("Ip6", "ReasmOKs", "{} packets reassembled ok", false),
+    ("Ip6", "ReasmFails", "{} packet reassemblies failed", false),
+    ("Ip6", "FragOKs", "{} outgoing packets fragmented ok", false),
+    (
+        "Ip6",
+        "FragFails",
+        "{} outgoing packets failed fragmentation",
+        false,
+    ),
+    ("Ip6", "FragCreates", "{} fragments created", false),
+    ("Ip6", "InMcastPkts", "{} incoming multicast packets", false),
+    (
+        "Ip6",
+        "OutMcastPkts",
+        "{} outgoing multicast packets",
+        false,
+    ),
+    ("Ip6", "InOctets", "Ip6InOctets: {}", false),
+    ("Ip6", "OutOctets", "Ip6OutOctets: {}", false),
+    ("Ip6", "OutTransmits", "Ip6OutTransmits: {}", false),
+    ("Icmp6", "InMsgs", "{} ICMP messages received", true),
+    ("Icmp6", "InErrors", "{} input ICMP message failed", true),
+    ("Icmp6", "OutMsgs", "{} ICMP messages sent", true),
+    ("Icmp6", "InCsumErrors", "InCsumErrors: {}", false),
+    ("Icmp6", "", "ICMP input histogram:", true),
+    (
+        "Icmp6",
+        "InDestUnreachs",
+        "    destination unreachable: {}",
+        false,
+    ),
+    ("Icmp6", "InPktTooBigs", "    packets too big: {}", false),
+    (
+        "Icmp6",
+        "InTimeExcds",
+        "    received ICMPv6 time exceeded: {}",
+        false,
+    ),
+    (
+        "Icmp6",
+        "InParmProblems",
+        "    parameter problem: {}",
+        false,
+    ),
+    ("Icmp6", "InEchos", "    echo requests: {}", false),
+    ("Icmp6", "InEchoReplies", "    echo replies: {}", false),
+    (
+        "Icmp6",
+        "InRouterSolicits",
+        "    router solicits: {}",
+        false,
+    ),
+    (
+        "Icmp6",
+        "InRouterAdvertisements",
+        "    router advertisement: {}",
+        false,
+    ),
+    (
+        "Icmp6",
+        "InNeighborSolicits",
+        "    neighbour solicits: {}",
+        false,
+    ),
+    (
+        "Icmp6",
+        "InNeighborAdvertisements",
+        "    neighbour advertisement: {}",
+        false,
+    ),
+    ("Icmp6", "InRedirects", "    redirects: {}", false),
+    ("Icmp6", "", "    ICMP output histogram:", true),
+    (
+        "Icmp6",
+        "OutDestUnreachs",
+        "    destination unreachable: {}",
+        false,
+    ),
+    ("Icmp6", "OutPktTooBigs", "    packets too big: {}", false),
+    (
+        "Icmp6",
+        "OutTimeExcds",
+        "    sent ICMPv6 time exceeded: {}",
+        false,
+    ),
+    (
+        "Icmp6",
+        "OutParmProblems",
+        "    parameter problem: {}",
+        false,
+    ),
+    ("Icmp6", "OutEchos", "    echo requests: {}", false),
+    ("Icmp6", "OutEchoReplies", "    echo replies: {}", false),
+    (
+        "Icmp6",
+        "OutRouterSolicits",
+        "    router solicits: {}",
+        false,
+    ),
+    (
+        "Icmp6",
+        "OutRouterAdvertisements",
+        "    Icmp6OutRouterAdvertisements: {}",
+        false,
+    ),
+    (
+        "Icmp6",
+        "OutNeighborSolicits",
+        "    neighbor solicits: {}",
+        false,
+    ),
+    (
+        "Icmp6",
+        "OutNeighborAdvertisements",
+        "    neighbor advertisements: {}",
+        false,
+    ),
     ("Tcp", "ActiveOpens", "{} active connection openings", true),
     (
         "Tcp",
@@ -170,7 +318,8 @@ const LINES: &[(&str, &str, &str, bool)] = &[
 ];
 
 /// Prints the statistics of one node or of all.
-pub fn print(client: &Client, node: Option<String>, json: bool) -> Result<u8, Failure> {
+pub fn print(client: &Client, netstat: &Netstat, json: bool) -> Result<u8, Failure> {
+    let node = netstat.node.clone();
     let one = node.is_some();
     let Answer::Counters { nodes } = client.ask(&Ask::Counters { node })? else {
         return Err(Failure::ours("the lab answered something else"));
@@ -184,20 +333,35 @@ pub fn print(client: &Client, node: Option<String>, json: bool) -> Result<u8, Fa
         if !one {
             writeln!(out, "{}{}:", if i > 0 { "\n" } else { "" }, node.node)?;
         }
-        write!(out, "{}", text(node))?;
+        write!(out, "{}", text(node, netstat.inet6 && !netstat.inet))?;
     }
     Ok(0)
 }
 
-/// The groups in net-tools' order, then our drop reasons.
-fn text(node: &NodeCounters) -> String {
-    let mut text = String::new();
+/// Which groups are shown, in net-tools' order. What net-tools tells of IPv6 only when asked (-6) is told anyway, if there
+/// is anything to tell.
+fn groups(node: &NodeCounters, v6: bool) -> Vec<&'static str> {
     // Of an interface of this machine only what was discarded is known.
-    let groups: &[&str] = match node.counters.is_empty() {
-        true => &[],
-        false => &["Ip", "Icmp", "Tcp", "Udp", "TcpExt", "IpExt"],
+    if node.counters.is_empty() {
+        return Vec::new();
+    }
+    if v6 {
+        return vec!["Ip6", "Icmp6", "Tcp"];
+    }
+    let counts = |group: &&str| {
+        let mut counters = node.counters.iter();
+        counters.any(|(of, _, value)| of == group && *value > 0)
     };
-    for &group in groups {
+    let always = ["Ip", "Icmp", "Tcp", "Udp", "TcpExt", "IpExt"].into_iter();
+    always
+        .chain(["Ip6", "Icmp6"].into_iter().filter(counts))
+        .collect()
+}
+
+/// The groups, then our drop reasons.
+fn text(node: &NodeCounters, v6: bool) -> String {
+    let mut text = String::new();
+    for group in groups(node, v6) {
         text += &format!("{group}:\n");
         if group == "Ip" {
             text += &format!("    Forwarding: {}\n", if node.forwarding { 1 } else { 2 });
@@ -250,7 +414,7 @@ mod tests {
             counters,
             drops: vec![("no route".into(), 3)],
         };
-        let text = text(&node);
+        let text = text(&node, false);
         for (line, there) in [
             ("    7 segments received\n", true),
             ("    0 resets sent\n", true),
@@ -260,5 +424,44 @@ mod tests {
         ] {
             assert_eq!(text.contains(line), there, "{line}");
         }
+        assert!(!text.contains("Ip6:"), "{text}");
+    }
+
+    #[test]
+    fn ipv6_is_told_in_the_words_of_net_tools_if_there_was_any() {
+        let counter = |group: &str, name: &str, value| (group.into(), name.into(), value);
+        let node = NodeCounters {
+            node: "a".into(),
+            forwarding: false,
+            counters: vec![
+                counter("Ip6", "InReceives", 17),
+                counter("Ip6", "OutTransmits", 17),
+                counter("Icmp6", "InEchoReplies", 3),
+                counter("Icmp6", "OutRouterSolicits", 2),
+                counter("Icmp6", "OutNeighborSolicits", 4),
+            ],
+            drops: Vec::new(),
+        };
+        let expected = "\
+Ip6:
+    17 total packets received
+    0 incoming packets discarded
+    0 incoming packets delivered
+    0 forwarded
+    0 requests sent out
+    Ip6OutTransmits: 17
+Icmp6:
+    0 ICMP messages received
+    0 input ICMP message failed
+    0 ICMP messages sent
+    ICMP input histogram:
+        echo replies: 3
+        ICMP output histogram:
+        router solicits: 2
+        neighbor solicits: 4
+";
+        assert!(text(&node, false).ends_with(expected));
+        assert!(text(&node, true).starts_with(expected));
+        assert!(text(&node, true).contains("Tcp:\n"));
     }
 }

@@ -1,45 +1,25 @@
 //! A ping on its way: what happens, line by line, by a thread of its own.
-use std::io::Write;
 use std::net::IpAddr;
 use std::os::fd::OwnedFd;
-use std::os::unix::net::UnixStream;
-use std::thread;
 use std::time::Duration;
 
-use heptad_lab::topology::NodeKind;
+use heptad_runtime::Node;
 use heptad_runtime::ping::{PingEvent, PingOptions, PingStatistics};
-use heptad_runtime::{Node, run_is_over};
 use heptad_stack::l3_network::IcmpError;
 use heptad_stack::wire::icmpv4::{Icmpv4, Unreachable};
 use heptad_stack::wire::icmpv6::Icmpv6;
 
-use super::{Answers, is_closed};
+use super::Answers;
+use super::probes::{Channel, Probing, reason};
 use crate::control::{Answer, PingLine, PingWords};
 
 impl Answers {
     pub(super) fn ping(
         &self,
-        node: Option<&str>,
-        to: &str,
+        probing: &Probing<'_>,
         words: &PingWords,
         channel: Option<OwnedFd>,
     ) -> Result<Answer, String> {
-        let channel = UnixStream::from(channel.ok_or("no channel came along")?);
-        let hosts = self.hosts(node)?;
-        let other = |host: &&heptad_lab::MachineInfo| {
-            let is_it = host.name == to
-                || host
-                    .addresses
-                    .iter()
-                    .any(|(_, own, _)| to.parse() == Ok(*own));
-            node.is_some() || (host.kind == NodeKind::Host && !is_it)
-        };
-        let from = hosts.iter().find(other).or(hosts.first());
-        let name = from.ok_or("there is no host in this lab")?.name.clone();
-        let from = self.network.node(&name).ok_or("no such node")?;
-        let to = from
-            .resolve(to)
-            .ok_or_else(|| format!("ping: {to}: Name or service not known"))?;
         let options = PingOptions {
             count: words.count,
             interval: Duration::try_from_secs_f64(words.interval).map_err(|e| e.to_string())?,
@@ -47,34 +27,21 @@ impl Answers {
             ttl: words.ttl,
             wait: Duration::try_from_secs_f64(words.wait).map_err(|e| e.to_string())?,
         };
-        thread::Builder::new()
-            .name("ping".into())
-            .spawn(move || run(&from, to, options, channel))
-            .map_err(|error| error.to_string())?;
-        Ok(Answer::Ping { node: name, to })
+        self.probe(probing, channel, move |from, to, channel| {
+            run(from, to, options, &channel);
+        })
     }
 }
 
-/// Until nobody wants more, or all is over. A far end that went away ends it too.
-fn run(from: &Node, to: IpAddr, options: PingOptions, channel: UnixStream) {
-    let write = |line: PingLine| {
-        let Ok(mut bytes) = serde_json::to_vec(&line) else {
-            return false;
-        };
-        bytes.push(b'\n');
-        (&channel).write_all(&bytes).is_ok()
-    };
+fn run(from: &Node, to: IpAddr, options: PingOptions, channel: &Channel) {
     let ended = from.ping(to, options, |event| match event {
-        Some(event) => write(line_of(event)),
-        None => !is_closed(&channel),
+        Some(event) => channel.write(&line_of(event)),
+        None => channel.is_wanted(),
     });
-    write(match ended {
+    channel.write(&match ended {
         Ok(statistics) => last_line(&statistics),
-        Err(error) if run_is_over(&error) => PingLine::Failed {
-            message: "the lab ended".into(),
-        },
         Err(error) => PingLine::Failed {
-            message: error.to_string(),
+            message: reason(&error),
         },
     });
 }

@@ -84,6 +84,14 @@ impl Network {
         all.iter().map(|(ip, _)| *ip).collect()
     }
 
+    /// The life of a route that a router told; `None`: none did.
+    pub(in super::super) fn told_route(&self, route: &Route) -> Option<Option<Instant>> {
+        let interface = self.v6.interface(route.port)?;
+        let told = &interface.autoconf.as_ref()?.routes;
+        let found = told.iter().find(|(known, _)| known.is_same(route));
+        found.map(|(_, until)| *until)
+    }
+
     /// RFC 4861 6.1.2, 6.3.4: a router says what it is.
     pub(super) fn hear_router(
         &mut self,

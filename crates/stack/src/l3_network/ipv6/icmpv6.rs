@@ -8,7 +8,7 @@ use heptad_wire::{Chunk, PacketBuf, Sum, checksum, ndp};
 use super::super::quote::Quote;
 use super::super::{
     Arrival, Complaint, Departure, EchoError, Flow, Heading, IcmpError, NetError, Network, News,
-    Reply, Up, zone,
+    Reply, Told, Up, zone,
 };
 use crate::l1_physical::PortId;
 use crate::{Counter, Cx, DropReason};
@@ -151,14 +151,21 @@ impl Network {
         if !self.v6.addresses.is_ours(ours) {
             return Up::Drop(DropReason::IcmpIgnored, None);
         }
-        if let Some(error) = EchoError::about(&flow, arrival.src, IcmpError::V6(*message)) {
+        let told = Told {
+            from: arrival.src,
+            message: IcmpError::V6(*message),
+            ttl: arrival.ttl,
+        };
+        if let Some(error) = EchoError::about(&flow, told.from, told.message) {
             return Up::Next(Heading::News(News::Echo(error)));
         }
         let news = match (message, error_of(message)) {
             //= rfc8201#4
             //# A node MUST NOT reduce its estimate of the Path MTU below the IPv6 minimum link MTU.
-            (Icmpv6::PacketTooBig { mtu }, _) => News::PathMtu(flow, (*mtu).max(ipv6::MIN_MTU)),
-            (_, Some(error)) => News::Unreachable(flow, error),
+            (Icmpv6::PacketTooBig { mtu }, _) => {
+                News::PathMtu(flow, (*mtu).max(ipv6::MIN_MTU), told)
+            }
+            (_, Some(error)) => News::Unreachable(flow, error, told),
             (_, None) => return Up::Drop(DropReason::IcmpIgnored, None),
         };
         Up::Next(Heading::News(news))

@@ -15,7 +15,7 @@ use heptad_wire::ipv6::{HEADER_LEN, Ipv6Header};
 use heptad_wire::{Cut, PacketBuf};
 
 use super::zone::{bare, needs_zone, zone_of, zoned};
-use super::{Departure, Flow, Heading, Network, News, Outgoing, Path, Refusal, Up};
+use super::{Departure, Flow, Heading, Network, Outgoing, Path, Refusal, Up};
 use crate::keyed_hash::KeyedHash;
 use crate::l1_physical::{PortId, bytes_once_cut};
 use crate::{Counter, Cx, DropReason, Instant, Rng};
@@ -227,8 +227,8 @@ impl Network {
         }
         cx.count(Counter::Ip6FragFails);
         let flow = Flow::of_sent(packet.head(), path.port);
-        let news = flow.map(|flow| News::PathMtu(flow, path.mtu));
-        Err(refusal(packet, DropReason::FragmentationNeeded, news))
+        let too_long = flow.map(|flow| (flow, path.mtu));
+        Err(refusal(packet, DropReason::FragmentationNeeded, too_long))
     }
 
     fn fragment_v6(
@@ -373,11 +373,11 @@ fn read_header(packet: &mut PacketBuf) -> Result<Ipv6Header, DropReason> {
     Ok(header)
 }
 
-fn refusal(packet: PacketBuf, reason: DropReason, news: Option<News>) -> Refusal {
+fn refusal(packet: PacketBuf, reason: DropReason, too_long: Option<(Flow, u32)>) -> Refusal {
     Refusal {
         packet,
         reason,
-        news,
+        too_long,
     }
 }
 

@@ -17,6 +17,7 @@ const SETTINGS: Settings = Settings {
     reuse_port: false,
     v6_only: false,
     dont_fragment: false,
+    recv_err: false,
 };
 const PORT: PortId = PortId(1);
 
@@ -288,13 +289,119 @@ fn only_a_connected_socket_hears_of_port_unreachable_and_once() {
             remote: peer(7),
             word: 0,
         };
-        host.udp.unreachable(flow, NetError::HostUnreachable);
-        host.udp.unreachable(flow, NetError::PortUnreachable);
+        for error in [NetError::HostUnreachable, NetError::PortUnreachable] {
+            host.with(|udp, cx| udp.unreachable(flow, error, None, cx));
+        }
     }
     assert!(host.udp.ready(connected).contains(Ready::ERROR));
     assert_eq!(host.recv(connected), Err(SocketError::ConnectionRefused));
     assert_eq!(host.recv(connected), Err(SocketError::WouldBlock));
     assert_eq!(host.recv(alone), Err(SocketError::WouldBlock));
+}
+
+/// A socket that asked for errors (IP_RECVERR), and may not be fragmented.
+fn curious(host: &mut Host, local: SocketAddr) -> UdpId {
+    let id = host.open(local, None);
+    let settings = Settings {
+        recv_err: true,
+        dont_fragment: true,
+        ..SETTINGS
+    };
+    host.udp.set(id, settings);
+    id
+}
+fn flow_to(port: u16) -> Flow {
+    Flow {
+        protocol: protocol::UDP,
+        local: here(53),
+        remote: peer(port),
+        word: 0,
+    }
+}
+fn told(kind: u8) -> Told {
+    use heptad_wire::icmpv4::Icmpv4;
+    let message = Icmpv4::parse(&[kind, 0, 0, 0, 0, 0, 0, 0]).expect("a header");
+    Told {
+        from: "192.0.2.1".parse().expect("an address"),
+        message: crate::l3_network::IcmpError::V4(message),
+        ttl: 60,
+    }
+}
+
+#[test]
+fn with_recv_err_a_socket_without_a_peer_hears_who_said_what_of_which_datagram() {
+    let mut host = Host::new();
+    let id = curious(&mut host, here(53));
+    let send = |host: &mut Host, port| {
+        let chunk = Chunk::copy_from(b"a");
+        host.with(|udp, cx| udp.send(id, chunk, peer(port), path(), cx))
+    };
+    assert_eq!(send(&mut host, 7), Ok(()));
+    assert_eq!(send(&mut host, 8), Ok(()));
+    for (port, error, kind) in [
+        (7, NetError::TimeExceeded, 11),
+        (8, NetError::PortUnreachable, 3),
+        // Nothing went there: somebody guesses.
+        (9, NetError::PortUnreachable, 3),
+    ] {
+        host.with(|udp, cx| udp.unreachable(flow_to(port), error, Some(told(kind)), cx));
+    }
+    assert!(host.udp.ready(id).contains(Ready::ERROR));
+    let first = host.udp.recv_error(id).expect("an error");
+    assert_eq!(
+        (first.error, first.remote),
+        (SocketError::HostUnreachable, peer(7))
+    );
+    assert_eq!(first.told, Some(told(11)));
+    // What is next is pending, as Linux has it.
+    assert_eq!(host.recv(id), Err(SocketError::ConnectionRefused));
+    let second = host.udp.recv_error(id).expect("another");
+    assert_eq!(
+        (second.error, second.remote),
+        (SocketError::ConnectionRefused, peer(8))
+    );
+    assert_eq!(host.udp.recv_error(id), None);
+    assert!(!host.udp.ready(id).contains(Ready::ERROR));
+    assert_eq!(send(&mut host, 7), Ok(()));
+}
+
+#[test]
+fn what_may_not_be_fragmented_is_refused_at_once_and_the_queue_has_the_mtu() {
+    let mut host = Host::new();
+    let id = curious(&mut host, here(53));
+    let mtu = path().mtu;
+    let send = |host: &mut Host, len| {
+        let chunk = Chunk::copy_from(&vec![0; len]);
+        host.with(|udp, cx| udp.send(id, chunk, peer(7), path(), cx))
+    };
+    let most = mtu as usize - 28;
+    assert_eq!(send(&mut host, most), Ok(()));
+    assert_eq!(send(&mut host, most + 1), Err(SocketError::MessageTooLong));
+    let refused = host.udp.recv_error(id).expect("its length");
+    assert_eq!((refused.mtu, refused.told), (Some(mtu), None));
+    // A router knows better; that is pending too.
+    host.with(|udp, cx| udp.path_mtu(flow_to(7), 1280, Some(told(3)), cx));
+    assert_eq!(send(&mut host, 1), Err(SocketError::MessageTooLong));
+    let narrow = host.udp.recv_error(id).expect("a narrow way");
+    assert_eq!((narrow.mtu, narrow.told), (Some(1280), Some(told(3))));
+}
+
+#[test]
+fn the_error_queue_is_bounded_and_ends_with_the_option() {
+    let mut host = Host::new();
+    let id = curious(&mut host, here(53));
+    let chunk = Chunk::copy_from(b"a");
+    host.with(|udp, cx| udp.send(id, chunk, peer(7), path(), cx))
+        .expect("room");
+    for _ in 0..1_000 {
+        let error = NetError::PortUnreachable;
+        host.with(|udp, cx| udp.unreachable(flow_to(7), error, Some(told(3)), cx));
+    }
+    let heard = core::iter::from_fn(|| host.udp.recv_error(id)).count();
+    assert_eq!(heard, 256);
+    host.with(|udp, cx| udp.unreachable(flow_to(7), NetError::HostUnreachable, None, cx));
+    host.udp.set(id, SETTINGS);
+    assert_eq!(host.udp.recv_error(id), None);
 }
 
 #[test]
