@@ -1,6 +1,7 @@
 //! A folder, an environment and a way to see what is left, for each test of the command.
 #![allow(dead_code)] // each test file uses its own part
 
+pub mod linux;
 pub mod pair;
 
 use std::fs;
