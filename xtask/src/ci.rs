@@ -168,6 +168,8 @@ fn neighbours(root: &Path) -> Result<()> {
         "heptad-cli",
         "--test",
         "neighbours",
+        "--test",
+        "neighbours_ipv6",
         "--",
         "--include-ignored",
         "--test-threads=1",

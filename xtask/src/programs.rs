@@ -18,7 +18,7 @@ pub struct Program {
 }
 
 /// All of them.
-pub const PROGRAMS: [Program; 13] = [
+pub const PROGRAMS: [Program; 14] = [
     Program {
         name: "python3",
         package: "python3",
@@ -91,6 +91,13 @@ pub const PROGRAMS: [Program; 13] = [
         probe: &["-V"],
         says: "iproute2",
         tests: "Linux as a neighbour, over TAP",
+    },
+    Program {
+        name: "radvd",
+        package: "radvd",
+        probe: &["--version"],
+        says: "Version",
+        tests: "hosts that take their addresses from Linux over TAP",
     },
     Program {
         name: "ping",
