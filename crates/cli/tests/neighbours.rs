@@ -5,11 +5,10 @@
 mod support;
 
 use std::fs;
-use std::process::Command;
 use std::time::Instant;
 
 use support::linux::{Linux, Served};
-use support::{Ran, Sandbox, has_program, labs, wait_for};
+use support::{Ran, has_program, labs, wait_for};
 
 /// bob at 10.9.0.20 on one cable with the interface; more lines for the cable come last.
 fn bob_and(end: &str, program: &str, cable: &str) -> String {

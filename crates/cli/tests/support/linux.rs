@@ -10,7 +10,7 @@ use super::{Ran, Sandbox, has_program, wait_for};
 /// A kernel's side of the cable: a network namespace, and a sandbox whose programs run in it.
 pub struct Linux {
     pub sandbox: Sandbox,
-    netns: String,
+    pub netns: String,
     /// Labs so far. Each has its number for a seed: Linux remembers the connections of the one before for a minute.
     labs: Cell<u32>,
 }
