@@ -106,23 +106,39 @@ fn the_tables_of_neighbours_agree_on_both_sides() {
 }
 
 #[test]
+fn an_address_that_we_have_is_not_for_linux() {
+    let Some(linux) = listening() else { return };
+    let lab = bob("[\"10.9.0.20/24\", \"fd09::20/64\"]");
+    linux.up(&lab, "heptad0", &["--no-capture"]);
+    // In the first second both would give it up (RFC 4862 5.4.3).
+    wait_for("the address to be surely ours", || {
+        !addresses_of_bob(&linux).contains("optimistic")
+    });
+    linux.ip("addr add fd09::20/64 dev heptad0");
+    linux.ip("addr add fd09::1/64 dev heptad0");
+    wait_for("Linux to hear that somebody has it", || {
+        let shown = linux.ip("-6 -o addr show dev heptad0 dadfailed").stdout;
+        shown.contains("fd09::20/64") && !shown.contains("fd09::1/64")
+    });
+    linux.down();
+}
+
+#[test]
 fn an_address_that_linux_has_is_not_ours() {
     let Some(linux) = listening() else { return };
-    // The interface and its address are there before the lab is.
     linux.ip("tuntap add dev heptad0 mode tap");
     linux.ip("link set dev heptad0 up");
     linux.ip("addr add fd09::20/64 dev heptad0 nodad");
-    let lab = bob("[\"10.9.0.20/24\", \"fd09::20/64\", \"fd09::21/64\"]");
+    // The kernel takes a moment to listen at an interface that has just been plugged in.
+    let lab = bob("[\"10.9.0.20/24\", \"fd09::20/64\", \"fd09::21/64\"]") + "delay = \"400ms\"\n";
     linux.up(&lab, "heptad0", &["--no-capture"]);
-    let bind = "import socket, sys; s = socket.socket(socket.AF_INET6)\n\
-                try: s.bind((sys.argv[1], 80)); print('ours')\n\
-                except OSError as e: print(e.errno)";
     wait_for("the kernel to say that it has the address", || {
-        let words = ["exec", "bob", "--", "python3", "-c", bind, "fd09::20"];
-        linux.heptad(&words).expect_code(0).stdout == "99\n"
+        let shown = addresses_of_bob(&linux);
+        let mut lines = shown.lines();
+        lines.any(|line| line.contains("fd09::20/64") && line.contains("dadfailed"))
     });
-    let words = ["exec", "bob", "--", "python3", "-c", bind, "fd09::21"];
-    assert_eq!(linux.heptad(&words).expect_code(0).stdout, "ours\n");
+    let shown = addresses_of_bob(&linux);
+    assert_eq!(shown.matches("dadfailed").count(), 1, "{shown}");
     linux.down();
 }
 
@@ -162,7 +178,7 @@ fn linux_finds_the_narrow_cable_behind_our_router() {
 }
 
 #[test]
-fn a_host_of_ours_takes_its_address_from_radvd() {
+fn a_host_of_ours_takes_its_address_from_radvd_and_another_one_if_linux_has_that() {
     if !has_program("radvd") {
         return;
     }
@@ -191,18 +207,39 @@ fn a_host_of_ours_takes_its_address_from_radvd() {
         "root",
     ];
     let radvd = support::linux::Served(linux.spawn(&radvd));
-    linux.up(
-        &bob("[\"10.9.0.20/24\", \"auto\"]"),
-        "heptad0",
-        &["--no-capture"],
-    );
+    linux
+        .sandbox
+        .write("lab.toml", &bob("[\"10.9.0.20/24\", \"auto\"]"));
+    let up = ["lab", "up", "lab.toml", "--seed", "7", "--no-capture"];
+    linux.heptad(&up).expect_code(0);
     wait_for("a way to the router by the default route", || {
         let words = ["ping", "-c", "1", "-W", "1", "--node", "bob", "fd08::1"];
         linux.heptad(&words).code == Some(0)
     });
     ping_from_bob(&linux, "65000", "fd08::1");
-    let routes = linux.heptad(&["netstat", "-rn", "-6", "--node", "bob"]);
-    println!("{}", routes.stdout);
+    let shown = addresses_of_bob(&linux);
+    let mut words = shown.split_whitespace();
+    let address = words
+        .find(|word| word.starts_with("fd08:"))
+        .expect("an address")
+        .to_owned();
+    linux.heptad(&["lab", "down"]).expect_code(0);
+
+    // The same seed gives the same address, and now somebody has it: bob takes another one.
+    linux.ip(&format!("addr add {address} dev heptad0 nodad"));
+    linux.heptad(&up).expect_code(0);
+    wait_for("an address that nobody else has", || {
+        let shown = addresses_of_bob(&linux);
+        let fd08 = shown.lines().filter(|line| line.contains(" fd08:"));
+        let (failed, fine): (Vec<_>, Vec<_>) = fd08.partition(|line| line.contains("dadfailed"));
+        failed.iter().any(|line| line.contains(&address)) && fine.len() == 1
+    });
+    ping_from_bob(&linux, "56", "fd08::1");
     drop(radvd);
     linux.down();
+}
+
+fn addresses_of_bob(linux: &Linux) -> String {
+    let words = ["ip", "-6", "addr", "show", "dev", "eth0", "--node", "bob"];
+    linux.heptad(&words).expect_code(0).stdout
 }

@@ -203,6 +203,18 @@ fn headers_and_addresses_out_of_range_have_their_reasons() {
             ("from a group", plain().from("ff02::5"), MartianSource, None),
             ("from ::1", plain().from("::1"), MartianSource, None),
             ("from us", plain().from(BOB), MartianSource, None),
+            (
+                "a question from us",
+                icmp(solicit(BOB, Some(mac_of(66))), BOB, "ff02::1:ff00:20"),
+                MartianSource,
+                None
+            ),
+            (
+                "one who says with our address that it has our address",
+                icmp(unsolicited(BOB), BOB, "ff02::1"),
+                NdpDuplicateAddress,
+                None
+            ),
             ("from nobody", plain().from("::"), MartianSource, None),
             (
                 "from a mapped address",
@@ -472,6 +484,12 @@ fn neighbour_advert(target: &str) -> Vec<u8> {
         },
     };
     message.to_bytes()
+}
+/// What a host says to all that ask whether somebody has its address.
+fn unsolicited(target: &str) -> Vec<u8> {
+    let mut bytes = neighbour_advert(target);
+    bytes[4] &= !0x40;
+    bytes
 }
 fn solicit(target: &str, source: Option<MacAddr>) -> Vec<u8> {
     let message = Ndp::NeighbourSolicit {

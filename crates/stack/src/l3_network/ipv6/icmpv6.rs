@@ -31,6 +31,10 @@ impl Network {
             }
         };
         count_in(&message, cx);
+        let is_advert = message.kind().0 == ndp::kind::NEIGHBOUR_ADVERT;
+        if arrival.port != PortId::LOOPBACK && self.is_local(arrival.src) && !is_advert {
+            return super::drop(arrival.packet, DropReason::MartianSource, cx);
+        }
         match message {
             Icmpv6::EchoRequest { id, seq } => self.echo_reply(arrival, id, seq, cx),
             Icmpv6::EchoReply { .. } if !arrival.group => Up::Next(Heading::Local(arrival, None)),

@@ -11,7 +11,7 @@ use core::hash::BuildHasher;
 use core::net::{IpAddr, Ipv6Addr};
 
 use heptad_wire::ipv4::protocol;
-use heptad_wire::ipv6::{HEADER_LEN, Ipv6Header};
+use heptad_wire::ipv6::{HEADER_LEN, Ipv6Header, next_header};
 use heptad_wire::{Cut, PacketBuf};
 
 use super::zone::{bare, needs_zone, zone_of, zoned};
@@ -274,7 +274,10 @@ impl Network {
         }
         // Who has no address yet speaks to groups only (RFC 4861 4.3).
         let nobody = src.is_unspecified() && !dst.is_multicast();
-        if src.is_loopback() || nobody || self.v6.addresses.is_ours(zoned(src, port)) {
+        // Who has our address says so with it as the source.
+        let discovery = header.next_header == next_header::ICMPV6 && header.hop_limit == 255;
+        let ours = !discovery && self.v6.addresses.is_ours(zoned(src, port));
+        if src.is_loopback() || nobody || ours {
             return Err(DropReason::MartianSource);
         }
         Ok(())
