@@ -99,6 +99,8 @@ impl Address6 {
 pub struct Addresses6 {
     by_port: BTreeMap<PortId, Vec<Address6>>,
     ours: BTreeMap<Ipv6Addr, PortId>,
+    /// How many of them somebody else has.
+    duplicates: usize,
     /// How often each group was joined.
     groups: BTreeMap<(PortId, Ipv6Addr), u32>,
 }
@@ -119,8 +121,17 @@ impl Addresses6 {
         let all = self.by_port.get_mut(&port)?;
         let index = all.iter().position(|address| address.ip == ip)?;
         let address = all.remove(index);
+        self.duplicates -= usize::from(!address.is_usable());
         self.leave(port, solicited_node(ip, port));
         Some((port, address))
+    }
+    /// Somebody else has it: it is not used any more.
+    pub fn give_up(&mut self, ip: Ipv6Addr) {
+        if let Some(address) = self.get_mut(ip).filter(|address| address.is_usable()) {
+            address.state = AddressState::Duplicate;
+            address.probe = None;
+            self.duplicates += 1;
+        }
     }
     /// One of them, whatever its state.
     pub fn get_mut(&mut self, ip: Ipv6Addr) -> Option<&mut Address6> {
@@ -139,7 +150,8 @@ impl Addresses6 {
     }
     /// Whether it is one of ours that may be used.
     pub fn is_ours(&self, ip: Ipv6Addr) -> bool {
-        self.ours.contains_key(&ip) && self.get(ip).is_some_and(Address6::is_usable)
+        let usable = || self.get(ip).is_some_and(Address6::is_usable);
+        self.ours.contains_key(&ip) && (self.duplicates == 0 || usable())
     }
     /// The port of one of our addresses.
     pub fn port_of(&self, ip: Ipv6Addr) -> Option<PortId> {
@@ -311,7 +323,8 @@ mod tests {
         addresses.get_mut(ip("2001:db8:1::77")).unwrap().state = AddressState::Deprecated;
         let source = addresses.select(PortId(1), ip("2001:db8:9::1"));
         assert_eq!(source, Some(ip("2001:db8:1::10")));
-        addresses.get_mut(ip("2001:db8:1::10")).unwrap().state = AddressState::Duplicate;
+        addresses.give_up(ip("2001:db8:1::10"));
+        assert!(!addresses.is_ours(ip("2001:db8:1::10")) && addresses.is_ours(ip("::1")));
         let source = addresses.select(PortId(1), ip("2001:db8:9::1"));
         assert_eq!(source, Some(ip("fd00:1::10")), "rule 5 comes before rule 6");
     }

@@ -211,10 +211,7 @@ impl Network {
         }
     }
     fn lose_address(&mut self, ip: Ipv6Addr, cx: &mut Cx<'_>) {
-        if let Some(address) = self.v6.addresses.get_mut(ip) {
-            address.state = AddressState::Duplicate;
-            address.probe = None;
-        }
+        self.v6.addresses.give_up(ip);
         self.v6.reschedule();
         duplicate(ip, cx);
         self.replace_duplicate(ip);

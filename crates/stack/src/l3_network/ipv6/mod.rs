@@ -91,12 +91,11 @@ impl Ipv6 {
             || addresses.any(|(_, address)| address.probe.is_some());
     }
     /// RFC 6437: one label a flow, which nobody can guess.
-    fn flow_label(&self, departure: &Departure) -> u32 {
-        let Departure {
-            src, dst, protocol, ..
-        } = departure;
+    fn flow_label(&self, (src, dst): (Ipv6Addr, Ipv6Addr), departure: &Departure) -> u32 {
         let ports = departure.packet.head().first_chunk::<4>();
-        let hash = self.hash.hash_one((src, dst, protocol, ports));
+        let ports = u64::from(u32::from_be_bytes(*ports.unwrap_or(&[0; 4])));
+        let word = ports << 8 | u64::from(departure.protocol);
+        let hash = self.hash.hash_one((src.to_bits(), dst.to_bits(), word));
         (hash as u32 & 0xf_ffff).max(1)
     }
     fn send(&mut self, departure: Departure) {
@@ -185,7 +184,7 @@ impl Network {
         path: &Path,
         cx: &mut Cx<'_>,
     ) -> Result<Outgoing, Refusal> {
-        let flow_label = self.v6.flow_label(&departure);
+        let flow_label = self.v6.flow_label((src, dst), &departure);
         let Departure {
             protocol,
             ttl,
