@@ -79,7 +79,7 @@ impl fmt::Display for Goal {
         match self {
             Self::AtLeast(least) => write!(f, ">= {least}"),
             Self::AtMost(most) => write!(f, "<= {most}"),
-            Self::Ratio(least) => write!(f, "ratio >= {least:.1}"),
+            Self::Ratio(least) => write!(f, "ratio >= {least}"),
         }
     }
 }

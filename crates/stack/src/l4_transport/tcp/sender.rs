@@ -7,7 +7,7 @@ use heptad_wire::Chunk;
 
 /// Least and most bytes of one allocation. The least is the most that glibc's allocator keeps at hand for a thread.
 const LEAST_CHUNK: usize = 1024;
-const MOST_CHUNK: usize = 65_536;
+const MOST_CHUNK: usize = 32_768;
 
 /// `len` bytes of the stream from `base` on (positions count from the first byte of the stream).
 #[derive(Debug, Default)]
