@@ -96,10 +96,10 @@ fn the_tables_of_neighbours_agree_on_both_sides() {
     let v6 = mac(&linux.ip("neigh show fd09::20").stdout);
     assert!(v4.is_some() && v4 == v6, "{v4:?} {v6:?}");
     let link = linux.ip("-o link show dev heptad0").stdout;
-    let at = link
+    let mut at = link
         .split_whitespace()
         .skip_while(|word| *word != "link/ether");
-    let kernels = at.skip(1).next().expect("the kernel's own address");
+    let kernels = at.nth(1).expect("the kernel's own address");
     let ours = linux.heptad(&["arp", "-n", "--node", "bob"]).expect_code(0);
     assert!(ours.stdout.contains(kernels), "{ours:#?}");
     linux.down();
