@@ -104,7 +104,7 @@ pub fn inside(what: Inside, bytes: u64) -> Result<()> {
 
 fn tap(bytes: u64) -> Result<()> {
     let interface = Interface::attach(Kind::Tap, "tap0")?;
-    interface.set_offloads(Offloads::IPV4)?;
+    interface.set_offloads(Offloads::ALL)?;
     interface.bring_up(CABLE.mtu as u32)?;
     configure("tap0", KERNEL)?;
     let listener = TcpListener::bind((KERNEL, SERVICE))?;
