@@ -117,8 +117,7 @@ impl Record {
             rest = after
                 .get(4 * usize::from(words)..)
                 .ok_or(ParseError::Truncated)?;
-            //= rfc9776#4.2.13
-            //# Unrecognized Record Type values MUST be silently ignored.
+            // RFC 9776 4.2: types that are not known are ignored.
             if let Some(kind) = RecordKind::of(kind) {
                 records.push(Self {
                     kind,

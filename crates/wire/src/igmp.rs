@@ -51,9 +51,7 @@ pub fn parse(bytes: &[u8]) -> Result<Message, ParseError> {
 
 fn query(code: u8, group: IpAddr, behind: &[u8]) -> Result<Message, ParseError> {
     let tenths = u32::from(code);
-    //= rfc9776#7.1
-    //# Query messages that do not match any of the above conditions (e.g., a Query of length 10 octets) MUST be
-    //# silently ignored.
+    // RFC 9776 7.1: the length tells the version.
     Ok(Message::Query(match (behind.len(), code) {
         (0, 0) => Query::of(Version::V1, V1_MAX_RESPONSE, group),
         (0, _) => Query::of(Version::V2, 100 * tenths, group),

@@ -64,9 +64,7 @@ pub fn parse(kind: u8, bytes: &[u8]) -> Result<Message, ParseError> {
 fn query(code: u16, rest: &[u8]) -> Result<Message, ParseError> {
     let (group, behind) = address(rest)?;
     let code = u32::from(code);
-    //= rfc9777#8.1
-    //# Query messages that do not match any of the above conditions (e.g., a Query of length 26 octets) MUST be
-    //# silently ignored.
+    // RFC 9777 8.1: the length tells the version.
     Ok(Message::Query(match behind.len() {
         0 => Query::of(Version::V2, code, group),
         1..4 => return Err(ParseError::BadLength),
