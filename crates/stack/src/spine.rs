@@ -585,6 +585,8 @@ fn count_out(packet: &PacketBuf, next_hop: IpAddr, cx: &mut Cx<'_>) {
 }
 
 #[cfg(test)]
+mod groups;
+#[cfg(test)]
 mod hosts;
 #[cfg(test)]
 mod mangled;
