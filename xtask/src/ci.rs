@@ -170,6 +170,8 @@ fn neighbours(root: &Path) -> Result<()> {
         "neighbours",
         "--test",
         "neighbours_ipv6",
+        "--test",
+        "neighbours_multicast",
         "--",
         "--include-ignored",
         "--test-threads=1",
