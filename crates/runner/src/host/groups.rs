@@ -308,6 +308,17 @@ mod tests {
                 ]),
                 change_of(Link::Any, "239.1.2.3", replace),
             ),
+        ];
+        for ((level, name), value, expected) in rows {
+            assert_eq!(change(level, name, &value), expected, "{name}");
+        }
+    }
+
+    #[test]
+    fn what_is_too_short_or_of_the_other_family_is_refused() {
+        let (one, four) = (1_i32.to_ne_bytes(), 4_i32.to_ne_bytes());
+        let group: [u8; 4] = [239, 1, 2, 3];
+        let rows = [
             // Too short, of the other family, and no option about groups.
             (
                 (IPPROTO_IP, libc::IP_ADD_MEMBERSHIP),
