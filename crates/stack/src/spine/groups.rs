@@ -169,7 +169,7 @@ fn report(frame: &[u8]) -> Option<String> {
         }
         Message::Report { group, .. } => format!("report {group}"),
         Message::Leave { group } => format!("leave {group}"),
-        Message::Query(_) => format!("query"),
+        Message::Query(_) => panic!("a host asks nothing"),
     };
     Some(format!("{src} > {dst}: {text}"))
 }

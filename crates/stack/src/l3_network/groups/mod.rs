@@ -235,7 +235,7 @@ fn packed(records: Vec<Record>, address: usize, room: usize) -> Vec<Vec<Record>>
                 .sources
                 .split_off(most.max(1).min(record.sources.len()));
             let cut = matches!(record.kind, RecordKind::IsExclude | RecordKind::ToExclude);
-            let next = (!rest.is_empty() && !cut).then(|| Record {
+            let next = (!rest.is_empty() && !cut).then_some(Record {
                 sources: rest,
                 ..record
             });
@@ -260,6 +260,9 @@ fn packed(records: Vec<Record>, address: usize, room: usize) -> Vec<Vec<Record>>
 mod tests {
     use super::*;
 
+    /// A record's type and how many sources it has.
+    type Shape = (RecordKind, usize);
+
     fn record(kind: RecordKind, sources: usize) -> Record {
         let source = |n: usize| IpAddr::from([10, 0, (n >> 8) as u8, n as u8]);
         Record {
@@ -273,7 +276,7 @@ mod tests {
     fn records_fill_packets_and_long_lists_are_split_or_cut() {
         use RecordKind::{Allow, IsExclude, IsInclude, ToExclude};
         // Room for 100 bytes: a record has 8 and 4 for each source, so 23 sources at most.
-        let rows: [(&[(RecordKind, usize)], &[&[(RecordKind, usize)]]); 5] = [
+        let rows: [(&[Shape], &[&[Shape]]); 5] = [
             (&[], &[]),
             (&[(IsInclude, 3)], &[&[(IsInclude, 3)]]),
             (
