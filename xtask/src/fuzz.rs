@@ -10,8 +10,9 @@ use clap::builder::PossibleValuesParser;
 use crate::tools::cargo;
 
 /// Every target, in the order in which they run.
-const TARGETS: [&str; 11] = [
-    "arp", "ethernet", "ipv4", "ipv6", "icmpv4", "icmpv6", "ndp", "udp", "tcp", "packet", "frames",
+const TARGETS: [&str; 13] = [
+    "arp", "ethernet", "ipv4", "ipv6", "icmpv4", "icmpv6", "igmp", "mld", "ndp", "udp", "tcp",
+    "packet", "frames",
 ];
 const VERSION: &str = "0.13.2";
 

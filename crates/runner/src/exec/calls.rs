@@ -18,7 +18,7 @@ const MOST_DISCARDED: usize = 256 * 1024;
 /// Most buffers of a message (`UIO_MAXIOV`).
 const MOST_BUFFERS: usize = 1024;
 /// Bytes of a socket option that are looked at.
-const LONGEST_OPTION: usize = 256;
+const LONGEST_OPTION: usize = 144 + 64 * 128;
 /// Bytes of a `struct ifreq`.
 pub const IFREQ: usize = 40;
 /// The kind in `socket`'s second argument, below its flags.

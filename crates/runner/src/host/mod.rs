@@ -10,6 +10,7 @@
 
 mod datagram;
 mod entry;
+mod groups;
 mod interfaces;
 mod names;
 mod options;

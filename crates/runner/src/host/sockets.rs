@@ -6,7 +6,7 @@ use std::task::Waker;
 use heptad_runtime::Network;
 use heptad_runtime::lab::MachineId;
 use heptad_runtime::stack::l4_transport::tcp::Status;
-use heptad_runtime::stack::stack::SocketOption;
+use heptad_runtime::stack::stack::{Link, Membership, SocketOption};
 use heptad_runtime::stack::{Family, Medium, Ready, Shutdown, SocketError, SocketId, SocketKind};
 
 /// A socket of a node.
@@ -107,6 +107,16 @@ pub trait Sockets: Send + 'static {
     /// # Errors
     /// As the stack's.
     fn get(&self, at: At, which: SocketOption) -> Result<SocketOption, SocketError>;
+    /// `Stack::change_membership`.
+    ///
+    /// # Errors
+    /// As the stack's.
+    fn change_membership(
+        &self,
+        at: At,
+        group: (Link, IpAddr),
+        asked: Membership,
+    ) -> Result<(), SocketError>;
     /// `Stack::take_error`.
     fn take_error(&self, at: At) -> Option<SocketError>;
     /// `Stack::ready`.
@@ -203,6 +213,16 @@ impl Sockets for Network {
     }
     fn get(&self, at: At, which: SocketOption) -> Result<SocketOption, SocketError> {
         self.with(at.machine, |stack, _| stack.get(at.socket, which))
+    }
+    fn change_membership(
+        &self,
+        at: At,
+        group: (Link, IpAddr),
+        asked: Membership,
+    ) -> Result<(), SocketError> {
+        self.with(at.machine, |stack, cx| {
+            stack.change_membership(at.socket, group, asked, cx)
+        })
     }
     fn take_error(&self, at: At) -> Option<SocketError> {
         self.with(at.machine, |stack, _| stack.take_error(at.socket))
