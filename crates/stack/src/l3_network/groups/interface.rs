@@ -106,15 +106,15 @@ impl Interface {
         after: Option<&Filter>,
         reports: bool,
     ) -> bool {
-        let is_new = !self.groups.contains_key(&ip);
-        if is_new && (after.is_none() || self.groups.len() >= MOST_GROUPS) {
+        let present = self.groups.get(&ip).map(|group| group.tally.sources());
+        if present.is_none() && (after.is_none() || self.groups.len() >= MOST_GROUPS) {
             return after.is_none();
         }
-        let group = self.groups.entry(ip).or_default();
-        let named = after.map_or(0, |after| after.sources.len());
-        if named > 0 && group.tally.sources() + named > MOST_SOURCES {
+        let more = more_sources(before, after);
+        if more > 0 && present.unwrap_or(0) + more > MOST_SOURCES {
             return false;
         }
+        let group = self.groups.entry(ip).or_default();
         let was = group.tally.filter();
         if let Some(before) = before {
             group.tally.remove(before);
@@ -458,6 +458,14 @@ impl Group {
             *left > 0
         });
     }
+}
+
+/// How many sources a filter names that the one before it did not.
+fn more_sources(before: Option<&Filter>, after: Option<&Filter>) -> usize {
+    let known = |source: &IpAddr| before.is_some_and(|before| before.sources.contains(source));
+    after.map_or(0, |after| {
+        after.sources.iter().filter(|source| !known(source)).count()
+    })
 }
 
 /// A current-state record; none for a group that nobody wants anything of.

@@ -361,3 +361,24 @@ fn an_interface_is_in_a_bounded_number_of_groups() {
     assert!(interface.change(known, None, everything, true));
     assert_eq!(interface.rows().count(), MOST_GROUPS);
 }
+
+#[test]
+fn a_change_beyond_the_bounds_leaves_nothing_and_a_full_group_can_be_left_bit_by_bit() {
+    let source = |n: usize| IpAddr::from([10, 1, (n >> 8) as u8, n as u8]);
+    let filter = |sources: core::ops::Range<usize>| Filter {
+        mode: Mode::Include,
+        sources: sources.map(source).collect(),
+    };
+    let [Family { group, .. }, _] = families();
+    let mut interface = Interface::default();
+    let too_many = filter(0..MOST_SOURCES + 1);
+    assert!(!interface.change(group, None, Some(&too_many), true));
+    assert!(interface.groups.is_empty() && interface.due().is_none());
+    let (full, fewer) = (filter(0..MOST_SOURCES), filter(1..MOST_SOURCES));
+    assert!(interface.change(group, None, Some(&full), true));
+    let one_more = filter(MOST_SOURCES..MOST_SOURCES + 1);
+    assert!(!interface.change(group, None, Some(&one_more), true));
+    assert!(interface.change(group, Some(&full), Some(&fewer), true));
+    assert!(interface.change(group, None, Some(&one_more), true));
+    assert_eq!(interface.rows().collect::<Vec<_>>(), [(group, 2)]);
+}
