@@ -95,6 +95,7 @@ print('polls', later(u.recvfrom, 10))
 print('sends', later(u.sendto, b'4', nobody))
 u.close()
 u = socket.socket(socket.AF_INET, socket.SOCK_DGRAM); u.connect(nobody)
+# SO_ERROR does not wait: it is asked until the answer of the other node, a few milliseconds away, is here.
 u.send(b'5'); told = 0
 for _ in range(1000):
     told = told or time.sleep(0.02) or u.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
