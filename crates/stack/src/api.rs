@@ -226,7 +226,8 @@ impl Stack {
         link: Link,
         group: IpAddr,
     ) -> Result<Filter, SocketError> {
-        self.sockets.membership(socket, link, group, &self.network)
+        self.sockets
+            .membership(socket, (link, group), &self.network, &self.transport)
     }
     /// Gets an option: the variant of `which` with its present value.
     pub fn get(&self, socket: SocketId, which: SocketOption) -> Result<SocketOption, SocketError> {

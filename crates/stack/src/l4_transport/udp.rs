@@ -704,6 +704,11 @@ impl Udp {
             }
         }
     }
+    /// Which groups it has joined.
+    pub fn memberships(&self, id: UdpId) -> Option<&Memberships> {
+        let endpoint = self.endpoints.get(id.0 as usize);
+        endpoint.map(|endpoint| &endpoint.memberships)
+    }
     /// Which groups it has joined from now on.
     pub fn set_memberships(&mut self, id: UdpId, memberships: Memberships) {
         if let Ok(endpoint) = self.endpoint_mut(id) {

@@ -208,11 +208,14 @@ impl Sockets {
                 }
                 socket.leave_port(below.transport);
             }
-            Phase::Datagram(endpoint) => below.transport.udp.close(endpoint),
-            Phase::Echo(endpoint) => below.transport.echo.close(endpoint),
-        }
-        if let Some(memberships) = socket.memberships.take() {
-            below.network.leave_all(&memberships);
+            Phase::Datagram(endpoint) => {
+                socket.leave_groups(below);
+                below.transport.udp.close(endpoint);
+            }
+            Phase::Echo(endpoint) => {
+                socket.leave_groups(below);
+                below.transport.echo.close(endpoint);
+            }
         }
         socket.release(below.transport);
     }

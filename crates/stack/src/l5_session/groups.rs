@@ -7,7 +7,7 @@ use super::{Below, Family, SocketError, SocketId, SocketKind, Sockets};
 use crate::l1_physical::PortId;
 use crate::l3_network::groups::{Filter, Link, Membership, MembershipError, Memberships};
 use crate::l3_network::{Network, Path, zone};
-use crate::l4_transport::net_error;
+use crate::l4_transport::{Transport, net_error};
 
 impl Sockets {
     /// Joins, leaves or filters a group.
@@ -18,40 +18,41 @@ impl Sockets {
         asked: Membership,
         below: &mut Below<'_, '_>,
     ) -> Result<(), SocketError> {
-        let socket = self.socket_mut(id)?;
+        let socket = self.socket(id)?;
         let group = socket.group(group)?;
+        let mut memberships = socket.memberships(below.transport).clone();
         let leaves = asked == Membership::Leave;
-        let port = socket.link_of(link, group, leaves, below.network)?;
-        if asked == Membership::Join && link == Link::Any && group.is_ipv6() {
+        let port = link_of(&memberships, link, group, leaves, below.network)?;
+        let by_any = link == Link::Any && group.is_ipv6();
+        if asked == Membership::Join && by_any && memberships.port_of(group).is_some() {
             // As Linux: joined by any link is joined.
-            socket.joined_by_any(group)?;
+            return Err(SocketError::AddressInUse);
         }
-        let mut memberships = socket.memberships.take().unwrap_or_default();
-        let changed = below
+        below
             .network
-            .change_membership(&mut memberships, port, group, asked);
-        if let (Ok(()), Phase::Datagram(endpoint)) = (changed, socket.phase) {
-            let udp = &mut below.transport.udp;
-            udp.set_memberships(endpoint, (*memberships).clone());
+            .change_membership(&mut memberships, port, group, asked)
+            .map_err(membership_error)?;
+        match socket.phase {
+            Phase::Datagram(udp) => below.transport.udp.set_memberships(udp, memberships),
+            Phase::Echo(echo) => below.transport.echo.set_memberships(echo, memberships),
+            Phase::Idle | Phase::Listening(_) | Phase::Connecting(_) | Phase::Connected(_) => {}
         }
-        let is_empty = memberships.all().next().is_none();
-        socket.memberships = (!is_empty).then_some(memberships);
-        changed.map_err(membership_error)
+        Ok(())
     }
 
     /// The sources that it hears of a group.
     pub fn membership(
         &self,
         id: SocketId,
-        link: Link,
-        group: IpAddr,
+        (link, group): (Link, IpAddr),
         network: &Network,
+        transport: &Transport,
     ) -> Result<Filter, SocketError> {
         let socket = self.socket(id)?;
         let group = socket.group(group)?;
-        let port = socket.link_of(link, group, false, network)?;
-        let memberships = socket.memberships.as_deref();
-        let filter = memberships.and_then(|all| all.filter(port, group));
+        let memberships = socket.memberships(transport);
+        let port = link_of(memberships, link, group, false, network)?;
+        let filter = memberships.filter(port, group);
         filter.cloned().ok_or(SocketError::AddressNotAvailable)
     }
 }
@@ -70,28 +71,19 @@ impl Socket {
             false => Err(SocketError::Invalid),
         }
     }
-    fn link_of(
-        &self,
-        link: Link,
-        group: IpAddr,
-        leaves: bool,
-        network: &Network,
-    ) -> Result<PortId, SocketError> {
-        let memberships = self.memberships.as_deref();
-        let joined = memberships.and_then(|all: &Memberships| all.port_of(group));
-        // IPv6 leaves where it joined; IPv4 looks the link up again.
-        if leaves && link == Link::Any && group.is_ipv6() {
-            return joined.ok_or(SocketError::AddressNotAvailable);
-        }
-        let port = network.port_of_link(link, group);
-        port.ok_or(SocketError::NoDevice)
+    /// Layer 4 keeps them, where what comes is looked at; a stream has none.
+    fn memberships<'a>(&self, transport: &'a Transport) -> &'a Memberships {
+        const NONE: &Memberships = &Memberships::NONE;
+        let found = match self.phase {
+            Phase::Datagram(udp) => transport.udp.memberships(udp),
+            Phase::Echo(echo) => transport.echo.memberships(echo),
+            Phase::Idle | Phase::Listening(_) | Phase::Connecting(_) | Phase::Connected(_) => None,
+        };
+        found.unwrap_or(NONE)
     }
-    fn joined_by_any(&self, group: IpAddr) -> Result<(), SocketError> {
-        let memberships = self.memberships.as_deref();
-        match memberships.and_then(|all| all.port_of(group)) {
-            Some(_) => Err(SocketError::AddressInUse),
-            None => Ok(()),
-        }
+    /// It is closed: its groups lose a member.
+    pub(super) fn leave_groups(&self, below: &mut Below<'_, '_>) {
+        below.network.leave_all(self.memberships(below.transport));
     }
 
     /// The way to a group: by the link that the address names, that the program chose (IP_MULTICAST_IF), else by routing.
@@ -119,6 +111,23 @@ impl Socket {
         let path = below.network.route_by(port, remote.ip(), own);
         path.map_err(net_error)
     }
+}
+
+/// The link on which a group is to be joined or left.
+fn link_of(
+    memberships: &Memberships,
+    link: Link,
+    group: IpAddr,
+    leaves: bool,
+    network: &Network,
+) -> Result<PortId, SocketError> {
+    // IPv6 leaves where it joined; IPv4 looks the link up again.
+    if leaves && link == Link::Any && group.is_ipv6() {
+        let joined = memberships.port_of(group);
+        return joined.ok_or(SocketError::AddressNotAvailable);
+    }
+    let port = network.port_of_link(link, group);
+    port.ok_or(SocketError::NoDevice)
 }
 
 /// Linux's answer.

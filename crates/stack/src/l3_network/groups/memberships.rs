@@ -53,6 +53,8 @@ const fn bounds(group: IpAddr) -> (usize, usize) {
 }
 
 impl Memberships {
+    /// None.
+    pub const NONE: Self = Self { list: Vec::new() };
     /// Which sources of a group on a link it hears; `None`: not joined.
     pub fn filter(&self, port: PortId, group: IpAddr) -> Option<&Filter> {
         let mut list = self.list.iter();
