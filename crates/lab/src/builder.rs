@@ -80,6 +80,18 @@ impl LabBuilder {
     pub fn switch(self, name: &str) -> Self {
         self.node(name, "switch")
     }
+    /// A switch that sends every frame of a group to everybody: it does not snoop.
+    pub fn without_snooping(mut self, switch: &str) -> Self {
+        self.table(switch).insert("snooping".into(), false.into());
+        self
+    }
+    /// The switch asks who is in which group, as long as nobody with a lower address does; in IPv4 from `address`, such
+    /// as `10.0.1.250`, or `None`: it has none there.
+    pub fn querier(mut self, switch: &str, address: Option<&str>) -> Self {
+        let querier = address.map_or(Value::from(true), Value::from);
+        self.table(switch).insert("querier".into(), querier);
+        self
+    }
     fn node(mut self, name: &str, kind: &str) -> Self {
         self.table(name).insert("kind".into(), kind.into());
         self
