@@ -356,6 +356,35 @@ mod tests {
     }
 
     #[test]
+    fn a_switch_snoops_unless_it_is_told_not_to_and_asks_if_it_is_told_to() {
+        use core::net::Ipv4Addr;
+        let lab = two_hosts()
+            .switch("s")
+            .switch("t")
+            .switch("u")
+            .switch("v")
+            .without_snooping("t")
+            .querier("u", None)
+            .querier("v", Some("10.0.0.250"));
+        let cabled = lab
+            .link("alice", "s", Cable::new())
+            .link("s", "t", Cable::new())
+            .link("t", "u", Cable::new())
+            .link("u", "v", Cable::new())
+            .link("v", "bob", Cable::new());
+        let topology = cabled.topology().expect("a lab");
+        for (name, snooping, querier) in [
+            ("s", true, None),
+            ("t", false, None),
+            ("u", true, Some(Ipv4Addr::UNSPECIFIED)),
+            ("v", true, Some(Ipv4Addr::new(10, 0, 0, 250))),
+        ] {
+            let expected = crate::topology::Multicast { snooping, querier };
+            assert_eq!(topology.nodes[name].multicast, expected, "{name}");
+        }
+    }
+
+    #[test]
     fn what_a_lab_file_may_not_say_a_builder_may_not_either() {
         let rows = [
             (two_hosts().link("alice", "carol", Cable::new()), "carol"),
