@@ -1,16 +1,18 @@
-//! Switches and groups: who is sent what, in whole labs. The stations are outside of the lab, and what they say is made here.
+//! Switches and groups: who is sent what, in whole labs. First the stations are outside of the lab, and what they say is
+//! made here; then they are hosts.
 mod story;
 
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use heptad_lab::frames::Moment;
 use heptad_lab::stack::l2_link::ethernet::{encapsulate, ethertype_of, multicast_mac};
+use heptad_lab::stack::stack::{Link, Membership};
 use heptad_lab::stack::time::Duration;
 use heptad_lab::stack::wire::group::{Message, Query, Record, RecordKind, Version};
 use heptad_lab::stack::wire::ipv4::{Ipv4Header, Options, protocol};
 use heptad_lab::stack::wire::ipv6::{Ipv6Header, next_header};
 use heptad_lab::stack::wire::{Chunk, MacAddr, PacketBuf, Pool, checksum, igmp, ipv6, mld};
-use heptad_lab::stack::{DropReason, Instant};
+use heptad_lab::stack::{DropReason, Family, Instant, SocketError, SocketKind};
 use heptad_lab::{Cable, Lab, LabBuilder, Outcome};
 use story::{millis, options, seconds};
 
@@ -361,8 +363,8 @@ fn what_a_switch_refuses_is_counted() {
     groups.run_for(millis(1));
     let s = groups.lab.machine("s").unwrap();
     let counters = groups.lab.counters(s).unwrap();
-    assert_eq!(counters.drops(DropReason::IgmpChecksum), 1);
-    let refused = Moment::Received(Err(DropReason::IgmpChecksum));
+    assert_eq!(counters.drops(DropReason::GroupChecksum), 1);
+    let refused = Moment::Received(Err(DropReason::GroupChecksum));
     assert!(groups.lab.take_frames().iter().any(|r| r.moment == refused));
 }
 
@@ -386,4 +388,101 @@ fn a_switch_that_asks_for_ever_keeps_nobody_waiting() {
     let is_v6 = |bytes: &[u8]| bytes[12..14] == [0x86, 0xdd];
     assert!(!asked.is_empty() && !asked.iter().any(|frame| is_v6(&frame.bytes)));
     assert_eq!(only_v4.ask_of("s"), [(ip("0.0.0.0"), true)]);
+}
+
+/// Three hosts of both families at a switch that asks.
+fn hosts() -> story::Story {
+    let mut lab = Lab::builder().switch("s").querier("s", None);
+    for (n, host) in (1..).zip(["a", "b", "c"]) {
+        lab = lab
+            .host(host, &format!("10.0.0.{n}/24"))
+            .address(host, "eth0", &format!("fd00::{n}/64"))
+            .link(host, "s", Cable::new().delay("1ms"));
+    }
+    let topology = lab.topology().expect("a lab");
+    story::Story::new(&topology, options(1))
+}
+/// A socket of a family that is bound to a port.
+fn udp(story: &mut story::Story, node: &str, v6: bool) -> story::End {
+    let machine = story.lab.machine(node).expect("a node");
+    let (family, any) = match v6 {
+        false => (Family::V4, ip("0.0.0.0")),
+        true => (Family::V6, ip("::")),
+    };
+    let socket = story.lab.with(machine, |stack, cx| {
+        let socket = stack.socket(family, SocketKind::Datagram)?;
+        stack.bind(socket, SocketAddr::new(any, 5000), cx)?;
+        Ok::<_, SocketError>(socket)
+    });
+    (machine, socket.expect("a free port"))
+}
+fn change_of(story: &mut story::Story, end: story::End, group: &str, asked: Membership) {
+    let (machine, socket) = end;
+    let changed = story.lab.with(machine, |stack, cx| {
+        stack.change_membership(socket, (Link::Any, ip(group)), asked, cx)
+    });
+    assert_eq!(changed, Ok(()));
+}
+/// The ends of cables at hosts that saw a frame which ends so.
+fn seen(story: &mut story::Story, end_of_frame: &[u8]) -> Vec<String> {
+    let interfaces = story.lab.interfaces().to_vec();
+    let records = story.lab.take_frames().into_iter();
+    let arrived = records
+        .filter(|r| matches!(r.moment, Moment::Received(_)) && r.bytes.ends_with(end_of_frame));
+    let name = |interface: u32| interfaces[interface as usize].name.clone();
+    let mut names: Vec<String> = arrived.map(|record| name(record.interface)).collect();
+    names.retain(|name| !name.starts_with("s/"));
+    names.sort();
+    names
+}
+
+#[test]
+fn hosts_hear_what_they_joined_and_the_others_cables_are_silent() {
+    for (v6, group) in [(false, GROUPS[0]), (true, GROUPS[1])] {
+        let mut story = hosts();
+        let to = SocketAddr::new(ip(group), 5000).to_string();
+        let [a, b, c] = ["a", "b", "c"].map(|node| udp(&mut story, node, v6));
+        story.run_for(Duration::from_secs(30));
+        story.lab.take_frames();
+        story.send_to(c, b"to nobody", &to);
+        story.run_for(millis(10));
+        assert_eq!(seen(&mut story, b"to nobody"), [""; 0], "{group}");
+        change_of(&mut story, a, group, Membership::Join);
+        story.run_for(millis(10));
+        story.send_to(c, b"to one", &to);
+        story.run_for(millis(10));
+        assert_eq!(seen(&mut story, b"to one"), ["a/eth0"]);
+        assert!(story.receive(a).is_some() && story.receive(b).is_none());
+        // Its questions are answered: the listener is there long after a silent one were forgotten.
+        story.run_for(Duration::from_secs(600));
+        story.lab.take_frames();
+        story.send_to(c, b"still there", &to);
+        story.run_for(millis(10));
+        assert_eq!(seen(&mut story, b"still there"), ["a/eth0"]);
+        change_of(&mut story, b, group, Membership::Join);
+        change_of(&mut story, a, group, Membership::Leave);
+        story.run_for(Duration::from_secs(3));
+        story.lab.take_frames();
+        story.send_to(c, b"to the other", &to);
+        story.run_for(millis(10));
+        assert_eq!(seen(&mut story, b"to the other"), ["b/eth0"]);
+    }
+}
+
+#[test]
+fn a_neighbour_is_asked_for_on_its_own_cable_only() {
+    let mut story = hosts();
+    let [a, b] = ["a", "b"].map(|node| udp(&mut story, node, true));
+    story.run_for(Duration::from_secs(30));
+    story.lab.take_frames();
+    story.send_to(a, b"hello", "[fd00::2]:5000");
+    story.run_for(millis(20));
+    assert!(story.receive(b).is_some());
+    let interfaces = story.lab.interfaces().to_vec();
+    let c = story.lab.machine("c");
+    for record in story.lab.take_frames() {
+        let interface = &interfaces[record.interface as usize];
+        let is_sent = record.moment == Moment::Sent;
+        assert!(is_sent || Some(interface.machine) != c, "{record:?}");
+    }
 }

@@ -96,12 +96,6 @@ reasons! {
     IcmpChecksum = "bad ICMP checksum",
     /// An ICMP message that is not answered (broadcast ping, unknown type).
     IcmpIgnored = "ICMP message ignored",
-    /// A malformed IGMP message.
-    IgmpMalformed = "malformed IGMP message",
-    /// IGMP checksum did not hold.
-    IgmpChecksum = "bad IGMP checksum",
-    /// A malformed message of multicast listener discovery, or one from beyond the link.
-    MldMalformed = "malformed multicast listener discovery",
     /// Source routing and other options that this host refuses.
     IpOption = "IP option refused",
     /// Extension headers of IPv6 beyond the limits (too many, too long, too many options).

@@ -49,19 +49,19 @@ fn read_ipv4(frame: &mut PacketBuf) -> Result<Heard, DropReason> {
         (false, _) => Ok(Heard::Other),
         (true, false) => Ok(Heard::Data(to.into())),
         (true, true) if header.more_fragments || header.fragment_offset != 0 => {
-            Err(DropReason::IgmpMalformed)
+            Err(DropReason::GroupMalformed)
         }
         (true, true) => {
             let range = HEADER_LEN + header.len()..HEADER_LEN + usize::from(header.total_len);
             let bytes = whole(frame);
             let payload = bytes.get(range).ok_or(DropReason::IpTruncated)?;
             match igmp::parse(payload) {
-                Ok(message) if is_misled(&message, to.into()) => Err(DropReason::IgmpMalformed),
+                Ok(message) if is_misled(&message, to.into()) => Err(DropReason::GroupMalformed),
                 Ok(message) => Ok(Heard::Message { from, message }),
                 // A type that nobody knows yet (RFC 4541 2.1.1, 4).
                 Err(ParseError::BadVersion) => Ok(Heard::Data(to.into())),
-                Err(ParseError::BadChecksum) => Err(DropReason::IgmpChecksum),
-                Err(_) => Err(DropReason::IgmpMalformed),
+                Err(ParseError::BadChecksum) => Err(DropReason::GroupChecksum),
+                Err(_) => Err(DropReason::GroupMalformed),
             }
         }
     }
@@ -109,17 +109,25 @@ fn read_mld(header: &Ipv6Header, options: &[u8], bytes: &[u8]) -> Result<Heard, 
     if checksum::add(pseudo, checksum::sum(bytes)) != 0xffff {
         return Err(DropReason::IcmpChecksum);
     }
-    let is_alert =
-        |o: Result<Ipv6Option<'_>, _>| o.is_ok_and(|o| o.kind == Ipv6Option::ROUTER_ALERT);
-    let is_of_this_link = header.hop_limit == 1 && Ipv6Options::new(options).any(is_alert);
-    let [kind, _, _, _, body @ ..] = bytes else {
-        return Err(DropReason::MldMalformed);
+    if header.hop_limit != 1 {
+        return Err(DropReason::GroupHopLimit);
+    }
+    let is_alert = |option: Result<Ipv6Option<'_>, _>| {
+        option.is_ok_and(|o| o.kind == Ipv6Option::ROUTER_ALERT)
     };
-    let message = mld::parse(*kind, body).map_err(|_| DropReason::MldMalformed)?;
-    let asks_from_afar =
-        matches!(message, Message::Query(_)) && !header.src.is_unicast_link_local();
-    if !is_of_this_link || asks_from_afar || is_misled(&message, to) {
-        return Err(DropReason::MldMalformed);
+    if !Ipv6Options::new(options).any(is_alert) {
+        return Err(DropReason::GroupNoAlert);
+    }
+    let [kind, _, _, _, body @ ..] = bytes else {
+        return Err(DropReason::GroupMalformed);
+    };
+    let message = mld::parse(*kind, body).map_err(|_| DropReason::GroupMalformed)?;
+    let is_query = matches!(message, Message::Query(_));
+    if is_query && !header.src.is_unicast_link_local() {
+        return Err(DropReason::GroupSource);
+    }
+    if is_misled(&message, to) {
+        return Err(DropReason::GroupMalformed);
     }
     Ok(Heard::Message { from, message })
 }

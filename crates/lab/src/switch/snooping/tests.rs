@@ -493,12 +493,12 @@ fn what_is_damaged_is_neither_believed_nor_passed_on() {
     // Bytes 14 on are the IP header, 38 on IGMP; of IPv6 54 on the options, 62 on MLD.
     let rows: [Row; 9] = [
         ("10.0.0.1", 24, 0xff, Err(DropReason::IpChecksum)),
-        ("10.0.0.1", 41, 0xff, Err(DropReason::IgmpChecksum)),
+        ("10.0.0.1", 41, 0xff, Err(DropReason::GroupChecksum)),
         ("10.0.0.1", 22, 7, Err(DropReason::IpChecksum)),
         ("10.0.0.1", 14, 0x66, Ok(Forward::Flood)),
         ("fe80::1", 65, 0xff, Err(DropReason::IcmpChecksum)),
-        ("fe80::1", 21, 2, Err(DropReason::MldMalformed)),
-        ("fe80::1", 56, 0x1e, Err(DropReason::MldMalformed)),
+        ("fe80::1", 21, 2, Err(DropReason::GroupHopLimit)),
+        ("fe80::1", 56, 0x1e, Err(DropReason::GroupNoAlert)),
         ("fe80::1", 18, 1, Err(DropReason::IpTruncated)),
         ("fe80::1", 14, 0x40, Ok(Forward::Flood)),
     ];
@@ -526,10 +526,10 @@ fn what_is_damaged_is_neither_believed_nor_passed_on() {
     // A question to everybody that goes to one group, one from beyond the link.
     let mut story = Story::with_router();
     for (from, to, reason) in [
-        ("10.0.0.1", GROUPS[0], DropReason::IgmpMalformed),
-        ("fe80::1", GROUPS[1], DropReason::MldMalformed),
-        ("fd00::1", "ff02::1", DropReason::MldMalformed),
-        ("::", "ff02::1", DropReason::MldMalformed),
+        ("10.0.0.1", GROUPS[0], DropReason::GroupMalformed),
+        ("fe80::1", GROUPS[1], DropReason::GroupMalformed),
+        ("fd00::1", "ff02::1", DropReason::GroupSource),
+        ("::", "ff02::1", DropReason::GroupSource),
     ] {
         let message = Message::Query(general(from));
         let mut frame = query::frame(&asker(from, 1), ip(to), &message, &mut Pool::new(1));
