@@ -312,7 +312,7 @@ fn of_two_switches_that_would_ask_one_does() {
     let pulled = Cable::new().down(true);
     let mut groups = Groups::new(&two(both).at("40s", "s1-s2", pulled));
     groups.run_to(seconds(286));
-    assert_eq!(groups.ask_of("s1")[0].1, false);
+    assert!(!groups.ask_of("s1")[0].1);
     groups.run_to(seconds(287));
     assert!(groups.ask_of("s1")[0].1);
 }
