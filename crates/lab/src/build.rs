@@ -13,7 +13,7 @@ use crate::machine::{Body, Host, Machine, Patience, Socketed, mac, port_config, 
 use crate::observation::Observation;
 use crate::outside::{LinkLayer, Outside};
 use crate::routing::{PlannedRoute, routes};
-use crate::switch::Switch;
+use crate::switch::{Surroundings, Switch};
 use crate::topology::{End, NodeKind, Topology, is_link_local, segments};
 use crate::{Lab, LabError, LabOptions, MachineId};
 
@@ -219,10 +219,14 @@ fn machines(
 ) -> Result<(), LabError> {
     let routes = routes(topology);
     let advertisers = advertisers(topology);
+    let surroundings = Surroundings::new(topology);
     let mut layers = link_layers(topology, &lab.names, &plugged);
     for ((id, (name, node)), ports) in (0..).map(MachineId).zip(&topology.nodes).zip(plugged) {
         let body = match node.kind {
-            NodeKind::Switch => Body::Switch(Switch::new(id.0)),
+            NodeKind::Switch => {
+                let snooping = surroundings.snooping(name, node, id, &ports);
+                Body::Switch(Box::new(Switch::new(id.0, snooping)))
+            }
             NodeKind::Tap => Body::Outside(Outside::new(id.0, None)),
             NodeKind::Tun => Body::Outside(Outside::new(id.0, layers.remove(&id))),
             NodeKind::Host | NodeKind::Router => {
