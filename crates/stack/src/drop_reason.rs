@@ -31,6 +31,8 @@ reasons! {
     FrameCheck = "bad frame check sequence",
     /// A malformed ARP packet.
     ArpMalformed = "malformed ARP packet",
+    /// Somebody else claims an address of this host, by ARP.
+    ArpConflict = "claims an address of this host by ARP",
     /// Waiting for a neighbour's address: the queue was full.
     NeighbourQueueFull = "queue for an unresolved neighbour full",
     /// The neighbour never answered.

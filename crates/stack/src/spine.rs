@@ -10,13 +10,14 @@
 //! verdict, counts the drop and sends the answer.
 use alloc::boxed::Box;
 use alloc::vec::Vec;
-use core::net::IpAddr;
+use core::net::{IpAddr, Ipv4Addr};
 
 use heptad_wire::packet::Merging;
 use heptad_wire::{EtherType, MacAddr, PacketBuf, PacketId};
 
 use crate::l1_physical::{Medium, PortId};
 use crate::l2_link::arp::{self, Station};
+use crate::l2_link::conflict::{Conflict, Response, Step};
 use crate::l2_link::ethernet::{self, Payload};
 use crate::l2_link::neighbour::{Due, Evidence, Resolution};
 use crate::l3_network::ipv6::{Discovered, Learnt};
@@ -25,7 +26,7 @@ use crate::l3_network::{
     Cast, Complaint, Departure, Flow, Heading, NetError, News, Outgoing, Path, Quote, Reply, Up,
 };
 use crate::stack::Stack;
-use crate::{Counter, Cx, DropReason};
+use crate::{Counter, Cx, DropReason, Event, EventMask};
 
 /// What became of a frame.
 pub(crate) type Verdict = Result<(), DropReason>;
@@ -192,23 +193,59 @@ impl Stack {
         let Self {
             network,
             neighbours,
+            claims,
             ..
         } = self;
         let is_ours = |ip| network.is_on(port, IpAddr::V4(ip));
-        let outcome = match arp::receive(neighbours, &station, &mut packet, is_ours, cx) {
+        let learns = (neighbours, claims);
+        let outcome = match arp::receive(learns, &station, &mut packet, is_ours, cx) {
             Ok(outcome) => outcome,
             Err(reason) => return Err(cx.discard(packet, reason)),
         };
-        cx.pool.recycle(packet);
         if let Some(reply) = outcome.reply {
             self.enqueue(port, reply, cx);
         }
+        if let Some(conflict) = outcome.conflict {
+            self.disputed(conflict, cx);
+            return Err(cx.discard(packet, DropReason::ArpConflict));
+        }
+        cx.pool.recycle(packet);
         if let Some((mac, waited)) = outcome.resolved {
             for packet in waited {
                 self.send_frame(port, &station, mac, packet, cx);
             }
         }
         Ok(())
+    }
+}
+
+impl Stack {
+    /// Somebody else claims an address of ours (RFC 5227 2.4).
+    fn disputed(&mut self, conflict: Conflict, cx: &mut Cx<'_>) {
+        let Conflict { ip, response } = conflict;
+        if response == Response::GiveUp {
+            self.network.set_usable(ip, false);
+        }
+        cx.events
+            .emit(cx.now, EventMask::NEIGHBOUR, || Event::Duplicate {
+                ip: ip.into(),
+            });
+    }
+
+    /// What is due with an address that others are asked for.
+    fn claim_step(&mut self, port: PortId, ip: Ipv4Addr, step: Step, cx: &mut Cx<'_>) {
+        let Some(station) = self.station(port) else {
+            return;
+        };
+        let said = match step {
+            Step::Probe => arp::probe(&station, ip, cx.pool),
+            Step::Announce => arp::announcement(&station, ip, cx.pool),
+            Step::Take => {
+                self.network.set_usable(ip, true);
+                arp::announcement(&station, ip, cx.pool)
+            }
+        };
+        self.enqueue(port, said, cx);
     }
 }
 
@@ -480,6 +517,9 @@ impl Stack {
                 }
             }
         }
+        while let Some((port, ip, step)) = self.claims.poll_due(cx) {
+            self.claim_step(port, ip, step, cx);
+        }
         while let Some(first) = self.network.poll_expired(cx) {
             let complaint = Complaint::Reassembly;
             let error = first.and_then(|quote| self.network.complain(&quote, complaint, cx));
@@ -516,7 +556,7 @@ impl Stack {
         }
     }
 
-    fn station(&self, port: PortId) -> Option<Station> {
+    pub(crate) fn station(&self, port: PortId) -> Option<Station> {
         match self.ports.get(usize::from(port.0))?.config().medium {
             Medium::Ethernet(mac) => Some(Station { port, mac }),
             Medium::Ip => None,

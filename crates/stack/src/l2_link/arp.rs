@@ -1,10 +1,12 @@
-//! ARP (RFC 826): answering questions for our addresses and learning from what others say.
+//! ARP (RFC 826): answering questions for our addresses and learning from what others say; probes and announcements of
+//! our own addresses (RFC 5227).
 use alloc::collections::VecDeque;
 use core::net::{IpAddr, Ipv4Addr};
 
 use heptad_wire::arp::{self, ArpPacket, Operation};
 use heptad_wire::{EtherType, MacAddr, PacketBuf, Pool};
 
+use super::conflict::{Claims, Conflict, Response};
 use super::ethernet;
 use super::neighbour::{Evidence, Neighbours};
 use crate::l1_physical::PortId;
@@ -25,11 +27,13 @@ pub struct Outcome {
     pub reply: Option<PacketBuf>,
     /// Packets that waited for this address, and where they may go now.
     pub resolved: Option<(MacAddr, VecDeque<PacketBuf>)>,
+    /// Somebody else claims an address of ours; `reply` is what we have to say about it.
+    pub conflict: Option<Conflict>,
 }
 
-/// Handles an ARP packet. `is_ours` tells whether an address is one of this port's.
+/// Handles an ARP packet. `is_ours` tells whether an address is one of this port's that is used.
 pub fn receive(
-    neighbours: &mut Neighbours,
+    (neighbours, claims): (&mut Neighbours, &mut Claims),
     station: &Station,
     packet: &mut PacketBuf,
     is_ours: impl Fn(Ipv4Addr) -> bool,
@@ -41,6 +45,14 @@ pub fn receive(
         .map_err(|_| DropReason::ArpMalformed)?;
     if arp.sender_mac.is_multicast() || arp.sender_ip.is_multicast() {
         return Err(DropReason::ArpMalformed);
+    }
+    if let Some(conflict) = claims.hear(station, &arp, &is_ours, cx.now) {
+        let defends = conflict.response == Response::Defend;
+        return Ok(Outcome {
+            reply: defends.then(|| announcement(station, conflict.ip, cx.pool)),
+            resolved: None,
+            conflict: Some(conflict),
+        });
     }
     let for_us = is_ours(arp.target_ip);
     let evidence = match arp.operation {
@@ -65,7 +77,11 @@ pub fn receive(
         };
         frame(&answer, arp.sender_mac, cx.pool)
     });
-    Ok(Outcome { reply, resolved })
+    Ok(Outcome {
+        reply,
+        resolved,
+        conflict: None,
+    })
 }
 
 /// A question for `target`: to everybody, or to the one who had the address.
@@ -84,6 +100,15 @@ pub fn request(
         target_ip: target,
     };
     frame(&question, to.unwrap_or(MacAddr::BROADCAST), pool)
+}
+
+/// RFC 5227 2.1.1: the question whether somebody has an address that we want. It teaches nobody anything.
+pub fn probe(station: &Station, ip: Ipv4Addr, pool: &mut Pool) -> PacketBuf {
+    request(station, Ipv4Addr::UNSPECIFIED, ip, None, pool)
+}
+/// RFC 5227 2.3: an address is ours, for everybody to hear (gratuitous ARP).
+pub fn announcement(station: &Station, ip: Ipv4Addr, pool: &mut Pool) -> PacketBuf {
+    request(station, ip, ip, None, pool)
 }
 
 fn frame(arp: &ArpPacket, dst: MacAddr, pool: &mut Pool) -> PacketBuf {

@@ -49,6 +49,10 @@ impl Network {
             path_mtus: PathMtus::default(),
         }
     }
+    /// Whether it is a router.
+    pub fn is_forwarding(&self) -> bool {
+        self.forwarding
+    }
     /// The largest IP packet of a port, bytes.
     pub fn set_mtu(&mut self, port: PortId, mtu: u32) {
         let index = usize::from(port.0);
@@ -182,7 +186,8 @@ impl Network {
             dst => Some(dst),
         };
         let src = src.or(suggested).ok_or(NetError::NetUnreachable)?;
-        if src.is_loopback() && port != PortId::LOOPBACK {
+        let beyond = src.is_loopback() && port != PortId::LOOPBACK;
+        if beyond || self.addresses.is_unusable(src) {
             return Err(NetError::NetUnreachable);
         }
         Ok(Path {
@@ -263,6 +268,15 @@ impl Network {
             IpAddr::V4(ip) => self.addresses.is_on(port, ip),
             IpAddr::V6(ip) => self.v6.addresses.port_of(ip) == Some(port),
         }
+    }
+    /// An address of IPv4 of ours is used from now on, or no longer (RFC 5227).
+    pub fn set_usable(&mut self, ip: Ipv4Addr, usable: bool) {
+        self.addresses.set_usable(ip, usable);
+    }
+    /// The addresses of IPv4 of a port, used or not.
+    pub fn addresses_v4(&self, port: PortId) -> Vec<Ipv4Addr> {
+        let rows = self.addresses.rows().filter(|(at, _)| *at == port);
+        rows.map(|(_, address)| address.ip).collect()
     }
     /// Whether it is the limited broadcast or a directed one of any of our cables.
     pub fn is_broadcast(&self, ip: IpAddr) -> bool {
