@@ -581,6 +581,12 @@ fn count_out(packet: &PacketBuf, next_hop: IpAddr, cx: &mut Cx<'_>) {
 }
 
 #[cfg(test)]
+mod fields;
+#[cfg(test)]
+mod fields_v6;
+#[cfg(test)]
+mod floods;
+#[cfg(test)]
 mod hosts;
 #[cfg(test)]
 mod mangled;

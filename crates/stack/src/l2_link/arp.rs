@@ -43,45 +43,64 @@ pub fn receive(
         .peek(arp::LEN)
         .and_then(ArpPacket::parse)
         .map_err(|_| DropReason::ArpMalformed)?;
-    if arp.sender_mac.is_multicast() || arp.sender_ip.is_multicast() {
+    if !is_credible(&arp) {
         return Err(DropReason::ArpMalformed);
     }
+    let for_us = is_ours(arp.target_ip);
+    let asks_us = for_us && arp.operation == Operation::Request;
     if let Some(conflict) = claims.hear(station, &arp, &is_ours, cx.now) {
-        let defends = conflict.response == Response::Defend;
+        let careless = !claims.detects_on(station.port);
+        let reply = match conflict.response {
+            Response::Defend => Some(announcement(station, conflict.ip, cx.pool)),
+            Response::Ignore if careless && asks_us => Some(answer(station, &arp, cx.pool)),
+            Response::Ignore | Response::GiveUp => None,
+        };
         return Ok(Outcome {
-            reply: defends.then(|| announcement(station, conflict.ip, cx.pool)),
+            reply,
             resolved: None,
             conflict: Some(conflict),
         });
     }
-    let for_us = is_ours(arp.target_ip);
     let evidence = match arp.operation {
         Operation::Reply if arp.target_mac == station.mac => Evidence::Reply,
         Operation::Request if for_us => Evidence::Request,
         _ => Evidence::Overheard,
     };
-    // RFC 5227: a probe has no sender address; somebody who claims ours is no neighbour.
+    // RFC 5227: a probe has no sender address.
     let mut resolved = None;
     if !arp.sender_ip.is_unspecified() && !is_ours(arp.sender_ip) {
         let ip = IpAddr::V4(arp.sender_ip);
         let waited = neighbours.learn(station.port, ip, arp.sender_mac, evidence, cx);
         resolved = (!waited.is_empty()).then_some((arp.sender_mac, waited));
     }
-    let reply = (for_us && arp.operation == Operation::Request).then(|| {
-        let answer = ArpPacket {
-            operation: Operation::Reply,
-            sender_mac: station.mac,
-            sender_ip: arp.target_ip,
-            target_mac: arp.sender_mac,
-            target_ip: arp.sender_ip,
-        };
-        frame(&answer, arp.sender_mac, cx.pool)
-    });
     Ok(Outcome {
-        reply,
+        reply: asks_us.then(|| answer(station, &arp, cx.pool)),
         resolved,
         conflict: None,
     })
+}
+
+/// Where we are, for the one who asks.
+fn answer(station: &Station, asked: &ArpPacket, pool: &mut Pool) -> PacketBuf {
+    let answer = ArpPacket {
+        operation: Operation::Reply,
+        sender_mac: station.mac,
+        sender_ip: asked.target_ip,
+        target_mac: asked.sender_mac,
+        target_ip: asked.sender_ip,
+    };
+    frame(&answer, asked.sender_mac, pool)
+}
+
+/// Whether a host may say so: a request or a reply, by somebody who can be one, about somebody who can be one. A probe has
+/// no sender (RFC 5227 1.1), some announcements no target.
+fn is_credible(arp: &ArpPacket) -> bool {
+    let may_be = |ip: Ipv4Addr| {
+        let [first, ..] = ip.octets();
+        ip.is_unspecified() || (first != 0 && !ip.is_loopback() && first < 224)
+    };
+    let known = !matches!(arp.operation, Operation::Other(_));
+    known && !arp.sender_mac.is_multicast() && may_be(arp.sender_ip) && may_be(arp.target_ip)
 }
 
 /// A question for `target`: to everybody, or to the one who had the address.

@@ -344,7 +344,10 @@ mod tests {
             assert!(at[0] <= 1000, "PROBE_WAIT: {at:?}");
             for pair in at[..3].windows(2) {
                 let apart = pair[1] - pair[0];
-                assert!((999..=2001).contains(&apart), "PROBE_MIN, PROBE_MAX: {at:?}");
+                assert!(
+                    (999..=2001).contains(&apart),
+                    "PROBE_MIN, PROBE_MAX: {at:?}"
+                );
             }
             assert!(at[3] - at[2] == 2000 && at[4] - at[3] == 2000, "{at:?}");
             assert_eq!(bench.standing(), Some(Standing::Held));

@@ -67,7 +67,8 @@ impl Transport {
         match arrival.protocol {
             protocol::TCP => self.tcp.receive(arrival, route, cx),
             protocol::UDP => self.udp.receive(arrival, cx),
-            protocol::ICMP | next_header::ICMPV6 => self.echo.receive(arrival, cx),
+            protocol::ICMP if arrival.dst.is_ipv4() => self.echo.receive(arrival, cx),
+            next_header::ICMPV6 if arrival.dst.is_ipv6() => self.echo.receive(arrival, cx),
             _ => {
                 cx.count(match arrival.dst {
                     IpAddr::V4(_) => Counter::IpInUnknownProtos,

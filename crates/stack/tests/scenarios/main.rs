@@ -1,5 +1,6 @@
 //! Stories of two hosts (and a router) on cables wired by hand, in virtual time: what programs on them see.
 mod binding;
+mod conflicts;
 mod datagrams;
 mod discovery;
 mod disorder;
