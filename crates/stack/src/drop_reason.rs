@@ -113,6 +113,10 @@ reasons! {
     EchoNoSocket = "no socket for this echo reply",
     /// The echo socket's receive buffer was full.
     EchoBufferFull = "echo receive buffer full",
+    /// A raw socket's receive buffer was full.
+    RawBufferFull = "raw receive buffer full",
+    /// The checksum that a raw socket asked to be checked did not hold.
+    RawChecksum = "bad checksum at a raw socket",
     /// A malformed TCP header.
     TcpHeader = "malformed TCP header",
     /// TCP checksum did not hold.

@@ -25,6 +25,7 @@ use crate::l3_network::network::Undeliverable;
 use crate::l3_network::{
     Cast, Complaint, Departure, Flow, Heading, NetError, News, Outgoing, Path, Quote, Reply, Up,
 };
+use crate::l4_transport::raw;
 use crate::stack::Stack;
 use crate::{Counter, Cx, DropReason, Event, EventMask};
 
@@ -75,6 +76,9 @@ impl Stack {
             group,
             packet,
         } = payload;
+        if self.transport.raw.is_open() || self.network.is_tapped() {
+            self.network.tap(self.transport.raw.wanted());
+        }
         let up = match ethertype {
             EtherType::IPV4 => self.network.receive_v4(port, packet, group, cx),
             EtherType::IPV6 => self.network.receive_v6(port, packet, group, cx),
@@ -84,6 +88,7 @@ impl Stack {
                 return Err(cx.discard(packet, DropReason::UnknownEtherType));
             }
         };
+        let seen = self.show_raw(cx);
         let (arrival, quote) = match self.settle(id, up, None, cx)? {
             Some(Heading::Local(arrival, quote)) => (arrival, quote),
             Some(Heading::Onward(path, outgoing)) => {
@@ -100,12 +105,29 @@ impl Stack {
             }
             None => return Ok(()),
         };
+        if seen && !self.transport.handles(arrival.dst, arrival.protocol) {
+            cx.pool.recycle(arrival.packet);
+            return Ok(());
+        }
         let Self {
             network, transport, ..
         } = self;
         let way_back = |ip| network.route(ip, None).ok();
         let up = transport.receive(arrival, &way_back, cx);
         self.settle(id, up, quote, cx).map(|_| ())
+    }
+
+    /// Raw sockets see what came beside all others; whether one wanted it.
+    fn show_raw(&mut self, cx: &mut Cx<'_>) -> bool {
+        if !self.network.is_tapped() {
+            return false;
+        }
+        let copies = self.network.take_copies();
+        let mut seen = false;
+        for copy in &copies {
+            seen |= self.transport.raw.receive(copy, cx);
+        }
+        seen
     }
 
     /// The one place where a layer's answer becomes a verdict: a drop is counted once, a reply is sent.
@@ -496,9 +518,25 @@ impl Stack {
             if let Some(frame) = queue.poll_transmit(cx) {
                 return Some(frame);
             }
-            let departure = self.transport.poll_transmit(port, cx)?;
-            self.transmit(departure, cx);
+            if !self.transmit_next(port, cx) {
+                return None;
+            }
         }
+    }
+
+    /// What a socket wants to send by a port goes down; whether there was something.
+    fn transmit_next(&mut self, port: PortId, cx: &mut Cx<'_>) -> bool {
+        match self.transport.raw.poll_transmit(port) {
+            Some(raw::Outgoing::Plain(departure)) => self.transmit(departure, cx),
+            Some(raw::Outgoing::Whole(packet, next_hop)) => {
+                self.send_packet(port, next_hop, packet, cx);
+            }
+            None => match self.transport.poll_transmit(port, cx) {
+                Some(departure) => self.transmit(departure, cx),
+                None => return false,
+            },
+        }
+        true
     }
 
     /// Everything whose time has come, from the cable upwards.
@@ -537,12 +575,7 @@ impl Stack {
 
     /// Connections to this host itself send as long as the loopback has room.
     fn feed_loopback(&mut self, cx: &mut Cx<'_>) {
-        while self.loopback.has_room() {
-            let Some(departure) = self.transport.poll_transmit(PortId::LOOPBACK, cx) else {
-                return;
-            };
-            self.transmit(departure, cx);
-        }
+        while self.loopback.has_room() && self.transmit_next(PortId::LOOPBACK, cx) {}
     }
 
     /// A packet waited for a neighbour that never answered.

@@ -185,6 +185,11 @@ impl Stack {
         let route = Route { via, ..route };
         self.network.add_route(route).map_err(configuration_error)
     }
+    /// Puts the addresses of a destination in the order in which to try them (RFC 6724 6): first what there is a way to, then what
+    /// goes best with the address that this host would speak from. What is equal stays as it was.
+    pub fn order_destinations(&self, destinations: &mut [IpAddr]) {
+        self.network.order_destinations(destinations);
+    }
     /// Names and counts of the ports, in order of their ids.
     pub fn ports(&self) -> Vec<(PortConfig, PortCounters)> {
         let ports = self.ports.iter();

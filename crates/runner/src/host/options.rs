@@ -64,8 +64,7 @@ fn known(level: i32, name: i32) -> Option<Known> {
         )
         | (
             libc::IPPROTO_IP,
-            libc::IP_RECVERR
-            | libc::IP_PKTINFO
+            libc::IP_PKTINFO
             | libc::IP_MTU_DISCOVER
             | libc::IP_RECVTOS
             | libc::IP_RECVTTL
@@ -73,12 +72,14 @@ fn known(level: i32, name: i32) -> Option<Known> {
         )
         | (
             libc::IPPROTO_IPV6,
-            libc::IPV6_RECVERR
-            | libc::IPV6_RECVPKTINFO
+            libc::IPV6_RECVPKTINFO
             | libc::IPV6_MTU_DISCOVER
             | libc::IPV6_RECVTCLASS
             | libc::IPV6_RECVHOPLIMIT,
         ) => Known::Ignored,
+        (libc::IPPROTO_IP, libc::IP_RECVERR) | (libc::IPPROTO_IPV6, libc::IPV6_RECVERR) => {
+            Known::Flag(Set::RecvErr)
+        }
         _ => return None,
     })
 }
@@ -92,6 +93,14 @@ fn byte_or(number: i32, default: u8) -> Option<u8> {
     match number {
         -1 => Some(default),
         _ => u8::try_from(number).ok(),
+    }
+}
+
+/// The switch of a control message that a datagram socket may ask for.
+fn wanted(entry: &mut Entry, name: (i32, i32)) -> Option<&mut bool> {
+    match &mut entry.role {
+        Role::Datagrams(datagrams) => datagrams.wanted.option(name),
+        _ => None,
     }
 }
 
@@ -116,6 +125,10 @@ pub fn set(
     if level == libc::IPPROTO_IPV6 {
         // Only IPv4 has options of one byte.
         value.first_chunk::<4>().ok_or(libc::EINVAL)?;
+    }
+    if let Some(wanted) = wanted(entry, (level, name)) {
+        *wanted = int(value)? != 0;
+        return Ok(());
     }
     let option = match (level, name) {
         (libc::SOL_SOCKET, libc::SO_LINGER) => {
@@ -189,11 +202,14 @@ pub fn get(
         }
         (libc::IPPROTO_TCP, libc::TCP_MAXSEG) => max_segment(network, entry.at)?,
         (libc::IPPROTO_IP, libc::IP_MTU) => 1500,
-        _ => plain(
-            network,
-            entry.at,
-            known(level, name).ok_or(libc::ENOPROTOOPT)?,
-        )?,
+        _ => match wanted(entry, (level, name)) {
+            Some(wanted) => i32::from(*wanted),
+            None => plain(
+                network,
+                entry.at,
+                known(level, name).ok_or(libc::ENOPROTOOPT)?,
+            )?,
+        },
     };
     Ok(value.to_ne_bytes().to_vec())
 }
@@ -244,14 +260,19 @@ fn plain(network: &impl Sockets, at: At, known: Known) -> Result<i32, i32> {
         | Set::QuickAck(on)
         | Set::V6Only(on)
         | Set::DontFragment(on)
-        | Set::RecvErr(on) => i32::from(on),
+        | Set::RecvErr(on)
+        | Set::HeaderIncluded(on) => i32::from(on),
         Set::Ttl(n) | Set::Tos(n) | Set::Hops(n) | Set::TrafficClass(n) => i32::from(n),
         Set::MaxSegment(n) => i32::from(n),
         Set::KeepCount(n) | Set::ReceiveBuffer(n) | Set::SendBuffer(n) => {
             i32::try_from(n).unwrap_or(i32::MAX)
         }
         Set::KeepIdle(t) | Set::KeepInterval(t) => i32::try_from(t.as_secs()).unwrap_or(i32::MAX),
-        Set::Linger(_) | Set::UserTimeout(_) | Set::Congestion(_) => 0,
+        Set::Linger(_)
+        | Set::UserTimeout(_)
+        | Set::Congestion(_)
+        | Set::IcmpFilter(_)
+        | Set::Checksum(_) => 0,
     })
 }
 

@@ -315,6 +315,7 @@ impl Network {
     ) -> Up<Heading> {
         let frames = u64::from(packet.frames());
         cx.counters.add(Counter::IpInDelivers, frames);
+        self.tap_v4(header, &packet);
         // TCP answers with segments of its own, ICMP never with an error.
         let quote = !matches!(header.protocol, protocol::TCP | protocol::ICMP);
         let quote = quote.then(|| Box::new(Quote::new(header, port, group, &packet)));

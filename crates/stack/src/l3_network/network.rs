@@ -12,6 +12,7 @@ use super::quote::Quote;
 use super::rate_limit::ErrorBudget;
 use super::reassembly::Reassembly;
 use super::route::{RouteOrigin, RouteRow, RouteTable, network};
+use super::taps::Taps;
 use super::{Cast, Complaint, Departure, NetError, Outgoing, Path, Refusal, Route, zone};
 use crate::l1_physical::PortId;
 use crate::{Counter, Cx, Instant};
@@ -28,6 +29,7 @@ pub struct Network {
     pub(super) identification: Identification,
     pub(super) reassembly: Reassembly,
     pub(super) errors: ErrorBudget,
+    pub(super) taps: Taps,
     /// By port, bytes.
     mtus: Vec<u32>,
     path_mtus: PathMtus,
@@ -45,6 +47,7 @@ impl Network {
             identification,
             reassembly: Reassembly::new(cx),
             errors: ErrorBudget::new(cx.rng),
+            taps: Taps::default(),
             mtus: Vec::new(),
             path_mtus: PathMtus::default(),
         }

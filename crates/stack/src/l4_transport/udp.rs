@@ -26,7 +26,9 @@ use crate::l1_physical::PortId;
 use crate::l3_network::{Arrival, Departure, Flow, NetError, Path, Reply, Told, Up, zone};
 use crate::{Counter, Cx, DropReason, Event, EventMask};
 
+mod ancillary;
 mod errors;
+pub use ancillary::{Choices, Received, Way};
 use errors::ErrorQueue;
 pub use errors::Reported;
 
@@ -117,6 +119,7 @@ struct Endpoint {
 
 struct Datagram {
     from: SocketAddr,
+    way: Way,
     payload: Vec<Chunk>,
     charge: usize,
 }
@@ -175,9 +178,10 @@ impl Udp {
             //# UDP SHOULD send an ICMP Port Unreachable message.
             return Up::Drop(DropReason::UdpNoSocket, Some(Reply::PortUnreachable));
         };
+        let way = Way::of(&arrival);
         let payload = arrival.packet.take_payload();
         cx.pool.recycle(arrival.packet);
-        match self.deliver(index, remote, payload, cx) {
+        match self.deliver(index, (remote, way), payload, cx) {
             Ok(()) => Up::Done,
             Err(reason) => Up::Drop(reason, None),
         }
@@ -205,11 +209,13 @@ impl Udp {
             cx.count(Counter::UdpNoPorts);
             return Up::Drop(DropReason::UdpNoSocket, None);
         }
+        let way = Way::of(&arrival);
         let payload = arrival.packet.take_payload();
         cx.pool.recycle(arrival.packet);
         let mut verdict = Err(DropReason::UdpBufferFull);
         for index in to {
-            verdict = self.deliver(index, remote, payload.clone(), cx).or(verdict);
+            let delivered = self.deliver(index, (remote, way), payload.clone(), cx);
+            verdict = delivered.or(verdict);
         }
         match verdict {
             Ok(()) => Up::Done,
@@ -221,7 +227,7 @@ impl Udp {
     fn deliver(
         &mut self,
         index: u32,
-        from: SocketAddr,
+        (from, way): (SocketAddr, Way),
         payload: Vec<Chunk>,
         cx: &mut Cx<'_>,
     ) -> Result<(), DropReason> {
@@ -243,6 +249,7 @@ impl Udp {
         let charge = pinned + size_of::<Datagram>();
         endpoint.queue.push_back(Datagram {
             from,
+            way,
             payload,
             charge,
         });
@@ -481,6 +488,17 @@ impl Udp {
         path: Path,
         cx: &mut Cx<'_>,
     ) -> Result<(), SocketError> {
+        self.send_with(id, payload, (remote, &Choices::default()), path, cx)
+    }
+    /// As `send`, with choices of the datagram's own.
+    pub fn send_with(
+        &mut self,
+        id: UdpId,
+        payload: Chunk,
+        (remote, choices): (SocketAddr, &Choices),
+        path: Path,
+        cx: &mut Cx<'_>,
+    ) -> Result<(), SocketError> {
         let endpoint = self.endpoint_mut(id)?;
         if let Some(error) = endpoint.error.take() {
             return Err(error);
@@ -499,7 +517,7 @@ impl Udp {
         if endpoint.settings.dont_fragment && packet_len(&payload, remote) > path.mtu as usize {
             return Err(self.refuse(id, remote, path.mtu, cx));
         }
-        let (serial, settings) = (endpoint.serial, endpoint.settings);
+        let (serial, settings) = (endpoint.serial, choices.over(endpoint.settings));
         if self.unsent > MEMORY {
             cx.count(Counter::UdpSndbufErrors);
             return Err(SocketError::NoBuffers);
@@ -560,10 +578,26 @@ impl Udp {
         peek: bool,
         cx: &mut Cx<'_>,
     ) -> Result<(usize, usize, Option<SocketAddr>), SocketError> {
+        let received = self.recv_message(id, out, peek, cx)?;
+        Ok((received.copied, received.len, received.from))
+    }
+    /// As `recv`, and how it came.
+    pub fn recv_message(
+        &mut self,
+        id: UdpId,
+        out: &mut [u8],
+        peek: bool,
+        cx: &mut Cx<'_>,
+    ) -> Result<Received, SocketError> {
         let Some(datagram) = self.front(id)? else {
-            return Ok((0, 0, None));
+            return Ok(Received {
+                copied: 0,
+                len: 0,
+                from: None,
+                way: Way::NONE,
+            });
         };
-        let (len, from) = (datagram.len(), datagram.from);
+        let (len, from, way) = (datagram.len(), datagram.from, datagram.way);
         let mut copied = 0;
         for chunk in &datagram.payload {
             let room = out.get_mut(copied..).unwrap_or_default();
@@ -574,7 +608,12 @@ impl Udp {
         if !peek {
             self.take_front(id, cx);
         }
-        Ok((copied, len, Some(from)))
+        Ok(Received {
+            copied,
+            len,
+            from: Some(from),
+            way,
+        })
     }
     /// As `recv`, without a copy: at most `max` bytes of the datagram.
     pub fn recv_bytes(
