@@ -201,7 +201,7 @@ fn types_of_icmpv6() {
     };
     short(129, EchoNoSocket);
     // Messages of neighbour discovery that are 8 bytes of an echo request's data and no more.
-    for kind in 134..=137 {
+    for kind in 135..=137 {
         short(kind, NdpMalformed);
     }
 }

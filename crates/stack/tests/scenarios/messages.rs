@@ -51,16 +51,13 @@ fn a_datagram_tells_how_it_came() {
     let client = world.datagram(ALICE);
     world.set(ALICE, client, hops(33));
     world
-        .send_to(ALICE, client, b"hello", "10.0.1.20:7")
+        .send_to(ALICE, client, b"hello", "10.0.0.2:7")
         .unwrap();
     world.run_for(50 * MS);
     let received = world.receive_message(BOB, server).unwrap();
     assert_eq!((received.copied, received.len), (5, 5));
-    assert_eq!(received.from.map(|from| from.ip()), Some(ip("10.0.1.10")));
-    assert_eq!(
-        (received.way.to, received.way.port),
-        (ip("10.0.1.20"), ETH0)
-    );
+    assert_eq!(received.from.map(|from| from.ip()), Some(ip("10.0.0.1")));
+    assert_eq!((received.way.to, received.way.port), (ip("10.0.0.2"), ETH0));
     assert_eq!((received.way.hops, received.way.class), (33, 0));
     let nothing = world.receive_message(BOB, server);
     assert_eq!(nothing, Err(SocketError::WouldBlock));
@@ -68,7 +65,7 @@ fn a_datagram_tells_how_it_came() {
 
 fn a_datagram_goes_as_was_chosen_for_it_alone() {
     let mut world = World::pair();
-    let other = ip("10.0.1.11");
+    let other = ip("10.0.0.3");
     let stack = &mut world.hosts[ALICE].stack;
     let len = if is_v6() { 64 } else { 24 };
     stack.add_address(ETH0, other, len).unwrap();
@@ -80,9 +77,9 @@ fn a_datagram_goes_as_was_chosen_for_it_alone() {
         hops: Some(3),
         class: Some(0x10),
     };
-    assert_eq!(world.send_as(client, "10.0.1.20:7", chosen), Ok(5));
+    assert_eq!(world.send_as(client, "10.0.0.2:7", chosen), Ok(5));
     assert_eq!(
-        world.send_as(client, "10.0.1.20:7", Choices::default()),
+        world.send_as(client, "10.0.0.2:7", Choices::default()),
         Ok(5)
     );
     world.run_for(50 * MS);
@@ -106,13 +103,13 @@ fn what_cannot_be_chosen_is_refused() {
         src: Some(src),
         ..Choices::default()
     };
-    let stranger = world.send_as(client, "10.0.1.20:7", src(ip("10.0.1.20")));
+    let stranger = world.send_as(client, "10.0.0.2:7", src(ip("10.0.0.2")));
     assert_eq!(stranger, Err(SocketError::Invalid));
     // Nothing chosen is nothing chosen.
-    let any = Family::from(ip("10.0.1.20")).any();
-    assert_eq!(world.send_as(client, "10.0.1.20:7", src(any)), Ok(5));
+    let any = Family::from(ip("10.0.0.2")).any();
+    assert_eq!(world.send_as(client, "10.0.0.2:7", src(any)), Ok(5));
     let stream = world.stream(ALICE);
-    let on_a_stream = world.send_as(stream, "10.0.1.20:7", Choices::default());
+    let on_a_stream = world.send_as(stream, "10.0.0.2:7", Choices::default());
     assert_eq!(on_a_stream, Err(SocketError::NotSupported));
     let received = world.receive_message(ALICE, stream);
     assert_eq!(received, Err(SocketError::NotSupported));
@@ -125,8 +122,8 @@ fn a_port_is_chosen_where_it_leads() {
         port: Some(port),
         ..Choices::default()
     };
-    assert_eq!(world.send_as(client, "10.0.1.20:7", by(ETH0)), Ok(5));
-    let elsewhere = world.send_as(client, "10.0.1.20:7", by(PortId::LOOPBACK));
+    assert_eq!(world.send_as(client, "10.0.0.2:7", by(ETH0)), Ok(5));
+    let elsewhere = world.send_as(client, "10.0.0.2:7", by(PortId::LOOPBACK));
     assert_eq!(elsewhere, Err(SocketError::NetworkUnreachable));
 }
 
@@ -137,11 +134,11 @@ fn a_socket_of_both_families_hears_where_a_datagram_of_ipv4_went() {
     world.bind(BOB, server, "[::]:7").unwrap();
     let client = world.datagram(ALICE);
     world
-        .send_to(ALICE, client, b"hello", "10.0.1.20:7")
+        .send_to(ALICE, client, b"hello", "10.0.0.2:7")
         .unwrap();
     world.run_for(50 * MS);
     let received = world.receive_message(BOB, server).unwrap();
     let from = received.from.map(|from| from.ip().to_string());
-    assert_eq!(from.as_deref(), Some("::ffff:10.0.1.10"));
-    assert_eq!(received.way.to, ip("10.0.1.20"));
+    assert_eq!(from.as_deref(), Some("::ffff:10.0.0.1"));
+    assert_eq!(received.way.to, ip("10.0.0.2"));
 }

@@ -39,7 +39,7 @@ fn request() -> Vec<u8> {
 
 #[test]
 fn a_protocol_that_nobody_handles_crosses_between_raw_sockets() {
-    for (family, to, header) in [(Family::V4, "10.0.1.20", 20), (Family::V6, "fd00:1::20", 0)] {
+    for (family, to, header) in [(Family::V4, "10.0.0.2", 20), (Family::V6, "fd00:1::20", 0)] {
         let mut world = World::pair();
         for (host, address) in [(ALICE, "fd00:1::10"), (BOB, "fd00:1::20")] {
             let port = heptad_stack::PortId(1);
@@ -81,10 +81,10 @@ fn what_others_handle_is_seen_as_it_came_and_they_handle_it_still() {
     let mut world = World::pair();
     let watcher = world.raw(BOB, Family::V4, UDP);
     let server = world.datagram(BOB);
-    world.bind(BOB, server, "10.0.1.20:7").unwrap();
+    world.bind(BOB, server, "10.0.0.2:7").unwrap();
     let client = world.datagram(ALICE);
     world
-        .send_to(ALICE, client, b"hello", "10.0.1.20:7")
+        .send_to(ALICE, client, b"hello", "10.0.0.2:7")
         .unwrap();
     world.run_for(50 * MS);
     assert_eq!(world.recv(BOB, server).unwrap(), b"hello");
@@ -92,13 +92,13 @@ fn what_others_handle_is_seen_as_it_came_and_they_handle_it_still() {
     let header = Ipv4Header::parse(&seen).unwrap();
     assert_eq!(
         (header.src.to_string(), header.protocol),
-        ("10.0.1.10".into(), UDP)
+        ("10.0.0.1".into(), UDP)
     );
     assert_eq!(usize::from(header.total_len), seen.len());
     assert_eq!(&seen[28..], b"hello");
     // Fragments are seen once they are whole.
     world
-        .send_to(ALICE, client, &[7; 4000], "10.0.1.20:7")
+        .send_to(ALICE, client, &[7; 4000], "10.0.0.2:7")
         .unwrap();
     world.run_for(50 * MS);
     assert_eq!(world.recv(BOB, watcher).unwrap().len(), 4028);
@@ -112,7 +112,7 @@ fn pings_are_made_and_heard_by_hand() {
         world.raw(ALICE, Family::V4, ICMP),
         world.raw(BOB, Family::V4, ICMP),
     );
-    assert_eq!(world.send_to(ALICE, a, &request(), "10.0.1.20:0"), Ok(12));
+    assert_eq!(world.send_to(ALICE, a, &request(), "10.0.0.2:0"), Ok(12));
     world.run_for(50 * MS);
     // bob's host answers by itself; his socket sees the question, hers the answer.
     let question = world.recv(BOB, b).unwrap();
@@ -123,7 +123,7 @@ fn pings_are_made_and_heard_by_hand() {
     // Only answers, as ping has it.
     let replies = IcmpFilter::BLOCK_ALL.passing(0);
     world.set(BOB, b, SocketOption::IcmpFilter(replies));
-    world.send_to(ALICE, a, &request(), "10.0.1.20:0").unwrap();
+    world.send_to(ALICE, a, &request(), "10.0.0.2:0").unwrap();
     world.run_for(50 * MS);
     assert_eq!(world.recv(BOB, b), Err(SocketError::WouldBlock));
     let got = world.with(BOB, |stack, _| {
@@ -143,35 +143,35 @@ fn a_header_of_the_programs_own_leaves_as_it_is_but_for_what_linux_fills_in() {
     );
     // Of IPPROTO_RAW the header is included, said or not; length, checksum, source and number are left out.
     let mut packet = vec![
-        0x45, 0x10, 0, 0, 0, 0, 0, 0, 9, OURS, 0, 0, 0, 0, 0, 0, 10, 0, 1, 20,
+        0x45, 0x10, 0, 0, 0, 0, 0, 0, 9, OURS, 0, 0, 0, 0, 0, 0, 10, 0, 0, 2,
     ];
     packet.extend(b"data");
-    world.send_to(ALICE, a, &packet, "10.0.1.20:0").unwrap();
+    world.send_to(ALICE, a, &packet, "10.0.0.2:0").unwrap();
     world.run_for(50 * MS);
     let seen = world.recv(BOB, b).unwrap();
     let header = Ipv4Header::parse(&seen).expect("its checksum holds");
     assert_eq!((header.ttl, header.tos, header.total_len), (9, 0x10, 24));
-    assert_eq!(header.src.to_string(), "10.0.1.10");
+    assert_eq!(header.src.to_string(), "10.0.0.1");
     // A sender that is not ours goes out too: it is the program's word.
-    packet[12..16].copy_from_slice(&[10, 0, 1, 77]);
+    packet[12..16].copy_from_slice(&[10, 0, 0, 77]);
     packet[4..6].copy_from_slice(&[0x12, 0x34]);
     let c = world.raw(ALICE, Family::V4, OURS);
     world.set(ALICE, c, SocketOption::HeaderIncluded(true));
-    world.send_to(ALICE, c, &packet, "10.0.1.20:0").unwrap();
+    world.send_to(ALICE, c, &packet, "10.0.0.2:0").unwrap();
     world.run_for(50 * MS);
     let seen = world.recv(BOB, b).unwrap();
     let header = Ipv4Header::parse(&seen).unwrap();
     assert_eq!(
         (header.src.to_string(), header.id),
-        ("10.0.1.77".into(), 0x1234)
+        ("10.0.0.77".into(), 0x1234)
     );
     // Headers that are none, and packets that the way does not carry whole.
     for bad in [&[][..], &[0x45; 10], &[0x44; 20], &[0x4f; 30]] {
-        let refused = world.send_to(ALICE, a, bad, "10.0.1.20:0");
+        let refused = world.send_to(ALICE, a, bad, "10.0.0.2:0");
         assert_eq!(refused, Err(SocketError::Invalid), "{bad:?}");
     }
     packet.resize(1501, 0);
-    let long = world.send_to(ALICE, a, &packet, "10.0.1.20:0");
+    let long = world.send_to(ALICE, a, &packet, "10.0.0.2:0");
     assert_eq!(long, Err(SocketError::MessageTooLong));
     world.only_drops(NOTHING);
 }
@@ -222,19 +222,19 @@ fn a_raw_socket_hears_what_is_for_its_address_and_from_its_peer() {
     let mut world = World::pair();
     let stack = &mut world.hosts[BOB].stack;
     let port = heptad_stack::PortId(1);
-    stack.add_address(port, ip("10.0.1.21"), 24).unwrap();
+    stack.add_address(port, ip("10.0.0.21"), 24).unwrap();
     let a = world.raw(ALICE, Family::V4, OURS);
     let (first, peer, other) = (
         world.raw(BOB, Family::V4, OURS),
         world.raw(BOB, Family::V4, OURS),
         world.raw(BOB, Family::V4, OURS),
     );
-    world.bind(BOB, first, "10.0.1.20:0").unwrap();
-    world.connect(BOB, peer, "10.0.1.10:0").unwrap();
-    world.connect(BOB, other, "10.0.1.99:0").unwrap();
-    let stranger = world.bind(BOB, a, "10.0.1.99:0");
+    world.bind(BOB, first, "10.0.0.2:0").unwrap();
+    world.connect(BOB, peer, "10.0.0.1:0").unwrap();
+    world.connect(BOB, other, "10.0.0.99:0").unwrap();
+    let stranger = world.bind(BOB, a, "10.0.0.99:0");
     assert!(stranger.is_err());
-    for to in ["10.0.1.20:0", "10.0.1.21:0"] {
+    for to in ["10.0.0.2:0", "10.0.0.21:0"] {
         world.send_to(ALICE, a, b"x", to).unwrap();
     }
     world.run_for(50 * MS);
@@ -244,7 +244,7 @@ fn a_raw_socket_hears_what_is_for_its_address_and_from_its_peer() {
     let named = world.with(BOB, |stack, _| {
         (stack.local_addr(first), stack.peer_addr(peer))
     });
-    assert_eq!(named, (Ok(addr("10.0.1.20:253")), Ok(addr("10.0.1.10:0"))));
+    assert_eq!(named, (Ok(addr("10.0.0.2:253")), Ok(addr("10.0.0.1:0"))));
     // And the other way, to the peer.
     assert_eq!(world.send(BOB, peer, b"back"), Ok(4));
     assert_eq!(
@@ -256,7 +256,7 @@ fn a_raw_socket_hears_what_is_for_its_address_and_from_its_peer() {
     world
         .with(BOB, |stack, cx| stack.disconnect(other, cx))
         .unwrap();
-    world.send_to(ALICE, a, b"x", "10.0.1.21:0").unwrap();
+    world.send_to(ALICE, a, b"x", "10.0.0.21:0").unwrap();
     world.run_for(50 * MS);
     assert_eq!(world.all(BOB, other).len(), 1);
     let rows = world.hosts[BOB].stack.rows();
@@ -276,7 +276,7 @@ fn the_queue_of_a_raw_socket_is_bounded_and_so_is_what_it_sends() {
     );
     world.set(BOB, b, SocketOption::ReceiveBuffer(8192));
     for _ in 0..100 {
-        world.send_to(ALICE, a, &[0; 1000], "10.0.1.20:0").unwrap();
+        world.send_to(ALICE, a, &[0; 1000], "10.0.0.2:0").unwrap();
         world.run_for(MS);
     }
     world.run_for(50 * MS);
@@ -286,7 +286,7 @@ fn the_queue_of_a_raw_socket_is_bounded_and_so_is_what_it_sends() {
     assert!((14..20).contains(&heard), "{heard}");
     let sent = (0..2000).map(|_| {
         world.with(ALICE, |stack, cx| {
-            stack.send_to(a, &[0; 100], "10.0.1.20:0".parse().unwrap(), cx)
+            stack.send_to(a, &[0; 100], "10.0.0.2:0".parse().unwrap(), cx)
         })
     });
     let refused = sent
@@ -321,6 +321,6 @@ fn options_of_raw_sockets_are_theirs_alone() {
     let socket = world.raw(ALICE, Family::V6, OURS);
     let odd = world.try_set(ALICE, socket, SocketOption::Checksum(Some(3)));
     assert_eq!(odd, Err(SocketError::Invalid));
-    let mapped = world.send_to(ALICE, socket, b"x", "[::ffff:10.0.1.20]:0");
+    let mapped = world.send_to(ALICE, socket, b"x", "[::ffff:10.0.0.2]:0");
     assert_eq!(mapped, Err(SocketError::NetworkUnreachable));
 }
