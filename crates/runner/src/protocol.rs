@@ -360,13 +360,7 @@ impl Request {
                 control: r.bytes()?,
                 data: r.bytes()?,
             },
-            11 => Call::ReceiveFrom {
-                socket: r.u32()?,
-                wait: r.bool()?,
-                peek: r.bool()?,
-                room: r.u32()?,
-                errors: r.bool()?,
-            },
+            11 => r.receive_from()?,
             12 => Call::Interface {
                 request: r.u32()?,
                 argument: r.bytes()?,
@@ -564,6 +558,15 @@ impl Reader<'_> {
             }
             _ => Err(Malformed),
         }
+    }
+    fn receive_from(&mut self) -> Result<Call, Malformed> {
+        Ok(Call::ReceiveFrom {
+            socket: self.u32()?,
+            wait: self.bool()?,
+            peek: self.bool()?,
+            room: self.u32()?,
+            errors: self.bool()?,
+        })
     }
     fn outcome(&mut self) -> Result<Outcome, Malformed> {
         Ok(match self.u8()? {
