@@ -5,6 +5,9 @@ const HEADER: usize = 16;
 /// What each message begins at a multiple of.
 const ALIGN: usize = 8;
 
+/// Level and type, and data, of a message.
+pub type Message<'a> = ((i32, i32), &'a [u8]);
+
 /// Appends a message.
 pub fn push(out: &mut Vec<u8>, (level, kind): (i32, i32), data: &[u8]) {
     out.extend_from_slice(&(HEADER + data.len()).to_ne_bytes());
@@ -14,11 +17,11 @@ pub fn push(out: &mut Vec<u8>, (level, kind): (i32, i32), data: &[u8]) {
     out.resize(out.len().next_multiple_of(ALIGN), 0);
 }
 
-/// Level, type and data of each message.
+/// Each message.
 ///
 /// # Errors
 /// `EINVAL` for one that is shorter than its header or longer than what is left, as Linux.
-pub fn messages(bytes: &[u8]) -> Result<Vec<((i32, i32), &[u8])>, i32> {
+pub fn messages(bytes: &[u8]) -> Result<Vec<Message<'_>>, i32> {
     let mut found = Vec::new();
     let mut rest = bytes;
     while let Some(header) = rest.first_chunk::<HEADER>() {

@@ -102,7 +102,7 @@ pub enum Call {
         level: i32,
         /// Name.
         name: i32,
-        /// Value; at most 256 bytes are looked at.
+        /// Value; at most 8,336 bytes are looked at, the longest filter of a group.
         value: Vec<u8>,
     },
     /// `getsockopt(2)`.

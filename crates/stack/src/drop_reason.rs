@@ -60,6 +60,20 @@ reasons! {
     NotForUs = "not for this host",
     /// To a multicast group that this host is not in.
     NotOurGroup = "multicast group not joined",
+    /// To a group, from a source that nobody here wants to hear.
+    SourceFiltered = "source of a multicast group not wanted",
+    /// A malformed message of IGMP or MLD.
+    GroupMalformed = "malformed IGMP or MLD message",
+    /// The checksum of an IGMP message did not hold.
+    GroupChecksum = "bad IGMP checksum",
+    /// An IGMP or MLD message with a TTL or hop limit other than 1: it may come from beyond the link.
+    GroupHopLimit = "IGMP or MLD from beyond the link",
+    /// An IGMP or MLD message without the router alert option.
+    GroupNoAlert = "IGMP or MLD without a router alert",
+    /// An MLD message whose source is no link-local address.
+    GroupSource = "MLD from no link-local address",
+    /// An IGMP or MLD message that hosts have no use for: reports of others, leaves, unknown types.
+    GroupIgnored = "IGMP or MLD message for routers",
     /// No route to the destination.
     NoRoute = "no route",
     /// TTL used up.

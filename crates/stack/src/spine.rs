@@ -24,6 +24,7 @@ use crate::l3_network::ipv6::{Discovered, Learnt};
 use crate::l3_network::network::Undeliverable;
 use crate::l3_network::{
     Cast, Complaint, Departure, Flow, Heading, NetError, News, Outgoing, Path, Quote, Reply, Up,
+    zone,
 };
 use crate::l4_transport::raw;
 use crate::stack::Stack;
@@ -276,12 +277,27 @@ impl Stack {
 impl Stack {
     /// A packet's whole way down from layer 4, as far as a port's queue (or a neighbour's, until it answers).
     pub(crate) fn transmit(&mut self, departure: Departure, cx: &mut Cx<'_>) {
-        let Departure { src, dst, .. } = departure;
-        let path = match self.network.route(dst, Some(src)) {
+        let Departure {
+            src,
+            dst,
+            ttl,
+            outlet,
+            ..
+        } = departure;
+        let path = match outlet.port {
+            Some(port) => self.network.route_by(port, dst, Some(src)),
+            None => self.network.route(dst, Some(src)),
+        };
+        let path = match path {
             Ok(path) => path,
             Err(error) => return self.no_route(departure, error, cx),
         };
+        let hears = outlet.loops && self.network.hears(path.port, dst, src);
         match self.network.encapsulate(departure, &path, cx) {
+            Ok(outgoing) if dst.is_multicast() => {
+                let leaves = zone::leaves(dst, ttl) || path.port == PortId::LOOPBACK;
+                self.send_to_group(&path, outgoing, (hears, leaves), cx);
+            }
             Ok(outgoing) => self.send_all(&path, outgoing, cx),
             Err(refusal) => {
                 cx.discard(refusal.packet, refusal.reason);
@@ -310,6 +326,30 @@ impl Stack {
         }
     }
 
+    /// To a group: members on this host hear it too, if they and the sender want that (RFC 1112 6.1).
+    fn send_to_group(
+        &mut self,
+        path: &Path,
+        outgoing: Outgoing,
+        (hears, leaves): (bool, bool),
+        cx: &mut Cx<'_>,
+    ) {
+        for packet in outgoing {
+            cx.count(match path.next_hop {
+                IpAddr::V4(_) => Counter::IpExtOutMcastPkts,
+                IpAddr::V6(_) => Counter::Ip6OutMcastPkts,
+            });
+            if hears {
+                self.hear_ourselves(&packet, cx);
+            }
+            match (leaves, hears) {
+                (true, _) => self.send_packet(path.port, path.next_hop, packet, cx),
+                (false, true) => cx.pool.recycle(packet),
+                (false, false) => drop(cx.discard(packet, DropReason::TtlExceeded)),
+            }
+        }
+    }
+
     /// One IP packet to a neighbour on a port's cable.
     fn send_packet(&mut self, port: PortId, next_hop: IpAddr, packet: PacketBuf, cx: &mut Cx<'_>) {
         count_out(&packet, next_hop, cx);
@@ -328,7 +368,7 @@ impl Stack {
         self.send_frame(port, &station, mac, packet, cx);
     }
 
-    /// A broadcast reaches every host on the cable, the sender too (RFC 919 7).
+    /// A broadcast reaches every host on the cable, the sender too (RFC 919 7); what goes to a group may.
     fn hear_ourselves(&mut self, packet: &PacketBuf, cx: &mut Cx<'_>) {
         let mut copy = packet.duplicate();
         copy.set_id(cx.pool.next_id());
@@ -566,6 +606,10 @@ impl Stack {
             }
         }
         self.network.forget_path_mtus(cx.now);
+        // Before anything else of IPv6: who asks for an address is in its group already (RFC 4862 5.4.2).
+        while let Some(departure) = self.network.poll_groups(cx) {
+            self.transmit(departure, cx);
+        }
         while let Some(departure) = self.network.poll_discovery(cx) {
             self.transmit(departure, cx);
         }
@@ -619,6 +663,8 @@ mod fields;
 mod fields_v6;
 #[cfg(test)]
 mod floods;
+#[cfg(test)]
+mod groups;
 #[cfg(test)]
 mod hosts;
 #[cfg(test)]

@@ -9,12 +9,14 @@ use heptad_wire::PacketBuf;
 
 use crate::l1_physical::{Caps, Loopback, Medium, Port, PortConfig, PortCounters, PortId};
 use crate::l2_link::{Claims, Neighbours};
+use crate::l3_network::groups::ALL_SYSTEMS;
 use crate::l3_network::{NetError, Network, zone};
 use crate::l4_transport::{Transport, tcp};
 use crate::l5_session::{Ready, SocketError, SocketId, Sockets};
 use crate::{Cx, DropReason, Instant};
 
 pub use crate::l2_link::{Neighbour, Standing};
+pub use crate::l3_network::groups::{Filter, Link, Membership, Mode};
 pub use crate::l3_network::ipv6::Advertising;
 pub use crate::l3_network::ipv6::address::{Address6, AddressState, Origin};
 pub use crate::l3_network::{Route, RouteOrigin, RouteRow};
@@ -214,14 +216,21 @@ impl Stack {
     }
     /// The groups that ports are in and how often each was joined: those of IPv4, then those of IPv6, each by port.
     pub fn groups(&self) -> Vec<(PortId, IpAddr, u32)> {
-        // Every host is in the group of all systems (RFC 1112 4), and joins no other one of IPv4.
-        let all = IpAddr::from([224, 0, 0, 1]);
-        let v4 = (0u16..)
-            .zip(&self.ports)
-            .map(|(id, _)| (PortId(id), all, 1));
-        let v6 = self.network.group_rows_v6().into_iter();
-        let v6 = v6.map(|(port, group, count)| (port, zone::bare(group).into(), count));
-        v4.chain(v6).collect()
+        // Every host is in the group of all systems (RFC 1112 4), whoever else joins it.
+        let all = IpAddr::V4(ALL_SYSTEMS);
+        let (mut by_host, v6) = (
+            self.network.group_rows(false),
+            self.network.group_rows(true),
+        );
+        for (port, _) in (0u16..).map(PortId).zip(&self.ports) {
+            let mut joined = by_host.iter_mut();
+            match joined.find(|(at, group, _)| (*at, *group) == (port, all)) {
+                Some((.., count)) => *count += 1,
+                None => by_host.push((port, all, 1)),
+            }
+        }
+        by_host.sort();
+        by_host.into_iter().chain(v6).collect()
     }
     /// The neighbour table, ordered by address.
     pub fn neighbours(&self) -> Vec<Neighbour> {

@@ -20,7 +20,7 @@ const MOST_BUFFERS: usize = 1024;
 /// Bytes of control messages of one call.
 const LONGEST_CONTROL: usize = 4096;
 /// Bytes of a socket option that are looked at.
-const LONGEST_OPTION: usize = 256;
+const LONGEST_OPTION: usize = 144 + 64 * 128;
 /// Bytes of a `struct ifreq`.
 pub const IFREQ: usize = 40;
 /// The kind in `socket`'s second argument, below its flags.

@@ -11,6 +11,7 @@
 mod ancillary;
 mod datagram;
 mod entry;
+mod groups;
 mod interfaces;
 mod names;
 mod options;

@@ -7,7 +7,7 @@ use heptad_runtime::Network;
 use heptad_runtime::lab::MachineId;
 use heptad_runtime::stack::l4_transport::tcp::Status;
 use heptad_runtime::stack::l4_transport::udp::{Choices, Received, Reported};
-use heptad_runtime::stack::stack::SocketOption;
+use heptad_runtime::stack::stack::{Link, Membership, SocketOption};
 use heptad_runtime::stack::{Family, Medium, Ready, Shutdown, SocketError, SocketId, SocketKind};
 
 /// A socket of a node.
@@ -116,6 +116,16 @@ pub trait Sockets: Send + 'static {
     /// # Errors
     /// As the stack's.
     fn get(&self, at: At, which: SocketOption) -> Result<SocketOption, SocketError>;
+    /// `Stack::change_membership`.
+    ///
+    /// # Errors
+    /// As the stack's.
+    fn change_membership(
+        &self,
+        at: At,
+        group: (Link, IpAddr),
+        asked: Membership,
+    ) -> Result<(), SocketError>;
     /// `Stack::take_error`.
     fn take_error(&self, at: At) -> Option<SocketError>;
     /// `Stack::ready`.
@@ -223,6 +233,16 @@ impl Sockets for Network {
     }
     fn get(&self, at: At, which: SocketOption) -> Result<SocketOption, SocketError> {
         self.with(at.machine, |stack, _| stack.get(at.socket, which))
+    }
+    fn change_membership(
+        &self,
+        at: At,
+        group: (Link, IpAddr),
+        asked: Membership,
+    ) -> Result<(), SocketError> {
+        self.with(at.machine, |stack, cx| {
+            stack.change_membership(at.socket, group, asked, cx)
+        })
     }
     fn take_error(&self, at: At) -> Option<SocketError> {
         self.with(at.machine, |stack, _| stack.take_error(at.socket))

@@ -12,7 +12,7 @@ use heptad_runner::host::{At, Interface, Sockets};
 use heptad_runtime::lab::MachineId;
 use heptad_runtime::stack::l4_transport::tcp::{Congestion, Status};
 use heptad_runtime::stack::l4_transport::udp::{Choices, Received, Reported, Way};
-use heptad_runtime::stack::stack::SocketOption;
+use heptad_runtime::stack::stack::{Link, Membership, SocketOption};
 use heptad_runtime::stack::{Family, PortId, Ready, Shutdown, SocketError, SocketId, SocketKind};
 use rustix::event::epoll::{self, CreateFlags, EventData, EventFlags};
 use rustix::io::Errno;
@@ -305,6 +305,14 @@ impl Sockets for Kernel {
             SocketOption::Congestion(_) => SocketOption::Congestion(Congestion::Cubic),
             other => other,
         })
+    }
+    fn change_membership(
+        &self,
+        _: At,
+        _: (Link, IpAddr),
+        _: Membership,
+    ) -> Result<(), SocketError> {
+        Err(SocketError::NotSupported)
     }
     fn take_error(&self, at: At) -> Option<SocketError> {
         self.on(at, |fd, _| sockopt::socket_error(fd))

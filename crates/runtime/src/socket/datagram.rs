@@ -19,7 +19,6 @@ pub struct UdpSocket {
     node: Node,
 }
 impl UdpSocket {
-    #[cfg(feature = "tokio")]
     pub(crate) fn handle(&self) -> &Handle {
         &self.handle
     }

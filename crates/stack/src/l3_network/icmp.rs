@@ -9,7 +9,7 @@ use super::quote::Quote;
 use super::rate_limit::Allowance;
 use super::{
     Arrival, Complaint, Departure, EchoError, Flow, Heading, IcmpError, NetError, Network, News,
-    Reply, Told, Up,
+    Outlet, Reply, Told, Up,
 };
 use crate::l1_physical::PortId;
 use crate::{Counter, Cx, DropReason};
@@ -102,6 +102,7 @@ impl Network {
             ttl: TTL,
             tos: INTERNETWORK_CONTROL,
             dont_fragment: false,
+            outlet: Outlet::default(),
             segment: None,
             packet,
         })
@@ -221,6 +222,7 @@ fn echo_reply(arrival: Arrival, id: u16, seq: u16, cx: &mut Cx<'_>) -> Departure
         ttl: TTL,
         tos: arrival.tos,
         dont_fragment: false,
+        outlet: Outlet::default(),
         segment: None,
         packet,
     }

@@ -21,6 +21,7 @@ mod destination;
 mod echo;
 mod forward;
 mod fragment;
+pub mod groups;
 mod icmp;
 mod identification;
 mod ipv4;
@@ -80,10 +81,30 @@ pub struct Departure {
     pub tos: u8,
     /// Sets DF (TCP does: RFC 1191).
     pub dont_fragment: bool,
+    /// By which port, if that is not routing's to decide, and whether this host hears what it says to a group.
+    pub outlet: Outlet,
     /// `Some(segment)`: a super-segment of this much payload a frame (layer 3 makes the `Cut`, which it knows the offsets for).
     pub segment: Option<u16>,
     /// From the transport header on.
     pub packet: PacketBuf,
+}
+
+/// What a sender chose of the way of a packet.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Outlet {
+    /// Out of this port, whatever routes say.
+    pub port: Option<PortId>,
+    /// To a group that this host is in itself: it hears it too.
+    pub loops: bool,
+}
+impl Outlet {
+    /// Out of a port.
+    pub const fn by(port: PortId) -> Self {
+        Self {
+            port: Some(port),
+            loops: false,
+        }
+    }
 }
 
 /// The way to a destination, as a connection keeps it.

@@ -4,6 +4,7 @@ use alloc::vec::Vec;
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use super::address::Addresses;
+use super::groups::Groups;
 use super::identification::Identification;
 use super::ipv6::Ipv6;
 use super::ipv6::address::{Address6, Origin};
@@ -25,13 +26,14 @@ pub struct Network {
     pub(super) forwarding: bool,
     pub(super) addresses: Addresses,
     pub(super) v6: Ipv6,
+    pub(super) groups: Groups,
     pub(super) routes: RouteTable,
     pub(super) identification: Identification,
     pub(super) reassembly: Reassembly,
     pub(super) errors: ErrorBudget,
     pub(super) taps: Taps,
     /// By port, bytes.
-    mtus: Vec<u32>,
+    pub(super) mtus: Vec<u32>,
     path_mtus: PathMtus,
 }
 
@@ -43,6 +45,7 @@ impl Network {
             forwarding,
             addresses: Addresses::default(),
             v6: Ipv6::new(identification.derived_seed()),
+            groups: Groups::new(identification.derived_seed()),
             routes: RouteTable::default(),
             identification,
             reassembly: Reassembly::new(cx),
@@ -99,10 +102,7 @@ impl Network {
         }
         self.enable_v6(port);
         let ip = zone::zoned(ip, port);
-        if !self
-            .v6
-            .add_address(port, Address6::lasting(ip, len, Origin::Manual))
-        {
+        if !self.own_v6(port, Address6::lasting(ip, len, Origin::Manual)) {
             return Err(NetError::ParameterProblem);
         }
         if port != PortId::LOOPBACK {
@@ -127,9 +127,9 @@ impl Network {
         let rows = self.v6.addresses.rows();
         rows.map(|(port, address)| (port, *address)).collect()
     }
-    /// The groups of IPv6 that ports are in, and how often each was joined.
-    pub fn group_rows_v6(&self) -> Vec<(PortId, Ipv6Addr, u32)> {
-        self.v6.addresses.group_rows().collect()
+    /// The groups of one family that ports are in, and how often each was joined.
+    pub fn group_rows(&self, is_v6: bool) -> Vec<(PortId, IpAddr, u32)> {
+        self.groups.rows(is_v6).collect()
     }
     /// The routing table, the default first.
     pub fn route_rows(&self) -> Vec<Route> {
@@ -180,6 +180,36 @@ impl Network {
         }?;
         let mtu = self.path_mtus.get(dst).unwrap_or(path.mtu).min(path.mtu);
         Ok(Path { mtu, ..path })
+    }
+    /// The way out of a port to a group on its cable, spoken from `src` if that is chosen already.
+    pub fn route_by(
+        &self,
+        port: PortId,
+        dst: IpAddr,
+        src: Option<IpAddr>,
+    ) -> Result<Path, NetError> {
+        let (own, mtu) = match dst {
+            IpAddr::V4(dst) => {
+                let own = match port {
+                    PortId::LOOPBACK => Some(Ipv4Addr::LOCALHOST),
+                    cable => self.addresses.source(cable, dst),
+                };
+                (own.map(IpAddr::V4), self.mtu(port))
+            }
+            IpAddr::V6(dst) => {
+                let own = match port {
+                    PortId::LOOPBACK => Some(Ipv6Addr::LOCALHOST),
+                    cable => self.v6.addresses.select(cable, zone::zoned(dst, cable)),
+                };
+                (own.map(IpAddr::V6), self.mtu_v6(port))
+            }
+        };
+        Ok(Path {
+            port,
+            next_hop: zone::zoned_ip(zone::bare_ip(dst), port),
+            src: src.or(own).ok_or(NetError::NetUnreachable)?,
+            mtu,
+        })
     }
     fn route_v4(&self, dst: Ipv4Addr, src: Option<Ipv4Addr>) -> Result<Path, NetError> {
         let (port, next_hop) = self.next_hop(dst, src)?;
@@ -340,7 +370,11 @@ impl Network {
     /// When the next one is due.
     pub fn poll_at(&self) -> Option<Instant> {
         let reassembly = self.reassembly.poll_at();
-        let others = [self.v6.poll_at(), self.path_mtus.poll_at()];
+        let others = [
+            self.v6.poll_at(),
+            self.groups_poll_at(),
+            self.path_mtus.poll_at(),
+        ];
         others.into_iter().chain([reassembly]).flatten().min()
     }
 

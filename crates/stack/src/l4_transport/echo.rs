@@ -294,6 +294,7 @@ impl Echo {
             remote: SocketAddr::new(remote, 0),
             len: (HEADER_LEN + data.len()) as u32,
         });
+        let outlet = settings.outlet(remote, path);
         let ends = (path.src, remote);
         let (protocol, packet) = l3_network::echo_request(ends, (local.port(), seq), data, cx);
         let queue = usize::from(path.port.0);
@@ -309,6 +310,7 @@ impl Echo {
                 ttl,
                 tos,
                 dont_fragment: settings.dont_fragment,
+                outlet,
                 segment: None,
                 packet,
             });

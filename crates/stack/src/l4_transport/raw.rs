@@ -397,6 +397,7 @@ impl Endpoint {
             tos,
             dont_fragment: self.settings.dont_fragment,
             segment: None,
+            outlet: self.settings.outlet(remote, path),
             packet,
         })
     }

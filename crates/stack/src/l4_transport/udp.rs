@@ -23,7 +23,8 @@ use super::readiness::{Owner, Ready, SocketError};
 use super::{any_of, net_error};
 use crate::keyed_hash::KeyedHash;
 use crate::l1_physical::PortId;
-use crate::l3_network::{Arrival, Departure, Flow, NetError, Path, Reply, Told, Up, zone};
+use crate::l3_network::groups::Memberships;
+use crate::l3_network::{Arrival, Departure, Flow, NetError, Outlet, Path, Reply, Told, Up, zone};
 use crate::{Counter, Cx, DropReason, Event, EventMask};
 
 mod ancillary;
@@ -69,14 +70,58 @@ pub struct Settings {
     pub dont_fragment: bool,
     /// IP_RECVERR: errors wait in a queue of their own, and one without a peer hears of them too.
     pub recv_err: bool,
+    /// What of groups of IPv4.
+    pub groups: GroupSettings,
+    /// What of groups of IPv6.
+    pub groups_v6: GroupSettings,
+}
+
+/// What a socket may choose about what it sends to groups of one family and hears of them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct GroupSettings {
+    /// IP_MULTICAST_TTL, IPV6_MULTICAST_HOPS.
+    pub ttl: u8,
+    /// IP_MULTICAST_LOOP: this host hears it too.
+    pub loops: bool,
+    /// IP_MULTICAST_ALL: hears what others on this host have joined.
+    pub all: bool,
+}
+impl Default for GroupSettings {
+    fn default() -> Self {
+        Self {
+            ttl: 1,
+            loops: true,
+            all: true,
+        }
+    }
 }
 
 impl Settings {
     /// TTL or hop limit, and DS field, of a packet to an address.
     pub fn hops_to(&self, remote: IpAddr) -> (u8, u8) {
-        match remote {
+        let (one, tos) = match remote {
             IpAddr::V4(_) => (self.ttl, self.tos),
             IpAddr::V6(_) => (self.hops, self.class),
+        };
+        match remote.is_multicast() {
+            true => (self.groups_of(remote).ttl, tos),
+            false => (one, tos),
+        }
+    }
+    /// Which way a packet to an address takes: to a group as the path says, to others as routing says when it leaves.
+    pub fn outlet(&self, remote: IpAddr, path: Path) -> Outlet {
+        match remote.is_multicast() {
+            true => Outlet {
+                port: Some(path.port),
+                loops: self.groups_of(remote).loops,
+            },
+            false => Outlet::default(),
+        }
+    }
+    fn groups_of(&self, ip: IpAddr) -> GroupSettings {
+        match ip {
+            IpAddr::V4(_) => self.groups,
+            IpAddr::V6(_) => self.groups_v6,
         }
     }
 }
@@ -106,6 +151,7 @@ struct Endpoint {
     local: Option<SocketAddr>,
     remote: Option<SocketAddr>,
     settings: Settings,
+    memberships: Memberships,
     queue: VecDeque<Datagram>,
     queued: usize,
     unsent: usize,
@@ -188,6 +234,7 @@ impl Udp {
     }
 
     /// Broadcast and multicast: everyone at the port gets a copy, and nobody is told if there is none (RFC 1122 3.2.2).
+    /// Of a group, everyone whose own filter lets its source through.
     fn receive_group(
         &mut self,
         local: SocketAddr,
@@ -206,8 +253,19 @@ impl Udp {
             to.extend(list.into_iter().flatten());
         }
         if to.is_empty() {
-            cx.count(Counter::UdpNoPorts);
+            cx.count(match local.ip().is_multicast() {
+                true => Counter::UdpIgnoredMulti,
+                false => Counter::UdpNoPorts,
+            });
             return Up::Drop(DropReason::UdpNoSocket, None);
+        }
+        to.retain(|index| {
+            let endpoint = self.endpoints.get(*index as usize);
+            endpoint.is_some_and(|e| e.hears(arrival.port, local.ip(), remote.ip()))
+        });
+        if to.is_empty() {
+            cx.count(Counter::UdpIgnoredMulti);
+            return Up::Drop(DropReason::SourceFiltered, None);
         }
         let way = Way::of(&arrival);
         let payload = arrival.packet.take_payload();
@@ -452,6 +510,7 @@ impl Udp {
             local: None,
             remote: None,
             settings,
+            memberships: Memberships::default(),
             queue: VecDeque::new(),
             queued: 0,
             unsent: 0,
@@ -523,7 +582,8 @@ impl Udp {
             return Err(SocketError::NoBuffers);
         }
         let local = SocketAddr::new(path.src, local.port());
-        let departure = datagram(local, remote, payload, settings, cx);
+        let outlet = settings.outlet(remote.ip(), path);
+        let departure = datagram((local, remote), payload, settings, outlet, cx);
         let charge = departure.packet.true_size();
         let endpoint = self.endpoint_mut(id)?;
         endpoint.unsent += charge;
@@ -683,6 +743,12 @@ impl Udp {
             }
         }
     }
+    /// Which groups it has joined from now on.
+    pub fn set_memberships(&mut self, id: UdpId, memberships: Memberships) {
+        if let Ok(endpoint) = self.endpoint_mut(id) {
+            endpoint.memberships = memberships;
+        }
+    }
     /// SO_ERROR: takes the pending error.
     pub fn take_error(&mut self, id: UdpId) -> Option<SocketError> {
         self.endpoint_mut(id).ok()?.error.take()
@@ -711,6 +777,17 @@ impl Endpoint {
     fn hears_both(&self) -> bool {
         let any = IpAddr::V6(Ipv6Addr::UNSPECIFIED);
         !self.settings.v6_only && self.local.is_some_and(|local| local.ip() == any)
+    }
+    /// Whether it wants what a source sent to a group or to everybody on a port's link. Linux: ip_mc_sf_allow, inet6_mc_check.
+    fn hears(&self, port: PortId, group: IpAddr, source: IpAddr) -> bool {
+        if !group.is_multicast() {
+            return true;
+        }
+        let (group, source) = (zone::bare_ip(group), zone::bare_ip(source));
+        match self.memberships.filter(port, group) {
+            Some(filter) => filter.passes(source),
+            None => self.settings.groups_of(group).all,
+        }
     }
     /// Linux's sock_writeable: less than half of the send buffer waits.
     fn writable(&self) -> bool {
@@ -780,10 +857,10 @@ fn packet_len(payload: &Chunk, to: SocketAddr) -> usize {
 
 /// Puts the header in front. Its checksum field holds the pseudo-header's sum until the packet is filled.
 fn datagram(
-    local: SocketAddr,
-    remote: SocketAddr,
+    (local, remote): (SocketAddr, SocketAddr),
     payload: Chunk,
     settings: Settings,
+    outlet: Outlet,
     cx: &mut Cx<'_>,
 ) -> Departure {
     let len = (HEADER_LEN + payload.len()) as u16;
@@ -817,6 +894,7 @@ fn datagram(
         ttl,
         tos,
         dont_fragment: settings.dont_fragment,
+        outlet,
         segment: None,
         packet,
     }

@@ -223,6 +223,9 @@ impl Sockets {
             Phase::Echo(endpoint) => below.transport.echo.close(endpoint),
             Phase::Raw(endpoint) => below.transport.raw.close(endpoint),
         }
+        if let Some(memberships) = socket.memberships.take() {
+            below.network.leave_all(&memberships);
+        }
         socket.release(below.transport);
     }
 
@@ -423,7 +426,7 @@ impl Socket {
     }
 
     /// The way to a destination, spoken from `src` if that is fixed; the path's `src` is the sender's address.
-    fn route(
+    pub(super) fn route(
         &self,
         remote: SocketAddr,
         src: Option<IpAddr>,
@@ -440,8 +443,9 @@ impl Socket {
         })
     }
 
-    /// The same for a datagram, whose sender may have chosen `src`: a broadcast wants SO_BROADCAST. As in Linux, `bind` or the first `connect` fixes the sender's
-    /// address, for other peers too; one that is bound to a broadcast address hears there and speaks as routing picks.
+    /// The same for a datagram, whose sender may have chosen `src`: a broadcast wants SO_BROADCAST. As in Linux, `bind` or the
+    /// first `connect` fixes the sender's address, for other peers too; one that is bound to a broadcast address or a group
+    /// hears there and speaks as routing picks.
     pub(super) fn route_datagram(
         &self,
         remote: SocketAddr,
@@ -452,8 +456,12 @@ impl Socket {
             return Err(SocketError::AccessDenied);
         }
         let ip = self.local.ip();
-        let speaks = !ip.is_unspecified() && !below.network.is_broadcast(ip);
-        self.route(remote, src.or(speaks.then_some(ip)), below)
+        let hears_only = ip.is_unspecified() || ip.is_multicast() || below.network.is_broadcast(ip);
+        let own = src.or((!hears_only).then_some(ip));
+        match remote.ip().is_multicast() {
+            true => self.route_to_group(remote, own, below),
+            false => self.route(remote, own, below),
+        }
     }
 
     /// Listens no longer: an explicit bind stays, a drawn port goes.

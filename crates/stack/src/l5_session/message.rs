@@ -6,6 +6,7 @@ use super::table::{Phase, Socket};
 use super::transfer::Payload;
 use super::{Below, SocketError, SocketId, Sockets};
 use crate::l3_network::{Path, zone};
+use crate::l4_transport::net_error;
 use crate::l4_transport::udp::{Choices, Received};
 
 impl Sockets {
@@ -61,7 +62,11 @@ impl Socket {
         let Some(port) = choices.port.filter(|port| *port != path.port) else {
             return Ok(path);
         };
-        // A group is on the cable of the address that speaks to it.
+        if remote.ip().is_multicast() {
+            let path = below.network.route_by(port, remote.ip(), src);
+            return path.map_err(net_error);
+        }
+        // A broadcast is on the cable of the address that speaks to it.
         let src = src.or_else(|| below.network.source(port, remote.ip()));
         let path = self.route_datagram(remote, src, below)?;
         match path.port == port {

@@ -10,6 +10,7 @@ use slab::Slab;
 use super::options::Options;
 use super::raw::beginning;
 use super::{Family, Ready, SocketError, SocketId, SocketKind};
+use crate::l3_network::groups::Memberships;
 use crate::l4_transport::Transport;
 use crate::l4_transport::echo::EchoId;
 use crate::l4_transport::family::with_scope;
@@ -69,6 +70,8 @@ pub(super) struct Socket {
     pub(super) remote: Option<SocketAddr>,
     /// The port that it holds.
     pub(super) hold: Option<Hold>,
+    /// The groups that it has joined, if any.
+    pub(super) memberships: Option<Box<Memberships>>,
 }
 
 /// What a socket is to layer 4.
@@ -141,6 +144,7 @@ impl Sockets {
             local,
             remote: None,
             hold: None,
+            memberships: None,
         });
         Ok(id)
     }
@@ -181,6 +185,7 @@ impl Sockets {
             local,
             remote: Some(remote),
             hold: Some(hold),
+            memberships: None,
         });
     }
     pub(super) fn socket(&self, id: SocketId) -> Result<&Socket, SocketError> {

@@ -1,7 +1,7 @@
 //! What is told of a datagram beside its bytes, and what may be asked for one (ip(7), RFC 3542).
 use core::net::{IpAddr, Ipv4Addr, SocketAddr};
 
-use super::Settings;
+use super::{GroupSettings, Settings};
 use crate::l1_physical::PortId;
 use crate::l3_network::{Arrival, zone};
 
@@ -67,6 +67,14 @@ impl Choices {
             hops: self.hops.unwrap_or(settings.hops),
             tos: self.class.unwrap_or(settings.tos),
             class: self.class.unwrap_or(settings.class),
+            groups: GroupSettings {
+                ttl: self.hops.unwrap_or(settings.groups.ttl),
+                ..settings.groups
+            },
+            groups_v6: GroupSettings {
+                ttl: self.hops.unwrap_or(settings.groups_v6.ttl),
+                ..settings.groups_v6
+            },
             ..settings
         }
     }
