@@ -243,6 +243,9 @@ mod tests {
         choices(control, (family, remote.parse().unwrap()), || 2)
     }
 
+    /// Level, name and data of one message, to whom; what becomes of it.
+    type Row<'a> = (i32, i32, &'a [u8], &'a str, Result<Choices, i32>);
+
     #[test]
     fn what_a_program_chooses_is_checked_as_linux_checks_it() {
         let (v4, v6) = ("10.0.0.2:9", "[fd00::2]:9");
@@ -257,8 +260,7 @@ mod tests {
             ..Choices::default()
         };
         let nothing = Ok(Choices::default());
-        // Level, name and data of one message, to whom; what becomes of it.
-        let table: [(i32, i32, &[u8], &str, Result<Choices, i32>); 17] = [
+        let table: [Row<'_>; 17] = [
             (ip, libc::IP_TTL, &int(7), v4, Ok(hops(7))),
             (ip, libc::IP_TTL, &int(0), v4, Err(libc::EINVAL)),
             (ip, libc::IP_TTL, &int(256), v4, Err(libc::EINVAL)),
