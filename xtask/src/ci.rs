@@ -172,6 +172,7 @@ fn neighbours(root: &Path) -> Result<()> {
         "neighbours_ipv6",
         "--test",
         "neighbours_traces",
+        "--test",
         "neighbours_multicast",
         "--",
         "--include-ignored",
