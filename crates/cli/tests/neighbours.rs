@@ -320,6 +320,59 @@ fn what_an_interface_that_is_down_refuses_is_counted_and_the_cable_lives_on() {
     linux.down();
 }
 
+/// An ARP probe for an address, and whether somebody answered within a second that it is his (`arping -D`).
+const PROBE: &str = r#"
+import socket, sys
+cable = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(0x0806))
+cable.bind(("heptad0", 0x0806))
+ours, wanted = cable.getsockname()[4], socket.inet_aton(sys.argv[1])
+arp = bytes([0, 1, 8, 0, 6, 4, 0, 1]) + ours + bytes(4) + bytes(6) + wanted
+cable.send(b"\xff" * 6 + ours + b"\x08\x06" + arp)
+cable.settimeout(1)
+try:
+    while True:
+        heard = cable.recv(100)
+        if heard[20:22] == b"\0\2" and heard[28:32] == wanted:
+            sys.exit("taken by " + heard[22:28].hex(":"))
+except TimeoutError:
+    print("free")
+"#;
+
+#[test]
+fn an_address_of_ipv4_that_linux_has_is_not_ours_and_linux_finds_the_one_that_is() {
+    let Some(linux) = Linux::new() else { return };
+    linux.ip("tuntap add dev heptad0 mode tap");
+    linux.ip("link set dev heptad0 up");
+    linux.ip("addr add 10.9.0.20/24 dev heptad0");
+    let lab = bob_and("tap:heptad0", "conflict_detection = true", "");
+    let lab = lab.replace("\"10.9.0.20/24\"", "[\"10.9.0.20/24\", \"10.9.0.21/24\"]");
+    // Programs wait for the addresses, and so does the command.
+    linux.up(&lab, "heptad0", &["--no-capture"]);
+    let words = ["ip", "-4", "addr", "show", "dev", "eth0", "--node", "bob"];
+    let shown = linux.heptad(&words).expect_code(0).stdout;
+    let line = |of: &str| shown.lines().find(|line| line.contains(of)).expect(of);
+    assert!(
+        line("inet 10.9.0.20/24").contains("dadfailed tentative"),
+        "{shown}"
+    );
+    assert!(!line("inet 10.9.0.21/24").contains("tentative"), "{shown}");
+    let counts = ["netstat", "-s", "--node", "bob"];
+    let counts = linux.heptad(&counts).expect_code(0).stdout;
+    assert!(
+        counts.contains("claims an address of this host by ARP"),
+        "{counts}"
+    );
+    // Linux looks for both: the one that bob gave up is answered by nobody, the other one by bob.
+    linux.sandbox.write("probe.py", PROBE);
+    let probe = |address: &str| linux.run(&["python3", "probe.py", address]);
+    assert_eq!(probe("10.9.0.20").expect_code(0).stdout, "free\n");
+    let taken = probe("10.9.0.21").expect_code(1).stderr;
+    assert!(taken.contains("taken by 02:"), "{taken}");
+    let words = ["ping", "-c", "1", "-W", "2", "10.9.0.21"];
+    linux.run(&words).expect_code(0);
+    linux.down();
+}
+
 /// A gigabyte each way, with the same between two kernels over veth in the same run; figures are printed.
 #[test]
 #[ignore = "moves 4 GB and measures: cargo xtask ci --full --only neighbours"]

@@ -126,6 +126,12 @@ impl LabBuilder {
         self.table(node).insert("privacy".into(), true.into());
         self
     }
+    /// The node's addresses of IPv4 are asked for before they are used, announced and defended (RFC 5227).
+    pub fn conflict_detection(mut self, node: &str) -> Self {
+        let table = self.table(node);
+        table.insert("conflict_detection".into(), true.into());
+        self
+    }
     /// A cable between two ends, `alice:eth0` or `alice` (the next free `ethN`); its name is `a-b` unless the cable has one.
     pub fn link(mut self, a: &str, b: &str, cable: Cable) -> Self {
         let mut link = cable.keys;

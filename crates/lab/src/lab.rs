@@ -131,6 +131,8 @@ pub struct Lab {
     pub(crate) addresses: Vec<Vec<(String, IpAddr, u8)>>,
     /// Ports whose addresses come from routers.
     pub(crate) automatic: Vec<(MachineId, String)>,
+    /// Hosts that ask for their addresses of IPv4 before they use them.
+    pub(crate) careful: Vec<MachineId>,
     /// Of the addresses of the file that mean the same everywhere.
     pub(crate) owners: BTreeMap<IpAddr, MachineId>,
     pub(crate) interfaces: Vec<Interface>,

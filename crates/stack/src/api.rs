@@ -150,6 +150,28 @@ impl Stack {
         let (sockets, mut below) = self.session(cx);
         sockets.recv_from(socket, out, false, &mut below)
     }
+    /// Sends a datagram that may have another source, port, hop limit or class than its socket says, to `remote` or to the
+    /// peer (Linux: control messages of `sendmsg`).
+    pub fn send_message(
+        &mut self,
+        socket: SocketId,
+        data: &[u8],
+        to: (Option<SocketAddr>, &udp::Choices),
+        cx: &mut Cx<'_>,
+    ) -> Result<usize, SocketError> {
+        let (sockets, mut below) = self.session(cx);
+        sockets.send_message(socket, data, to, &mut below)
+    }
+    /// Receives a datagram and how it came: to which address, by which port (Linux: control messages of `recvmsg`).
+    pub fn recv_message(
+        &mut self,
+        socket: SocketId,
+        out: &mut [u8],
+        cx: &mut Cx<'_>,
+    ) -> Result<udp::Received, SocketError> {
+        let (sockets, mut below) = self.session(cx);
+        sockets.recv_message(socket, out, false, &mut below)
+    }
     /// Receives an echo reply, a whole ICMP message: with its TTL and when it came. `NotSupported` for other sockets.
     pub fn recv_echo(
         &mut self,

@@ -31,6 +31,8 @@ reasons! {
     FrameCheck = "bad frame check sequence",
     /// A malformed ARP packet.
     ArpMalformed = "malformed ARP packet",
+    /// Somebody else claims an address of this host, by ARP.
+    ArpConflict = "claims an address of this host by ARP",
     /// Waiting for a neighbour's address: the queue was full.
     NeighbourQueueFull = "queue for an unresolved neighbour full",
     /// The neighbour never answered.
@@ -125,6 +127,10 @@ reasons! {
     EchoNoSocket = "no socket for this echo reply",
     /// The echo socket's receive buffer was full.
     EchoBufferFull = "echo receive buffer full",
+    /// A raw socket's receive buffer was full.
+    RawBufferFull = "raw receive buffer full",
+    /// The checksum that a raw socket asked to be checked did not hold.
+    RawChecksum = "bad checksum at a raw socket",
     /// A malformed TCP header.
     TcpHeader = "malformed TCP header",
     /// TCP checksum did not hold.

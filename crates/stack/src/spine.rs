@@ -10,13 +10,14 @@
 //! verdict, counts the drop and sends the answer.
 use alloc::boxed::Box;
 use alloc::vec::Vec;
-use core::net::IpAddr;
+use core::net::{IpAddr, Ipv4Addr};
 
 use heptad_wire::packet::Merging;
 use heptad_wire::{EtherType, MacAddr, PacketBuf, PacketId};
 
 use crate::l1_physical::{Medium, PortId};
 use crate::l2_link::arp::{self, Station};
+use crate::l2_link::conflict::{Conflict, Response, Step};
 use crate::l2_link::ethernet::{self, Payload};
 use crate::l2_link::neighbour::{Due, Evidence, Resolution};
 use crate::l3_network::ipv6::{Discovered, Learnt};
@@ -25,8 +26,9 @@ use crate::l3_network::{
     Cast, Complaint, Departure, Flow, Heading, NetError, News, Outgoing, Path, Quote, Reply, Up,
     zone,
 };
+use crate::l4_transport::raw;
 use crate::stack::Stack;
-use crate::{Counter, Cx, DropReason};
+use crate::{Counter, Cx, DropReason, Event, EventMask};
 
 /// What became of a frame.
 pub(crate) type Verdict = Result<(), DropReason>;
@@ -75,6 +77,9 @@ impl Stack {
             group,
             packet,
         } = payload;
+        if self.transport.raw.is_open() || self.network.is_tapped() {
+            self.network.tap(self.transport.raw.wanted());
+        }
         let up = match ethertype {
             EtherType::IPV4 => self.network.receive_v4(port, packet, group, cx),
             EtherType::IPV6 => self.network.receive_v6(port, packet, group, cx),
@@ -84,6 +89,7 @@ impl Stack {
                 return Err(cx.discard(packet, DropReason::UnknownEtherType));
             }
         };
+        let seen = self.show_raw(cx);
         let (arrival, quote) = match self.settle(id, up, None, cx)? {
             Some(Heading::Local(arrival, quote)) => (arrival, quote),
             Some(Heading::Onward(path, outgoing)) => {
@@ -100,12 +106,29 @@ impl Stack {
             }
             None => return Ok(()),
         };
+        if seen && !self.transport.handles(arrival.dst, arrival.protocol) {
+            cx.pool.recycle(arrival.packet);
+            return Ok(());
+        }
         let Self {
             network, transport, ..
         } = self;
         let way_back = |ip| network.route(ip, None).ok();
         let up = transport.receive(arrival, &way_back, cx);
         self.settle(id, up, quote, cx).map(|_| ())
+    }
+
+    /// Raw sockets see what came beside all others; whether one wanted it.
+    fn show_raw(&mut self, cx: &mut Cx<'_>) -> bool {
+        if !self.network.is_tapped() {
+            return false;
+        }
+        let copies = self.network.take_copies();
+        let mut seen = false;
+        for copy in &copies {
+            seen |= self.transport.raw.receive(copy, cx);
+        }
+        seen
     }
 
     /// The one place where a layer's answer becomes a verdict: a drop is counted once, a reply is sent.
@@ -193,23 +216,59 @@ impl Stack {
         let Self {
             network,
             neighbours,
+            claims,
             ..
         } = self;
         let is_ours = |ip| network.is_on(port, IpAddr::V4(ip));
-        let outcome = match arp::receive(neighbours, &station, &mut packet, is_ours, cx) {
+        let learns = (neighbours, claims);
+        let outcome = match arp::receive(learns, &station, &mut packet, is_ours, cx) {
             Ok(outcome) => outcome,
             Err(reason) => return Err(cx.discard(packet, reason)),
         };
-        cx.pool.recycle(packet);
         if let Some(reply) = outcome.reply {
             self.enqueue(port, reply, cx);
         }
+        if let Some(conflict) = outcome.conflict {
+            self.disputed(conflict, cx);
+            return Err(cx.discard(packet, DropReason::ArpConflict));
+        }
+        cx.pool.recycle(packet);
         if let Some((mac, waited)) = outcome.resolved {
             for packet in waited {
                 self.send_frame(port, &station, mac, packet, cx);
             }
         }
         Ok(())
+    }
+}
+
+impl Stack {
+    /// Somebody else claims an address of ours (RFC 5227 2.4).
+    fn disputed(&mut self, conflict: Conflict, cx: &mut Cx<'_>) {
+        let Conflict { ip, response } = conflict;
+        if response == Response::GiveUp {
+            self.network.set_usable(ip, false);
+        }
+        cx.events
+            .emit(cx.now, EventMask::NEIGHBOUR, || Event::Duplicate {
+                ip: ip.into(),
+            });
+    }
+
+    /// What is due with an address that others are asked for.
+    fn claim_step(&mut self, port: PortId, ip: Ipv4Addr, step: Step, cx: &mut Cx<'_>) {
+        let Some(station) = self.station(port) else {
+            return;
+        };
+        let said = match step {
+            Step::Probe => arp::probe(&station, ip, cx.pool),
+            Step::Announce => arp::announcement(&station, ip, cx.pool),
+            Step::Take => {
+                self.network.set_usable(ip, true);
+                arp::announcement(&station, ip, cx.pool)
+            }
+        };
+        self.enqueue(port, said, cx);
     }
 }
 
@@ -499,9 +558,25 @@ impl Stack {
             if let Some(frame) = queue.poll_transmit(cx) {
                 return Some(frame);
             }
-            let departure = self.transport.poll_transmit(port, cx)?;
-            self.transmit(departure, cx);
+            if !self.transmit_next(port, cx) {
+                return None;
+            }
         }
+    }
+
+    /// What a socket wants to send by a port goes down; whether there was something.
+    fn transmit_next(&mut self, port: PortId, cx: &mut Cx<'_>) -> bool {
+        match self.transport.raw.poll_transmit(port) {
+            Some(raw::Outgoing::Plain(departure)) => self.transmit(departure, cx),
+            Some(raw::Outgoing::Whole(packet, next_hop)) => {
+                self.send_packet(port, next_hop, packet, cx);
+            }
+            None => match self.transport.poll_transmit(port, cx) {
+                Some(departure) => self.transmit(departure, cx),
+                None => return false,
+            },
+        }
+        true
     }
 
     /// Everything whose time has come, from the cable upwards.
@@ -519,6 +594,9 @@ impl Stack {
                     }
                 }
             }
+        }
+        while let Some((port, ip, step)) = self.claims.poll_due(cx) {
+            self.claim_step(port, ip, step, cx);
         }
         while let Some(first) = self.network.poll_expired(cx) {
             let complaint = Complaint::Reassembly;
@@ -541,12 +619,7 @@ impl Stack {
 
     /// Connections to this host itself send as long as the loopback has room.
     fn feed_loopback(&mut self, cx: &mut Cx<'_>) {
-        while self.loopback.has_room() {
-            let Some(departure) = self.transport.poll_transmit(PortId::LOOPBACK, cx) else {
-                return;
-            };
-            self.transmit(departure, cx);
-        }
+        while self.loopback.has_room() && self.transmit_next(PortId::LOOPBACK, cx) {}
     }
 
     /// A packet waited for a neighbour that never answered.
@@ -560,7 +633,7 @@ impl Stack {
         }
     }
 
-    fn station(&self, port: PortId) -> Option<Station> {
+    pub(crate) fn station(&self, port: PortId) -> Option<Station> {
         match self.ports.get(usize::from(port.0))?.config().medium {
             Medium::Ethernet(mac) => Some(Station { port, mac }),
             Medium::Ip => None,
@@ -584,6 +657,12 @@ fn count_out(packet: &PacketBuf, next_hop: IpAddr, cx: &mut Cx<'_>) {
     cx.counters.add(octets, bytes);
 }
 
+#[cfg(test)]
+mod fields;
+#[cfg(test)]
+mod fields_v6;
+#[cfg(test)]
+mod floods;
 #[cfg(test)]
 mod groups;
 #[cfg(test)]

@@ -254,6 +254,7 @@ pub fn sockets(network: &Network, programs: &Programs, host: &MachineInfo) -> No
         SocketKind::Stream => 0,
         SocketKind::Datagram => 1,
         SocketKind::Echo => 2,
+        SocketKind::Raw(_) => 3,
     };
     rows.sort_by_key(|row| (protocol(row), row.family));
     let with_owner = |row: &SocketRow| {
@@ -276,6 +277,8 @@ fn socket(row: &SocketRow, owner: Option<(u32, String)>) -> Socket {
         (SocketKind::Datagram, Family::V6) => "udp6",
         (SocketKind::Echo, Family::V4) => "icmp",
         (SocketKind::Echo, Family::V6) => "icmp6",
+        (SocketKind::Raw(_), Family::V4) => "raw",
+        (SocketKind::Raw(_), Family::V6) => "raw6",
     };
     let state = match (row.state, row.remote) {
         (Some(state), _) => netstat_word(state),

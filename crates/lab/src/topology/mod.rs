@@ -18,6 +18,7 @@
 //! # privacy = true                 # with "auto": temporary addresses, too
 //! # snooping = true                # of a switch: frames of a group to its members only, while somebody asks for them
 //! # querier = true                 # of a switch: it asks itself; or the address it asks from, "10.0.1.250"
+//! # conflict_detection = true      # addresses of IPv4 are asked for before they are used
 //! # publish = ["8080:80"]          # with a real clock: 127.0.0.1:8080 outside is alice's port 80; also "5353:53/udp"
 //!
 //! [[links]]
@@ -128,6 +129,8 @@ pub struct Node {
     pub automatic: BTreeSet<String>,
     /// Whether those ports have temporary addresses, too (RFC 8981).
     pub privacy: bool,
+    /// Whether its addresses of IPv4 are asked for before they are used, announced and defended (RFC 5227).
+    pub conflict_detection: bool,
     /// Default gateways, at most one of each family.
     pub gateways: Vec<Gateway>,
     /// Programs to run.
@@ -349,6 +352,7 @@ impl Topology {
                 automatic: draft.automatic().map(|p| p.port.clone()).collect(),
                 addresses: addresses.remove(&name).unwrap_or_default(),
                 privacy: draft.privacy,
+                conflict_detection: draft.conflict_detection,
                 gateways: gateways.remove(&name).unwrap_or_default(),
                 programs: draft.programs,
                 publish: draft.publish,
@@ -377,6 +381,7 @@ impl Topology {
             )]),
             automatic: BTreeSet::new(),
             privacy: false,
+            conflict_detection: false,
             gateways: Vec::new(),
             programs: Vec::new(),
             publish: Vec::new(),

@@ -20,6 +20,8 @@ pub(super) struct NodeDraft {
     pub addresses: Vec<Placed>,
     /// `privacy`: addresses made in a router's prefix are temporary, too.
     pub privacy: bool,
+    /// `conflict_detection`: addresses of IPv4 are asked for before they are used.
+    pub conflict_detection: bool,
     pub gateways: Vec<(IpAddr, Range<usize>)>,
     pub programs: Vec<Program>,
     pub publish: Vec<Publish>,
@@ -50,7 +52,16 @@ impl NodeDraft {
 
 const PROGRAM_KEYS: &[&str] = &["run", "builtin", "ready", "env", "start"];
 const NODE_KEYS: &[&str] = &[
-    "kind", "address", "privacy", "gateway", "ports", "programs", "publish", "snooping", "querier",
+    "kind",
+    "address",
+    "privacy",
+    "conflict_detection",
+    "gateway",
+    "ports",
+    "programs",
+    "publish",
+    "snooping",
+    "querier",
 ];
 const LIKE_ADDRESS: &str = "10.0.1.10/24";
 
@@ -110,6 +121,7 @@ fn read_node(node: Fields<'_, '_>, span: Range<usize>) -> Result<NodeDraft> {
         kind,
         addresses: read_addresses(node)?,
         privacy: node.flag("privacy")?.unwrap_or(false),
+        conflict_detection: node.flag("conflict_detection")?.unwrap_or(false),
         gateways: read_gateways(node)?,
         programs: read_programs(node)?,
         publish: publish::read(node)?,
@@ -136,7 +148,13 @@ fn check_kind(node: Fields<'_, '_>, draft: &NodeDraft) -> Result<()> {
     };
     if draft.kind == NodeKind::Switch {
         let keys = [
-            "address", "gateway", "run", "builtin", "programs", "publish",
+            "address",
+            "conflict_detection",
+            "gateway",
+            "run",
+            "builtin",
+            "programs",
+            "publish",
         ];
         if let Some(key) = keys.into_iter().find(|key| node.get(key).is_some()) {
             let message = format!("a switch has no `{key}`");

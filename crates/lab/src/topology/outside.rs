@@ -75,6 +75,7 @@ pub(super) fn nodes(links: &[LinkDraft]) -> impl Iterator<Item = (String, NodeDr
             },
             addresses: Vec::new(),
             privacy: false,
+            conflict_detection: false,
             gateways: Vec::new(),
             programs: Vec::new(),
             publish: Vec::new(),

@@ -378,6 +378,8 @@ const ALONE: &[[&str; 4]] = &[
     ["[nodes.a]\naddress = [\"auto\", \"auto\"]", "\"auto\"]", "\"auto\" twice", ""],
     ["[nodes.a]\naddress = [7]", "7]", "`address` is a text or a list of texts", ""],
     ["[nodes.a]\naddress = \"fd00::1/64\"\nprivacy = true", "privacy", "`privacy` is about addresses that a router's prefix", "auto"],
+    ["[nodes.a]\nconflict_detection = \"yes\"", "\"yes\"", "`conflict_detection` is true or false", ""],
+    ["[nodes.s]\nkind = \"switch\"\nconflict_detection = true", "conflict_detection", "a switch has no `conflict_detection`", ""],
     ["[nodes.a]\naddress = \"auto\"\nprivacy = 1", "1", "`privacy` is true or false", ""],
     ["[nodes.r]\nkind = \"router\"\naddress = [\"fd00::1/64\", \"auto\"]", "\"auto\"]", "a router takes no address from others", "leave it out"],
     ["[nodes.s]\nkind = \"switch\"\nports.eth1.address = \"auto\"", "\"auto\"", "a port of a switch has no address", ""],
@@ -458,6 +460,12 @@ fn mistakes_that_two_places_make_together_are_found() {
             "[nodes.a]\naddress = \"10.0.0.1/24\"\n[nodes.b]\naddress = \"10.0.0.1/24\"\n[[links]]\nendpoints = [\"a\", \"b\"]",
             4,
             "two nodes of one address: 10.0.0.1",
+            "`a:eth0` has it already; with `conflict_detection = true`",
+        ),
+        (
+            "[nodes.a]\nconflict_detection = true\naddress = [\"10.0.0.1/24\", \"10.0.0.1/24\"]\n[nodes.b]\naddress = \"10.0.0.2/24\"\n[[links]]\nendpoints = [\"a\", \"b\"]",
+            3,
+            "`a` has 10.0.0.1 twice",
             "`a:eth0` has it",
         ),
         (

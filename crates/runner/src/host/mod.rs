@@ -8,6 +8,7 @@
 //!
 //! Start reading at `server`, then `verbs` (what each call means), then `stream`.
 
+mod ancillary;
 mod datagram;
 mod entry;
 mod groups;

@@ -81,8 +81,7 @@ fn known(level: i32, name: i32) -> Option<Known> {
         )
         | (
             libc::IPPROTO_IP,
-            libc::IP_RECVERR
-            | libc::IP_PKTINFO
+            libc::IP_PKTINFO
             | libc::IP_MTU_DISCOVER
             | libc::IP_RECVTOS
             | libc::IP_RECVTTL
@@ -90,12 +89,14 @@ fn known(level: i32, name: i32) -> Option<Known> {
         )
         | (
             libc::IPPROTO_IPV6,
-            libc::IPV6_RECVERR
-            | libc::IPV6_RECVPKTINFO
+            libc::IPV6_RECVPKTINFO
             | libc::IPV6_MTU_DISCOVER
             | libc::IPV6_RECVTCLASS
             | libc::IPV6_RECVHOPLIMIT,
         ) => Known::Ignored,
+        (libc::IPPROTO_IP, libc::IP_RECVERR) | (libc::IPPROTO_IPV6, libc::IPV6_RECVERR) => {
+            Known::Flag(Set::RecvErr)
+        }
         _ => return None,
     })
 }
@@ -120,6 +121,14 @@ fn byte_or(number: i32, default: u8) -> Option<u8> {
     }
 }
 
+/// The switch of a control message that a datagram socket may ask for.
+fn wanted(entry: &mut Entry, name: (i32, i32)) -> Option<&mut bool> {
+    match &mut entry.role {
+        Role::Datagrams(datagrams) => datagrams.wanted.option(name),
+        _ => None,
+    }
+}
+
 /// A socket of IPv4 has no options of IPv6.
 fn lacks_level(family: Family, level: i32) -> bool {
     (family, level) == (Family::V4, libc::IPPROTO_IPV6)
@@ -141,6 +150,10 @@ pub fn set(
     if level == libc::IPPROTO_IPV6 {
         // Only IPv4 has options of one byte.
         value.first_chunk::<4>().ok_or(libc::EINVAL)?;
+    }
+    if let Some(wanted) = wanted(entry, (level, name)) {
+        *wanted = int(value)? != 0;
+        return Ok(());
     }
     if let Some(done) = groups::set(network, entry.at, (level, name), value) {
         return done;
@@ -220,11 +233,14 @@ pub fn get(
         }
         (libc::IPPROTO_TCP, libc::TCP_MAXSEG) => max_segment(network, entry.at)?,
         (libc::IPPROTO_IP, libc::IP_MTU) => 1500,
-        _ => plain(
-            network,
-            entry.at,
-            known(level, name).ok_or(libc::ENOPROTOOPT)?,
-        )?,
+        _ => match wanted(entry, (level, name)) {
+            Some(wanted) => i32::from(*wanted),
+            None => plain(
+                network,
+                entry.at,
+                known(level, name).ok_or(libc::ENOPROTOOPT)?,
+            )?,
+        },
     };
     Ok(value.to_ne_bytes().to_vec())
 }
@@ -276,6 +292,7 @@ fn plain(network: &impl Sockets, at: At, known: Known) -> Result<i32, i32> {
         | Set::V6Only(on)
         | Set::DontFragment(on)
         | Set::RecvErr(on)
+        | Set::HeaderIncluded(on)
         | Set::MulticastLoop(on)
         | Set::MulticastAll(on)
         | Set::MulticastLoopV6(on)
@@ -294,6 +311,8 @@ fn plain(network: &impl Sockets, at: At, known: Known) -> Result<i32, i32> {
         Set::Linger(_)
         | Set::UserTimeout(_)
         | Set::Congestion(_)
+        | Set::IcmpFilter(_)
+        | Set::Checksum(_)
         | Set::MulticastLink(_)
         | Set::MulticastPortV6(_) => 0,
     })

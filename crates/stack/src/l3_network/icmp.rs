@@ -16,6 +16,8 @@ use crate::{Counter, Cx, DropReason};
 
 /// TTL of what we send.
 pub(super) const TTL: u8 = 64;
+/// The type of a redirect (RFC 792).
+const REDIRECT: u8 = 5;
 /// DS field of errors (RFC 1812 4.3.2.5: precedence 6).
 const INTERNETWORK_CONTROL: u8 = 0xc0;
 
@@ -43,6 +45,11 @@ impl Network {
             Icmpv4::EchoReply { .. } if !arrival.group => {
                 write_header(&mut arrival.packet, &message);
                 Up::Next(Heading::Local(arrival, None))
+            }
+            // Anybody on the cable could send one; a host's routes are its own.
+            message if message.kind().0 == REDIRECT => {
+                cx.pool.recycle(arrival.packet);
+                Up::Drop(DropReason::RedirectRefused, None)
             }
             message if message.is_error() => {
                 let told = Told {

@@ -359,6 +359,7 @@ impl Network {
     ) -> Up<Heading> {
         let frames = u64::from(packet.frames());
         cx.counters.add(Counter::IpInDelivers, frames);
+        self.tap_v4(port, header, &packet);
         // TCP answers with segments of its own, ICMP never with an error.
         let quote = !matches!(
             header.protocol,

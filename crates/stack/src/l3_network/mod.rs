@@ -17,6 +17,7 @@ use heptad_wire::PacketBuf;
 use crate::l1_physical::PortId;
 
 mod address;
+mod destination;
 mod echo;
 mod forward;
 mod fragment;
@@ -27,10 +28,12 @@ mod ipv4;
 pub mod ipv6;
 pub mod network;
 mod path_mtu;
+mod policy;
 mod quote;
 mod rate_limit;
 mod reassembly;
 mod route;
+mod taps;
 #[cfg(test)]
 mod tests;
 pub mod zone;
@@ -42,6 +45,7 @@ pub(crate) use icmp::write_header as write_icmp_header;
 pub use network::Network;
 pub use quote::Quote;
 pub use route::{Route, RouteOrigin, RouteRow};
+pub use taps::Tapped;
 
 /// What layer 3 hands up: one whole datagram for this host. The packet begins with the transport header.
 pub struct Arrival {

@@ -13,6 +13,7 @@ use super::quote::Quote;
 use super::rate_limit::ErrorBudget;
 use super::reassembly::Reassembly;
 use super::route::{RouteOrigin, RouteRow, RouteTable, network};
+use super::taps::Taps;
 use super::{Cast, Complaint, Departure, NetError, Outgoing, Path, Refusal, Route, zone};
 use crate::l1_physical::PortId;
 use crate::{Counter, Cx, Instant};
@@ -30,6 +31,7 @@ pub struct Network {
     pub(super) identification: Identification,
     pub(super) reassembly: Reassembly,
     pub(super) errors: ErrorBudget,
+    pub(super) taps: Taps,
     /// By port, bytes.
     pub(super) mtus: Vec<u32>,
     path_mtus: PathMtus,
@@ -48,9 +50,14 @@ impl Network {
             identification,
             reassembly: Reassembly::new(cx),
             errors: ErrorBudget::new(cx.rng),
+            taps: Taps::default(),
             mtus: Vec::new(),
             path_mtus: PathMtus::default(),
         }
+    }
+    /// Whether it is a router.
+    pub fn is_forwarding(&self) -> bool {
+        self.forwarding
     }
     /// The largest IP packet of a port, bytes.
     pub fn set_mtu(&mut self, port: PortId, mtu: u32) {
@@ -212,7 +219,8 @@ impl Network {
             dst => Some(dst),
         };
         let src = src.or(suggested).ok_or(NetError::NetUnreachable)?;
-        if src.is_loopback() && port != PortId::LOOPBACK {
+        let beyond = src.is_loopback() && port != PortId::LOOPBACK;
+        if beyond || self.addresses.is_unusable(src) {
             return Err(NetError::NetUnreachable);
         }
         Ok(Path {
@@ -293,6 +301,15 @@ impl Network {
             IpAddr::V4(ip) => self.addresses.is_on(port, ip),
             IpAddr::V6(ip) => self.v6.addresses.port_of(ip) == Some(port),
         }
+    }
+    /// An address of IPv4 of ours is used from now on, or no longer (RFC 5227).
+    pub fn set_usable(&mut self, ip: Ipv4Addr, usable: bool) {
+        self.addresses.set_usable(ip, usable);
+    }
+    /// The addresses of IPv4 of a port, used or not.
+    pub fn addresses_v4(&self, port: PortId) -> Vec<Ipv4Addr> {
+        let rows = self.addresses.rows().filter(|(at, _)| *at == port);
+        rows.map(|(_, address)| address.ip).collect()
     }
     /// Whether it is the limited broadcast or a directed one of any of our cables.
     pub fn is_broadcast(&self, ip: IpAddr) -> bool {

@@ -27,7 +27,9 @@ use crate::l3_network::groups::Memberships;
 use crate::l3_network::{Arrival, Departure, Flow, NetError, Outlet, Path, Reply, Told, Up, zone};
 use crate::{Counter, Cx, DropReason, Event, EventMask};
 
+mod ancillary;
 mod errors;
+pub use ancillary::{Choices, Received, Way};
 use errors::ErrorQueue;
 pub use errors::Reported;
 
@@ -116,7 +118,7 @@ impl Settings {
             false => Outlet::default(),
         }
     }
-    fn groups_of(&self, ip: IpAddr) -> GroupSettings {
+    pub(super) fn groups_of(&self, ip: IpAddr) -> GroupSettings {
         match ip {
             IpAddr::V4(_) => self.groups,
             IpAddr::V6(_) => self.groups_v6,
@@ -163,6 +165,7 @@ struct Endpoint {
 
 struct Datagram {
     from: SocketAddr,
+    way: Way,
     payload: Vec<Chunk>,
     charge: usize,
 }
@@ -221,9 +224,10 @@ impl Udp {
             //# UDP SHOULD send an ICMP Port Unreachable message.
             return Up::Drop(DropReason::UdpNoSocket, Some(Reply::PortUnreachable));
         };
+        let way = Way::of(&arrival);
         let payload = arrival.packet.take_payload();
         cx.pool.recycle(arrival.packet);
-        match self.deliver(index, remote, payload, cx) {
+        match self.deliver(index, (remote, way), payload, cx) {
             Ok(()) => Up::Done,
             Err(reason) => Up::Drop(reason, None),
         }
@@ -263,11 +267,13 @@ impl Udp {
             cx.count(Counter::UdpIgnoredMulti);
             return Up::Drop(DropReason::SourceFiltered, None);
         }
+        let way = Way::of(&arrival);
         let payload = arrival.packet.take_payload();
         cx.pool.recycle(arrival.packet);
         let mut verdict = Err(DropReason::UdpBufferFull);
         for index in to {
-            verdict = self.deliver(index, remote, payload.clone(), cx).or(verdict);
+            let delivered = self.deliver(index, (remote, way), payload.clone(), cx);
+            verdict = delivered.or(verdict);
         }
         match verdict {
             Ok(()) => Up::Done,
@@ -279,7 +285,7 @@ impl Udp {
     fn deliver(
         &mut self,
         index: u32,
-        from: SocketAddr,
+        (from, way): (SocketAddr, Way),
         payload: Vec<Chunk>,
         cx: &mut Cx<'_>,
     ) -> Result<(), DropReason> {
@@ -301,6 +307,7 @@ impl Udp {
         let charge = pinned + size_of::<Datagram>();
         endpoint.queue.push_back(Datagram {
             from,
+            way,
             payload,
             charge,
         });
@@ -540,6 +547,17 @@ impl Udp {
         path: Path,
         cx: &mut Cx<'_>,
     ) -> Result<(), SocketError> {
+        self.send_with(id, payload, (remote, &Choices::default()), path, cx)
+    }
+    /// As `send`, with choices of the datagram's own.
+    pub fn send_with(
+        &mut self,
+        id: UdpId,
+        payload: Chunk,
+        (remote, choices): (SocketAddr, &Choices),
+        path: Path,
+        cx: &mut Cx<'_>,
+    ) -> Result<(), SocketError> {
         let endpoint = self.endpoint_mut(id)?;
         if let Some(error) = endpoint.error.take() {
             return Err(error);
@@ -558,7 +576,7 @@ impl Udp {
         if endpoint.settings.dont_fragment && packet_len(&payload, remote) > path.mtu as usize {
             return Err(self.refuse(id, remote, path.mtu, cx));
         }
-        let (serial, settings) = (endpoint.serial, endpoint.settings);
+        let (serial, settings) = (endpoint.serial, choices.over(endpoint.settings));
         if self.unsent > MEMORY {
             cx.count(Counter::UdpSndbufErrors);
             return Err(SocketError::NoBuffers);
@@ -620,10 +638,26 @@ impl Udp {
         peek: bool,
         cx: &mut Cx<'_>,
     ) -> Result<(usize, usize, Option<SocketAddr>), SocketError> {
+        let received = self.recv_message(id, out, peek, cx)?;
+        Ok((received.copied, received.len, received.from))
+    }
+    /// As `recv`, and how it came.
+    pub fn recv_message(
+        &mut self,
+        id: UdpId,
+        out: &mut [u8],
+        peek: bool,
+        cx: &mut Cx<'_>,
+    ) -> Result<Received, SocketError> {
         let Some(datagram) = self.front(id)? else {
-            return Ok((0, 0, None));
+            return Ok(Received {
+                copied: 0,
+                len: 0,
+                from: None,
+                way: Way::NONE,
+            });
         };
-        let (len, from) = (datagram.len(), datagram.from);
+        let (len, from, way) = (datagram.len(), datagram.from, datagram.way);
         let mut copied = 0;
         for chunk in &datagram.payload {
             let room = out.get_mut(copied..).unwrap_or_default();
@@ -634,7 +668,12 @@ impl Udp {
         if !peek {
             self.take_front(id, cx);
         }
-        Ok((copied, len, Some(from)))
+        Ok(Received {
+            copied,
+            len,
+            from: Some(from),
+            way,
+        })
     }
     /// As `recv`, without a copy: at most `max` bytes of the datagram.
     pub fn recv_bytes(
@@ -744,16 +783,10 @@ impl Endpoint {
         let any = IpAddr::V6(Ipv6Addr::UNSPECIFIED);
         !self.settings.v6_only && self.local.is_some_and(|local| local.ip() == any)
     }
-    /// Whether it wants what a source sent to a group or to everybody on a port's link. Linux: ip_mc_sf_allow, inet6_mc_check.
+    /// Whether it wants what a source sent to a group or to everybody on a port's link.
     fn hears(&self, port: PortId, group: IpAddr, source: IpAddr) -> bool {
-        if !group.is_multicast() {
-            return true;
-        }
-        let (group, source) = (zone::bare_ip(group), zone::bare_ip(source));
-        match self.memberships.filter(port, group) {
-            Some(filter) => filter.passes(source),
-            None => self.settings.groups_of(group).all,
-        }
+        let unjoined = self.settings.groups_of(group).all;
+        self.memberships.hears(port, group, source, unjoined)
     }
     /// Linux's sock_writeable: less than half of the send buffer waits.
     fn writable(&self) -> bool {

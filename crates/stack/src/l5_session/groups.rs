@@ -35,6 +35,7 @@ impl Sockets {
         match socket.phase {
             Phase::Datagram(udp) => below.transport.udp.set_memberships(udp, memberships),
             Phase::Echo(echo) => below.transport.echo.set_memberships(echo, memberships),
+            Phase::Raw(raw) => below.transport.raw.set_memberships(raw, memberships),
             Phase::Idle | Phase::Listening(_) | Phase::Connecting(_) | Phase::Connected(_) => {}
         }
         Ok(())
@@ -77,6 +78,7 @@ impl Socket {
         let found = match self.phase {
             Phase::Datagram(udp) => transport.udp.memberships(udp),
             Phase::Echo(echo) => transport.echo.memberships(echo),
+            Phase::Raw(raw) => transport.raw.memberships(raw),
             Phase::Idle | Phase::Listening(_) | Phase::Connecting(_) | Phase::Connected(_) => None,
         };
         found.unwrap_or(NONE)

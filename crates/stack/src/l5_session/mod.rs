@@ -8,7 +8,9 @@ mod addresses;
 mod association;
 mod errno;
 mod groups;
+mod message;
 mod options;
+mod raw;
 mod table;
 mod transfer;
 
@@ -52,6 +54,8 @@ pub enum SocketKind {
     /// ICMP echo (Linux: SOCK_DGRAM with IPPROTO_ICMP). Its port is the identifier; what is sent and received are whole ICMP
     /// messages, of which the stack fills in identifier and checksum.
     Echo,
+    /// Packets of this protocol as they are (SOCK_RAW).
+    Raw(u8),
 }
 
 /// Which direction `shutdown` ends.

@@ -9,6 +9,7 @@ use crate::l3_network::Network;
 use crate::l3_network::groups::Link;
 use crate::l4_transport::family::Family;
 use crate::l4_transport::ports::Sharing;
+use crate::l4_transport::raw::{self, IcmpFilter};
 use crate::l4_transport::udp::GroupSettings;
 use crate::l4_transport::{tcp, udp};
 
@@ -52,6 +53,12 @@ pub enum SocketOption {
     DontFragment(bool),
     /// IP_RECVERR, IPV6_RECVERR: of UDP. Errors wait for `recv_error`.
     RecvErr(bool),
+    /// IP_HDRINCL: of raw sockets of IPv4.
+    HeaderIncluded(bool),
+    /// ICMP_FILTER, ICMP6_FILTER: of raw sockets of ICMP and ICMPv6.
+    IcmpFilter(IcmpFilter),
+    /// IPV6_CHECKSUM: of raw sockets of IPv6, an even number. That of ICMPv6 is always made and checked.
+    Checksum(Option<u16>),
     NoDelay(bool),
     Cork(bool),
     QuickAck(bool),
@@ -84,6 +91,7 @@ pub(super) struct Options {
     pub(super) dont_fragment: bool,
     pub(super) recv_err: bool,
     pub(super) linger: Option<Duration>,
+    pub(super) raw: raw::Choices,
     pub(super) groups: GroupOptions,
 }
 
@@ -154,6 +162,9 @@ impl Options {
             SocketOption::V6Only(on) => tcp.v6_only = on,
             SocketOption::DontFragment(on) => self.dont_fragment = on,
             SocketOption::RecvErr(on) => self.recv_err = on,
+            SocketOption::HeaderIncluded(on) => self.raw.header_included = on,
+            SocketOption::IcmpFilter(filter) => self.raw.filter = filter,
+            SocketOption::Checksum(at) => self.raw.checksum = even(at)?,
             SocketOption::NoDelay(on) => tcp.nodelay = on,
             SocketOption::Cork(on) => tcp.cork = on,
             SocketOption::QuickAck(on) => tcp.quickack = on,
@@ -178,6 +189,12 @@ fn within<T: PartialOrd>(value: T, least: T, most: T) -> Result<T, SocketError> 
         return Err(SocketError::Invalid);
     }
     Ok(value)
+}
+fn even(at: Option<u16>) -> Result<Option<u16>, SocketError> {
+    match at {
+        Some(at) if at % 2 == 1 => Err(SocketError::Invalid),
+        _ => Ok(at),
+    }
 }
 fn seconds(time: Duration) -> Result<Duration, SocketError> {
     within(time, Duration::from_secs(1), Duration::from_secs(32_767))
@@ -231,7 +248,8 @@ impl Socket {
     fn has_level_of(&self, option: SocketOption) -> Result<(), SocketError> {
         let lacks_tcp = self.kind != SocketKind::Stream && is_tcp(option);
         let lacks_ipv6 = self.family() == Family::V4 && is_ipv6(option);
-        match lacks_tcp || lacks_ipv6 {
+        let lacks_raw = self.lacks_raw(option);
+        match lacks_tcp || lacks_ipv6 || lacks_raw {
             true => Err(SocketError::NoProtocolOption),
             false => Ok(()),
         }
@@ -239,6 +257,18 @@ impl Socket {
 }
 
 impl Socket {
+    /// An option of raw sockets that this one does not have.
+    fn lacks_raw(&self, option: SocketOption) -> bool {
+        let icmp = self.kind == SocketKind::Raw(self.family().icmp());
+        let raw = matches!(self.kind, SocketKind::Raw(_));
+        match option {
+            SocketOption::HeaderIncluded(_) => !raw || self.family() == Family::V6,
+            SocketOption::IcmpFilter(_) => !icmp,
+            SocketOption::Checksum(_) => !raw || icmp || self.family() == Family::V4,
+            _ => false,
+        }
+    }
+
     /// Where what goes to groups may leave: by a link that is there, and not for a stream. The errors are Linux's.
     fn allows_link(&self, option: SocketOption, network: &Network) -> Result<(), SocketError> {
         let is_stream = self.kind == SocketKind::Stream;
@@ -283,6 +313,10 @@ impl Sockets {
             }
             Phase::Datagram(endpoint) => below.transport.udp.set(endpoint, options.datagram()),
             Phase::Echo(endpoint) => below.transport.echo.set(endpoint, options.datagram()),
+            Phase::Raw(endpoint) => {
+                let raw = &mut below.transport.raw;
+                raw.set(endpoint, options.datagram(), options.raw);
+            }
             Phase::Idle | Phase::Listening(_) => {}
         }
         socket.options = Arc::new(options);
@@ -300,6 +334,7 @@ impl Sockets {
             dont_fragment,
             recv_err,
             linger,
+            raw,
             groups,
             tcp,
         } = &*socket.options;
@@ -330,6 +365,9 @@ impl Sockets {
             SocketOption::V6Only(_) => SocketOption::V6Only(tcp.v6_only),
             SocketOption::DontFragment(_) => SocketOption::DontFragment(*dont_fragment),
             SocketOption::RecvErr(_) => SocketOption::RecvErr(*recv_err),
+            SocketOption::HeaderIncluded(_) => SocketOption::HeaderIncluded(raw.header_included),
+            SocketOption::IcmpFilter(_) => SocketOption::IcmpFilter(raw.filter),
+            SocketOption::Checksum(_) => SocketOption::Checksum(raw.checksum),
             SocketOption::NoDelay(_) => SocketOption::NoDelay(tcp.nodelay),
             SocketOption::Cork(_) => SocketOption::Cork(tcp.cork),
             SocketOption::QuickAck(_) => SocketOption::QuickAck(tcp.quickack),
@@ -346,7 +384,7 @@ impl Sockets {
     fn buffer_of(&self, socket: &Socket, chosen: u32, stream: u32) -> u32 {
         match (chosen, socket.kind) {
             (0, SocketKind::Stream) => stream,
-            (0, SocketKind::Datagram | SocketKind::Echo) => DATAGRAM_BUFFER,
+            (0, SocketKind::Datagram | SocketKind::Echo | SocketKind::Raw(_)) => DATAGRAM_BUFFER,
             (size, _) => size,
         }
     }

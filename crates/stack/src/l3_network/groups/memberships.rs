@@ -4,6 +4,7 @@ use core::net::IpAddr;
 
 use super::filter::{Filter, Mode};
 use crate::l1_physical::PortId;
+use crate::l3_network::zone;
 
 /// What a program asks of one group on one link.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -60,6 +61,17 @@ impl Memberships {
         let mut list = self.list.iter();
         let found = list.find(|(at, ip, _)| (*at, *ip) == (port, group));
         found.map(|(_, _, filter)| filter)
+    }
+    /// Whether what a source sent to an address, a group or not, is heard; `unjoined` tells of groups that are not joined here.
+    /// Linux: ip_mc_sf_allow, inet6_mc_check.
+    pub fn hears(&self, port: PortId, dst: IpAddr, source: IpAddr, unjoined: bool) -> bool {
+        if !dst.is_multicast() {
+            return true;
+        }
+        match self.filter(port, zone::bare_ip(dst)) {
+            Some(filter) => filter.passes(zone::bare_ip(source)),
+            None => unjoined,
+        }
     }
     /// Puts a filter in its place; `None`: the group is left.
     pub fn set(&mut self, port: PortId, group: IpAddr, filter: Option<Filter>) {

@@ -4,6 +4,7 @@ use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 use core::net::Ipv6Addr;
 
+use super::super::policy::{label, scope};
 use super::super::zone::{self, zoned};
 use crate::Instant;
 use crate::l1_physical::PortId;
@@ -187,7 +188,7 @@ impl Addresses6 {
 fn merit(address: &Address6, on_port: bool, dst: Ipv6Addr) -> impl Ord + use<> {
     let ip = zone::bare(address.ip);
     let dst = zone::bare(dst);
-    let (scope, wanted) = (scope(ip), scope(dst));
+    let (scope, wanted) = (scope(ip.into()), scope(dst.into()));
     // Rule 2: the smallest scope that is not smaller than what is wanted; else the largest.
     let fits = match scope >= wanted {
         true => i16::from(0x10 - scope) + 0x20,
@@ -201,38 +202,11 @@ fn merit(address: &Address6, on_port: bool, dst: Ipv6Addr) -> impl Ord + use<> {
         // RFC 4429 3.1: one that is known to be ours alone is better.
         address.state != AddressState::Optimistic,
         on_port,
-        label(ip) == label(dst),
+        label(ip.into()) == label(dst.into()),
         address.origin == Origin::Temporary,
         common.min(u32::from(address.len)),
         core::cmp::Reverse(ip),
     )
-}
-
-/// RFC 6724 3.1.
-fn scope(ip: Ipv6Addr) -> u8 {
-    match ip.octets() {
-        [0xff, flags, ..] => flags & 0x0f,
-        _ if ip.is_loopback() || ip.is_unicast_link_local() => 2,
-        [0xfe, second, ..] if second & 0xc0 == 0xc0 => 5,
-        _ => 0x0e,
-    }
-}
-
-/// RFC 6724 2.1's policy table, labels only.
-fn label(ip: Ipv6Addr) -> u8 {
-    let bits = ip.to_bits();
-    let has = |prefix: u128, len: u32| (bits ^ prefix) >> (128 - len) == 0;
-    match () {
-        () if ip.is_loopback() => 0,
-        () if has(0xffff << 32, 96) => 4,
-        () if has(0x2002 << 112, 16) => 2,
-        () if has(0x2001 << 112, 32) => 5,
-        () if has(0xfc << 120, 7) => 13,
-        () if has(0xfec << 116, 10) => 11,
-        () if has(0x3ffe << 112, 16) => 12,
-        () if has(0, 96) => 3,
-        () => 1,
-    }
 }
 
 /// RFC 4291 2.7.1: the group in which a question for an address is asked.

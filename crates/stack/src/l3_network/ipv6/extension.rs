@@ -211,6 +211,7 @@ impl Network {
             group,
             packet,
         };
+        self.tap_v6(&arrival);
         match next {
             next_header::ICMPV6 => self.receive_icmpv6(arrival, alert, cx),
             _ => Up::Next(Heading::Local(arrival, quote)),
