@@ -1,6 +1,6 @@
 //! Raw sockets: packets of one protocol as they are, beside whoever else handles them.
 use heptad_stack::l4_transport::raw::IcmpFilter;
-use heptad_stack::stack::SocketOption;
+use heptad_stack::stack::{Link, Membership, SocketOption};
 use heptad_stack::wire::checksum;
 use heptad_stack::wire::ipv4::Ipv4Header;
 use heptad_stack::{DropReason, Family, SocketError, SocketId, SocketKind};
@@ -27,6 +27,18 @@ impl World {
         option: SocketOption,
     ) -> Result<(), SocketError> {
         self.with(host, |stack, cx| stack.set(s, option, cx))
+    }
+    fn ask(
+        &mut self,
+        host: usize,
+        s: SocketId,
+        group: &str,
+        asked: Membership,
+    ) -> Result<(), SocketError> {
+        let group = (Link::Any, ip(group));
+        self.with(host, |stack, cx| {
+            stack.change_membership(s, group, asked, cx)
+        })
     }
 }
 /// An echo request of 12 bytes.
@@ -323,4 +335,33 @@ fn options_of_raw_sockets_are_theirs_alone() {
     assert_eq!(odd, Err(SocketError::Invalid));
     let mapped = world.send_to(ALICE, socket, b"x", "[::ffff:10.0.0.2]:0");
     assert_eq!(mapped, Err(SocketError::NetworkUnreachable));
+}
+
+#[test]
+fn a_raw_socket_hears_the_groups_and_sources_that_it_joined() {
+    let mut world = World::pair();
+    let group = "224.0.1.5";
+    let a = world.raw(ALICE, Family::V4, OURS);
+    let sockets: [SocketId; 3] = core::array::from_fn(|_| world.raw(BOB, Family::V4, OURS));
+    let [member, picky, stranger] = sockets;
+    let asked = [
+        (member, Membership::Join),
+        (picky, Membership::JoinSource(ip("10.0.0.99"))),
+    ];
+    for (socket, asked) in asked {
+        world.ask(BOB, socket, group, asked).unwrap();
+    }
+    world.set(BOB, stranger, SocketOption::MulticastAll(false));
+    let say = |world: &mut World| {
+        world.send_to(ALICE, a, b"x", "224.0.1.5:0").unwrap();
+        world.run_for(50 * MS);
+        sockets.map(|socket| world.all(BOB, socket).len())
+    };
+    assert_eq!(say(&mut world), [1, 0, 0]);
+    world.set(BOB, stranger, SocketOption::MulticastAll(true));
+    assert_eq!(say(&mut world), [1, 0, 1], "as a member of the host hears");
+    // The last member goes, and with it the host's interest.
+    world.close(BOB, picky);
+    world.ask(BOB, member, group, Membership::Leave).unwrap();
+    assert_eq!(say(&mut world), [0, 0, 0]);
 }
