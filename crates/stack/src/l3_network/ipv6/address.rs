@@ -99,23 +99,24 @@ impl Address6 {
 #[derive(Default)]
 pub struct Addresses6 {
     by_port: BTreeMap<PortId, Vec<Address6>>,
-    ours: BTreeMap<Ipv6Addr, PortId>,
+    /// By the address as a number, which compares faster.
+    ours: BTreeMap<u128, PortId>,
     /// How many of them somebody else has.
     duplicates: usize,
 }
 impl Addresses6 {
     /// Adds one; `false` if the host has it already.
     pub fn add(&mut self, port: PortId, address: Address6) -> bool {
-        if self.ours.contains_key(&address.ip) {
+        if self.ours.contains_key(&address.ip.to_bits()) {
             return false;
         }
-        self.ours.insert(address.ip, port);
+        self.ours.insert(address.ip.to_bits(), port);
         self.by_port.entry(port).or_default().push(address);
         true
     }
     /// Takes one away; what it was.
     pub fn remove(&mut self, ip: Ipv6Addr) -> Option<(PortId, Address6)> {
-        let port = self.ours.remove(&ip)?;
+        let port = self.ours.remove(&ip.to_bits())?;
         let all = self.by_port.get_mut(&port)?;
         let index = all.iter().position(|address| address.ip == ip)?;
         let address = all.remove(index);
@@ -132,13 +133,13 @@ impl Addresses6 {
     }
     /// One of them, whatever its state.
     pub fn get_mut(&mut self, ip: Ipv6Addr) -> Option<&mut Address6> {
-        let port = self.ours.get(&ip)?;
+        let port = self.ours.get(&ip.to_bits())?;
         let all = self.by_port.get_mut(port)?;
         all.iter_mut().find(|address| address.ip == ip)
     }
     /// The same to read.
     pub fn get(&self, ip: Ipv6Addr) -> Option<&Address6> {
-        let port = self.ours.get(&ip)?;
+        let port = self.ours.get(&ip.to_bits())?;
         self.on(*port).iter().find(|address| address.ip == ip)
     }
     /// The addresses of a port, in order of their coming.
@@ -148,11 +149,11 @@ impl Addresses6 {
     /// Whether it is one of ours that may be used.
     pub fn is_ours(&self, ip: Ipv6Addr) -> bool {
         let usable = || self.get(ip).is_some_and(Address6::is_usable);
-        self.ours.contains_key(&ip) && (self.duplicates == 0 || usable())
+        self.ours.contains_key(&ip.to_bits()) && (self.duplicates == 0 || usable())
     }
     /// The port of one of our addresses.
     pub fn port_of(&self, ip: Ipv6Addr) -> Option<PortId> {
-        self.ours.get(&ip).copied()
+        self.ours.get(&ip.to_bits()).copied()
     }
     /// All, by port.
     pub fn rows(&self) -> impl Iterator<Item = (PortId, &Address6)> {
@@ -178,14 +179,18 @@ impl Addresses6 {
                 && (!link_local || zone::zone_of(address.ip) == Some(port))
                 && (!address.ip.is_loopback() || dst.is_loopback())
         });
-        let best = candidates.max_by_key(|(at, address)| merit(address, *at == port, dst));
+        let best = candidates.max_by(|(a_on, a), (b_on, b)| {
+            let early = |on: PortId, address| early_rules(address, on == port, dst);
+            let late = |address| late_rules(address, dst);
+            let order = early(*a_on, a).cmp(&early(*b_on, b));
+            order.then_with(|| late(a).cmp(&late(b)))
+        });
         best.map(|(_, address)| address.ip)
     }
 }
 
-/// Rules 1 to 8 of RFC 6724 5 as numbers that compare; of equals the later one wins, as `max_by_key` does, so the last
-/// word is the address itself.
-fn merit(address: &Address6, on_port: bool, dst: Ipv6Addr) -> impl Ord + use<> {
+/// Rules 1 to 5 of RFC 6724 5 as numbers that compare.
+fn early_rules(address: &Address6, on_port: bool, dst: Ipv6Addr) -> impl Ord + use<> {
     let ip = zone::bare(address.ip);
     let dst = zone::bare(dst);
     let (scope, wanted) = (scope(ip.into()), scope(dst.into()));
@@ -194,7 +199,6 @@ fn merit(address: &Address6, on_port: bool, dst: Ipv6Addr) -> impl Ord + use<> {
         true => i16::from(0x10 - scope) + 0x20,
         false => i16::from(scope),
     };
-    let common = (ip.to_bits() ^ dst.to_bits()).leading_zeros();
     (
         ip == dst,
         fits,
@@ -202,6 +206,13 @@ fn merit(address: &Address6, on_port: bool, dst: Ipv6Addr) -> impl Ord + use<> {
         // RFC 4429 3.1: one that is known to be ours alone is better.
         address.state != AddressState::Optimistic,
         on_port,
+    )
+}
+/// Rules 6 to 8, which are asked seldom; the last word is the address itself.
+fn late_rules(address: &Address6, dst: Ipv6Addr) -> impl Ord + use<> {
+    let (ip, dst) = (zone::bare(address.ip), zone::bare(dst));
+    let common = (ip.to_bits() ^ dst.to_bits()).leading_zeros();
+    (
         label(ip.into()) == label(dst.into()),
         address.origin == Origin::Temporary,
         common.min(u32::from(address.len)),

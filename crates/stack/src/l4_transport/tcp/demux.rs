@@ -90,8 +90,11 @@ impl Demux {
     }
     /// Removes it if it is still the one that is meant.
     pub fn remove(&mut self, local: SocketAddr, remote: SocketAddr, entry: Entry) {
-        if self.pair(local, remote) == Some(entry) {
-            self.pairs.remove(&Pair::new(local, remote));
+        let pair = self.pairs.entry(Pair::new(local, remote));
+        if let hashbrown::hash_map::Entry::Occupied(there) = pair
+            && *there.get() == entry
+        {
+            there.remove();
         }
     }
     /// The listener for an address: one of that very address before one of any, one of IPv4 alone before one of both families.

@@ -2,9 +2,8 @@
 use core::hash::{Hash, Hasher};
 use core::net::SocketAddr;
 
-use siphasher::sip::SipHasher13;
-
 use super::seq::SeqNum;
+use crate::keyed_hash::KeyedHasher;
 use crate::{Cx, Instant};
 
 /// The host's secrets.
@@ -34,7 +33,7 @@ impl Secrets {
 }
 
 fn hash(key: (u64, u64), local: SocketAddr, remote: SocketAddr) -> u32 {
-    let mut hasher = SipHasher13::new_with_keys(key.0, key.1);
+    let mut hasher = KeyedHasher::new(key);
     (local, remote).hash(&mut hasher);
     hasher.finish() as u32
 }

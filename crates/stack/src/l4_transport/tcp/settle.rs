@@ -144,13 +144,14 @@ impl Tcp {
         tcb.ep.state = State::Closed;
         tcb.ep.notify = true;
         tcb.release();
-        self.demux.remove(local, remote, Entry::Conn(id));
         if self.time_waits.len() >= self.config.max_time_wait {
+            self.demux.remove(local, remote, Entry::Conn(id));
             cx.count(Counter::TcpExtTcpTimeWaitOverflow);
             tell_state((local, remote), State::TimeWait, State::Closed, cx);
             return;
         }
         let index = self.time_waits.insert(entry) as u32;
+        // It takes the connection's place.
         self.demux.insert(local, remote, Entry::TimeWait(index));
         self.agenda
             .add(expires, time_wait_key(index, &entry), false);
