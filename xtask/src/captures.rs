@@ -11,17 +11,51 @@ use crate::tools::cargo;
 const SOURCE: &str = "https://deb.debian.org/debian/pool/main/t/tcpdump/tcpdump_4.99.3.orig.tar.gz";
 const SHA256: &str = "ad75a6ed3dc0d9732945b2e5483cb41dc8b4b528a169315e499c6861952e73b3";
 
-/// Fetches them once, into `target/captures`, and runs the test that reads them.
-pub fn run(root: &Path) -> Result<()> {
+/// Where the table of what became of them stands, between two lines.
+const TABLE: &str = "docs/captures.md";
+const BEGIN: &str = "<!-- `cargo xtask captures --update` writes from here … -->\n";
+const END: &str = "<!-- … to here -->\n";
+
+/// What is to become of the table.
+#[derive(Debug, Default, clap::Args)]
+pub struct Choice {
+    /// Write the table into docs/captures.md instead of comparing it with the one that stands there.
+    #[arg(long)]
+    update: bool,
+}
+
+/// Fetches them once, into `target/captures`, runs the test that reads them, and looks whether its table is the one in the docs.
+pub fn run(root: &Path, choice: &Choice) -> Result<()> {
     let folder = fetch(root)?;
+    let table = root.join("target/captures/table.md");
     let status = cargo(root)
         .args(["test", "--package", "heptad-runtime", "--test", "captures"])
         .args(["--", "--ignored", "--nocapture"])
         .env("HEPTAD_CAPTURES_DIR", folder)
+        .env("HEPTAD_CAPTURES_TABLE", &table)
         .status()
         .context("cannot start cargo")?;
     ensure!(status.success(), "{status}");
+    let path = root.join(TABLE);
+    let page = std::fs::read_to_string(&path).context(TABLE)?;
+    let fresh = with_table(&page, &std::fs::read_to_string(&table)?)?;
+    if choice.update {
+        std::fs::write(&path, fresh)?;
+    } else {
+        let changed = "the captures meet other checks than docs/captures.md says: look at them with `cargo xtask captures --update` and `git diff`";
+        ensure!(page == fresh, "{changed}");
+    }
     Ok(())
+}
+
+/// The page with this table in place of its own.
+fn with_table(page: &str, table: &str) -> Result<String> {
+    let parts = page.split_once(BEGIN).and_then(|(before, rest)| {
+        let (_, after) = rest.split_once(END)?;
+        Some((before, after))
+    });
+    let (before, after) = parts.with_context(|| format!("{TABLE} has no place for a table"))?;
+    Ok(format!("{before}{BEGIN}{table}{END}{after}"))
 }
 
 fn fetch(root: &Path) -> Result<PathBuf> {
@@ -58,4 +92,20 @@ fn command(command: &mut Command) -> Result<()> {
         .with_context(|| format!("cannot start {command:?}"))?;
     ensure!(status.success(), "{command:?}: {status}");
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_table_takes_the_place_of_the_one_before_and_nothing_else() {
+        let page = format!("before\n{BEGIN}old\n{END}after\n");
+        let fresh = with_table(&page, "new\n").unwrap();
+        assert_eq!(fresh, format!("before\n{BEGIN}new\n{END}after\n"));
+        assert_eq!(with_table(&fresh, "new\n").unwrap(), fresh);
+        for broken in ["", BEGIN, END, &format!("{END}{BEGIN}")] {
+            assert!(with_table(broken, "new\n").is_err(), "{broken:?}");
+        }
+    }
 }

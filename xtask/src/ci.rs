@@ -80,7 +80,9 @@ pub fn run(root: &Path, choice: &Choice) -> Result<ExitCode> {
     if built {
         run.step("sweeps", || sweeps(root));
         run.step("neighbours", || neighbours(root));
-        run.step("captures", || captures::run(root));
+        run.step("captures", || {
+            captures::run(root, &captures::Choice::default())
+        });
     } else {
         run.skip("sweeps");
         run.skip("neighbours");

@@ -71,7 +71,7 @@ enum Command {
         flags: Vec<OsString>,
     },
     /// Feeds the captures of Debian's tcpdump source package, many of them malformed, to a host and a router.
-    Captures,
+    Captures(captures::Choice),
     /// Fuzz targets, each for a while, and a table of what they came to; wants the nightly toolchain and installs cargo-fuzz.
     Fuzz(fuzz::Choice),
     /// Refuses imports that point up, system names in protocol code, and unsafe outside of its rooms.
@@ -96,7 +96,7 @@ fn run(command: Command) -> Result<ExitCode> {
         Command::Test(selection) => suite::command(&root, &selection),
         Command::Ci(choice) => ci::run(&root, &choice),
         Command::Bench { flags } => bench::run(&root, &flags),
-        Command::Captures => captures::run(&root).map(|()| ExitCode::SUCCESS),
+        Command::Captures(choice) => captures::run(&root, &choice).map(|()| ExitCode::SUCCESS),
         Command::Fuzz(choice) => fuzz::run(&root, &choice),
         Command::Layers => Ok(report("layers", &layers::check(&root)?)),
         Command::Size => Ok(report("size", &size::check(&root)?)),

@@ -2,6 +2,7 @@
 //!
 //! `cargo xtask captures` fetches those of Debian's tcpdump source package, sets `HEPTAD_CAPTURES_DIR` and runs this.
 use std::collections::BTreeMap;
+use std::fmt::Write as _;
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -233,6 +234,20 @@ fn captures(folder: &Path, found: &mut Vec<PathBuf>) {
     }
 }
 
+/// What became of the frames, the most frequent first, as Markdown has tables.
+fn rows(reasons: &BTreeMap<&str, [u64; 2]>) -> String {
+    let mut sorted: Vec<_> = reasons.iter().collect();
+    sorted.sort_by_key(|(told, [host, _])| (u64::MAX - host, **told));
+    let mut text = format!(
+        "| {:<44} | host | router |\n|---|---:|---:|\n",
+        "what became of them"
+    );
+    for (told, [host, router]) in sorted {
+        let _ = writeln!(text, "| {told:<44} | {host} | {router} |");
+    }
+    text
+}
+
 /// The most memory that this process ever had, KiB.
 fn peak_memory() -> u64 {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
@@ -250,7 +265,7 @@ fn captures_of_strangers_harm_neither_host_nor_router() {
     files.sort();
     assert!(files.len() > 600, "{} captures in {folder}", files.len());
     let mut targets = [("host", Target::new(false)), ("router", Target::new(true))];
-    let mut table: BTreeMap<&str, [u64; 2]> = BTreeMap::new();
+    let mut reasons: BTreeMap<&str, [u64; 2]> = BTreeMap::new();
     let (mut read, mut frames) = (0, 0);
     for file in &files {
         let packets = packets(file);
@@ -262,20 +277,18 @@ fn captures_of_strangers_harm_neither_host_nor_router() {
                     Ok(()) => "taken",
                     Err(reason) => reason.text(),
                 };
-                table.entry(told).or_default()[column] += 1;
+                reasons.entry(told).or_default()[column] += 1;
             }
         }
     }
-    println!(
+    let said = format!(
         "{} captures, {read} with packets; {frames} frames to each",
         files.len()
     );
-    println!(
-        "{:<45} {:>9} {:>9}",
-        "what became of them", "host", "router"
-    );
-    for (told, [host, router]) in &table {
-        println!("{told:<45} {host:>9} {router:>9}");
+    let table = format!("{said}:\n\n{}", rows(&reasons));
+    print!("{table}");
+    if let Ok(path) = std::env::var("HEPTAD_CAPTURES_TABLE") {
+        std::fs::write(path, &table).expect("a place for the table");
     }
     let peak = peak_memory();
     println!("most memory of the whole run: {peak} KiB");
@@ -284,5 +297,6 @@ fn captures_of_strangers_harm_neither_host_nor_router() {
         read > 500 && frames > 10_000,
         "{read} captures, {frames} frames"
     );
-    assert!(table.len() > 20, "they meet many checks: {}", table.len());
+    let checks = reasons.len();
+    assert!(checks > 20, "they meet many checks: {checks}");
 }
