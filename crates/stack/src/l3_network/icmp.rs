@@ -157,11 +157,17 @@ impl Network {
         else {
             return malformed;
         };
+        if bytes
+            .get(6..8)
+            .is_some_and(|b| b[0] & 0x1f != 0 || b[1] != 0)
+        {
+            return Up::Drop(DropReason::IcmpLaterFragment, None);
+        }
         let IpAddr::V4(ours) = flow.local.ip() else {
             return malformed;
         };
         if !self.addresses.is_ours(ours) {
-            return Up::Drop(DropReason::IcmpIgnored, None);
+            return Up::Drop(DropReason::IcmpOtherHost, None);
         }
         if let Some(error) = EchoError::about(&flow, told.from, told.message) {
             return Up::Next(Heading::News(News::Echo(error)));

@@ -326,7 +326,7 @@ impl Udp {
         error: NetError,
         told: Option<Told>,
         cx: &mut Cx<'_>,
-    ) {
+    ) -> Result<(), DropReason> {
         let hard = matches!(
             error,
             NetError::PortUnreachable
@@ -342,11 +342,17 @@ impl Udp {
             mtu: None,
             at: cx.now,
         };
-        self.report(flow, reported, |_| hard);
+        self.report(flow, reported, |_| hard)
     }
 
-    /// Somebody says that a datagram was too long. Whether an endpoint of ours may have sent it.
-    pub fn path_mtu(&mut self, flow: Flow, mtu: u32, told: Option<Told>, cx: &mut Cx<'_>) -> bool {
+    /// Somebody says that a datagram was too long; refused if no endpoint of ours may have sent it.
+    pub fn path_mtu(
+        &mut self,
+        flow: Flow,
+        mtu: u32,
+        told: Option<Told>,
+        cx: &mut Cx<'_>,
+    ) -> Result<(), DropReason> {
         let reported = Reported {
             error: SocketError::MessageTooLong,
             remote: flow.remote,
@@ -354,28 +360,33 @@ impl Udp {
             mtu: Some(mtu),
             at: cx.now,
         };
-        self.report(flow, reported, |settings| settings.dont_fragment);
-        self.find(flow.local, flow.remote).is_some()
+        self.report(flow, reported, |settings| settings.dont_fragment)
     }
 
     /// Tells the endpoint that sent a datagram of this flow, if it wants to hear of it. `hard`: a connected one must.
-    fn report(&mut self, flow: Flow, reported: Reported, hard: impl Fn(&Settings) -> bool) {
-        let Some(index) = self.find(flow.local, flow.remote) else {
-            return;
-        };
-        let Some(endpoint) = self.endpoints.get_mut(index as usize) else {
-            return;
-        };
+    /// One without a peer and without IP_RECVERR does not remember to whom it sent: what may be about it is let through.
+    fn report(
+        &mut self,
+        flow: Flow,
+        reported: Reported,
+        hard: impl Fn(&Settings) -> bool,
+    ) -> Result<(), DropReason> {
+        let index = self.find(flow.local, flow.remote);
+        let index = index.ok_or(DropReason::IcmpNoFlow)?;
+        let endpoint = self.endpoints.get_mut(index as usize);
+        let endpoint = endpoint.ok_or(DropReason::IcmpNoFlow)?;
         let connected = endpoint.remote == Some(flow.remote);
-        match &mut endpoint.reports {
+        let queued = match &mut endpoint.reports {
             Some(reports) if connected || reports.has_sent_to(flow.remote) => {
-                reports.push(reported);
+                reports.push(reported)
             }
-            None if connected && hard(&endpoint.settings) => {}
-            _ => return,
-        }
+            Some(_) => return Err(DropReason::IcmpNoFlow),
+            None if connected && hard(&endpoint.settings) => Ok(()),
+            None => return Ok(()),
+        };
         endpoint.error = Some(reported.error);
         self.changed(index);
+        queued
     }
 
     /// The next datagram to leave by a port.
@@ -611,7 +622,8 @@ impl Udp {
         let error = SocketError::MessageTooLong;
         let reports = self.endpoint_mut(id).ok().and_then(|e| e.reports.as_mut());
         if let Some(reports) = reports {
-            reports.push(Reported {
+            // Without room it is forgotten: no packet is lost by that.
+            let _ = reports.push(Reported {
                 error,
                 remote,
                 told: None,

@@ -568,7 +568,7 @@ fn each_icmp_error_means_what_rfc_1122_says() {
 #[test]
 fn errors_about_packets_that_we_did_not_send_and_redirects_are_ignored() {
     let forged = meaning(3, 1, [0; 4], "10.0.1.77");
-    assert_eq!(forged, Err(DropReason::IcmpIgnored));
+    assert_eq!(forged, Err(DropReason::IcmpOtherHost));
     let redirect = meaning(5, 1, [10, 0, 1, 66], "10.0.1.10");
     assert_eq!(redirect, Err(DropReason::RedirectRefused));
 }

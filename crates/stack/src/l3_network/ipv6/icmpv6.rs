@@ -154,7 +154,7 @@ impl Network {
         let Some(flow) = Flow::of_sent(quoted, port) else {
             // A later fragment does not say whose it is.
             return match ipv6::Ipv6Header::parse(quoted) {
-                Ok(_) => Up::Drop(DropReason::IcmpIgnored, None),
+                Ok(_) => Up::Drop(DropReason::IcmpLaterFragment, None),
                 Err(_) => malformed,
             };
         };
@@ -162,7 +162,7 @@ impl Network {
             return malformed;
         };
         if !self.v6.addresses.is_ours(ours) {
-            return Up::Drop(DropReason::IcmpIgnored, None);
+            return Up::Drop(DropReason::IcmpOtherHost, None);
         }
         let told = Told {
             from: arrival.src,
