@@ -362,6 +362,19 @@ fn sockets_of_both_families_are_the_kernels() {
     semantics::compare_families(&out);
 }
 
+#[test]
+fn what_goes_beside_datagrams_is_the_kernels() {
+    let script = include_str!("foreign/ancillary.py");
+    let native = Command::new(PYTHON).args(["-c", script]).output().unwrap();
+    let expected = String::from_utf8(native.stdout).unwrap();
+    let wanted: Vec<&str> = expected.lines().collect();
+    // Each family has as many lines; a kernel without ::1 ends after the first.
+    assert!(wanted.len() >= 30, "{expected}");
+    let out = Pair::new().python("a", script);
+    let shown: Vec<&str> = out.lines().take(wanted.len()).collect();
+    assert_eq!(shown, wanted);
+}
+
 fn descriptors() -> usize {
     std::fs::read_dir("/proc/self/fd").unwrap().count()
 }

@@ -98,7 +98,7 @@ impl Stack {
                 return Ok(());
             }
             Some(Heading::News(news)) => {
-                return self.tell(news, cx).map_err(|reason| {
+                return self.tell(*news, cx).map_err(|reason| {
                     count_unheard(ethertype, reason, cx);
                     cx.lost(id, reason)
                 });

@@ -376,6 +376,7 @@ impl Udp {
         let endpoint = self.endpoints.get_mut(index as usize);
         let endpoint = endpoint.ok_or(DropReason::IcmpNoFlow)?;
         let connected = endpoint.remote == Some(flow.remote);
+        let error = reported.error;
         let queued = match &mut endpoint.reports {
             Some(reports) if connected || reports.has_sent_to(flow.remote) => {
                 reports.push(reported)
@@ -384,7 +385,7 @@ impl Udp {
             None if connected && hard(&endpoint.settings) => Ok(()),
             None => return Ok(()),
         };
-        endpoint.error = Some(reported.error);
+        endpoint.error = Some(error);
         self.changed(index);
         queued
     }

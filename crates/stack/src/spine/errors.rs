@@ -252,6 +252,26 @@ fn errors_about_datagrams_that_nobody_here_sent_are_refused_by_name() {
 }
 
 #[test]
+fn the_queue_of_errors_has_the_bytes_that_an_error_quotes() {
+    for ends in FAMILIES {
+        // Of five bytes that were sent: none, some, all.
+        for len in [0, 3, 5] {
+            let mut talk = Talk::new(ends);
+            let mut datagram = ports(6, 8, 0).to_vec();
+            datagram.extend(&b"hello"[..len]);
+            let quoted = ends.packet((ends.bob, ends.alice), protocol::UDP, &datagram);
+            assert_eq!(talk.hears(false, &quoted), Ok(()));
+            let curious = talk.curious;
+            let heard = talk.bob.cx(|stack, cx| stack.recv_error(curious, cx));
+            let heard = heard.expect("an error");
+            assert_eq!(heard.remote, at(ends.alice, 8));
+            let told = heard.told.expect("by somebody");
+            assert_eq!(told.quoted, &b"hello"[..len]);
+        }
+    }
+}
+
+#[test]
 fn an_error_about_a_later_fragment_does_not_say_whose_it_was() {
     for ends in FAMILIES {
         let mut talk = Talk::new(ends);

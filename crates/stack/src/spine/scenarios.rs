@@ -2,6 +2,7 @@
 use core::net::SocketAddr;
 use std::vec::Vec;
 
+use bytes::Bytes;
 use heptad_wire::icmpv4::{Icmpv4, Unreachable};
 use heptad_wire::ipv4::protocol;
 
@@ -344,6 +345,7 @@ fn the_sender_of_a_packet_that_waited_in_vain_is_known_by_its_flow() {
     };
     assert_eq!((flow, error), (expected, NetError::HostUnreachable));
     assert_eq!((told.from, told.message.kind()), (flow.local.ip(), (3, 1)));
+    assert_eq!(&told.quoted[..], [1, 2, 3, 4]);
 }
 
 /// A bound datagram socket, and what it has received.
@@ -507,7 +509,7 @@ fn meaning(kind: u8, code: u8, rest: [u8; 4], quoted_src: &str) -> Result<News, 
     outer.emit(packet.push(20));
     packet.set_sum(heptad_wire::Sum::Unverified);
     match alice.cx(|stack, cx| stack.network.receive_v4(ETH0, packet, false, cx)) {
-        Up::Next(Heading::News(news)) => Ok(news),
+        Up::Next(Heading::News(news)) => Ok(*news),
         Up::Drop(reason, _) => Err(reason),
         _ => panic!("an error is news or nothing"),
     }
@@ -521,6 +523,7 @@ fn said(kind: u8, code: u8, rest: [u8; 4]) -> Told {
         from: ip("10.0.1.1"),
         message: IcmpError::V4(message.expect("a header")),
         ttl: 64,
+        quoted: Bytes::new(),
     }
 }
 

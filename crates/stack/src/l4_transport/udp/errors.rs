@@ -12,7 +12,7 @@ const ERRORS: usize = 256;
 const SENT: usize = 256;
 
 /// An error about a datagram, as `recv_error` tells of it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Reported {
     /// What a program is told that asks for no more.
     pub error: SocketError,

@@ -341,6 +341,7 @@ fn told(kind: u8) -> Told {
         from: "192.0.2.1".parse().expect("an address"),
         message: crate::l3_network::IcmpError::V4(message),
         ttl: 60,
+        quoted: Bytes::new(),
     }
 }
 
