@@ -296,10 +296,13 @@ impl Stack {
             Some(port) => self.network.route_by(port, dst, Some(src)),
             None => self.network.route(dst, Some(src)),
         };
-        let path = match path {
+        let mut path = match path {
             Ok(path) => path,
             Err(error) => return self.no_route(departure, error, cx),
         };
+        if outlet.of_link {
+            path.mtu = self.network.link_mtu(path.port, dst);
+        }
         let hears = outlet.loops && self.network.hears(path.port, dst, src);
         match self.network.encapsulate(departure, &path, cx) {
             Ok(outgoing) if dst.is_multicast() => {

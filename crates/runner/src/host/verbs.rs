@@ -154,6 +154,7 @@ impl<S: Sockets> Server<S> {
         let role = if stream {
             Role::Fresh
         } else {
+            options::begin(&self.network, at, family);
             Role::Datagrams(Box::default())
         };
         if let Err(errno) = self.admit(asker, at, (family, stream, role), Outcome::Socket) {

@@ -96,6 +96,8 @@ pub struct Outlet {
     pub port: Option<PortId>,
     /// To a group that this host is in itself: it hears it too.
     pub loops: bool,
+    /// Only our own link says how long a packet may be, not what routers told of the way.
+    pub of_link: bool,
 }
 impl Outlet {
     /// Out of a port.
@@ -103,6 +105,7 @@ impl Outlet {
         Self {
             port: Some(port),
             loops: false,
+            of_link: false,
         }
     }
 }

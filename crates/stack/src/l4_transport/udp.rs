@@ -28,8 +28,10 @@ use crate::l3_network::{Arrival, Departure, Flow, NetError, Outlet, Path, Reply,
 use crate::{Counter, Cx, DropReason, Event, EventMask};
 
 mod ancillary;
+mod discovery;
 mod errors;
 pub use ancillary::{Choices, Received, Way};
+pub use discovery::MtuDiscovery;
 use errors::ErrorQueue;
 pub use errors::Reported;
 
@@ -66,8 +68,12 @@ pub struct Settings {
     pub reuse_port: bool,
     /// IPV6_V6ONLY: at `::` it leaves IPv4 alone.
     pub v6_only: bool,
-    /// IP_PMTUDISC_DO: sets DF, and nothing is fragmented.
+    /// Sets DF, and nothing is fragmented, whatever else is chosen.
     pub dont_fragment: bool,
+    /// IP_MTU_DISCOVER.
+    pub discovery: MtuDiscovery,
+    /// IPV6_MTU_DISCOVER.
+    pub discovery_v6: MtuDiscovery,
     /// IP_RECVERR: errors wait in a queue of their own, and one without a peer hears of them too.
     pub recv_err: bool,
     /// What of groups of IPv4.
@@ -110,12 +116,17 @@ impl Settings {
     }
     /// Which way a packet to an address takes: to a group as the path says, to others as routing says when it leaves.
     pub fn outlet(&self, remote: IpAddr, path: Path) -> Outlet {
+        let of_link = self.discovery_to(remote).is_of_link();
         match remote.is_multicast() {
             true => Outlet {
                 port: Some(path.port),
                 loops: self.groups_of(remote).loops,
+                of_link,
             },
-            false => Outlet::default(),
+            false => Outlet {
+                of_link,
+                ..Outlet::default()
+            },
         }
     }
     pub(super) fn groups_of(&self, ip: IpAddr) -> GroupSettings {
@@ -360,7 +371,9 @@ impl Udp {
             mtu: Some(mtu),
             at: cx.now,
         };
-        self.report(flow, reported, |settings| settings.dont_fragment)
+        self.report(flow, reported, |settings| {
+            settings.discovery_to(flow.remote.ip()) != MtuDiscovery::Dont
+        })
     }
 
     /// Tells the endpoint that sent a datagram of this flow, if it wants to hear of it. `hard`: a connected one must.
@@ -585,16 +598,22 @@ impl Udp {
             cx.count(Counter::UdpSndbufErrors);
             return Err(SocketError::WouldBlock);
         }
-        if endpoint.settings.dont_fragment && packet_len(&payload, remote) > path.mtu as usize {
+        let too_long = packet_len(&payload, remote) > path.mtu as usize;
+        let discovery = endpoint.settings.discovery_to(remote.ip());
+        let Some(dont_fragment) = discovery.forbids(too_long) else {
             return Err(self.refuse(id, remote, path.mtu, cx));
-        }
-        let (serial, settings) = (endpoint.serial, choices.over(endpoint.settings));
+        };
+        let (serial, chosen) = (endpoint.serial, choices.over(endpoint.settings));
         if self.unsent > MEMORY {
             cx.count(Counter::UdpSndbufErrors);
             return Err(SocketError::NoBuffers);
         }
         let local = SocketAddr::new(path.src, local.port());
-        let outlet = settings.outlet(remote.ip(), path);
+        let outlet = chosen.outlet(remote.ip(), path);
+        let settings = Settings {
+            dont_fragment,
+            ..chosen
+        };
         let departure = datagram((local, remote), payload, settings, outlet, cx);
         let charge = departure.packet.true_size();
         let endpoint = self.endpoint_mut(id)?;

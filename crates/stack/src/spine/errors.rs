@@ -7,6 +7,7 @@ use heptad_wire::ipv4::protocol;
 use heptad_wire::ipv6::next_header;
 
 use super::hosts::*;
+use crate::l4_transport::udp::MtuDiscovery;
 use crate::stack::SocketOption;
 use crate::{Counter, DropReason, Instant, SocketError, SocketId, SocketKind};
 
@@ -302,6 +303,57 @@ fn an_error_that_comes_after_its_socket_is_closed_is_refused() {
         let quoted = ends.packet((ends.bob, ends.alice), protocol::UDP, &ports(5, 9, 0));
         assert_eq!(talk.hears(false, &quoted), Err(DropReason::IcmpNoFlow));
     }
+}
+
+#[test]
+fn who_may_fragment_and_which_mtu_counts_is_up_to_the_socket() {
+    use MtuDiscovery::*;
+    let long = Err(SocketError::MessageTooLong);
+    // With 1300 bytes on the way and 1500 on our own link: what becomes of a datagram in a packet of 1000 bytes, of 1400 and of
+    // 1600: how many packets, and whether the first may be fragmented by nobody.
+    let table = [
+        (Dont, [Ok((1, false)), Ok((2, false)), Ok((2, false))]),
+        (Want, [Ok((1, true)), Ok((2, false)), Ok((2, false))]),
+        (Do, [Ok((1, true)), long, long]),
+        (Probe, [Ok((1, true)), Ok((1, true)), long]),
+        (Interface, [Ok((1, false)), Ok((1, false)), long]),
+        (Omit, [Ok((1, false)), Ok((1, false)), Ok((2, false))]),
+    ];
+    for ends in FAMILIES {
+        let (mut alice, mut talk) = (ends.host(1, ends.alice), Talk::new(ends));
+        let (bob, connected) = (&mut talk.bob, talk.connected);
+        settle((bob, ETH0), (&mut alice, ETH0));
+        let quoted = ends.packet((ends.bob, ends.alice), protocol::UDP, &ports(5, 9, 0));
+        let narrow = ends.said(ends.error(true), &quoted);
+        assert_eq!(bob.receive_bytes(ETH0, narrow), Ok(()));
+        let mtu = |bob: &mut Host| bob.cx(|stack, _| stack.socket_mtu(connected));
+        assert_eq!(mtu(bob), Ok(1300));
+        let headers = if ends.is_v6() { 48 } else { 28 };
+        for (mode, expected) in table {
+            for (len, expected) in [1000, 1400, 1600].into_iter().zip(expected) {
+                let sent = bob.cx(|stack, cx| {
+                    let option = match ends.is_v6() {
+                        true => SocketOption::MtuDiscoveryV6(mode),
+                        false => SocketOption::MtuDiscovery(mode),
+                    };
+                    stack.set(connected, option, cx).unwrap();
+                    assert_eq!(stack.get(connected, option), Ok(option));
+                    stack.send(connected, &pattern(len - headers), cx)
+                });
+                let frames = bob.drain(ETH0);
+                let shown = sent.map(|_| (frames.len(), dont_fragment(&frames[0])));
+                // Routers of IPv6 never fragment.
+                let expected = expected.map(|(count, df)| (count, df && !ends.is_v6()));
+                assert_eq!(shown, expected, "{mode:?}, {len} bytes");
+            }
+        }
+        assert_eq!(bob.drops(), []);
+    }
+}
+fn dont_fragment(frame: &heptad_wire::PacketBuf) -> bool {
+    let mut bytes = Vec::new();
+    frame.write_to(&mut bytes);
+    bytes[14] >> 4 == 4 && bytes[14 + 6] & 0x40 != 0
 }
 
 /// The sequence number of the last segment among frames.

@@ -22,6 +22,8 @@ const SETTINGS: Settings = Settings {
     reuse_port: false,
     v6_only: false,
     dont_fragment: false,
+    discovery: MtuDiscovery::Dont,
+    discovery_v6: MtuDiscovery::Dont,
     recv_err: false,
     groups: GROUPS,
     groups_v6: GROUPS,
