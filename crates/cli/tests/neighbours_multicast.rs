@@ -1,9 +1,11 @@
-//! Groups with Linux as a neighbour: datagrams both ways, what it sees of our reports, and its bridge that asks and snoops.
+//! Groups with Linux as a neighbour: datagrams both ways, what it sees of our reports, and its bridge that asks and snoops, at
+//! a host of ours and at a switch.
 mod support;
 
 use std::io::{BufRead, BufReader};
 use std::process::Child;
 
+use serde_json::Value;
 use support::linux::Linux;
 use support::{has_program, wait_for};
 
@@ -263,4 +265,191 @@ fn a_bridge_of_linux_asks_bob_and_learns_from_him() {
     });
     support::finish(bob.child);
     linux.down();
+}
+
+/// Two hosts at a switch of ours, whose third port leads to the kernel; `querier`: who asks from there, if anybody.
+fn lab_of_switch(querier: &str) -> String {
+    format!(
+        "name = \"neighbours\"\n[nodes.a]\naddress = [\"10.9.0.10/24\", \"fd09::10/64\"]\n\
+         [nodes.bob]\naddress = [\"10.9.0.20/24\", \"fd09::20/64\"]\n\
+         [nodes.sw]\nkind = \"switch\"\n{querier}\n\
+         [[links]]\nendpoints = [\"a:eth0\", \"sw:1\"]\n[[links]]\nendpoints = [\"bob:eth0\", \"sw:2\"]\n\
+         [[links]]\nendpoints = [\"tap:heptad0\", \"sw:3\"]\n"
+    )
+}
+
+/// Our switch and one of Linux, `br0`, on one cable; both have the words that make them ask, or have not.
+struct Switches {
+    linux: Linux,
+}
+impl Switches {
+    fn join(ours: &str, theirs: &str) -> Option<Self> {
+        let linux = Linux::new()?;
+        if !has_program("bridge") {
+            return None;
+        }
+        let setting = "net.ipv6.conf.default.disable_ipv6=0";
+        linux.run(&["sysctl", "-qw", setting]).expect_code(0);
+        let words = format!("ip link add br0 type bridge mcast_snooping 1 {theirs}");
+        let words: Vec<&str> = words.split(' ').collect();
+        if linux.run(&words).code != Some(0) {
+            eprintln!("skipped: no bridge with snooping");
+            return None;
+        }
+        linux.ip("addr add 10.9.0.1/24 dev br0");
+        linux.ip("addr add fd09::1/64 dev br0 nodad");
+        linux.up(&lab_of_switch(ours), "heptad0", &["--no-capture"]);
+        linux.ip("addr flush dev heptad0");
+        linux.ip("link set heptad0 master br0");
+        linux.ip("link set br0 up");
+        Some(Self { linux })
+    }
+    /// Whether the table of Linux's bridge has groups of both families behind a port.
+    fn linux_knows(&self, port: &str) -> [bool; 2] {
+        let shown = self.linux.run(&["bridge", "-d", "-j", "mdb", "show"]);
+        let rows = shown.expect_code(0).json()[0]["mdb"].clone();
+        GROUPS.map(|group| has_row(&rows, port, group))
+    }
+    fn linux_has_router(&self, port: &str) -> bool {
+        let shown = self.linux.run(&["bridge", "-d", "-j", "mdb", "show"]);
+        let routers = shown.expect_code(0).json()[0]["router"]["br0"].clone();
+        has_port(&routers, port)
+    }
+    fn ours(&self) -> Value {
+        let shown = self.linux.heptad(&["bridge", "-d", "-j", "mdb", "show"]);
+        shown.expect_code(0).json()[0].clone()
+    }
+    fn we_know(&self, port: &str) -> [bool; 2] {
+        let rows = self.ours()["mdb"].clone();
+        GROUPS.map(|group| has_row(&rows, port, group))
+    }
+    /// Somebody is known to ask in both families, and members have had time to answer.
+    fn is_settled(&self, own: bool) -> bool {
+        let queriers = self.ours()["querier"]["sw"].clone();
+        let queriers = queriers.as_array().cloned().unwrap_or_default();
+        let settled = |row: &Value| row["settled"] == true && row["own"] == own;
+        queriers.len() == 2 && queriers.iter().all(settled)
+    }
+    /// How many datagrams to groups that it is not in came to a node, of both families.
+    fn heard_by(&self, node: &str) -> u64 {
+        let shown = self
+            .linux
+            .heptad(&["netstat", "-s", "--json", "--node", node]);
+        let drops = shown.expect_code(0).json()["nodes"][0]["drops"].clone();
+        let drops = drops.as_array().cloned().unwrap_or_default();
+        let strange = drops.iter().filter(|row| {
+            row[0] == "multicast group not joined" || row[0] == "frame for another station"
+        });
+        strange.filter_map(|row| row[1].as_u64()).sum()
+    }
+    fn say_from(&self, node: &str) {
+        let send = ["exec", node, "--", "python3", "-c", SENDER, "2"];
+        self.linux.heptad(&send).expect_code(0);
+    }
+    fn member_at(&self, node: &str) -> Talk {
+        let python = [
+            HEPTAD, "exec", node, "--", "python3", "-c", RECEIVER, "eth0",
+        ];
+        Talk::start(&self.linux, &python)
+    }
+    fn member_behind_linux(&self) -> Talk {
+        Talk::start(&self.linux, &["python3", "-c", RECEIVER, "br0"])
+    }
+    /// bob, who is in no group, hears nothing of what is said to `members`.
+    fn say_to(&self, from: &str, members: &mut [&mut Talk]) {
+        let before = self.heard_by("bob");
+        self.say_from(from);
+        for member in members {
+            assert_eq!(member.line(), "four 10.9.0.10");
+            assert_eq!(member.line(), "six fd09::10");
+        }
+        assert_eq!(self.heard_by("bob"), before, "bob heard it too");
+    }
+}
+const GROUPS: [&str; 2] = ["239.1.2.3", "ff15::1234"];
+fn has_row(rows: &Value, port: &str, group: &str) -> bool {
+    let rows = rows.as_array().cloned().unwrap_or_default();
+    rows.iter()
+        .any(|row| row["port"] == port && row["grp"] == group)
+}
+fn has_port(rows: &Value, port: &str) -> bool {
+    let rows = rows.as_array().cloned().unwrap_or_default();
+    rows.iter().any(|row| row["port"] == port)
+}
+
+#[test]
+fn a_bridge_of_linux_asks_and_our_switch_goes_by_it() {
+    let asks = "mcast_querier 1 mcast_query_use_ifaddr 1 mcast_startup_query_interval 100 \
+                mcast_query_interval 300 mcast_query_response_interval 100";
+    let Some(switches) = Switches::join("", asks) else {
+        return;
+    };
+    // The kernel's port is a router port of ours, as somebody asks behind it.
+    wait_for("our switch to see who asks", || {
+        has_port(&switches.ours()["router"]["sw"], "3") && switches.is_settled(false)
+    });
+    // Our hosts' reports reach the bridge, and what they say when they leave.
+    let member = switches.member_at("bob");
+    wait_for("Linux to learn of bob", || {
+        switches.linux_knows("heptad0") == [true; 2]
+    });
+    assert_eq!(switches.we_know("2"), [true; 2]);
+    // It is stopped while it waits: its sockets close, and it has left.
+    support::finish(member.child);
+    wait_for("Linux to hear that he left", || {
+        switches.linux_knows("heptad0") == [false; 2]
+    });
+    wait_for("our switch to hear it too", || {
+        switches.we_know("2") == [false; 2]
+    });
+    // A member behind the bridge hears a of ours, and bob does not.
+    let mut member = switches.member_behind_linux();
+    switches.say_to("a", &mut [&mut member]);
+    member.end();
+    switches.linux.down();
+}
+
+#[test]
+fn our_switch_asks_and_a_bridge_of_linux_goes_by_it() {
+    let ours = "querier = \"10.9.0.250\"";
+    let Some(switches) = Switches::join(ours, "mcast_querier 0") else {
+        return;
+    };
+    // Until the members have had their time everybody hears everything.
+    let before = switches.heard_by("bob");
+    switches.say_from("a");
+    wait_for("bob to hear it", || {
+        switches.heard_by("bob") >= before + 2 || switches.is_settled(true)
+    });
+    wait_for("Linux to see who asks", || {
+        switches.linux_has_router("heptad0")
+    });
+    wait_for("our members to have had their time", || {
+        switches.is_settled(true)
+    });
+    // Reports of a member behind the bridge come to us, and groups go there.
+    let mut member = switches.member_behind_linux();
+    wait_for("our switch to learn of the member", || {
+        switches.we_know("3") == [true; 2]
+    });
+    assert!(!has_port(&switches.ours()["router"]["sw"], "3"));
+    switches.say_to("a", &mut [&mut member]);
+    member.end();
+    wait_for("our switch to hear that it left", || {
+        switches.we_know("3") == [false; 2]
+    });
+    // What Linux says to a group comes to our switch, which asks, and from there to the member only.
+    let mut member = switches.member_at("a");
+    wait_for("our switch to learn of a", || {
+        switches.we_know("1") == [true; 2]
+    });
+    let before = switches.heard_by("bob");
+    let index = index_of(&switches.linux, "br0");
+    let send = ["python3", "-c", SENDER, &index];
+    switches.linux.run(&send).expect_code(0);
+    assert_eq!(member.line(), "four 10.9.0.1");
+    assert!(member.line().starts_with("six f"));
+    assert_eq!(switches.heard_by("bob"), before, "bob heard it too");
+    member.end();
+    switches.linux.down();
 }

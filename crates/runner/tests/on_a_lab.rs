@@ -362,6 +362,79 @@ fn sockets_of_both_families_are_the_kernels() {
     semantics::compare_families(&out);
 }
 
+#[test]
+fn what_goes_beside_datagrams_is_the_kernels() {
+    prints_what_the_kernel_prints(include_str!("foreign/ancillary.py"));
+}
+
+#[test]
+fn path_mtu_discovery_of_datagram_sockets_is_the_kernels() {
+    prints_what_the_kernel_prints(include_str!("foreign/mtu.py"));
+}
+
+#[test]
+fn datagrams_that_nobody_may_fragment_are_refused_by_their_length() {
+    let pair = Pair::new();
+    let mut server = pair.start(
+        "b",
+        "
+import socket
+u = socket.socket(socket.AF_INET, socket.SOCK_DGRAM); u.bind(('', 9)); u.settimeout(20)
+print('ready', flush=True)
+print(*[len(u.recv(2000)) for _ in range(9)])
+",
+    );
+    assert_eq!(server.line(), "ready");
+    let out = pair.python(
+        "a",
+        "
+import errno, socket, struct
+IP_MTU_DISCOVER, IP_MTU, IP_RECVERR, MSG_ERRQUEUE = 10, 14, 11, 0x2000
+s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM); to = ('10.0.0.2', 9)
+def send(size):
+    try: return s.sendto(bytes(size), to)
+    except OSError as e: return errno.errorcode[e.errno]
+s.setsockopt(socket.IPPROTO_IP, IP_RECVERR, 1)
+for mode in range(6):
+    s.setsockopt(socket.IPPROTO_IP, IP_MTU_DISCOVER, mode)
+    print(mode, send(1472), send(1473), end=' ')
+    try:
+        data, ((_, _, told),), _, about = s.recvmsg(9, 99, MSG_ERRQUEUE)
+        number, origin, kind, code, _, mtu, _ = struct.unpack('=IBBBBII', told[:16])
+        print(data, errno.errorcode[number], origin, kind, code, mtu, about)
+    except BlockingIOError: print('no error')
+s.connect(to); print(s.getsockopt(socket.IPPROTO_IP, IP_MTU))
+",
+    );
+    let expected = "\
+0 1472 1473 no error
+1 1472 1473 no error
+2 1472 EMSGSIZE b'' EMSGSIZE 1 0 0 1500 ('10.0.0.2', 9)
+3 1472 EMSGSIZE b'' EMSGSIZE 1 0 0 1500 ('10.0.0.2', 9)
+4 1472 EMSGSIZE b'' EMSGSIZE 1 0 0 1500 ('10.0.0.2', 9)
+5 1472 1473 no error
+1500
+";
+    assert_eq!(out, expected);
+    assert_eq!(
+        server.line(),
+        "1472 1473 1472 1473 1472 1472 1472 1472 1473"
+    );
+    assert_eq!(server.end().0, 0);
+}
+
+/// On a node's loopback as on the kernel's, line by line.
+fn prints_what_the_kernel_prints(script: &str) {
+    let native = Command::new(PYTHON).args(["-c", script]).output().unwrap();
+    let expected = String::from_utf8(native.stdout).unwrap();
+    let wanted: Vec<&str> = expected.lines().collect();
+    // Each family has as many lines; a kernel without ::1 ends after the first.
+    assert!(wanted.len() >= 30, "{expected}");
+    let out = Pair::new().python("a", script);
+    let shown: Vec<&str> = out.lines().take(wanted.len()).collect();
+    assert_eq!(shown, wanted);
+}
+
 fn descriptors() -> usize {
     std::fs::read_dir("/proc/self/fd").unwrap().count()
 }

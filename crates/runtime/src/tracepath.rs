@@ -168,7 +168,7 @@ impl PathTracer {
     }
     /// An ICMP error about a probe.
     pub fn heard(&mut self, reported: &Reported) {
-        let Some(told) = reported.told else {
+        let Some(told) = &reported.told else {
             return;
         };
         let slot = reported.remote.port().wrapping_sub(FIRST_PORT);
@@ -376,6 +376,7 @@ mod tests {
                 from: IpAddr::from([10, 0, 0, 1]),
                 message: IcmpError::V4(message),
                 ttl,
+                quoted: Default::default(),
             }),
             mtu,
             at: at(millis),

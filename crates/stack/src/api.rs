@@ -275,6 +275,10 @@ impl Stack {
     pub fn is_listening(&self, socket: SocketId) -> bool {
         self.sockets.is_listening(socket)
     }
+    /// The longest packet that the way to a socket's peer carries, bytes (IP_MTU).
+    pub fn socket_mtu(&self, socket: SocketId) -> Result<u32, SocketError> {
+        self.sockets.path_mtu(socket, &self.network)
+    }
     /// TCP's view of a stream socket (TCP_INFO), a listener's too.
     pub fn tcp_status(&self, socket: SocketId) -> Option<tcp::Status> {
         if let Some(listener) = self.sockets.listener(socket) {

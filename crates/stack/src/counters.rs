@@ -81,7 +81,7 @@ counters! {
     }
     TcpExt {
         TcpExtListenOverflows = "ListenOverflows", TcpExtListenDrops = "ListenDrops",
-        TcpExtEmbryonicRsts = "EmbryonicRsts", TcpExtDelayedAcks = "DelayedACKs", TcpExtTw = "TW",
+        TcpExtEmbryonicRsts = "EmbryonicRsts", TcpExtOutOfWindowIcmps = "OutOfWindowIcmps", TcpExtDelayedAcks = "DelayedACKs", TcpExtTw = "TW",
         TcpExtPawsEstab = "PAWSEstab", TcpExtTcpTimeouts = "TCPTimeouts", TcpExtTcpSynRetrans = "TCPSynRetrans",
         TcpExtTcpFastRetrans = "TCPFastRetrans", TcpExtTcpSlowStartRetrans = "TCPSlowStartRetrans",
         TcpExtTcpSackRecovery = "TCPSackRecovery", TcpExtTcpRenoRecovery = "TCPRenoRecovery",

@@ -98,6 +98,16 @@ reasons! {
     IcmpChecksum = "bad ICMP checksum",
     /// An ICMP message that is not answered (broadcast ping, unknown type).
     IcmpIgnored = "ICMP message ignored",
+    /// An ICMP error about a packet whose source is no address of this host.
+    IcmpOtherHost = "ICMP error about a packet of another host",
+    /// An ICMP error about a packet that no socket here sent: forged, or its socket is gone (RFC 5927 4).
+    IcmpNoFlow = "ICMP error about nothing that was sent here",
+    /// An ICMP error about a fragment that does not say whose it was.
+    IcmpLaterFragment = "ICMP error about a later fragment",
+    /// An ICMP error about a segment that is not on its way: acknowledged, or never sent (RFC 5927 4.1).
+    IcmpOutOfWindow = "ICMP error outside the send window",
+    /// The queue of errors of the socket was full.
+    ErrorQueueFull = "queue of errors full",
     /// Source routing and other options that this host refuses.
     IpOption = "IP option refused",
     /// Extension headers of IPv6 beyond the limits (too many, too long, too many options).

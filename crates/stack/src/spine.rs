@@ -12,6 +12,7 @@ use alloc::boxed::Box;
 use alloc::vec::Vec;
 use core::net::{IpAddr, Ipv4Addr};
 
+use heptad_wire::ipv4::protocol;
 use heptad_wire::packet::Merging;
 use heptad_wire::{EtherType, MacAddr, PacketBuf, PacketId};
 
@@ -97,8 +98,10 @@ impl Stack {
                 return Ok(());
             }
             Some(Heading::News(news)) => {
-                self.tell(news, cx);
-                return Ok(());
+                return self.tell(*news, cx).map_err(|reason| {
+                    count_unheard(ethertype, reason, cx);
+                    cx.lost(id, reason)
+                });
             }
             Some(Heading::Discovered(found)) => {
                 self.discovered(found, cx);
@@ -163,16 +166,21 @@ impl Stack {
         }
     }
 
-    fn tell(&mut self, news: News, cx: &mut Cx<'_>) {
+    /// Refused if it is about nothing that a socket here sent.
+    fn tell(&mut self, news: News, cx: &mut Cx<'_>) -> Verdict {
         match news {
             News::Unreachable(flow, error, told) => {
-                self.transport.unreachable(flow, error, Some(told), cx);
+                self.transport.unreachable(flow, error, Some(told), cx)
             }
             News::PathMtu(flow, mtu, told) => {
-                if self.transport.path_mtu(flow, mtu, Some(told), cx) {
-                    let dst = flow.remote.ip();
+                let dst = flow.remote.ip();
+                let heard = self.transport.path_mtu(flow, mtu, Some(told), cx);
+                let is_ours = heard.is_ok() || heard == Err(DropReason::ErrorQueueFull);
+                // Of other protocols nobody knows what was sent.
+                if is_ours && matches!(flow.protocol, protocol::TCP | protocol::UDP) {
                     self.network.learn_path_mtu(dst, mtu, cx.now);
                 }
+                heard
             }
             News::Echo(error) => self.transport.echo_failed(error, cx),
         }
@@ -288,10 +296,13 @@ impl Stack {
             Some(port) => self.network.route_by(port, dst, Some(src)),
             None => self.network.route(dst, Some(src)),
         };
-        let path = match path {
+        let mut path = match path {
             Ok(path) => path,
             Err(error) => return self.no_route(departure, error, cx),
         };
+        if outlet.of_link {
+            path.mtu = self.network.link_mtu(path.port, dst);
+        }
         let hears = outlet.loops && self.network.hears(path.port, dst, src);
         match self.network.encapsulate(departure, &path, cx) {
             Ok(outgoing) if dst.is_multicast() => {
@@ -303,7 +314,7 @@ impl Stack {
                 cx.discard(refusal.packet, refusal.reason);
                 // It is our own link that is too narrow: nothing to remember of the way.
                 if let Some((flow, mtu)) = refusal.too_long {
-                    self.transport.path_mtu(flow, mtu, None, cx);
+                    let _ = self.transport.path_mtu(flow, mtu, None, cx);
                 }
             }
         }
@@ -315,7 +326,7 @@ impl Stack {
             IpAddr::V6(_) => Counter::Ip6OutNoRoutes,
         });
         if let Some(flow) = Flow::of_departure(&departure) {
-            self.transport.unreachable(flow, error, None, cx);
+            let _ = self.transport.unreachable(flow, error, None, cx);
         }
         cx.discard(departure.packet, DropReason::NoRoute);
     }
@@ -627,7 +638,8 @@ impl Stack {
         let whose = self.network.undeliverable(port, &mut packet, cx);
         cx.discard(packet, DropReason::NeighbourUnreachable);
         match whose {
-            Undeliverable::Ours(news) => self.tell(news, cx),
+            // The packet is lost for a reason of its own, whoever hears of it.
+            Undeliverable::Ours(news) => drop(self.tell(news, cx)),
             Undeliverable::Theirs(departure) => self.transmit(departure, cx),
             Undeliverable::Nobody => {}
         }
@@ -646,6 +658,15 @@ impl Stack {
     }
 }
 
+/// An ICMP error that names nothing of ours, as Linux counts it; TCP counts those out of its window itself.
+fn count_unheard(ethertype: EtherType, reason: DropReason, cx: &mut Cx<'_>) {
+    match (reason, ethertype) {
+        (DropReason::IcmpNoFlow, EtherType::IPV6) => cx.count(Counter::Icmp6InErrors),
+        (DropReason::IcmpNoFlow, _) => cx.count(Counter::IcmpInErrors),
+        _ => {}
+    }
+}
+
 /// What leaves for a cable, by family.
 fn count_out(packet: &PacketBuf, next_hop: IpAddr, cx: &mut Cx<'_>) {
     let (transmits, octets) = match next_hop {
@@ -657,6 +678,8 @@ fn count_out(packet: &PacketBuf, next_hop: IpAddr, cx: &mut Cx<'_>) {
     cx.counters.add(octets, bytes);
 }
 
+#[cfg(test)]
+mod errors;
 #[cfg(test)]
 mod fields;
 #[cfg(test)]

@@ -412,11 +412,9 @@ fn write_datagram(
         rest = later;
     }
     let whole = length as usize;
-    let told = if flags & libc::MSG_TRUNC != 0 {
-        whole
-    } else {
-        data.len()
-    };
+    // Of the queue of errors Linux never tells the whole length.
+    let tells_whole = flags & (libc::MSG_TRUNC | libc::MSG_ERRQUEUE) == libc::MSG_TRUNC;
+    let told = if tells_whole { whole } else { data.len() };
     let from = from.map(sockaddr::encode).unwrap_or_default();
     match header {
         None => name.fill(n.thread, &from)?,

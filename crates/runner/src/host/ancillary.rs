@@ -198,7 +198,7 @@ fn byte(number: i32, least: u8) -> Result<u8, i32> {
 
 /// The message that tells of an error in the queue of errors: `struct sock_extended_err`, then who said it.
 pub fn extended_error(reported: &Reported, family: Family) -> Vec<u8> {
-    let (origin, kind, offender) = match reported.told {
+    let (origin, kind, offender) = match &reported.told {
         None => (ORIGIN_LOCAL, (0, 0), None),
         Some(told) => {
             let origin = match told.from {

@@ -191,7 +191,7 @@ impl Datagrams {
 ///
 /// # Errors
 /// `EAGAIN`: there is none.
-pub fn receive_error(network: &impl Sockets, entry: &mut Entry) -> Result<Outcome, i32> {
+pub fn receive_error(network: &impl Sockets, entry: &mut Entry, room: u32) -> Result<Outcome, i32> {
     let Role::Datagrams(datagrams) = &mut entry.role else {
         return Err(libc::EAGAIN);
     };
@@ -203,10 +203,14 @@ pub fn receive_error(network: &impl Sockets, entry: &mut Entry) -> Result<Outcom
     };
     let next = datagrams.errors.front().filter(|next| next.told.is_some());
     entry.error = next.map(|next| next.error);
+    // The bytes that went there, as far as the error quotes them; none if this host refused to send them.
+    let quoted = reported.told.as_ref().map(|told| &told.quoted[..]);
+    let quoted = quoted.unwrap_or_default();
+    let fits = quoted.len().min(room as usize);
     Ok(Outcome::Datagram {
         from: Some(reported.remote),
-        length: 0,
-        data: Vec::new(),
+        length: quoted.len() as u32,
+        data: quoted[..fits].to_vec(),
         control: ancillary::extended_error(&reported, entry.family),
     })
 }

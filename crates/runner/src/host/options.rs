@@ -1,6 +1,7 @@
 //! Socket options by the numbers of Linux (socket(7), ip(7), tcp(7), udp(7)).
 
 use heptad_runtime::stack::l4_transport::tcp::{Congestion, State};
+use heptad_runtime::stack::l4_transport::udp::MtuDiscovery;
 use heptad_runtime::stack::stack::SocketOption as Set;
 use heptad_runtime::stack::time::Duration;
 use heptad_runtime::stack::{Family, SocketError};
@@ -65,6 +66,12 @@ fn known(level: i32, name: i32) -> Option<Known> {
         (libc::IPPROTO_IPV6, IPV6_MULTICAST_ALL) => Known::Flag(Set::MulticastAllV6),
         (libc::IPPROTO_IPV6, libc::IPV6_V6ONLY) => Known::Flag(Set::V6Only),
         (libc::IPPROTO_IPV6, libc::IPV6_DONTFRAG) => Known::Flag(Set::DontFragment),
+        (libc::IPPROTO_IP, libc::IP_MTU_DISCOVER) => {
+            Known::Checked(|n| Some(Set::MtuDiscovery(discovery(n)?)))
+        }
+        (libc::IPPROTO_IPV6, libc::IPV6_MTU_DISCOVER) => {
+            Known::Checked(|n| Some(Set::MtuDiscoveryV6(discovery(n)?)))
+        }
         (libc::IPPROTO_IPV6, libc::IPV6_UNICAST_HOPS) => {
             Known::Checked(|n| Some(Set::Hops(hops(n)?)))
         }
@@ -81,18 +88,11 @@ fn known(level: i32, name: i32) -> Option<Known> {
         )
         | (
             libc::IPPROTO_IP,
-            libc::IP_PKTINFO
-            | libc::IP_MTU_DISCOVER
-            | libc::IP_RECVTOS
-            | libc::IP_RECVTTL
-            | IP_BIND_ADDRESS_NO_PORT,
+            libc::IP_PKTINFO | libc::IP_RECVTOS | libc::IP_RECVTTL | IP_BIND_ADDRESS_NO_PORT,
         )
         | (
             libc::IPPROTO_IPV6,
-            libc::IPV6_RECVPKTINFO
-            | libc::IPV6_MTU_DISCOVER
-            | libc::IPV6_RECVTCLASS
-            | libc::IPV6_RECVHOPLIMIT,
+            libc::IPV6_RECVPKTINFO | libc::IPV6_RECVTCLASS | libc::IPV6_RECVHOPLIMIT,
         ) => Known::Ignored,
         (libc::IPPROTO_IP, libc::IP_RECVERR) | (libc::IPPROTO_IPV6, libc::IPV6_RECVERR) => {
             Known::Flag(Set::RecvErr)
@@ -104,6 +104,24 @@ fn known(level: i32, name: i32) -> Option<Known> {
 /// TTL and hop limit: -1 stands for what every host begins with.
 fn hops(number: i32) -> Option<u8> {
     byte_or(number, 64)
+}
+
+fn discovery(number: i32) -> Option<MtuDiscovery> {
+    let number = usize::try_from(number).ok()?;
+    MtuDiscovery::ALL.get(number).copied()
+}
+
+/// What Linux's datagram sockets begin with and the stack's do not: path MTU discovery (ip_no_pmtu_disc is 0).
+pub fn begin(network: &impl Sockets, at: At, family: Family) {
+    let wanted = MtuDiscovery::Want;
+    let of_v6 = (family == Family::V6).then_some(Set::MtuDiscoveryV6(wanted));
+    for option in [Some(Set::MtuDiscovery(wanted)), of_v6]
+        .into_iter()
+        .flatten()
+    {
+        // A socket that was just opened takes both.
+        let _ = network.set(at, option);
+    }
 }
 
 fn bit(number: i32) -> Option<bool> {
@@ -232,7 +250,10 @@ pub fn get(
             }
         }
         (libc::IPPROTO_TCP, libc::TCP_MAXSEG) => max_segment(network, entry.at)?,
-        (libc::IPPROTO_IP, libc::IP_MTU) => 1500,
+        (libc::IPPROTO_IP, libc::IP_MTU) | (libc::IPPROTO_IPV6, libc::IPV6_MTU) => {
+            let mtu = network.socket_mtu(entry.at).map_err(SocketError::errno)?;
+            i32::try_from(mtu).unwrap_or(i32::MAX)
+        }
         _ => match wanted(entry, (level, name)) {
             Some(wanted) => i32::from(*wanted),
             None => plain(
@@ -308,6 +329,7 @@ fn plain(network: &impl Sockets, at: At, known: Known) -> Result<i32, i32> {
             i32::try_from(n).unwrap_or(i32::MAX)
         }
         Set::KeepIdle(t) | Set::KeepInterval(t) => i32::try_from(t.as_secs()).unwrap_or(i32::MAX),
+        Set::MtuDiscovery(wanted) | Set::MtuDiscoveryV6(wanted) => wanted as i32,
         Set::Linger(_)
         | Set::UserTimeout(_)
         | Set::Congestion(_)

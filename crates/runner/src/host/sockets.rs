@@ -126,6 +126,11 @@ pub trait Sockets: Send + 'static {
         group: (Link, IpAddr),
         asked: Membership,
     ) -> Result<(), SocketError>;
+    /// `Stack::socket_mtu`.
+    ///
+    /// # Errors
+    /// As the stack's.
+    fn socket_mtu(&self, at: At) -> Result<u32, SocketError>;
     /// `Stack::take_error`.
     fn take_error(&self, at: At) -> Option<SocketError>;
     /// `Stack::ready`.
@@ -243,6 +248,9 @@ impl Sockets for Network {
         self.with(at.machine, |stack, cx| {
             stack.change_membership(at.socket, group, asked, cx)
         })
+    }
+    fn socket_mtu(&self, at: At) -> Result<u32, SocketError> {
+        self.with(at.machine, |stack, _| stack.socket_mtu(at.socket))
     }
     fn take_error(&self, at: At) -> Option<SocketError> {
         self.with(at.machine, |stack, _| stack.take_error(at.socket))

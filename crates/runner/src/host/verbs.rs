@@ -80,8 +80,9 @@ impl<S: Sockets> Server<S> {
             Call::ReceiveFrom {
                 socket,
                 errors: true,
+                room,
                 ..
-            } => self.receive_error(channel, socket),
+            } => self.receive_error(channel, socket, room),
             Call::ReceiveFrom {
                 socket,
                 wait,
@@ -153,6 +154,7 @@ impl<S: Sockets> Server<S> {
         let role = if stream {
             Role::Fresh
         } else {
+            options::begin(&self.network, at, family);
             Role::Datagrams(Box::default())
         };
         if let Err(errno) = self.admit(asker, at, (family, stream, role), Outcome::Socket) {
@@ -588,10 +590,10 @@ impl<S: Sockets> Server<S> {
     }
 
     /// The oldest of the queue of errors; the pending error is then the next one's.
-    fn receive_error(&mut self, channel: u64, socket: SocketNumber) -> Reply {
+    fn receive_error(&mut self, channel: u64, socket: SocketNumber, room: u32) -> Reply {
         let key = self.live(channel, socket).ok_or(libc::EAGAIN)?;
         let entry = self.entries.get_mut(&key).ok_or(libc::EAGAIN)?;
-        datagram::receive_error(&self.network, entry).map(Some)
+        datagram::receive_error(&self.network, entry, room).map(Some)
     }
 
     fn interface(&mut self, channel: u64, request: u32, argument: Vec<u8>) -> Reply {

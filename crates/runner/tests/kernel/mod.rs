@@ -314,6 +314,9 @@ impl Sockets for Kernel {
     ) -> Result<(), SocketError> {
         Err(SocketError::NotSupported)
     }
+    fn socket_mtu(&self, _: At) -> Result<u32, SocketError> {
+        Ok(65_536)
+    }
     fn take_error(&self, at: At) -> Option<SocketError> {
         self.on(at, |fd, _| sockopt::socket_error(fd))
             .unwrap()

@@ -1,6 +1,7 @@
 //! Echo requests that this host sends (RFC 792), and what the network says of them.
 use core::net::IpAddr;
 
+use bytes::Bytes;
 use heptad_wire::icmpv4::{self, Icmpv4};
 use heptad_wire::icmpv6::{self, Icmpv6};
 use heptad_wire::ipv4::protocol;
@@ -50,11 +51,12 @@ impl IcmpError {
 
 impl Told {
     /// What this host says itself of a packet that found no neighbour.
-    pub(super) fn by_ourselves(flow: &Flow, error: NetError) -> Self {
+    pub(super) fn by_ourselves(flow: &Flow, error: NetError, quoted: Bytes) -> Self {
         Self {
             from: flow.local.ip(),
             message: IcmpError::undelivered(flow.remote.ip(), error),
             ttl: TTL,
+            quoted,
         }
     }
 }

@@ -1,11 +1,13 @@
 //! ICMP (RFC 792, 1122 3.2.2, 1812 4.3): echo replies, the errors that we send, and those that we hear.
+use alloc::boxed::Box;
 use core::net::{IpAddr, Ipv4Addr};
 
+use bytes::Bytes;
 use heptad_wire::icmpv4::{self, Icmpv4, Unreachable};
-use heptad_wire::ipv4::{Ipv4Header, protocol};
+use heptad_wire::ipv4::protocol;
 use heptad_wire::{Chunk, PacketBuf, Sum, checksum};
 
-use super::quote::Quote;
+use super::quote::{Quote, behind_flow, flow_len};
 use super::rate_limit::Allowance;
 use super::{
     Arrival, Complaint, Departure, EchoError, Flow, Heading, IcmpError, NetError, Network, News,
@@ -56,6 +58,7 @@ impl Network {
                     from: arrival.src,
                     message: IcmpError::V4(message),
                     ttl: arrival.ttl,
+                    quoted: Bytes::new(),
                 };
                 let up = self.heard(&message, told, &mut arrival.packet);
                 cx.pool.recycle(arrival.packet);
@@ -145,7 +148,7 @@ impl Network {
     }
 
     /// An error about something that we sent (RFC 1122 3.2.2.1, RFC 5927's check that it was us).
-    fn heard(&self, message: &Icmpv4, told: Told, packet: &mut PacketBuf) -> Up<Heading> {
+    fn heard(&self, message: &Icmpv4, mut told: Told, packet: &mut PacketBuf) -> Up<Heading> {
         let malformed = Up::Drop(DropReason::IcmpMalformed, None);
         let Some(len) = quoted_len(packet) else {
             return malformed;
@@ -157,28 +160,33 @@ impl Network {
         else {
             return malformed;
         };
+        if bytes
+            .get(6..8)
+            .is_some_and(|b| b[0] & 0x1f != 0 || b[1] != 0)
+        {
+            return Up::Drop(DropReason::IcmpLaterFragment, None);
+        }
         let IpAddr::V4(ours) = flow.local.ip() else {
             return malformed;
         };
         if !self.addresses.is_ours(ours) {
-            return Up::Drop(DropReason::IcmpIgnored, None);
+            return Up::Drop(DropReason::IcmpOtherHost, None);
         }
         if let Some(error) = EchoError::about(&flow, told.from, told.message) {
-            return Up::Next(Heading::News(News::Echo(error)));
+            return Up::Next(Heading::News(Box::new(News::Echo(error))));
         }
+        let sent = bytes
+            .get(2..4)
+            .map_or(0, |b| u16::from_be_bytes([b[0], b[1]]));
+        told.quoted = behind_flow(packet, len);
         let news = match told_mtu(message) {
-            Some(mtu) => {
-                let sent = bytes
-                    .get(2..4)
-                    .map_or(0, |b| u16::from_be_bytes([b[0], b[1]]));
-                News::PathMtu(flow, next_mtu(mtu, sent), told)
-            }
+            Some(mtu) => News::PathMtu(flow, next_mtu(mtu, sent), told),
             None => match net_error(message) {
                 Some(error) => News::Unreachable(flow, error, told),
                 None => return Up::Drop(DropReason::IcmpIgnored, None),
             },
         };
-        Up::Next(Heading::News(news))
+        Up::Next(Heading::News(Box::new(news)))
     }
 }
 
@@ -240,8 +248,10 @@ pub(crate) fn write_header(packet: &mut PacketBuf, message: &Icmpv4) {
 
 /// How many bytes of a quote its flow is read from.
 fn quoted_len(packet: &mut PacketBuf) -> Option<usize> {
-    let first = *packet.peek(1).ok()?.first()?;
-    Some(Ipv4Header::len_of(first).ok()? + 8)
+    match packet.peek(1).ok()? {
+        [first] if first >> 4 == 4 => flow_len(&[*first]),
+        _ => None,
+    }
 }
 
 /// What an error means to the one who sent the packet (RFC 1122 3.2.2.1 and 4.2.3.9; the errno is Linux's).

@@ -96,6 +96,8 @@ pub struct Outlet {
     pub port: Option<PortId>,
     /// To a group that this host is in itself: it hears it too.
     pub loops: bool,
+    /// Only our own link says how long a packet may be, not what routers told of the way.
+    pub of_link: bool,
 }
 impl Outlet {
     /// Out of a port.
@@ -103,6 +105,7 @@ impl Outlet {
         Self {
             port: Some(port),
             loops: false,
+            of_link: false,
         }
     }
 }
@@ -187,7 +190,7 @@ pub enum Heading {
     /// On to the next hop: this host is a router.
     Onward(Path, Outgoing),
     /// What an ICMP error says of something that we sent.
-    News(News),
+    News(Box<News>),
     /// Who is where on a link of IPv6.
     Discovered(ipv6::Discovered),
 }
@@ -204,7 +207,7 @@ pub enum Complaint {
 }
 
 /// What the network has to say to the layers above.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum News {
     /// It could not be delivered.
     Unreachable(Flow, NetError, Told),
@@ -215,7 +218,7 @@ pub enum News {
 }
 
 /// An ICMP error in its sender's words (Linux: sock_extended_err).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Told {
     /// Who says so: a router, the destination, or this host itself.
     pub from: IpAddr,
@@ -223,6 +226,8 @@ pub struct Told {
     pub message: IcmpError,
     /// TTL or hop limit of the error as it came.
     pub ttl: u8,
+    /// What it quotes behind the first eight bytes of the packet: of UDP, the datagram's bytes as far as they go.
+    pub quoted: bytes::Bytes,
 }
 
 /// The packets that go out instead of one: itself, or its fragments.

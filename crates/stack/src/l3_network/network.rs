@@ -73,6 +73,13 @@ impl Network {
     pub fn mtu(&self, port: PortId) -> u32 {
         self.mtus.get(usize::from(port.0)).copied().unwrap_or(0)
     }
+    /// The same for packets to an address.
+    pub fn link_mtu(&self, port: PortId, dst: IpAddr) -> u32 {
+        match dst {
+            IpAddr::V4(_) => self.mtu(port),
+            IpAddr::V6(_) => self.mtu_v6(port),
+        }
+    }
     /// Adds an address and the route to its prefix; the first of IPv6 brings the port's link-local one along.
     /// `ParameterProblem` for one that no host can have or that is here already.
     pub fn add_address(&mut self, port: PortId, ip: IpAddr, len: u8) -> Result<(), NetError> {

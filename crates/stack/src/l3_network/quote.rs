@@ -2,6 +2,7 @@
 use alloc::vec::Vec;
 use core::net::{IpAddr, Ipv4Addr, SocketAddr};
 
+use bytes::Bytes;
 use heptad_wire::PacketBuf;
 use heptad_wire::ipv4::{self, Ipv4Header};
 use heptad_wire::ipv6::{self, FragmentHeader, Ipv6Header, next_header};
@@ -89,6 +90,27 @@ impl Quote {
     pub fn protocol_at(&self) -> u32 {
         self.protocol_at as u32
     }
+}
+
+/// How many bytes of a packet that we sent its flow is read from: its headers, and eight of what it carries.
+pub(super) fn flow_len(bytes: &[u8]) -> Option<usize> {
+    let first = *bytes.first()?;
+    if first >> 4 == 4 {
+        return Some(Ipv4Header::len_of(first).ok()? + 8);
+    }
+    let fragment = match bytes.get(6) {
+        Some(&next_header::FRAGMENT) => ipv6::FRAGMENT_LEN,
+        _ => 0,
+    };
+    Some(ipv6::HEADER_LEN + fragment + 8)
+}
+
+/// What a packet has behind that: a copy, no longer than an error can quote.
+pub(super) fn behind_flow(packet: &PacketBuf, flow_len: usize) -> Bytes {
+    let mut bytes = Vec::new();
+    append(&mut bytes, packet, MAX_LEN_V6);
+    let start = flow_len.min(bytes.len());
+    Bytes::from(bytes).slice(start..)
 }
 
 /// Appends a packet's bytes until there are `max`.

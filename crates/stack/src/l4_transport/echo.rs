@@ -169,19 +169,18 @@ impl Echo {
     }
 
     /// An ICMP error about a request of ours: into the error queue of the socket whose identifier it quotes.
-    pub fn failed(&mut self, error: EchoError, cx: &mut Cx<'_>) {
-        let Some(index) = self.find(SocketAddr::new(error.local, error.id)) else {
-            return;
-        };
-        let Some(endpoint) = self.endpoints.get_mut(index as usize) else {
-            return;
-        };
+    pub fn failed(&mut self, error: EchoError, cx: &mut Cx<'_>) -> Result<(), DropReason> {
+        let index = self.find(SocketAddr::new(error.local, error.id));
+        let index = index.ok_or(DropReason::IcmpNoFlow)?;
+        let endpoint = self.endpoints.get_mut(index as usize);
+        let endpoint = endpoint.ok_or(DropReason::IcmpNoFlow)?;
         if endpoint.errors.len() >= ERRORS {
-            return;
+            return Err(DropReason::ErrorQueueFull);
         }
         endpoint.errors.push_back(Reported { error, at: cx.now });
         endpoint.error.get_or_insert(socket_error(&error));
         self.changed(index);
+        Ok(())
     }
 
     /// The next request to leave by a port.

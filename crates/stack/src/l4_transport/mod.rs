@@ -87,45 +87,65 @@ impl Transport {
         }
     }
     /// The network said no to something we sent; `told` is who said it in which words, `None`: this host had no way.
+    /// Refused if it names nothing that a socket here has sent (RFC 5927 4).
     pub fn unreachable(
         &mut self,
         flow: Flow,
         error: NetError,
         told: Option<Told>,
         cx: &mut Cx<'_>,
-    ) {
+    ) -> Result<(), DropReason> {
         match flow.protocol {
             protocol::TCP => self.tcp.unreachable(flow, error, cx),
             protocol::UDP => self.udp.unreachable(flow, error, told, cx),
             protocol::ICMP | next_header::ICMPV6 => {
                 let message = IcmpError::undelivered(flow.remote.ip(), error);
-                self.echo_undelivered(&flow, message, cx);
+                self.echo_undelivered(&flow, message, cx)
             }
-            _ => {}
+            _ => self.about_raw(&flow),
         }
     }
     /// Somebody says what became of an echo request.
-    pub fn echo_failed(&mut self, error: EchoError, cx: &mut Cx<'_>) {
-        self.echo.failed(error, cx);
+    pub fn echo_failed(&mut self, error: EchoError, cx: &mut Cx<'_>) -> Result<(), DropReason> {
+        self.echo.failed(error, cx)
     }
     /// The same, and it is this host that says so.
-    fn echo_undelivered(&mut self, flow: &Flow, message: IcmpError, cx: &mut Cx<'_>) {
-        if let Some(error) = EchoError::about(flow, flow.local.ip(), message) {
-            self.echo.failed(error, cx);
+    fn echo_undelivered(
+        &mut self,
+        flow: &Flow,
+        message: IcmpError,
+        cx: &mut Cx<'_>,
+    ) -> Result<(), DropReason> {
+        match EchoError::about(flow, flow.local.ip(), message) {
+            Some(error) => self.echo.failed(error, cx),
+            None => self.about_raw(flow),
         }
     }
-    /// A smaller MTU on the way (RFC 1191, 8201). UDP leaves fragmenting to layer 3. Whether something of ours was really
+    /// Raw sockets do not hear of errors, but what they sent was sent.
+    fn about_raw(&self, flow: &Flow) -> Result<(), DropReason> {
+        let key = (flow.local.is_ipv6(), flow.protocol);
+        match self.raw.wanted().any(|wanted| wanted == key) {
+            true => Ok(()),
+            false => Err(DropReason::IcmpNoFlow),
+        }
+    }
+    /// A smaller MTU on the way (RFC 1191, 8201). UDP leaves fragmenting to layer 3. Refused if nothing of ours was really
     /// sent that way (RFC 5927).
-    pub fn path_mtu(&mut self, flow: Flow, mtu: u32, told: Option<Told>, cx: &mut Cx<'_>) -> bool {
+    pub fn path_mtu(
+        &mut self,
+        flow: Flow,
+        mtu: u32,
+        told: Option<Told>,
+        cx: &mut Cx<'_>,
+    ) -> Result<(), DropReason> {
         match flow.protocol {
             protocol::TCP => self.tcp.path_mtu(flow, mtu, cx),
             protocol::UDP => self.udp.path_mtu(flow, mtu, told, cx),
             protocol::ICMP | next_header::ICMPV6 => {
                 let message = echo::too_long(flow.remote.ip(), mtu);
-                self.echo_undelivered(&flow, message, cx);
-                false
+                self.echo_undelivered(&flow, message, cx)
             }
-            _ => false,
+            _ => self.about_raw(&flow),
         }
     }
     /// Whether somebody here handles a protocol, but for raw sockets.

@@ -28,8 +28,10 @@ use crate::l3_network::{Arrival, Departure, Flow, NetError, Outlet, Path, Reply,
 use crate::{Counter, Cx, DropReason, Event, EventMask};
 
 mod ancillary;
+mod discovery;
 mod errors;
 pub use ancillary::{Choices, Received, Way};
+pub use discovery::MtuDiscovery;
 use errors::ErrorQueue;
 pub use errors::Reported;
 
@@ -66,8 +68,12 @@ pub struct Settings {
     pub reuse_port: bool,
     /// IPV6_V6ONLY: at `::` it leaves IPv4 alone.
     pub v6_only: bool,
-    /// IP_PMTUDISC_DO: sets DF, and nothing is fragmented.
+    /// Sets DF, and nothing is fragmented, whatever else is chosen.
     pub dont_fragment: bool,
+    /// IP_MTU_DISCOVER.
+    pub discovery: MtuDiscovery,
+    /// IPV6_MTU_DISCOVER.
+    pub discovery_v6: MtuDiscovery,
     /// IP_RECVERR: errors wait in a queue of their own, and one without a peer hears of them too.
     pub recv_err: bool,
     /// What of groups of IPv4.
@@ -110,12 +116,17 @@ impl Settings {
     }
     /// Which way a packet to an address takes: to a group as the path says, to others as routing says when it leaves.
     pub fn outlet(&self, remote: IpAddr, path: Path) -> Outlet {
+        let of_link = self.discovery_to(remote).is_of_link();
         match remote.is_multicast() {
             true => Outlet {
                 port: Some(path.port),
                 loops: self.groups_of(remote).loops,
+                of_link,
             },
-            false => Outlet::default(),
+            false => Outlet {
+                of_link,
+                ..Outlet::default()
+            },
         }
     }
     pub(super) fn groups_of(&self, ip: IpAddr) -> GroupSettings {
@@ -326,7 +337,7 @@ impl Udp {
         error: NetError,
         told: Option<Told>,
         cx: &mut Cx<'_>,
-    ) {
+    ) -> Result<(), DropReason> {
         let hard = matches!(
             error,
             NetError::PortUnreachable
@@ -342,11 +353,17 @@ impl Udp {
             mtu: None,
             at: cx.now,
         };
-        self.report(flow, reported, |_| hard);
+        self.report(flow, reported, |_| hard)
     }
 
-    /// Somebody says that a datagram was too long. Whether an endpoint of ours may have sent it.
-    pub fn path_mtu(&mut self, flow: Flow, mtu: u32, told: Option<Told>, cx: &mut Cx<'_>) -> bool {
+    /// Somebody says that a datagram was too long; refused if no endpoint of ours may have sent it.
+    pub fn path_mtu(
+        &mut self,
+        flow: Flow,
+        mtu: u32,
+        told: Option<Told>,
+        cx: &mut Cx<'_>,
+    ) -> Result<(), DropReason> {
         let reported = Reported {
             error: SocketError::MessageTooLong,
             remote: flow.remote,
@@ -354,28 +371,36 @@ impl Udp {
             mtu: Some(mtu),
             at: cx.now,
         };
-        self.report(flow, reported, |settings| settings.dont_fragment);
-        self.find(flow.local, flow.remote).is_some()
+        self.report(flow, reported, |settings| {
+            settings.discovery_to(flow.remote.ip()) != MtuDiscovery::Dont
+        })
     }
 
     /// Tells the endpoint that sent a datagram of this flow, if it wants to hear of it. `hard`: a connected one must.
-    fn report(&mut self, flow: Flow, reported: Reported, hard: impl Fn(&Settings) -> bool) {
-        let Some(index) = self.find(flow.local, flow.remote) else {
-            return;
-        };
-        let Some(endpoint) = self.endpoints.get_mut(index as usize) else {
-            return;
-        };
+    /// One without a peer and without IP_RECVERR does not remember to whom it sent: what may be about it is let through.
+    fn report(
+        &mut self,
+        flow: Flow,
+        reported: Reported,
+        hard: impl Fn(&Settings) -> bool,
+    ) -> Result<(), DropReason> {
+        let index = self.find(flow.local, flow.remote);
+        let index = index.ok_or(DropReason::IcmpNoFlow)?;
+        let endpoint = self.endpoints.get_mut(index as usize);
+        let endpoint = endpoint.ok_or(DropReason::IcmpNoFlow)?;
         let connected = endpoint.remote == Some(flow.remote);
-        match &mut endpoint.reports {
+        let error = reported.error;
+        let queued = match &mut endpoint.reports {
             Some(reports) if connected || reports.has_sent_to(flow.remote) => {
-                reports.push(reported);
+                reports.push(reported)
             }
-            None if connected && hard(&endpoint.settings) => {}
-            _ => return,
-        }
-        endpoint.error = Some(reported.error);
+            Some(_) => return Err(DropReason::IcmpNoFlow),
+            None if connected && hard(&endpoint.settings) => Ok(()),
+            None => return Ok(()),
+        };
+        endpoint.error = Some(error);
         self.changed(index);
+        queued
     }
 
     /// The next datagram to leave by a port.
@@ -573,16 +598,22 @@ impl Udp {
             cx.count(Counter::UdpSndbufErrors);
             return Err(SocketError::WouldBlock);
         }
-        if endpoint.settings.dont_fragment && packet_len(&payload, remote) > path.mtu as usize {
+        let too_long = packet_len(&payload, remote) > path.mtu as usize;
+        let discovery = endpoint.settings.discovery_to(remote.ip());
+        let Some(dont_fragment) = discovery.forbids(too_long) else {
             return Err(self.refuse(id, remote, path.mtu, cx));
-        }
-        let (serial, settings) = (endpoint.serial, choices.over(endpoint.settings));
+        };
+        let (serial, chosen) = (endpoint.serial, choices.over(endpoint.settings));
         if self.unsent > MEMORY {
             cx.count(Counter::UdpSndbufErrors);
             return Err(SocketError::NoBuffers);
         }
         let local = SocketAddr::new(path.src, local.port());
-        let outlet = settings.outlet(remote.ip(), path);
+        let outlet = chosen.outlet(remote.ip(), path);
+        let settings = Settings {
+            dont_fragment,
+            ..chosen
+        };
         let departure = datagram((local, remote), payload, settings, outlet, cx);
         let charge = departure.packet.true_size();
         let endpoint = self.endpoint_mut(id)?;
@@ -611,7 +642,8 @@ impl Udp {
         let error = SocketError::MessageTooLong;
         let reports = self.endpoint_mut(id).ok().and_then(|e| e.reports.as_mut());
         if let Some(reports) = reports {
-            reports.push(Reported {
+            // Without room it is forgotten: no packet is lost by that.
+            let _ = reports.push(Reported {
                 error,
                 remote,
                 told: None,

@@ -5,7 +5,7 @@ use core::net::{IpAddr, SocketAddr};
 use super::table::{Phase, Socket};
 use super::transfer::Payload;
 use super::{Below, SocketError, SocketId, Sockets};
-use crate::l3_network::{Path, zone};
+use crate::l3_network::{Network, Path, zone};
 use crate::l4_transport::net_error;
 use crate::l4_transport::udp::{Choices, Received};
 
@@ -46,6 +46,20 @@ impl Sockets {
             from: received.from.map(|from| family.shown(from)),
             ..received
         })
+    }
+}
+
+impl Sockets {
+    /// The longest packet that the way to the peer carries, bytes (IP_MTU); `NotConnected` without one.
+    pub fn path_mtu(&self, id: SocketId, network: &Network) -> Result<u32, SocketError> {
+        let socket = self.socket(id)?;
+        let remote = socket.remote.ok_or(SocketError::NotConnected)?;
+        let path = network.route(remote.ip(), Some(socket.local.ip()));
+        let longest = match remote {
+            SocketAddr::V4(_) => u16::MAX.into(),
+            SocketAddr::V6(_) => u32::MAX,
+        };
+        path.map(|path| path.mtu.min(longest)).map_err(net_error)
     }
 }
 

@@ -1,5 +1,6 @@
 //! Options of a socket: what may be set, within which bounds, and what a get answers.
 use alloc::sync::Arc;
+use core::net::IpAddr;
 use core::time::Duration;
 
 use super::table::{Phase, Socket};
@@ -10,7 +11,7 @@ use crate::l3_network::groups::Link;
 use crate::l4_transport::family::Family;
 use crate::l4_transport::ports::Sharing;
 use crate::l4_transport::raw::{self, IcmpFilter};
-use crate::l4_transport::udp::GroupSettings;
+use crate::l4_transport::udp::{GroupSettings, MtuDiscovery};
 use crate::l4_transport::{tcp, udp};
 
 /// Options of a socket (`setsockopt`); `get` answers with the same variant filled in.
@@ -49,8 +50,12 @@ pub enum SocketOption {
     MulticastPortV6(Option<PortId>),
     /// IPV6_V6ONLY: before `bind` only.
     V6Only(bool),
-    /// IP_MTU_DISCOVER: IP_PMTUDISC_DO or IP_PMTUDISC_DONT; IPV6_DONTFRAG. TCP always does.
+    /// IPV6_DONTFRAG, for both families: as `MtuDiscovery::Do`, which it comes before. TCP never fragments.
     DontFragment(bool),
+    /// IP_MTU_DISCOVER: of UDP. TCP always wants it.
+    MtuDiscovery(MtuDiscovery),
+    /// IPV6_MTU_DISCOVER, likewise.
+    MtuDiscoveryV6(MtuDiscovery),
     /// IP_RECVERR, IPV6_RECVERR: of UDP. Errors wait for `recv_error`.
     RecvErr(bool),
     /// IP_HDRINCL: of raw sockets of IPv4.
@@ -89,6 +94,8 @@ pub(super) struct Options {
     pub(super) reuse_address: bool,
     pub(super) broadcast: bool,
     pub(super) dont_fragment: bool,
+    pub(super) discovery: MtuDiscovery,
+    pub(super) discovery_v6: MtuDiscovery,
     pub(super) recv_err: bool,
     pub(super) linger: Option<Duration>,
     pub(super) raw: raw::Choices,
@@ -104,6 +111,14 @@ pub(super) struct GroupOptions {
     pub(super) link_v6: Option<PortId>,
 }
 impl Options {
+    /// Whether only our own link says how long a packet to an address may be.
+    pub(super) fn is_of_link(&self, ip: IpAddr) -> bool {
+        let discovery = match ip {
+            IpAddr::V4(_) => self.discovery,
+            IpAddr::V6(_) => self.discovery_v6,
+        };
+        !self.dont_fragment && discovery.is_of_link()
+    }
     /// What a socket of a family begins with.
     pub(super) fn of(family: Family) -> Self {
         Self {
@@ -131,6 +146,8 @@ impl Options {
             reuse_port: self.tcp.reuse_port,
             v6_only: self.tcp.v6_only,
             dont_fragment: self.dont_fragment,
+            discovery: self.discovery,
+            discovery_v6: self.discovery_v6,
             recv_err: self.recv_err,
             groups: self.groups.v4,
             groups_v6: self.groups.v6,
@@ -161,6 +178,8 @@ impl Options {
             SocketOption::MulticastPortV6(port) => self.groups.link_v6 = port,
             SocketOption::V6Only(on) => tcp.v6_only = on,
             SocketOption::DontFragment(on) => self.dont_fragment = on,
+            SocketOption::MtuDiscovery(wanted) => self.discovery = wanted,
+            SocketOption::MtuDiscoveryV6(wanted) => self.discovery_v6 = wanted,
             SocketOption::RecvErr(on) => self.recv_err = on,
             SocketOption::HeaderIncluded(on) => self.raw.header_included = on,
             SocketOption::IcmpFilter(filter) => self.raw.filter = filter,
@@ -223,6 +242,7 @@ fn is_ipv6(option: SocketOption) -> bool {
         SocketOption::Hops(_)
             | SocketOption::TrafficClass(_)
             | SocketOption::V6Only(_)
+            | SocketOption::MtuDiscoveryV6(_)
             | SocketOption::MulticastHops(_)
             | SocketOption::MulticastLoopV6(_)
             | SocketOption::MulticastAllV6(_)
@@ -231,6 +251,13 @@ fn is_ipv6(option: SocketOption) -> bool {
 }
 
 impl SocketKind {
+    /// TCP's segments are never fragmented.
+    fn discovery(self, chosen: MtuDiscovery) -> MtuDiscovery {
+        match self {
+            Self::Stream => MtuDiscovery::Want,
+            _ => chosen,
+        }
+    }
     /// A stream's ECN bits are TCP's, not the program's (RFC 3168 6.1.1).
     fn allows(self, option: SocketOption) -> SocketOption {
         match (self, option) {
@@ -332,6 +359,8 @@ impl Sockets {
             reuse_address,
             broadcast,
             dont_fragment,
+            discovery,
+            discovery_v6,
             recv_err,
             linger,
             raw,
@@ -364,6 +393,12 @@ impl Sockets {
             SocketOption::MulticastPortV6(_) => SocketOption::MulticastPortV6(groups.link_v6),
             SocketOption::V6Only(_) => SocketOption::V6Only(tcp.v6_only),
             SocketOption::DontFragment(_) => SocketOption::DontFragment(*dont_fragment),
+            SocketOption::MtuDiscovery(_) => {
+                SocketOption::MtuDiscovery(socket.kind.discovery(*discovery))
+            }
+            SocketOption::MtuDiscoveryV6(_) => {
+                SocketOption::MtuDiscoveryV6(socket.kind.discovery(*discovery_v6))
+            }
             SocketOption::RecvErr(_) => SocketOption::RecvErr(*recv_err),
             SocketOption::HeaderIncluded(_) => SocketOption::HeaderIncluded(raw.header_included),
             SocketOption::IcmpFilter(_) => SocketOption::IcmpFilter(raw.filter),

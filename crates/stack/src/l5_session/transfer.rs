@@ -267,7 +267,10 @@ impl Sockets {
             true => request_seq(payload.bytes(), remote.ip())?,
             false => 0,
         };
-        let path = socket.route_message(remote, choices, below)?;
+        let mut path = socket.route_message(remote, choices, below)?;
+        if socket.options.is_of_link(remote.ip()) {
+            path.mtu = below.network.link_mtu(path.port, remote.ip());
+        }
         let chunk = payload.into_chunk();
         match socket.phase {
             Phase::Echo(endpoint) => {

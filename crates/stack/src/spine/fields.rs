@@ -485,14 +485,14 @@ fn what_icmp_errors_quote() {
             unreachable,
             [10, 0, 1, 99],
             udp,
-            Err(IcmpIgnored),
+            Err(IcmpOtherHost),
         ),
         (
             "about a group's",
             unreachable,
             [224, 0, 0, 1],
             udp,
-            Err(IcmpIgnored),
+            Err(IcmpOtherHost),
         ),
         (
             "a code that nobody knows",

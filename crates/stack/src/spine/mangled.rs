@@ -153,7 +153,7 @@ fn a_broadcast_ping_is_ignored_and_one_with_an_error_inside_is_not_answered() {
             "{dst}"
         );
     }
-    // "Port unreachable" about our own "port unreachable": heard, and nobody is told.
+    // "Port unreachable" about our own "port unreachable": no socket sent that, and nobody is told.
     let mut inner = std::vec![0; 20];
     header("10.0.1.20", "10.0.1.10", protocol::ICMP, 36).emit(&mut inner);
     inner.extend([3, 3, 0, 0, 0, 0, 0, 0]);
@@ -164,7 +164,7 @@ fn a_broadcast_ping_is_ignored_and_one_with_an_error_inside_is_not_answered() {
     let packet = header("10.0.1.10", "10.0.1.20", protocol::ICMP, message.len());
     assert_eq!(
         bob.receive_bytes(ETH0, frame_to(mac_of(2), &packet, &message)),
-        Ok(())
+        Err(DropReason::IcmpNoFlow)
     );
     assert_eq!(bob.drain(ETH0).len(), 0);
     assert_eq!(bob.get(Counter::IcmpOutMsgs), 0);

@@ -2,6 +2,7 @@
 use core::net::SocketAddr;
 use std::vec::Vec;
 
+use bytes::Bytes;
 use heptad_wire::icmpv4::{Icmpv4, Unreachable};
 use heptad_wire::ipv4::protocol;
 
@@ -344,6 +345,7 @@ fn the_sender_of_a_packet_that_waited_in_vain_is_known_by_its_flow() {
     };
     assert_eq!((flow, error), (expected, NetError::HostUnreachable));
     assert_eq!((told.from, told.message.kind()), (flow.local.ip(), (3, 1)));
+    assert_eq!(&told.quoted[..], [1, 2, 3, 4]);
 }
 
 /// A bound datagram socket, and what it has received.
@@ -507,7 +509,7 @@ fn meaning(kind: u8, code: u8, rest: [u8; 4], quoted_src: &str) -> Result<News, 
     outer.emit(packet.push(20));
     packet.set_sum(heptad_wire::Sum::Unverified);
     match alice.cx(|stack, cx| stack.network.receive_v4(ETH0, packet, false, cx)) {
-        Up::Next(Heading::News(news)) => Ok(news),
+        Up::Next(Heading::News(news)) => Ok(*news),
         Up::Drop(reason, _) => Err(reason),
         _ => panic!("an error is news or nothing"),
     }
@@ -521,6 +523,7 @@ fn said(kind: u8, code: u8, rest: [u8; 4]) -> Told {
         from: ip("10.0.1.1"),
         message: IcmpError::V4(message.expect("a header")),
         ttl: 64,
+        quoted: Bytes::new(),
     }
 }
 
@@ -568,7 +571,7 @@ fn each_icmp_error_means_what_rfc_1122_says() {
 #[test]
 fn errors_about_packets_that_we_did_not_send_and_redirects_are_ignored() {
     let forged = meaning(3, 1, [0; 4], "10.0.1.77");
-    assert_eq!(forged, Err(DropReason::IcmpIgnored));
+    assert_eq!(forged, Err(DropReason::IcmpOtherHost));
     let redirect = meaning(5, 1, [10, 0, 1, 66], "10.0.1.10");
     assert_eq!(redirect, Err(DropReason::RedirectRefused));
 }

@@ -99,7 +99,7 @@ fn a_large_datagram_of_ipv6_is_fragmented_by_its_sender_once_it_knows_the_way() 
         world.only_drops(&[
             DropReason::FragmentationNeeded,
             DropReason::ReassemblyTimeout,
-            DropReason::IcmpIgnored,
+            DropReason::IcmpLaterFragment,
         ]);
     });
 }

@@ -290,6 +290,12 @@ const LINES: &[(&str, &str, &str, bool)] = &[
     ),
     (
         "TcpExt",
+        "OutOfWindowIcmps",
+        "{} ICMP packets dropped because they were out-of-window",
+        false,
+    ),
+    (
+        "TcpExt",
         "TW",
         "{} TCP sockets finished time wait in fast timer",
         false,

@@ -171,11 +171,16 @@ impl Addresses6 {
     }
 
     /// RFC 6724 5: the address to speak from by this port to `dst`. An unnumbered port borrows from others, but never a
-    /// link-local address.
+    /// link-local address, and not to speak to its own link or to a group.
     pub fn select(&self, port: PortId, dst: Ipv6Addr) -> Option<Ipv6Addr> {
-        let candidates = self.rows().filter(|(_, address)| {
+        //= rfc6724#4
+        //# For all multicast and link-local destination addresses, the set of candidate source addresses MUST only include
+        //# addresses assigned to interfaces belonging to the same link as the outgoing interface.
+        let of_link = port != PortId::LOOPBACK && (dst.is_multicast() || zone::needs_zone(dst));
+        let candidates = self.rows().filter(|(at, address)| {
             let link_local = zone::needs_zone(address.ip);
             address.is_usable()
+                && (!of_link || *at == port)
                 && (!link_local || zone::zone_of(address.ip) == Some(port))
                 && (!address.ip.is_loopback() || dst.is_loopback())
         });
@@ -242,6 +247,108 @@ mod tests {
 
     fn ip(text: &str) -> Ipv6Addr {
         text.parse().unwrap()
+    }
+
+    /// Destination, the better candidate and the other one, each with whether it is temporary or deprecated.
+    type Example<'a> = (&'a str, &'a str, (&'a str, Kind), (&'a str, Kind));
+    #[derive(Clone, Copy, PartialEq)]
+    enum Kind {
+        Plain,
+        Temporary,
+        Deprecated,
+    }
+
+    #[test]
+    fn sources_are_those_of_the_examples_of_rfc_6724() {
+        use Kind::*;
+        //= rfc6724#10.1
+        // All but the one of mobile hosts, which nobody is here.
+        let table: [Example<'_>; 8] = [
+            (
+                "appropriate scope",
+                "2001:db8:1::1",
+                ("2001:db8:3::1", Plain),
+                ("fe80:2::1", Plain),
+            ),
+            (
+                "appropriate scope",
+                "ff05::1",
+                ("2001:db8:3::1", Plain),
+                ("fe80:2::1", Plain),
+            ),
+            (
+                "same address",
+                "2001:db8:1::1",
+                ("2001:db8:1::1", Deprecated),
+                ("2001:db8:2::1", Plain),
+            ),
+            (
+                "appropriate scope",
+                "fe80:2::1",
+                ("fe80:2::2", Deprecated),
+                ("2001:db8:1::1", Plain),
+            ),
+            (
+                "longest matching prefix",
+                "2001:db8:1::1",
+                ("2001:db8:1::2", Plain),
+                ("2001:db8:3::2", Plain),
+            ),
+            (
+                "matching label",
+                "2002:c633:6401::1",
+                ("2002:c633:6401::d5e3:7953:13eb:22e8", Temporary),
+                ("2001:db8:1::2", Plain),
+            ),
+            (
+                "temporary address",
+                "2001:db8:1::d5e3:0:0:1",
+                ("2001:db8:1::d5e3:7953:13eb:22e8", Temporary),
+                ("2001:db8:1::2", Plain),
+            ),
+            // Not of the RFC: rule 3.
+            (
+                "avoid deprecated",
+                "2001:db8:1::1",
+                ("2001:db8:3::2", Plain),
+                ("2001:db8:1::2", Deprecated),
+            ),
+        ];
+        for (rule, dst, better, other) in table {
+            for order in [[better, other], [other, better]] {
+                let mut addresses = Addresses6::default();
+                for (text, kind) in order {
+                    let origin = match kind {
+                        Temporary => Origin::Temporary,
+                        _ => Origin::Manual,
+                    };
+                    let mut address = Address6::lasting(ip(text), 64, origin);
+                    if kind == Deprecated {
+                        address.state = AddressState::Deprecated;
+                    }
+                    assert!(addresses.add(PortId(1), address));
+                }
+                let chosen = addresses.select(PortId(1), ip(dst));
+                assert_eq!(chosen, Some(ip(better.0)), "{rule}: to {dst}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_port_without_addresses_borrows_none_for_its_own_link_and_for_groups() {
+        let mut addresses = Addresses6::default();
+        let address = Address6::lasting(ip("2001:db8:1::10"), 64, Origin::Manual);
+        assert!(addresses.add(PortId(1), address));
+        for (port, dst, lends) in [
+            (2, "2001:db8:9::1", true),
+            (2, "fe80:3::9", false),
+            (2, "ff02:3::1", false),
+            (2, "ff0e::7", false),
+            (1, "ff0e::7", true),
+        ] {
+            let chosen = addresses.select(PortId(port), ip(dst));
+            assert_eq!(chosen.is_some(), lends, "to {dst} by port {port}");
+        }
     }
 
     #[test]

@@ -1,11 +1,12 @@
 //! ICMPv6 (RFC 4443): echo replies, the errors that we send, and those that we hear.
+use alloc::boxed::Box;
 use core::net::{IpAddr, Ipv6Addr};
 
 use heptad_wire::icmpv6::{HEADER_LEN, Icmpv6, Unreachable};
 use heptad_wire::ipv6::{self, next_header};
 use heptad_wire::{Chunk, PacketBuf, Sum, checksum, mld, ndp};
 
-use super::super::quote::Quote;
+use super::super::quote::{Quote, behind_flow, flow_len};
 use super::super::{
     Arrival, Complaint, Departure, EchoError, Flow, Heading, IcmpError, NetError, Network, News,
     Outlet, Reply, Told, Up, zone,
@@ -154,23 +155,25 @@ impl Network {
         let Some(flow) = Flow::of_sent(quoted, port) else {
             // A later fragment does not say whose it is.
             return match ipv6::Ipv6Header::parse(quoted) {
-                Ok(_) => Up::Drop(DropReason::IcmpIgnored, None),
+                Ok(_) => Up::Drop(DropReason::IcmpLaterFragment, None),
                 Err(_) => malformed,
             };
         };
+        let flow_len = flow_len(quoted).unwrap_or(len);
         let IpAddr::V6(ours) = flow.local.ip() else {
             return malformed;
         };
         if !self.v6.addresses.is_ours(ours) {
-            return Up::Drop(DropReason::IcmpIgnored, None);
+            return Up::Drop(DropReason::IcmpOtherHost, None);
         }
         let told = Told {
             from: arrival.src,
             message: IcmpError::V6(*message),
             ttl: arrival.ttl,
+            quoted: behind_flow(packet, flow_len),
         };
         if let Some(error) = EchoError::about(&flow, told.from, told.message) {
-            return Up::Next(Heading::News(News::Echo(error)));
+            return Up::Next(Heading::News(Box::new(News::Echo(error))));
         }
         let news = match (message, error_of(message)) {
             //= rfc8201#4
@@ -181,7 +184,7 @@ impl Network {
             (_, Some(error)) => News::Unreachable(flow, error, told),
             (_, None) => return Up::Drop(DropReason::IcmpIgnored, None),
         };
-        Up::Next(Heading::News(news))
+        Up::Next(Heading::News(Box::new(news)))
     }
     /// An error of our own about a link-local address of ours.
     fn zone_of_quote(&self, packet: &mut PacketBuf) -> PortId {

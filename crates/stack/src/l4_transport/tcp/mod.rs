@@ -448,11 +448,17 @@ impl Tcp {
         self.output.is_waiting(port)
     }
     /// An ICMP error about a segment of ours (RFC 5461, 5927): soft for synchronised connections, fatal for openings.
-    pub fn unreachable(&mut self, flow: Flow, error: NetError, cx: &mut Cx<'_>) {
-        self.network_error(flow, error, cx);
+    /// An error that names no segment on its way is refused.
+    pub fn unreachable(
+        &mut self,
+        flow: Flow,
+        error: NetError,
+        cx: &mut Cx<'_>,
+    ) -> Result<(), DropReason> {
+        self.network_error(flow, error, cx)
     }
-    /// A smaller path MTU.
-    pub fn path_mtu(&mut self, flow: Flow, mtu: u32, cx: &mut Cx<'_>) -> bool {
+    /// A smaller path MTU, refused likewise.
+    pub fn path_mtu(&mut self, flow: Flow, mtu: u32, cx: &mut Cx<'_>) -> Result<(), DropReason> {
         self.shrink_path(flow, mtu, cx)
     }
     /// A socket whose readiness may have changed since it was last taken from here.

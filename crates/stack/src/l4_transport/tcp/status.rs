@@ -8,12 +8,12 @@ use super::options::mss_limit;
 use super::seq::SeqNum;
 use super::tcb::{Endpoint, Tcb};
 use super::{Conn, ConnId, ListenerId, Options, State, Status, Tcp};
-use crate::Cx;
 use crate::l3_network::{Flow, NetError};
 use crate::l4_transport::family::Family;
 use crate::l4_transport::net_error;
 use crate::l4_transport::readiness::{Ready, SocketError};
 use crate::time::Duration;
+use crate::{Counter, Cx, DropReason};
 
 /// Paths narrower than this are not believed (RFC 1191 3: 68 bytes; Linux: 552).
 const LEAST_MTU: u32 = 552;
@@ -80,21 +80,40 @@ impl Tcp {
         rows
     }
 
-    /// The connection that an ICMP error speaks of, if the sequence number that it quotes is on its way (RFC 5927 4.1).
-    fn blamed(&self, flow: &Flow) -> Option<ConnId> {
-        let Some(Entry::Conn(id)) = self.demux.pair(flow.local, flow.remote) else {
-            return None;
-        };
+    /// What an ICMP error speaks of, if the sequence number that it quotes is on its way (RFC 5927 4.1): a connection, or
+    /// `None` for one that its listener still keeps, which errors do not touch.
+    fn blamed(&self, flow: &Flow, cx: &mut Cx<'_>) -> Result<Option<ConnId>, DropReason> {
         let seq = SeqNum(flow.word);
-        let plausible = match self.conn(id)? {
-            Conn::Opening(opening) => seq == opening.iss,
-            Conn::Open(tcb) => seq.at_or_after(tcb.snd.una) && seq.before(tcb.snd.nxt),
+        let entry = self.demux.pair(flow.local, flow.remote);
+        let (plausible, id) = match entry.ok_or(DropReason::IcmpNoFlow)? {
+            Entry::Conn(id) => {
+                let plausible = match self.conn(id).ok_or(DropReason::IcmpNoFlow)? {
+                    Conn::Opening(opening) => seq == opening.iss,
+                    Conn::Open(tcb) => seq.at_or_after(tcb.snd.una) && seq.before(tcb.snd.nxt),
+                };
+                (plausible, Some(id))
+            }
+            Entry::Opening(index) => {
+                let opening = self.openings.get(index as usize);
+                (opening.is_some_and(|o| seq == o.shake.iss), None)
+            }
+            // All that it sent was acknowledged.
+            Entry::TimeWait(_) | Entry::Listener(_) => (false, None),
         };
-        plausible.then_some(id)
+        if !plausible {
+            cx.count(Counter::TcpExtOutOfWindowIcmps);
+            return Err(DropReason::IcmpOutOfWindow);
+        }
+        Ok(id)
     }
-    pub(super) fn network_error(&mut self, flow: Flow, error: NetError, cx: &mut Cx<'_>) {
-        let Some(id) = self.blamed(&flow) else {
-            return;
+    pub(super) fn network_error(
+        &mut self,
+        flow: Flow,
+        error: NetError,
+        cx: &mut Cx<'_>,
+    ) -> Result<(), DropReason> {
+        let Some(id) = self.blamed(&flow, cx)? else {
+            return Ok(());
         };
         let error = net_error(error);
         match self.conn_mut(id) {
@@ -105,10 +124,16 @@ impl Tcp {
             None => {}
         }
         self.settle(id, cx);
+        Ok(())
     }
-    pub(super) fn shrink_path(&mut self, flow: Flow, mtu: u32, cx: &mut Cx<'_>) -> bool {
-        let Some(id) = self.blamed(&flow) else {
-            return false;
+    pub(super) fn shrink_path(
+        &mut self,
+        flow: Flow,
+        mtu: u32,
+        cx: &mut Cx<'_>,
+    ) -> Result<(), DropReason> {
+        let Some(id) = self.blamed(&flow, cx)? else {
+            return Ok(());
         };
         let mtu = mtu.max(LEAST_MTU);
         if let Some(conn) = self.conn_mut(id)
@@ -120,7 +145,7 @@ impl Tcp {
             }
         }
         self.settle(id, cx);
-        true
+        Ok(())
     }
 }
 

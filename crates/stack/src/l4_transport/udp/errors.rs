@@ -3,8 +3,8 @@ use alloc::collections::VecDeque;
 use core::net::SocketAddr;
 
 use super::super::readiness::SocketError;
-use crate::Instant;
 use crate::l3_network::Told;
+use crate::{DropReason, Instant};
 
 /// Most errors that wait at one socket; later ones are forgotten.
 const ERRORS: usize = 256;
@@ -12,7 +12,7 @@ const ERRORS: usize = 256;
 const SENT: usize = 256;
 
 /// An error about a datagram, as `recv_error` tells of it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Reported {
     /// What a program is told that asks for no more.
     pub error: SocketError,
@@ -47,10 +47,13 @@ impl ErrorQueue {
     pub(super) fn has_sent_to(&self, remote: SocketAddr) -> bool {
         self.sent.contains(&remote)
     }
-    pub(super) fn push(&mut self, reported: Reported) {
-        if self.errors.len() < ERRORS {
-            self.errors.push_back(reported);
+    /// One more; there may be no room.
+    pub(super) fn push(&mut self, reported: Reported) -> Result<(), DropReason> {
+        if self.errors.len() >= ERRORS {
+            return Err(DropReason::ErrorQueueFull);
         }
+        self.errors.push_back(reported);
+        Ok(())
     }
     /// The oldest, and the error that is then pending: what ICMP says next.
     pub(super) fn pop(&mut self) -> Option<(Reported, Option<SocketError>)> {

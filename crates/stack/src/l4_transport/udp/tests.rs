@@ -5,7 +5,7 @@ use heptad_wire::{PacketBuf, Pool};
 use proptest::prelude::*;
 
 use super::*;
-use crate::{Counters, EventLog, Instant, Rng};
+use crate::{Counters, DropReason, EventLog, Instant, Rng};
 
 const GROUPS: GroupSettings = GroupSettings {
     ttl: 1,
@@ -22,6 +22,8 @@ const SETTINGS: Settings = Settings {
     reuse_port: false,
     v6_only: false,
     dont_fragment: false,
+    discovery: MtuDiscovery::Dont,
+    discovery_v6: MtuDiscovery::Dont,
     recv_err: false,
     groups: GROUPS,
     groups_v6: GROUPS,
@@ -305,7 +307,8 @@ fn only_a_connected_socket_hears_of_port_unreachable_and_once() {
             word: 0,
         };
         for error in [NetError::HostUnreachable, NetError::PortUnreachable] {
-            host.with(|udp, cx| udp.unreachable(flow, error, None, cx));
+            let heard = host.with(|udp, cx| udp.unreachable(flow, error, None, cx));
+            assert_eq!(heard, Ok(()));
         }
     }
     assert!(host.udp.ready(connected).contains(Ready::ERROR));
@@ -340,6 +343,7 @@ fn told(kind: u8) -> Told {
         from: "192.0.2.1".parse().expect("an address"),
         message: crate::l3_network::IcmpError::V4(message),
         ttl: 60,
+        quoted: Bytes::new(),
     }
 }
 
@@ -359,7 +363,13 @@ fn with_recv_err_a_socket_without_a_peer_hears_who_said_what_of_which_datagram()
         // Nothing went there: somebody guesses.
         (9, NetError::PortUnreachable, 3),
     ] {
-        host.with(|udp, cx| udp.unreachable(flow_to(port), error, Some(told(kind)), cx));
+        let expected = match port {
+            9 => Err(DropReason::IcmpNoFlow),
+            _ => Ok(()),
+        };
+        let told = Some(told(kind));
+        let heard = host.with(|udp, cx| udp.unreachable(flow_to(port), error, told, cx));
+        assert_eq!(heard, expected);
     }
     assert!(host.udp.ready(id).contains(Ready::ERROR));
     let first = host.udp.recv_error(id).expect("an error");
@@ -395,7 +405,8 @@ fn what_may_not_be_fragmented_is_refused_at_once_and_the_queue_has_the_mtu() {
     let refused = host.udp.recv_error(id).expect("its length");
     assert_eq!((refused.mtu, refused.told), (Some(mtu), None));
     // A router knows better; that is pending too.
-    host.with(|udp, cx| udp.path_mtu(flow_to(7), 1280, Some(told(3)), cx));
+    let heard = host.with(|udp, cx| udp.path_mtu(flow_to(7), 1280, Some(told(3)), cx));
+    assert_eq!(heard, Ok(()));
     assert_eq!(send(&mut host, 1), Err(SocketError::MessageTooLong));
     let narrow = host.udp.recv_error(id).expect("a narrow way");
     assert_eq!((narrow.mtu, narrow.told), (Some(1280), Some(told(3))));
@@ -408,13 +419,17 @@ fn the_error_queue_is_bounded_and_ends_with_the_option() {
     let chunk = Chunk::copy_from(b"a");
     host.with(|udp, cx| udp.send(id, chunk, peer(7), path(), cx))
         .expect("room");
-    for _ in 0..1_000 {
+    for n in 0..1_000 {
         let error = NetError::PortUnreachable;
-        host.with(|udp, cx| udp.unreachable(flow_to(7), error, Some(told(3)), cx));
+        let heard = host.with(|udp, cx| udp.unreachable(flow_to(7), error, Some(told(3)), cx));
+        let full = Err(DropReason::ErrorQueueFull);
+        assert_eq!(heard, if n < 256 { Ok(()) } else { full });
     }
     let heard = core::iter::from_fn(|| host.udp.recv_error(id)).count();
     assert_eq!(heard, 256);
-    host.with(|udp, cx| udp.unreachable(flow_to(7), NetError::HostUnreachable, None, cx));
+    let error = NetError::HostUnreachable;
+    let heard = host.with(|udp, cx| udp.unreachable(flow_to(7), error, None, cx));
+    assert_eq!(heard, Ok(()));
     host.udp.set(id, SETTINGS);
     assert_eq!(host.udp.recv_error(id), None);
 }

@@ -478,16 +478,19 @@ fn a_narrower_path_resends_in_smaller_segments() {
         remote,
         word: una.wrapping_sub(1),
     };
-    peer.host.with(|t, cx| t.path_mtu(flow, 600, cx));
+    let heard = peer.host.with(|t, cx| t.path_mtu(flow, 600, cx));
+    assert_eq!(heard, Err(DropReason::IcmpOutOfWindow));
     assert_eq!(peer.host.tcp.status(id).unwrap().mss, 1000, "a guess");
     flow.word = una;
-    peer.host.with(|t, cx| t.path_mtu(flow, 600, cx));
+    let heard = peer.host.with(|t, cx| t.path_mtu(flow, 600, cx));
+    assert_eq!(heard, Ok(()));
     assert_eq!(peer.host.tcp.status(id).unwrap().mss, 560);
     let again = read(peer.host.transmit().unwrap());
     assert_eq!(again.cut, Some(560));
     assert_eq!(again.text.len(), 3000);
     // Nobody makes us send crumbs.
-    peer.host.with(|t, cx| t.path_mtu(flow, 68, cx));
+    let heard = peer.host.with(|t, cx| t.path_mtu(flow, 68, cx));
+    assert_eq!(heard, Ok(()));
     assert_eq!(peer.host.tcp.status(id).unwrap().mss, 512);
 }
 
@@ -505,8 +508,9 @@ fn unreachable_ports_refuse_an_opening_and_are_only_remembered_by_a_connection()
         remote: at(B, 40_000),
         word: iss,
     };
-    peer.host
-        .with(|t, cx| t.unreachable(flow, NetError::PortUnreachable, cx));
+    let error = NetError::PortUnreachable;
+    let heard = peer.host.with(|t, cx| t.unreachable(flow, error, cx));
+    assert_eq!(heard, Ok(()));
     peer.play("error = ConnectionRefused\nstate CLOSED");
 
     let mut peer = play_with(
@@ -523,8 +527,9 @@ fn unreachable_ports_refuse_an_opening_and_are_only_remembered_by_a_connection()
         Conn::Opening(_) => unreachable!(),
     };
     let flow = Flow { word: una, ..flow };
-    peer.host
-        .with(|t, cx| t.unreachable(flow, NetError::HostUnreachable, cx));
+    let error = NetError::HostUnreachable;
+    let heard = peer.host.with(|t, cx| t.unreachable(flow, error, cx));
+    assert_eq!(heard, Ok(()));
     peer.play(
         "
         state ESTABLISHED
