@@ -1,5 +1,6 @@
 //! Hash tables whose keys a peer may choose: SipHash with a secret of this host, so that nobody can aim at one bucket.
-use core::hash::{BuildHasher, Hasher};
+use core::hash::{BuildHasher, Hash, Hasher};
+use core::net::IpAddr;
 
 use siphasher::sip::SipHasher13;
 
@@ -74,11 +75,28 @@ impl Hasher for KeyedHasher {
     }
 }
 
+/// An address at a port of a host or of a link: what its tables are asked for with each packet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Place<P>(pub P, pub IpAddr);
+impl<P: Hash> Hash for Place<P> {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        hash_bare(self.1, state);
+        self.0.hash(state);
+    }
+}
+
+/// The bare bytes of an address: one table's are of one length as a rule, and the comparison decides.
+pub fn hash_bare<H: Hasher>(ip: IpAddr, state: &mut H) {
+    match ip {
+        IpAddr::V4(ip) => state.write_u32(ip.to_bits()),
+        IpAddr::V6(ip) => state.write_u128(ip.to_bits()),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use core::hash::Hash;
-    use core::net::{IpAddr, SocketAddr};
+    use core::net::SocketAddr;
     use proptest::prelude::*;
 
     proptest! {

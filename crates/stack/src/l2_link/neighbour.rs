@@ -13,7 +13,7 @@ use core::net::IpAddr;
 use hashbrown::HashMap;
 use heptad_wire::{MacAddr, PacketBuf};
 
-use crate::keyed_hash::KeyedHash;
+use crate::keyed_hash::{KeyedHash, Place};
 use crate::l1_physical::PortId;
 use crate::time::Duration;
 use crate::{Cx, DropReason, Event, EventMask, Instant};
@@ -94,7 +94,7 @@ pub enum Evidence {
     Overheard,
 }
 
-type Key = (PortId, IpAddr);
+type Key = Place<PortId>;
 
 enum State {
     Incomplete { asked: u8, pending: Box<Pending> },
@@ -148,7 +148,7 @@ impl Neighbours {
         packet: PacketBuf,
         cx: &mut Cx<'_>,
     ) -> Resolution {
-        let key = (port, ip);
+        let key = Place(port, ip);
         let Some(entry) = self.entries.get_mut(&key) else {
             return self.ask_first(key, packet, cx);
         };
@@ -182,7 +182,7 @@ impl Neighbours {
         evidence: Evidence,
         cx: &mut Cx<'_>,
     ) -> VecDeque<PacketBuf> {
-        let key = (port, ip);
+        let key = Place(port, ip);
         let Some(entry) = self.entries.get_mut(&key) else {
             if evidence == Evidence::Request && self.make_room(cx.now) {
                 self.insert(key, mac, State::Stale, cx.now);
@@ -223,7 +223,7 @@ impl Neighbours {
         (solicited, overrides): (bool, bool),
         cx: &mut Cx<'_>,
     ) -> Option<(MacAddr, VecDeque<PacketBuf>)> {
-        let key = (port, ip);
+        let key = Place(port, ip);
         let entry = self.entries.get(&key)?;
         let evidence = match solicited {
             true => Evidence::Reply,
@@ -266,7 +266,7 @@ impl Neighbours {
         let mut rows: Vec<Neighbour> = self
             .entries
             .iter()
-            .map(|((port, ip), entry)| Neighbour {
+            .map(|(Place(port, ip), entry)| Neighbour {
                 ip: *ip,
                 mac: (!matches!(entry.state, State::Incomplete { .. })).then_some(entry.mac),
                 port: *port,
@@ -279,7 +279,7 @@ impl Neighbours {
 
     /// One step of an entry whose time has come.
     fn advance(&mut self, key: Key, cx: &mut Cx<'_>) -> Option<Due> {
-        let (port, ip) = key;
+        let Place(port, ip) = key;
         let entry = self
             .entries
             .get_mut(&key)

@@ -15,7 +15,7 @@ use super::any_of;
 use super::family::Family;
 use super::readiness::SocketError;
 use crate::Rng;
-use crate::keyed_hash::KeyedHash;
+use crate::keyed_hash::{KeyedHash, Place};
 
 /// The first ephemeral port (Linux: ip_local_port_range).
 pub const EPHEMERAL_FIRST: u16 = 32_768;
@@ -78,7 +78,7 @@ pub struct PortSpace {
     key: KeyedHash,
     /// RFC 6056 3.3.3's next_ephemeral.
     next_ephemeral: u32,
-    at: HashMap<(IpAddr, u16), Tally, KeyedHash>,
+    at: HashMap<Place<u16>, Tally, KeyedHash>,
     ports: HashMap<u16, Port, KeyedHash>,
 }
 
@@ -219,7 +219,7 @@ impl PortSpace {
         }
         [addr, any_of(addr)]
             .iter()
-            .any(|addr| refuses(self.at.get(&(*addr, port))))
+            .any(|addr| refuses(self.at.get(&Place(port, *addr))))
     }
 
     /// Lets go of lingering connections that have ended. Linear in those of one port, and only where a bind would fail.
@@ -246,7 +246,7 @@ impl PortSpace {
         let port = self.ports.entry(hold.port).or_default();
         port.bound += u32::from(!hold.by_connect);
         for family in families(hold.addr, hold.sharing) {
-            let at = (hold.addr_in(family), hold.port);
+            let at = Place(hold.port, hold.addr_in(family));
             self.at.entry(at).or_default().add(kind);
             port.of_mut(family).add(kind);
         }
@@ -261,7 +261,7 @@ impl PortSpace {
         port.bound -= u32::from(!hold.by_connect);
         for family in families(hold.addr, hold.sharing) {
             port.of_mut(family).remove(kind);
-            let at = (hold.addr_in(family), hold.port);
+            let at = Place(hold.port, hold.addr_in(family));
             if let Some(tally) = self.at.get_mut(&at) {
                 tally.remove(kind);
                 if tally.is_empty() {

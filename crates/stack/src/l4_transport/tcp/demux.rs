@@ -7,7 +7,7 @@ use hashbrown::HashMap;
 
 use super::{ConnId, Options};
 use crate::Cx;
-use crate::keyed_hash::KeyedHash;
+use crate::keyed_hash::{KeyedHash, hash_bare};
 use crate::l4_transport::any_of;
 
 /// What a segment is for: a slot in one of the slabs.
@@ -43,14 +43,9 @@ impl Pair {
     }
 }
 impl Hash for Pair {
-    /// The bare bytes: one table's addresses are of one length as a rule, and the comparison decides.
     fn hash<H: Hasher>(&self, state: &mut H) {
-        for ip in [self.ips.0, self.ips.1] {
-            match ip {
-                IpAddr::V4(ip) => state.write_u32(ip.to_bits()),
-                IpAddr::V6(ip) => state.write_u128(ip.to_bits()),
-            }
-        }
+        hash_bare(self.ips.0, state);
+        hash_bare(self.ips.1, state);
         state.write_u32(u32::from(self.ports.0) << 16 | u32::from(self.ports.1));
     }
 }
