@@ -22,6 +22,7 @@ mod challenge;
 mod congestion;
 mod delayed_ack;
 mod demux;
+mod info;
 mod isn;
 mod keepalive;
 mod listener;
@@ -58,6 +59,7 @@ use crate::time::Duration;
 use crate::{Counter, Cx, DropReason, Instant};
 
 pub use crate::l4_transport::readiness::{Ready, SocketError};
+pub use info::Info;
 
 /// The eleven states of RFC 9293 3.3.2.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]

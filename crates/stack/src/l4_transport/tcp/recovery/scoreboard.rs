@@ -120,7 +120,6 @@ impl Flight {
         self.records.back()
     }
     /// All, in order.
-    #[cfg(test)]
     pub fn iter(&self) -> impl Iterator<Item = &Record> {
         self.records.iter()
     }

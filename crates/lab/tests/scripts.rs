@@ -1,0 +1,52 @@
+//! `.pkt` scripts: the project's own, and those of `HEPTAD_PKT_DIR`.
+use std::path::{Path, PathBuf};
+use std::{env, fs};
+
+use heptad_lab::pkt;
+
+/// All scripts below a folder, in order.
+fn scripts(folder: &Path) -> Vec<PathBuf> {
+    let mut all = Vec::new();
+    let entries =
+        fs::read_dir(folder).unwrap_or_else(|error| panic!("{}: {error}", folder.display()));
+    for entry in entries {
+        let path = entry.expect("an entry of a folder").path();
+        if path.is_dir() {
+            all.extend(scripts(&path));
+        } else if path.extension().is_some_and(|ending| ending == "pkt") {
+            all.push(path);
+        }
+    }
+    all.sort();
+    all
+}
+
+/// Runs all below a folder; what failed, with the reason.
+fn failed(folder: &Path) -> (usize, Vec<String>) {
+    let all = scripts(folder);
+    let failed = all.iter().filter_map(|path| {
+        let text = fs::read_to_string(path).expect("a script is text");
+        let outcome = pkt::parse(&text).and_then(|script| pkt::run(&script));
+        let error = outcome.err()?;
+        let name = path.strip_prefix(folder).unwrap_or(path);
+        Some(format!("{}: {error}", name.display()))
+    });
+    let failed = failed.collect();
+    (all.len(), failed)
+}
+
+#[test]
+fn scripts_from_outside_pass() {
+    let Some(folder) = env::var_os("HEPTAD_PKT_DIR") else {
+        eprintln!("skipped: HEPTAD_PKT_DIR names no folder of scripts");
+        return;
+    };
+    let (count, failed) = failed(Path::new(&folder));
+    assert!(
+        failed.is_empty(),
+        "{} of {count} failed:\n{}",
+        failed.len(),
+        failed.join("\n")
+    );
+    assert!(count > 0, "no script is there");
+}
