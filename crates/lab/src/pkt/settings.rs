@@ -185,6 +185,7 @@ impl Settings {
             "tcp_window_scaling" => config.window_scaling = number()? != 0,
             "tcp_slow_start_after_idle" => config.slow_start_after_idle = number()? != 0,
             "tcp_syn_retries" => config.syn_retries = number()?,
+            "tcp_min_tso_segs" => config.least_burst = u8::try_from(number()?).unwrap_or(u8::MAX),
             "tcp_synack_retries" => config.synack_retries = number()?,
             "tcp_retries2" => config.retries2 = number()?,
             "somaxconn" => config.somaxconn = number()?,

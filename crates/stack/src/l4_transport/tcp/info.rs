@@ -37,6 +37,7 @@ pub struct Info {
     pub rttvar: u32,
     pub snd_ssthresh: u32,
     pub snd_cwnd: u32,
+    pub reordering: u32,
     pub total_retrans: u32,
     pub notsent_bytes: u32,
     /// Microseconds.
@@ -46,7 +47,7 @@ pub struct Info {
 }
 impl Info {
     /// Each field by its name, without Linux's `tcpi_`.
-    pub fn fields(&self) -> [(&'static str, u64); 24] {
+    pub fn fields(&self) -> [(&'static str, u64); 25] {
         let Self {
             state,
             ca_state,
@@ -68,6 +69,7 @@ impl Info {
             rttvar,
             snd_ssthresh,
             snd_cwnd,
+            reordering,
             total_retrans,
             notsent_bytes,
             min_rtt,
@@ -94,6 +96,7 @@ impl Info {
             ("rttvar", rttvar.into()),
             ("snd_ssthresh", snd_ssthresh.into()),
             ("snd_cwnd", snd_cwnd.into()),
+            ("reordering", reordering.into()),
             ("total_retrans", total_retrans.into()),
             ("notsent_bytes", notsent_bytes.into()),
             ("min_rtt", min_rtt.into()),
@@ -154,6 +157,7 @@ impl Tcb {
                 bytes => bytes / mss.max(1),
             },
             snd_cwnd: self.window.cwnd / mss.max(1),
+            reordering: self.recovery.reordering().into(),
             total_retrans: u32::try_from(self.retransmits).unwrap_or(u32::MAX),
             notsent_bytes: self.unsent(),
             min_rtt: micros(self.rtt.min()),

@@ -217,6 +217,8 @@ pub struct Config {
     pub wmem: (u32, u32),
     /// Whether the congestion window shrinks while nothing is sent (tcp_slow_start_after_idle; RFC 5681 4.1).
     pub slow_start_after_idle: bool,
+    /// Fewest segments that a super-segment has where there is text for them (tcp_min_tso_segs, 2).
+    pub least_burst: u8,
     /// Host-wide bound on payload memory, bytes.
     pub memory: usize,
 }
@@ -235,6 +237,7 @@ impl Default for Config {
             rmem: (131_072, 6_291_456),
             wmem: (87_040, 4_194_304),
             slow_start_after_idle: true,
+            least_burst: 2,
             memory: 1 << 30,
         }
     }

@@ -117,6 +117,8 @@ pub struct Agreed {
     pub scaling: bool,
     pub sack: bool,
     pub timestamps: bool,
+    /// Fewest segments of a super-segment, where there are so many.
+    pub least_burst: u8,
 }
 impl Agreed {
     /// Our settings, the peer's SYN, our MSS limit (MTU or TCP_MAXSEG) and the shift that we would offer.
@@ -136,6 +138,7 @@ impl Agreed {
             scaling: scale.is_some(),
             sack: config.sack && theirs.sack_permitted,
             timestamps: config.timestamps && theirs.timestamps.is_some(),
+            least_burst: config.least_burst,
         }
     }
 }
