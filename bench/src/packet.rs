@@ -1,20 +1,32 @@
 //! What the operations of a packet buffer cost, nanoseconds each.
 use std::hint::black_box;
-use std::net::Ipv4Addr;
+use std::net::{Ipv4Addr, Ipv6Addr};
 
 use anyhow::{Result, ensure};
 use heptad_stack::wire::ipv4::Ipv4Header;
+use heptad_stack::wire::ipv6::Ipv6Header;
 use heptad_stack::wire::packet::{Cut, Merging};
 use heptad_stack::wire::tcp::{Flags, TcpHeader, TcpOptions};
-use heptad_stack::wire::{Chunk, EtherType, EthernetHeader, MacAddr, PacketBuf, Pool, Sum, ipv4};
+use heptad_stack::wire::{
+    Chunk, EtherType, EthernetHeader, MacAddr, PacketBuf, Pool, Sum, checksum, ipv4,
+};
 
 use crate::meter::Stopwatch;
 
 const CLIENT: Ipv4Addr = Ipv4Addr::new(10, 0, 0, 1);
 const SERVER: Ipv4Addr = Ipv4Addr::new(10, 0, 0, 2);
+const CLIENT_V6: Ipv6Addr = Ipv6Addr::new(0xfd00, 0, 0, 0, 0, 0, 0, 1);
+const SERVER_V6: Ipv6Addr = Ipv6Addr::new(0xfd00, 0, 0, 0, 0, 0, 0, 2);
 /// Payload of a frame and frames of a super-segment.
 const SEGMENT: usize = 1460;
 const FRAMES: usize = 44;
+
+/// What carries TCP.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Over {
+    Ipv4,
+    Ipv6,
+}
 
 fn each(count: u64, mut work: impl FnMut()) -> f64 {
     let watch = Stopwatch::start();
@@ -51,7 +63,7 @@ pub fn push_pull(count: u64) -> Result<f64> {
 
 /// A second packet with the same payload.
 pub fn duplicate(count: u64) -> Result<f64> {
-    let packet = segment(&mut Pool::new(1), SEGMENT);
+    let packet = segment(Over::Ipv4, &mut Pool::new(1), SEGMENT);
     Ok(each(count, || {
         black_box(packet.duplicate());
     }))
@@ -59,7 +71,7 @@ pub fn duplicate(count: u64) -> Result<f64> {
 
 /// Filling the TCP checksum of a frame of 1514 bytes.
 pub fn fill(count: u64) -> Result<f64> {
-    let mut packet = segment(&mut Pool::new(1), SEGMENT);
+    let mut packet = segment(Over::Ipv4, &mut Pool::new(1), SEGMENT);
     let to_fill = packet.sum();
     let ns = each(count, || {
         packet.set_sum(black_box(to_fill));
@@ -73,7 +85,7 @@ pub fn fill(count: u64) -> Result<f64> {
 pub fn fill_by_peer(count: u64) -> Result<f64> {
     use smoltcp::wire::{IpAddress, TcpPacket};
     let mut bytes = Vec::new();
-    segment(&mut Pool::new(1), SEGMENT).write_to(&mut bytes);
+    segment(Over::Ipv4, &mut Pool::new(1), SEGMENT).write_to(&mut bytes);
     let (src, dst) = (IpAddress::Ipv4(CLIENT), IpAddress::Ipv4(SERVER));
     let mut packet = TcpPacket::new_checked(&mut bytes[34..])?;
     let ns = each(count, || packet.fill_checksum(&black_box(src), &dst));
@@ -82,9 +94,9 @@ pub fn fill_by_peer(count: u64) -> Result<f64> {
 }
 
 /// Cutting a super-segment of 44 frames: a frame's share.
-pub fn cut(count: u64) -> Result<f64> {
+pub fn cut(over: Over, count: u64) -> Result<f64> {
     let mut pool = Pool::new(1);
-    let packet = segment(&mut pool, FRAMES * SEGMENT);
+    let packet = segment(over, &mut pool, FRAMES * SEGMENT);
     let mut frames = 0;
     let ns = each(count.div_ceil(FRAMES as u64), || {
         for frame in packet.duplicate().cut(&mut pool) {
@@ -97,9 +109,9 @@ pub fn cut(count: u64) -> Result<f64> {
 }
 
 /// Verifying the checksums of 44 frames and merging them into one: a frame's share.
-pub fn merge(count: u64) -> Result<f64> {
+pub fn merge(over: Over, count: u64) -> Result<f64> {
     let mut pool = Pool::new(1);
-    let mut frames: Vec<PacketBuf> = segment(&mut pool, FRAMES * SEGMENT)
+    let mut frames: Vec<PacketBuf> = segment(over, &mut pool, FRAMES * SEGMENT)
         .cut(&mut pool)
         .collect();
     for frame in &mut frames {
@@ -126,9 +138,38 @@ pub fn merge(count: u64) -> Result<f64> {
 }
 
 /// A TCP segment in an Ethernet frame, cut later if it is longer than a frame; `ToFill`.
-fn segment(pool: &mut Pool, len: usize) -> PacketBuf {
+fn segment(over: Over, pool: &mut Pool, len: usize) -> PacketBuf {
     let mut packet = pool.packet();
     packet.append(Chunk::copy_from(&vec![0xa5; len]));
+    push_tcp(over, &mut packet);
+    let l4 = packet.head_start();
+    packet.set_sum(Sum::ToFill {
+        start: l4,
+        offset: l4 + 16,
+    });
+    let ethertype = push_ip(over, &mut packet);
+    if len > SEGMENT {
+        packet.set_cut(Some(Cut {
+            segment: SEGMENT as u16,
+            l3: packet.head_start(),
+            l4,
+        }));
+    }
+    let ethernet = EthernetHeader {
+        dst: MacAddr([2, 0, 0, 0, 0, 2]),
+        src: MacAddr([2, 0, 0, 0, 0, 1]),
+        ethertype,
+    };
+    ethernet.emit(packet.push(14));
+    packet
+}
+
+fn push_tcp(over: Over, packet: &mut PacketBuf) {
+    let (src, dst) = match over {
+        Over::Ipv4 => (CLIENT.into(), SERVER.into()),
+        Over::Ipv6 => (CLIENT_V6.into(), SERVER_V6.into()),
+    };
+    let len = (packet.len() + 20) as u32;
     let tcp = TcpHeader {
         src_port: 40_000,
         dst_port: 80,
@@ -137,24 +178,30 @@ fn segment(pool: &mut Pool, len: usize) -> PacketBuf {
         reserved: 0,
         flags: Flags::ACK,
         window: 1000,
-        checksum: heptad_stack::wire::checksum::pseudo_header(
-            CLIENT.into(),
-            SERVER.into(),
-            ipv4::protocol::TCP,
-            (len + 20) as u32,
-        ),
+        checksum: checksum::pseudo_header(src, dst, ipv4::protocol::TCP, len),
         urgent: 0,
         options: TcpOptions::NONE,
     };
     tcp.emit(packet.push(tcp.len()));
-    let l4 = packet.head_start();
-    packet.set_sum(Sum::ToFill {
-        start: l4,
-        offset: l4 + 16,
-    });
+}
+
+fn push_ip(over: Over, packet: &mut PacketBuf) -> EtherType {
+    if over == Over::Ipv6 {
+        let ip = Ipv6Header {
+            traffic_class: 0,
+            flow_label: 1,
+            payload_len: packet.len() as u16,
+            next_header: ipv4::protocol::TCP,
+            hop_limit: 64,
+            src: CLIENT_V6,
+            dst: SERVER_V6,
+        };
+        ip.emit(packet.push(40));
+        return EtherType::IPV6;
+    }
     let ip = Ipv4Header {
         tos: 0,
-        total_len: (len + 40) as u16,
+        total_len: (packet.len() + 20) as u16,
         id: 1,
         reserved: false,
         dont_fragment: true,
@@ -167,18 +214,5 @@ fn segment(pool: &mut Pool, len: usize) -> PacketBuf {
         options: ipv4::Options::NONE,
     };
     ip.emit(packet.push(ip.len()));
-    if len > SEGMENT {
-        packet.set_cut(Some(Cut {
-            segment: SEGMENT as u16,
-            l3: packet.head_start(),
-            l4,
-        }));
-    }
-    let ethernet = EthernetHeader {
-        dst: MacAddr([2, 0, 0, 0, 0, 2]),
-        src: MacAddr([2, 0, 0, 0, 0, 1]),
-        ethertype: EtherType::IPV4,
-    };
-    ethernet.emit(packet.push(14));
-    packet
+    EtherType::IPV4
 }

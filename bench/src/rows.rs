@@ -2,6 +2,7 @@
 use anyhow::Result;
 
 use crate::ours::Ours;
+use crate::packet::Over;
 use crate::pair::Cable;
 use crate::peer::Smoltcp;
 use crate::{bulk, exchange, memory, packet, tap};
@@ -48,9 +49,13 @@ pub enum Goal {
 }
 
 impl Row {
+    /// Whether it has a kernel's end and real time, and processes of its own.
+    pub fn is_real(&self) -> bool {
+        [TAP, TAP_IPV6].contains(&self.name)
+    }
     /// Why it cannot be measured on this machine.
     pub fn missing(&self) -> Option<String> {
-        (self.name == TAP).then(tap::missing).flatten()
+        self.is_real().then(tap::missing).flatten()
     }
 }
 
@@ -75,8 +80,9 @@ pub struct Row {
     pub note: &'static str,
 }
 
-/// The row that not every machine can have.
-pub const TAP: &str = "bulk-tap";
+/// The rows that not every machine can have.
+const TAP: &str = "bulk-tap";
+const TAP_IPV6: &str = "bulk-tap-ipv6";
 
 const SMOLTCP: &str = "smoltcp 0.14";
 const IDLE: usize = 10_000;
@@ -90,6 +96,18 @@ const ETHERNET_V6: Cable = Cable {
     ..Cable::ETHERNET
 };
 const LONG_V6: Cable = Cable { ipv6: true, ..LONG };
+const MEMORY_V6: Cable = Cable {
+    ipv6: true,
+    ..MEMORY
+};
+const COPIED_V6: Cable = Cable {
+    ipv6: true,
+    ..COPIED
+};
+const SMALL_V6: Cable = Cable {
+    ipv6: true,
+    ..SMALL
+};
 const MEMORY: Cable = Cable {
     checksums: false,
     ..LONG
@@ -110,7 +128,7 @@ const STREAM: u64 = 400_000_000;
 const SLOW_STREAM: u64 = 20_000_000;
 
 /// Every row, in the order of the table.
-pub const ROWS: [Row; 20] = [
+pub const ROWS: [Row; 30] = [
     Row {
         name: "bulk-1500",
         unit: "MB/s",
@@ -178,11 +196,46 @@ pub const ROWS: [Row; 20] = [
         "bulk-1500 over IPv6: 20 bytes a frame less",
     ),
     ipv6(
+        "copied-ipv6",
+        |size| bulk::throughput::<Ours>(&COPIED_V6, 0, size.of(STREAM)),
+        |size| bulk::throughput::<Ours>(&COPIED, 0, size.of(STREAM)),
+        "MB/s",
+        "bulk-1500-copied over IPv6",
+    ),
+    ipv6(
         "bulk-64k-ipv6",
         |size| bulk::throughput::<Ours>(&LONG_V6, 0, size.of(2 * STREAM)),
         |size| bulk::throughput::<Ours>(&LONG, 0, size.of(2 * STREAM)),
         "MB/s",
         "bulk-64k over IPv6",
+    ),
+    ipv6(
+        "unsummed-ipv6",
+        |size| bulk::throughput::<Ours>(&MEMORY_V6, 0, size.of(4 * STREAM)),
+        |size| bulk::throughput::<Ours>(&MEMORY, 0, size.of(4 * STREAM)),
+        "MB/s",
+        "bulk-64k-unsummed over IPv6",
+    ),
+    ipv6(
+        "idle-ipv6",
+        |size| bulk::throughput::<Ours>(&SMALL_V6, size.idle(), size.of(SLOW_STREAM)),
+        |size| bulk::throughput::<Ours>(&SMALL, size.idle(), size.of(SLOW_STREAM)),
+        "MB/s",
+        "bulk-1500-idle over IPv6",
+    ),
+    ipv6(
+        "idle-cost-ipv6",
+        |size| bulk::throughput::<Ours>(&ETHERNET_V6, size.idle(), size.of(STREAM)),
+        |size| bulk::throughput::<Ours>(&Cable::ETHERNET, size.idle(), size.of(STREAM)),
+        "MB/s",
+        "idle-cost over IPv6, both beside silent connections",
+    ),
+    ipv6(
+        "requests-1-ipv6",
+        |size| exchange::requests::<Ours>(&ETHERNET_V6, 1, size.of(REQUESTS)),
+        |size| exchange::requests::<Ours>(&Cable::ETHERNET, 1, size.of(REQUESTS)),
+        "1/s",
+        "requests-1 over IPv6",
     ),
     ipv6(
         "requests-64-ipv6",
@@ -191,6 +244,23 @@ pub const ROWS: [Row; 20] = [
         "1/s",
         "requests-64 over IPv6",
     ),
+    ipv6(
+        "connections-ipv6",
+        |size| exchange::connections::<Ours>(&SMALL_V6, size.of(100_000)),
+        |size| exchange::connections::<Ours>(&SMALL, size.of(100_000)),
+        "1/s",
+        "connections over IPv6",
+    ),
+    Row {
+        more_is_better: false,
+        ..ipv6(
+            "endpoint-ipv6",
+            |size| memory::endpoint::<Ours>(&ETHERNET_V6, size.idle()),
+            |size| memory::endpoint::<Ours>(&Cable::ETHERNET, size.idle()),
+            "B",
+            "endpoint-bytes over IPv6",
+        )
+    },
     Row {
         name: "requests-1",
         unit: "1/s",
@@ -241,6 +311,13 @@ pub const ROWS: [Row; 20] = [
         }),
         note: "one stream to the kernel over TAP, in real time; root only",
     },
+    ipv6(
+        TAP_IPV6,
+        |size| tap::ours_over_ipv6(size.of(STREAM)),
+        |size| tap::ours(size.of(STREAM)),
+        "MB/s",
+        "bulk-tap over IPv6",
+    ),
     operation(
         "packet-new",
         |size| packet::new(size.of(OPERATIONS)),
@@ -258,14 +335,34 @@ pub const ROWS: [Row; 20] = [
     ),
     operation(
         "packet-cut",
-        |size| packet::cut(size.of(OPERATIONS)),
+        |size| packet::cut(Over::Ipv4, size.of(OPERATIONS)),
         "one frame of 44 cut from a super-segment",
     ),
     operation(
         "packet-merge",
-        |size| packet::merge(size.of(OPERATIONS)),
+        |size| packet::merge(Over::Ipv4, size.of(OPERATIONS)),
         "one frame verified and merged, of 44",
     ),
+    Row {
+        more_is_better: false,
+        ..ipv6(
+            "packet-cut-ipv6",
+            |size| packet::cut(Over::Ipv6, size.of(OPERATIONS)),
+            |size| packet::cut(Over::Ipv4, size.of(OPERATIONS)),
+            "ns",
+            "packet-cut over IPv6",
+        )
+    },
+    Row {
+        more_is_better: false,
+        ..ipv6(
+            "packet-merge-ipv6",
+            |size| packet::merge(Over::Ipv6, size.of(OPERATIONS)),
+            |size| packet::merge(Over::Ipv4, size.of(OPERATIONS)),
+            "ns",
+            "packet-merge over IPv6",
+        )
+    },
     Row {
         peer: smoltcp(|size| packet::fill_by_peer(size.of(OPERATIONS))),
         ..operation(

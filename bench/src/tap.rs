@@ -5,9 +5,11 @@
 //!   its peer   program ──▶ kernel ── veth ──▶ kernel ── read ──▶ program
 //! ```
 //!
+//! bulk-tap-ipv6 is the first of them over IPv6.
+//!
 //! Each runs in a process of its own in a network namespace of its own, which goes when the process ends.
 use std::io::{BufRead, BufReader, Read, Write};
-use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, TcpStream};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -21,12 +23,18 @@ use crate::pair::Cable;
 
 const KERNEL: Ipv4Addr = Ipv4Addr::new(10, 0, 0, 2);
 const OTHER: Ipv4Addr = Ipv4Addr::new(10, 0, 0, 1);
+/// The kernel's address of IPv6; the other end's of either family are the first host's of [`Host`].
+const KERNEL_V6: Ipv6Addr = Ipv6Addr::new(0xfd00, 0, 0, 0, 0, 0, 0, 2);
 const SERVICE: u16 = 7;
 const BLOCK: usize = 64 * 1024;
 /// As the kernel's own bounds, so that no buffer is what limits either.
 const CABLE: Cable = Cable {
     buffer: 4 << 20,
     ..Cable::ETHERNET
+};
+const CABLE_V6: Cable = Cable {
+    ipv6: true,
+    ..CABLE
 };
 /// Longer than any run may stand still.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -36,6 +44,8 @@ const PATIENCE: Duration = Duration::from_secs(20);
 pub enum Inside {
     /// Our stack sends to a kernel's socket over a TAP interface.
     Tap,
+    /// The same over IPv6.
+    TapIpv6,
     /// A kernel's socket receives over a veth pair from a second namespace.
     Veth,
     /// That second namespace.
@@ -61,6 +71,10 @@ pub fn missing() -> Option<String> {
 /// Megabytes a second from our stack to the kernel.
 pub fn ours(bytes: u64) -> Result<f64> {
     measure(Inside::Tap, bytes)
+}
+/// The same over IPv6.
+pub fn ours_over_ipv6(bytes: u64) -> Result<f64> {
+    measure(Inside::TapIpv6, bytes)
 }
 /// Megabytes a second from kernel to kernel.
 pub fn peer(bytes: u64) -> Result<f64> {
@@ -96,20 +110,23 @@ fn in_namespace(what: Inside, bytes: u64) -> Result<Command> {
 /// What the process in the namespace does; the receiver prints its figure.
 pub fn inside(what: Inside, bytes: u64) -> Result<()> {
     match what {
-        Inside::Tap => tap(bytes),
+        Inside::Tap => tap(&CABLE, KERNEL.into(), bytes),
+        Inside::TapIpv6 => tap(&CABLE_V6, KERNEL_V6.into(), bytes),
         Inside::Veth => veth(bytes),
         Inside::VethPeer => veth_peer(bytes),
     }
 }
 
-fn tap(bytes: u64) -> Result<()> {
+fn tap(cable: &Cable, kernel: IpAddr, bytes: u64) -> Result<()> {
     let interface = Interface::attach(Kind::Tap, "tap0")?;
-    interface.set_offloads(Offloads::IPV4)?;
-    interface.bring_up(CABLE.mtu as u32)?;
-    configure("tap0", KERNEL)?;
-    let listener = TcpListener::bind((KERNEL, SERVICE))?;
+    interface.set_offloads(Offloads::ALL)?;
+    interface.bring_up(cable.mtu as u32)?;
+    configure("tap0", kernel)?;
+    let remote = SocketAddr::new(kernel, SERVICE);
+    let listener = TcpListener::bind(remote)?;
     let receiver = std::thread::spawn(move || receive(&listener, bytes));
-    send_from_stack(&interface, bytes, || receiver.is_finished())?;
+    let host = Host::new(1, cable)?;
+    send_from_stack(host, &interface, remote, bytes, || receiver.is_finished())?;
     print_figure(receiver.join().ok().context("the receiver panicked")?)
 }
 
@@ -136,7 +153,7 @@ fn with_peer(child: &mut Child, bytes: u64) -> Result<f64> {
         "link", "add", "veth0", "type", "veth", "peer", "name", "veth1",
     ])?;
     ip(&["link", "set", "veth1", "netns", &child.id().to_string()])?;
-    configure("veth0", KERNEL)?;
+    configure("veth0", KERNEL.into())?;
     let listener = TcpListener::bind((KERNEL, SERVICE))?;
     child.stdin.take().context("no pipe")?.write_all(b"go\n")?;
     receive(&listener, bytes)
@@ -147,7 +164,7 @@ fn veth_peer(bytes: u64) -> Result<()> {
     let mut line = String::new();
     std::io::stdin().read_line(&mut line)?;
     ensure!(line == "go\n", "nobody is there");
-    configure("veth1", OTHER)?;
+    configure("veth1", OTHER.into())?;
     let mut stream =
         TcpStream::connect_timeout(&SocketAddr::new(KERNEL.into(), SERVICE), PATIENCE)?;
     stream.set_write_timeout(Some(PATIENCE))?;
@@ -159,8 +176,16 @@ fn veth_peer(bytes: u64) -> Result<()> {
     Ok(())
 }
 
-fn configure(interface: &str, address: Ipv4Addr) -> Result<()> {
-    ip(&["address", "add", &format!("{address}/24"), "dev", interface])?;
+fn configure(interface: &str, address: IpAddr) -> Result<()> {
+    // Without the question whether somebody has it, which would take a second.
+    let (len, more) = match address {
+        IpAddr::V4(_) => (24, None),
+        IpAddr::V6(_) => (64, Some("nodad")),
+    };
+    let address = format!("{address}/{len}");
+    let mut words = vec!["address", "add", &address, "dev", interface];
+    words.extend(more);
+    ip(&words)?;
     ip(&["link", "set", interface, "up"])
 }
 fn ip(arguments: &[&str]) -> Result<()> {
@@ -211,18 +236,26 @@ fn receive(listener: &TcpListener, bytes: u64) -> Result<f64> {
 }
 
 /// Our stack in real time on one end of the TAP, until the receiver has all or gave up.
-fn send_from_stack(interface: &Interface, bytes: u64, is_over: impl Fn() -> bool) -> Result<()> {
-    let mut host = Host::new(1, &CABLE)?;
+fn send_from_stack(
+    mut host: Host,
+    interface: &Interface,
+    remote: SocketAddr,
+    bytes: u64,
+    is_over: impl Fn() -> bool,
+) -> Result<()> {
     // The kernel cuts and fills itself, and takes what was neither.
     let caps = Caps {
         super_segments: true,
         unfilled_sums: true,
     };
     host.stack.set_caps(host.port, caps);
-    let socket = host.stack.socket(Family::V4, SocketKind::Stream)?;
+    let family = match remote {
+        SocketAddr::V4(_) => Family::V4,
+        SocketAddr::V6(_) => Family::V6,
+    };
+    let socket = host.stack.socket(family, SocketKind::Stream)?;
     let start = Instant::now();
     let now = || heptad_stack::Instant::ZERO + start.elapsed();
-    let remote = SocketAddr::new(KERNEL.into(), SERVICE);
     let begun = host.with(now(), |stack, cx| stack.connect(socket, remote, cx));
     ensure!(begun == Err(SocketError::InProgress), "connect: {begun:?}");
     let (mut reader, pattern) = (Reader::new(3), pattern());

@@ -47,18 +47,20 @@ fn a_row_that_is_not_there_is_a_wrong_flag() {
 
 #[test]
 fn a_stream_reaches_the_kernel_whole_or_the_row_says_why_it_is_left_out() {
-    let output = bench(&["--json", "--quick", "--runs", "1", "--only", "bulk-tap"]);
-    let (text, talk) = (
-        String::from_utf8_lossy(&output.stdout),
-        String::from_utf8_lossy(&output.stderr),
-    );
-    assert!(output.status.success(), "{talk}");
-    if text.is_empty() {
-        assert!(talk.contains("bulk-tap: left out: "), "{talk}");
-        eprintln!("skipped: {talk}");
-        return;
+    for (name, peer) in [("bulk-tap", "kernel, veth"), ("bulk-tap-ipv6", "IPv4")] {
+        let output = bench(&["--json", "--quick", "--runs", "1", "--only", name]);
+        let (text, talk) = (
+            String::from_utf8_lossy(&output.stdout),
+            String::from_utf8_lossy(&output.stderr),
+        );
+        assert!(output.status.success(), "{talk}");
+        if text.is_empty() {
+            assert!(talk.contains(&format!("{name}: left out: ")), "{talk}");
+            eprintln!("skipped: {talk}");
+            continue;
+        }
+        let row: serde_json::Value = serde_json::from_str(&text).unwrap();
+        assert_eq!(row["peer"], peer);
+        assert!(row["ratio"].as_f64().unwrap() > 0.0, "{text}");
     }
-    let row: serde_json::Value = serde_json::from_str(&text).unwrap();
-    assert_eq!(row["peer"], "kernel, veth");
-    assert!(row["ratio"].as_f64().unwrap() > 0.0, "{text}");
 }

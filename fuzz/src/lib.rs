@@ -7,4 +7,4 @@ mod frames;
 mod parsers;
 
 pub use frames::frames;
-pub use parsers::{arp, ethernet, icmpv4, icmpv6, ipv4, ipv6, ndp, packet, tcp, udp};
+pub use parsers::{arp, ethernet, icmpv4, icmpv6, igmp, ipv4, ipv6, mld, ndp, packet, tcp, udp};

@@ -2,12 +2,14 @@
 use heptad_stack::wire::arp::{self, ArpPacket};
 use heptad_stack::wire::icmpv4::{self, Icmpv4};
 use heptad_stack::wire::icmpv6::{self, Icmpv6};
+use heptad_stack::wire::igmp;
 use heptad_stack::wire::ipv4::Ipv4Header;
 use heptad_stack::wire::ipv6::{self, FragmentHeader, Ipv6Header, Ipv6Options};
+use heptad_stack::wire::mld;
 use heptad_stack::wire::ndp::Ndp;
 use heptad_stack::wire::tcp::TcpHeader;
 use heptad_stack::wire::udp::{self, UdpHeader};
-use heptad_stack::wire::{Cut, EthernetHeader, PacketBuf, Pool, VlanTag, ethernet};
+use heptad_stack::wire::{Cut, EthernetHeader, PacketBuf, Pool, VlanTag, checksum, ethernet};
 
 pub fn arp(bytes: &[u8]) {
     if let Ok(packet) = ArpPacket::parse(bytes) {
@@ -82,6 +84,33 @@ pub fn ndp(bytes: &[u8]) {
     if let Ok(message) = Ndp::parse(kind, rest) {
         let again = message.to_bytes();
         assert_eq!(Ndp::parse(kind, &again[4..]), Ok(message));
+    }
+}
+
+/// The checksum is put right, so that more than one input in 65,536 is read.
+pub fn igmp(bytes: &[u8]) {
+    let mut bytes = bytes.to_vec();
+    if bytes.len() >= igmp::HEADER_LEN {
+        bytes[2..4].fill(0);
+        let sum = !checksum::sum(&bytes);
+        bytes[2..4].copy_from_slice(&sum.to_be_bytes());
+    }
+    if let Ok(message) = igmp::parse(&bytes) {
+        assert_eq!(igmp::parse(&igmp::to_bytes(&message)), Ok(message));
+    }
+}
+
+pub fn mld(bytes: &[u8]) {
+    let [kind, rest @ ..] = bytes else { return };
+    let kind = [
+        mld::kind::QUERY,
+        mld::kind::REPORT,
+        mld::kind::DONE,
+        mld::kind::REPORT_V2,
+    ][usize::from(kind % 4)];
+    if let Ok(message) = mld::parse(kind, rest) {
+        let again = mld::to_bytes(&message);
+        assert_eq!(mld::parse(kind, &again[4..]), Ok(message));
     }
 }
 

@@ -38,6 +38,8 @@ const EXAMPLES: &str = "Examples:
   cargo xtask captures                  hundreds of captures of strangers go into a host and a router
   cargo xtask fuzz --seconds 60         every fuzz target for a minute
   cargo xtask fuzz ndp --seconds 600    one of them for ten
+  cargo xtask fuzz --seconds 600 --frames-seconds 3600
+                                        every parser for ten minutes and whole hosts for an hour, with a table at the end
   cargo xtask bench --quick             figures beside those of another stack
   cargo xtask layers                    who names whom against the rules
 
@@ -70,7 +72,7 @@ enum Command {
     },
     /// Feeds the captures of Debian's tcpdump source package, many of them malformed, to a host and a router.
     Captures,
-    /// Fuzz targets, each for a while; wants the nightly toolchain and installs cargo-fuzz.
+    /// Fuzz targets, each for a while, and a table of what they came to; wants the nightly toolchain and installs cargo-fuzz.
     Fuzz(fuzz::Choice),
     /// Refuses imports that point up, system names in protocol code, and unsafe outside of its rooms.
     Layers,
@@ -95,7 +97,7 @@ fn run(command: Command) -> Result<ExitCode> {
         Command::Ci(choice) => ci::run(&root, &choice),
         Command::Bench { flags } => bench::run(&root, &flags),
         Command::Captures => captures::run(&root).map(|()| ExitCode::SUCCESS),
-        Command::Fuzz(choice) => fuzz::run(&root, &choice).map(|()| ExitCode::SUCCESS),
+        Command::Fuzz(choice) => fuzz::run(&root, &choice),
         Command::Layers => Ok(report("layers", &layers::check(&root)?)),
         Command::Size => Ok(report("size", &size::check(&root)?)),
     }

@@ -18,7 +18,7 @@ pub struct Program {
 }
 
 /// All of them.
-pub const PROGRAMS: [Program; 14] = [
+pub const PROGRAMS: [Program; 16] = [
     Program {
         name: "python3",
         package: "python3",
@@ -105,6 +105,20 @@ pub const PROGRAMS: [Program; 14] = [
         probe: &["-V"],
         says: "iputils",
         tests: "ping from Linux over TAP",
+    },
+    Program {
+        name: "traceroute",
+        package: "traceroute",
+        probe: &["--version"],
+        says: "Modern traceroute",
+        tests: "traces of Linux through routers of ours",
+    },
+    Program {
+        name: "tracepath",
+        package: "iputils-tracepath",
+        probe: &["-V"],
+        says: "iputils",
+        tests: "traces of Linux through routers of ours",
     },
     Program {
         name: "iperf3",

@@ -127,6 +127,14 @@ pub enum Command {
         of -j names its node. Exit codes: 0; 1 no such device; 2 no such node;\n\
         255 usage.")]
     Ip(Ip),
+    /// The groups that a switch knows, as iproute2's bridge prints them.
+    #[command(after_help = "Examples:\n  \
+        heptad bridge mdb                          groups and the ports that want them\n  \
+        heptad bridge -d -s mdb                    router ports, who asks, time left\n  \
+        heptad bridge -j -p mdb show\n\n\
+        It only shows; `snooping` and `querier` of a switch in a lab file say what it\n\
+        does with groups. Exit codes: 0; 2 no such switch; 255 usage.")]
+    Bridge(Bridge),
     /// Write the frames of a running lab into a capture (pcapng), from now on.
     #[command(after_help = "Examples:\n  \
         heptad capture -w chat.pcapng --seconds 2\n  \
@@ -322,6 +330,31 @@ pub struct Ip {
     #[arg(long)]
     pub brief: bool,
     /// The node; default: all of them, each under its name.
+    #[arg(long)]
+    pub node: Option<String>,
+    /// The lab; default: the only one.
+    #[arg(long, env = "HEPTAD_LAB")]
+    pub lab: Option<String>,
+}
+
+#[derive(Args)]
+pub struct Bridge {
+    /// mdb; then show, and dev SWITCH.
+    #[arg(value_name = "OBJECT", required = true)]
+    pub words: Vec<String>,
+    /// Router ports, and who asks for members, too.
+    #[arg(short = 'd', long)]
+    pub details: bool,
+    /// How long each is remembered.
+    #[arg(short = 's', long)]
+    pub statistics: bool,
+    /// As JSON.
+    #[arg(short = 'j')]
+    pub as_json: bool,
+    /// JSON for people to read.
+    #[arg(short = 'p', long)]
+    pub pretty: bool,
+    /// The switch; default: all of them.
     #[arg(long)]
     pub node: Option<String>,
     /// The lab; default: the only one.

@@ -33,14 +33,14 @@ fn main() -> ExitCode {
     }
 }
 
-/// Prints clap's message; `netstat` and `ip` keep their own exit codes for a bad option.
+/// Prints clap's message; `netstat`, `ip` and `bridge` keep their own exit codes for a bad option.
 fn usage(error: &clap::Error) -> ExitCode {
     let _ = error.print(); // a closed terminal changes nothing about the code
     match error.kind() {
         ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => ExitCode::SUCCESS,
         _ => ExitCode::from(match std::env::args_os().nth(1) {
             Some(command) if command == "netstat" => 3,
-            Some(command) if command == "ip" => commands::ip::USAGE,
+            Some(command) if command == "ip" || command == "bridge" => commands::ip::USAGE,
             _ => failure::USAGE,
         }),
     }
@@ -62,6 +62,7 @@ fn run(cli: Cli) -> Result<u8, Failure> {
         Some(Command::Traceroute(trace)) => commands::traceroute::traceroute(&trace, cli.json),
         Some(Command::Tracepath(trace)) => commands::tracepath::tracepath(&trace, cli.json),
         Some(Command::Ip(ip)) => commands::ip::ip(&ip, cli.json),
+        Some(Command::Bridge(bridge)) => commands::bridge::bridge(&bridge, cli.json),
         Some(Command::Capture(capture)) => commands::capture::capture(&capture, cli.json),
         Some(Command::Arp(arp)) => commands::arp::arp(&arp, cli.json),
         Some(Command::Completions { shell }) => commands::manual::completions(shell),

@@ -95,6 +95,7 @@ print('polls', later(u.recvfrom, 10))
 print('sends', later(u.sendto, b'4', nobody))
 u.close()
 u = socket.socket(socket.AF_INET, socket.SOCK_DGRAM); u.connect(nobody)
+# SO_ERROR does not wait: it is asked until the answer of the other node, a few milliseconds away, is here.
 u.send(b'5'); told = 0
 for _ in range(1000):
     told = told or time.sleep(0.02) or u.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
@@ -224,3 +225,158 @@ int main(int argc, char **argv) {
     printf("from %s: %d %d %d\n", argv[1], ports[0], ports[1], ports[2]);
 }
 "#;
+
+#[test]
+fn control_messages_say_how_a_datagram_came_and_choose_how_one_goes() {
+    if !has_program("python3") || !has_program("setpriv") {
+        return;
+    }
+    let mut pair = Pair::up();
+    // Each answer says how the question came, and goes as the question asks for.
+    pair.serve(&["python3", "-c", CONTROL_SERVER]);
+    let out = pair.python("a", CONTROL_CLIENT);
+    let expected = "\
+asked nothing: []
+to 10.0.0.2 by eth0, spec 10.0.0.2; ttl 64, tos 0
+to 10.0.0.2 by eth0, spec 10.0.0.2; ttl 9, tos 16
+to 10.0.0.255 by eth0, spec 10.0.0.2; ttl 64, tos 0
+of one: ttl 33, tos 8
+of many: [7, 8] [b'first', b'second']
+a source that is not ours: EINVAL
+an interface that is not here: ENODEV
+a TTL of 0: EINVAL
+cut: True 16
+";
+    assert_eq!(out, expected);
+    pair.down();
+}
+
+const CONTROL_SERVER: &str = "
+import socket, struct
+u = socket.socket(socket.AF_INET, socket.SOCK_DGRAM); u.bind(('0.0.0.0', 9))
+print('ready', flush=True)
+data, control, _, who = u.recvmsg(100, 1000)
+u.sendto(('asked nothing: %r' % control).encode(), who)
+IP_RECVTTL, IP_RECVTOS, IP_PKTINFO = 12, 13, 8
+for option in IP_RECVTTL, IP_RECVTOS, IP_PKTINFO:
+    u.setsockopt(socket.IPPROTO_IP, option, 1)
+    assert u.getsockopt(socket.IPPROTO_IP, option) == 1
+while True:
+    data, control, flags, who = u.recvmsg(100, 1000)
+    told = {kind: value for level, kind, value in control if level == 0}
+    index, spec, to = struct.unpack('=I4s4s', told[IP_PKTINFO])
+    ttl, tos = struct.unpack('i', told[socket.IP_TTL])[0], told[socket.IP_TOS][0]
+    answer = 'to %s by %s, spec %s; ttl %d, tos %d' % (
+        socket.inet_ntoa(to), 'eth%d' % (index - 2),
+        socket.inet_ntoa(spec), ttl, tos)
+    chosen = [(0, IP_PKTINFO, struct.pack('=I4s4s', index, spec, bytes(4)))]
+    if data == b'low': chosen += [(0, socket.IP_TTL, struct.pack('i', 33)), (0, socket.IP_TOS, struct.pack('i', 8))]
+    u.sendmsg([answer.encode()], chosen, 0, who)
+";
+
+const CONTROL_CLIENT: &str = "
+import ctypes, errno, socket, struct, time
+IP_PKTINFO, IP_RECVTTL, IP_RECVTOS = 8, 12, 13
+u = socket.socket(socket.AF_INET, socket.SOCK_DGRAM); u.settimeout(20); u.bind(('0.0.0.0', 0))
+b = ('10.0.0.2', 9)
+def ask(data, control, to=b):
+    u.sendmsg([data], control, 0, to); return u.recv(200).decode()
+print(ask(b'first', []))
+while True:
+    answer = ask(b'x', [])
+    if answer.startswith('to'): break
+print(answer)
+print(ask(b'x', [(0, socket.IP_TTL, struct.pack('i', 9)), (0, socket.IP_TOS, b'\x10')]))
+u.setsockopt(socket.SOL_SOCKET, socket.SO_BROADCAST, 1)
+print(ask(b'x', [], ('10.0.0.255', 9)))
+u.setsockopt(0, IP_RECVTTL, 1); u.setsockopt(0, IP_RECVTOS, 1)
+u.sendto(b'low', b)
+_, control, flags, _ = u.recvmsg(200, 1000)
+told = {kind: value for level, kind, value in control}
+print('of one: ttl %d, tos %d' % (struct.unpack('i', told[2])[0], told[1][0]))
+class iovec(ctypes.Structure): _fields_ = [('base', ctypes.c_void_p), ('len', ctypes.c_size_t)]
+class msghdr(ctypes.Structure):
+    _fields_ = [('name', ctypes.c_void_p), ('namelen', ctypes.c_uint), ('iov', ctypes.POINTER(iovec)),
+                ('iovlen', ctypes.c_size_t), ('control', ctypes.c_void_p), ('controllen', ctypes.c_size_t), ('flags', ctypes.c_int)]
+class mmsghdr(ctypes.Structure): _fields_ = [('hdr', msghdr), ('len', ctypes.c_uint)]
+libc = ctypes.CDLL(None, use_errno=True)
+there = socket.socket(socket.AF_INET, socket.SOCK_DGRAM); there.settimeout(20); there.bind(('10.0.0.1', 0))
+there.setsockopt(0, IP_RECVTTL, 1)
+u.connect(there.getsockname())
+many, keep = (mmsghdr * 2)(), []
+for n, (text, ttl) in enumerate(((b'first', 7), (b'second', 8))):
+    data = ctypes.create_string_buffer(text, len(text))
+    control = ctypes.create_string_buffer(struct.pack('=QiiiI', 20, 0, 2, ttl, 0), 24)
+    v = iovec(ctypes.cast(data, ctypes.c_void_p), len(text)); keep += [data, control, v]
+    many[n].hdr.iov, many[n].hdr.iovlen = ctypes.pointer(v), 1
+    many[n].hdr.control, many[n].hdr.controllen = ctypes.cast(control, ctypes.c_void_p), 24
+assert libc.sendmmsg(u.fileno(), many, 2, 0) == 2
+heard = [there.recvmsg(100, 1000) for _ in range(2)]
+print('of many:', [struct.unpack('i', c[0][2])[0] for _, c, _, _ in heard], [d for d, _, _, _ in heard])
+def error(control):
+    try: u.sendmsg([b'x'], control, 0, b)
+    except OSError as e: return errno.errorcode[e.errno]
+print('a source that is not ours:', error([(0, IP_PKTINFO, struct.pack('=I4s4s', 0, bytes([10, 0, 0, 77]), bytes(4)))]))
+print('an interface that is not here:', error([(0, IP_PKTINFO, struct.pack('=I4s4s', 99, bytes(4), bytes(4)))]))
+print('a TTL of 0:', error([(0, 2, struct.pack('i', 0))]))
+u.sendto(b'cut', there.getsockname())
+_, control, flags, _ = there.recvmsg(100, 16)
+print('cut:', bool(flags & socket.MSG_CTRUNC), 16)
+";
+
+#[test]
+fn errors_about_datagrams_wait_in_a_queue_of_their_own() {
+    if !has_program("python3") || !has_program("setpriv") {
+        return;
+    }
+    let pair = Pair::up();
+    let out = pair.python("a", ERROR_QUEUE);
+    let expected = "\
+nothing yet: EAGAIN
+told by the next call: ECONNREFUSED
+errno 111 origin 2 type 3 code 3 info 0 by 10.0.0.2 about ('10.0.0.2', 4) flags ERRQUEUE
+errno 111 origin 2 type 3 code 3 info 0 by 10.0.0.2 about ('10.0.0.2', 5) flags ERRQUEUE
+empty again: EAGAIN
+no pending error: 0
+a socket that did not ask: EAGAIN
+a stream: EAGAIN
+";
+    assert_eq!(out, expected);
+    pair.down();
+}
+
+const ERROR_QUEUE: &str = "
+import errno, select, socket, struct, time
+IP_RECVERR, MSG_ERRQUEUE = 11, 0x2000
+def error(call, *words):
+    try: return call(*words)
+    except OSError as e: return errno.errorcode[e.errno]
+def until(call, *words):
+    end = time.monotonic() + 20
+    while time.monotonic() < end:
+        told = error(call, *words)
+        if told != 'EAGAIN': return told
+        time.sleep(0.002)
+u = socket.socket(socket.AF_INET, socket.SOCK_DGRAM); u.setsockopt(socket.IPPROTO_IP, IP_RECVERR, 1)
+assert u.getsockopt(socket.IPPROTO_IP, IP_RECVERR) == 1
+print('nothing yet:', error(u.recvmsg, 10, 1000, MSG_ERRQUEUE))
+u.sendto(b'a', ('10.0.0.2', 4)); u.setblocking(False)
+print('told by the next call:', until(u.recvfrom, 10))
+while error(u.sendto, b'b', ('10.0.0.2', 5)) != 1: pass
+time.sleep(0.3)
+def show():
+    data, control, flags, about = until(u.recvmsg, 10, 1000, MSG_ERRQUEUE)
+    (level, kind, told), = control
+    assert (level, kind, data) == (0, IP_RECVERR, b'') and len(told) == 32
+    number, origin, type_, code, _, info, _ = struct.unpack('=IBBBBII', told[:16])
+    offender = socket.inet_ntoa(told[20:24])
+    print('errno %d origin %d type %d code %d info %d by %s about %r flags %s' % (
+        number, origin, type_, code, info, offender, about, 'ERRQUEUE' if flags & MSG_ERRQUEUE else flags))
+show(); show()
+print('empty again:', error(u.recvmsg, 10, 1000, MSG_ERRQUEUE))
+print('no pending error:', u.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR))
+other = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+other.sendto(b'a', ('10.0.0.2', 4)); time.sleep(0.1)
+print('a socket that did not ask:', error(other.recvmsg, 10, 1000, MSG_ERRQUEUE))
+s = socket.socket(); print('a stream:', error(s.recvmsg, 10, 1000, MSG_ERRQUEUE))
+";

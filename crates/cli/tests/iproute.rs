@@ -344,3 +344,49 @@ default via fd00:1::1 dev eth0 proto static metric 1024 pref medium
     assert!(table.contains(" UGDAe 1024 "), "{table}");
     end(&sandbox);
 }
+
+#[test]
+fn bridge_shows_which_ports_of_a_switch_want_which_group() {
+    let sandbox = Sandbox::new();
+    sandbox.write(
+        "switch.toml",
+        "name = \"switched\"\nseed = 1\n\
+         [nodes.a]\naddress = [\"10.0.0.1/24\", \"fd00::1/64\"]\n\
+         [nodes.b]\naddress = [\"10.0.0.2/24\", \"fd00::2/64\"]\n\
+         [nodes.sw]\nkind = \"switch\"\nquerier = \"10.0.0.250\"\n\
+         [[links]]\nendpoints = [\"a\", \"sw:eth0\"]\n[[links]]\nendpoints = [\"b\", \"sw:eth1\"]\n",
+    );
+    let up = sandbox.run(&["lab", "up", "switch.toml", "--no-capture"]);
+    up.expect_code(0);
+    // Each host tells of the group in which its address is asked for.
+    let lines = [
+        "dev sw port eth0 grp ff02::1:ff00:1 temp\n",
+        "dev sw port eth1 grp ff02::1:ff00:2 temp\n",
+    ];
+    support::wait_for("what both hosts tell", || {
+        let shown = said(&sandbox, "bridge mdb");
+        lines.iter().all(|line| shown.contains(line))
+    });
+    let detailed = said(&sandbox, "bridge -d -s mdb show dev sw");
+    let own = "\nquerier on sw: 10.0.0.250 itself";
+    assert!(detailed.contains(own), "{detailed}");
+    let timed = "dev sw port eth0 grp ff02::1:ff00:1 temp proto kernel   2";
+    assert!(detailed.contains(timed), "{detailed}");
+    let all = said_in_json(&sandbox, "bridge -j -details mdb --node sw");
+    assert_eq!(all[0]["mdb"][0]["dev"], "sw");
+    assert_eq!(all[0]["querier"]["sw"][0]["address"], "10.0.0.250");
+    refuses(
+        &sandbox,
+        &[
+            ("bridge foo", 255, "Object \"foo\" is unknown"),
+            ("bridge mdb add", 255, "Command \"add\" is unknown"),
+            ("bridge -z mdb", 255, "-z"),
+            (
+                "bridge mdb --node a",
+                2,
+                "no switch named a in the lab switched; there are: sw",
+            ),
+        ],
+    );
+    end(&sandbox);
+}

@@ -5,9 +5,10 @@
 mod support;
 
 use std::fs;
-use std::time::Instant;
 
+use support::capture::{CABLES, Sides, can_capture};
 use support::linux::{Linux, Served};
+use support::transfer::{IPV4, curl_compares, gigabyte_each_way, iperf3};
 use support::{Ran, has_program, labs, wait_for};
 
 /// bob at 10.9.0.20 on one cable with the interface; more lines for the cable come last.
@@ -122,13 +123,8 @@ fn iperf3_runs_both_ways_and_linux_sees_scaled_windows_sack_and_timestamps() {
         &["--no-capture"],
     );
     for more in [&[][..], &["-R"]] {
-        let client = ["iperf3", "-J", "-n", "50M", "-c", "10.9.0.20"];
-        let ran = linux
-            .run(&[&client[..], more].concat())
-            .expect_code(0)
-            .json();
-        let received = ran["end"]["sum_received"]["bytes"].as_u64().unwrap_or(0);
-        assert!(received > 40_000_000, "{ran:#}");
+        let received = iperf3(&linux, "50M", "10.9.0.20", more).received;
+        assert!(received > 40_000_000, "{received}");
     }
     let options = socket_options(&linux);
     for word in [" ts ", " sack ", " wscale:"] {
@@ -158,89 +154,16 @@ fn socket_options(linux: &Linux) -> String {
 /// network card, so its own count of bad ones and our capture are asked instead.
 #[test]
 fn no_segment_has_a_bad_checksum_and_linux_cuts_where_the_cable_does() {
-    if !["iperf3", "tcpdump", "tshark"]
-        .iter()
-        .all(|name| has_program(name))
-    {
+    if !can_capture() {
         return;
     }
-    // The last one begins as a plain cable: Linux is told while the lab runs.
-    let later = "[[at]]\ntime = \"10ms\"\nlink = \"heptad0-bob\"\nrate = \"5 Gbit\"";
-    for (cable, cuts) in [("rate = \"5 Gbit\"", true), ("", false), (later, true)] {
+    for (cable, cuts) in CABLES {
         let Some(linux) = Linux::new() else { return };
         let capture = ["--capture", "ours.pcapng"];
         linux.up(&bob_and("tap:heptad0", IPERF, cable), "heptad0", &capture);
-        let tcpdump = ["tcpdump", "-i", "heptad0", "-U", "-w", "theirs.pcap", "tcp"];
-        let mut tcpdump = linux.spawn(&tcpdump);
-        let theirs = linux.sandbox.path("theirs.pcap");
-        wait_for("tcpdump to listen", || {
-            fs::metadata(&theirs).is_ok_and(|file| file.len() > 0)
-        });
-        for more in [&[][..], &["-R"]] {
-            let client = ["iperf3", "-n", "2M", "-c", "10.9.0.20"];
-            linux.run(&[&client[..], more].concat()).expect_code(0);
-        }
-        support::terminate(&tcpdump);
-        tcpdump.wait().expect("tcpdump ends");
-        linux.down();
+        let sides = Sides::of_iperf3(&linux, "10.9.0.20");
         assert_eq!(linux.bad_checksums(), 0, "{cable}");
-        let theirs = Capture::read(&linux, "theirs.pcap");
-        if cuts {
-            assert!(theirs.bad.is_empty(), "{cable}: {theirs:#?}");
-            assert!(
-                theirs.good > 4_000_000 / 1448 && theirs.longest <= 1514,
-                "{theirs:?}"
-            );
-        } else {
-            assert!(
-                theirs.longest > 10_000,
-                "super-segments cross whole: {theirs:?}"
-            );
-            let ours = Capture::read(&linux, "ours.pcapng");
-            assert!(ours.bad.is_empty(), "{ours:#?}");
-            assert!(
-                ours.good > 4_000_000 / 1448 && ours.longest <= 1514,
-                "{ours:?}"
-            );
-        }
-    }
-}
-
-/// What tshark says of a capture's TCP segments.
-#[derive(Debug)]
-struct Capture {
-    good: usize,
-    /// The rows of those with a bad checksum, the frame and its ends beside.
-    bad: Vec<String>,
-    /// Bytes of the longest frame.
-    longest: usize,
-}
-impl Capture {
-    fn read(linux: &Linux, name: &str) -> Self {
-        let words = "-o tcp.check_checksum:TRUE -o ip.check_checksum:TRUE -Y tcp -T fields -e tcp.checksum.status -e ip.checksum.status -e frame.len -e tcp.checksum -e tcp.checksum_calculated -e frame.number -e _ws.col.Info";
-        let mut all = vec!["-r", name];
-        all.extend(words.split(' '));
-        let ran = Ran::from(
-            linux
-                .sandbox
-                .program("tshark", &all)
-                .output()
-                .expect("tshark starts"),
-        );
-        let rows = ran.expect_code(0).stdout;
-        // 1 is good, 0 is bad (tshark's enumeration of checksum states).
-        let status = |row: &str, wanted: &str| row.split('\t').take(2).any(|s| s == wanted);
-        // Linux writes a sum of zero as ones, the same number to whoever adds it up (RFC 1071, section 1); tshark compares the spelling.
-        let is_zero = |row: &str| row.contains("\t0xffff\t0x0000\t");
-        let is_good = |row: &&str| row.split('\t').take(2).all(|s| s == "1") || is_zero(row);
-        let len = |row: &str| row.split('\t').nth(2).and_then(|len| len.parse().ok());
-        Self {
-            good: rows.lines().filter(is_good).count(),
-            bad: (rows.lines().filter(|row| status(row, "0") && !is_zero(row)))
-                .map(String::from)
-                .collect(),
-            longest: rows.lines().filter_map(len).max().unwrap_or(0),
-        }
+        sides.expect(cuts);
     }
 }
 
@@ -397,6 +320,59 @@ fn what_an_interface_that_is_down_refuses_is_counted_and_the_cable_lives_on() {
     linux.down();
 }
 
+/// An ARP probe for an address, and whether somebody answered within a second that it is his (`arping -D`).
+const PROBE: &str = r#"
+import socket, sys
+cable = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(0x0806))
+cable.bind(("heptad0", 0x0806))
+ours, wanted = cable.getsockname()[4], socket.inet_aton(sys.argv[1])
+arp = bytes([0, 1, 8, 0, 6, 4, 0, 1]) + ours + bytes(4) + bytes(6) + wanted
+cable.send(b"\xff" * 6 + ours + b"\x08\x06" + arp)
+cable.settimeout(1)
+try:
+    while True:
+        heard = cable.recv(100)
+        if heard[20:22] == b"\0\2" and heard[28:32] == wanted:
+            sys.exit("taken by " + heard[22:28].hex(":"))
+except TimeoutError:
+    print("free")
+"#;
+
+#[test]
+fn an_address_of_ipv4_that_linux_has_is_not_ours_and_linux_finds_the_one_that_is() {
+    let Some(linux) = Linux::new() else { return };
+    linux.ip("tuntap add dev heptad0 mode tap");
+    linux.ip("link set dev heptad0 up");
+    linux.ip("addr add 10.9.0.20/24 dev heptad0");
+    let lab = bob_and("tap:heptad0", "conflict_detection = true", "");
+    let lab = lab.replace("\"10.9.0.20/24\"", "[\"10.9.0.20/24\", \"10.9.0.21/24\"]");
+    // Programs wait for the addresses, and so does the command.
+    linux.up(&lab, "heptad0", &["--no-capture"]);
+    let words = ["ip", "-4", "addr", "show", "dev", "eth0", "--node", "bob"];
+    let shown = linux.heptad(&words).expect_code(0).stdout;
+    let line = |of: &str| shown.lines().find(|line| line.contains(of)).expect(of);
+    assert!(
+        line("inet 10.9.0.20/24").contains("dadfailed tentative"),
+        "{shown}"
+    );
+    assert!(!line("inet 10.9.0.21/24").contains("tentative"), "{shown}");
+    let counts = ["netstat", "-s", "--node", "bob"];
+    let counts = linux.heptad(&counts).expect_code(0).stdout;
+    assert!(
+        counts.contains("claims an address of this host by ARP"),
+        "{counts}"
+    );
+    // Linux looks for both: the one that bob gave up is answered by nobody, the other one by bob.
+    linux.sandbox.write("probe.py", PROBE);
+    let probe = |address: &str| linux.run(&["python3", "probe.py", address]);
+    assert_eq!(probe("10.9.0.20").expect_code(0).stdout, "free\n");
+    let taken = probe("10.9.0.21").expect_code(1).stderr;
+    assert!(taken.contains("taken by 02:"), "{taken}");
+    let words = ["ping", "-c", "1", "-W", "2", "10.9.0.21"];
+    linux.run(&words).expect_code(0);
+    linux.down();
+}
+
 /// A gigabyte each way, with the same between two kernels over veth in the same run; figures are printed.
 #[test]
 #[ignore = "moves 4 GB and measures: cargo xtask ci --full --only neighbours"]
@@ -405,34 +381,9 @@ fn a_gigabyte_each_way_beside_two_kernels_over_veth() {
         return;
     }
     let Some(linux) = Linux::new() else { return };
-    let veth = Linux::new().expect("a second namespace");
-    let peer = format!("link add v0 type veth peer name v1 netns {}", veth.netns);
-    linux.ip(&peer);
-    linux.ip("address add 10.8.0.1/24 dev v0");
-    linux.ip("link set dev v0 up");
-    veth.ip("address add 10.8.0.2/24 dev v1");
-    veth.ip("link set dev v1 up");
-    let _server = Served(veth.spawn(&["iperf3", "-s"]));
-    wait_for("iperf3 on the other kernel", || veth.listens(5201));
     let fast = ["--no-capture", "--no-event-hash"];
     linux.up(&bob_and("tap:heptad0", IPERF, ""), "heptad0", &fast);
-    for (way, more) in [("Linux sends", &[][..]), ("Linux receives", &["-R"])] {
-        for (whom, address) in [("the lab", "10.9.0.20"), ("a kernel over veth", "10.8.0.2")] {
-            let started = Instant::now();
-            let client = ["iperf3", "-J", "-n", "1024M", "-c", address];
-            let ran = linux
-                .run(&[&client[..], more].concat())
-                .expect_code(0)
-                .json();
-            let received = ran["end"]["sum_received"]["bytes"].as_u64().unwrap_or(0);
-            let rate = ran["end"]["sum_received"]["bits_per_second"].as_f64();
-            let again = ran["end"]["sum_sent"]["retransmits"].as_u64().unwrap_or(0);
-            let rate = rate.unwrap_or(0.0) / 8e6;
-            let took = started.elapsed().as_secs_f64();
-            println!("{way}, {whom}: {rate:.0} MB/s, {again} sent again, {took:.1} s");
-            assert!(received > 1_000_000_000, "{ran:#}");
-        }
-    }
+    gigabyte_each_way(&linux, &IPV4);
     println!("ss -tieo: {}", socket_options(&linux).trim());
     println!("bad checksums: {}", linux.bad_checksums());
     assert_eq!(linux.bad_checksums(), 0);
@@ -444,18 +395,9 @@ fn a_gigabyte_each_way_beside_two_kernels_over_veth() {
 #[ignore = "moves 2 GB: cargo xtask ci --full --only neighbours"]
 fn a_gigabyte_that_curl_reads_each_way_is_the_same_byte_for_byte() {
     let Some(linux) = Linux::new() else { return };
-    let make = "head -c 1G /dev/urandom > big.bin";
-    linux.run(&["bash", "-c", make]).expect_code(0);
     let fast = ["--no-capture", "--no-event-hash"];
     linux.up(&bob_and("tap:heptad0", WEB, ""), "heptad0", &fast);
-    let web = linux.web_server();
-    let compare = |url: &str| format!("set -o pipefail; curl -sS {url} | cmp - big.bin");
-    let from_bob = compare("http://10.9.0.20/big.bin");
-    linux.run(&["bash", "-c", &from_bob]).expect_code(0);
-    let from_linux = compare("http://10.9.0.1:8000/big.bin");
-    let on_bob = ["exec", "bob", "--", "bash", "-c", &from_linux];
-    linux.heptad(&on_bob).expect_code(0);
+    curl_compares(&linux, &IPV4, "1G");
     assert_eq!(linux.bad_checksums(), 0);
-    drop(web);
     linux.down();
 }

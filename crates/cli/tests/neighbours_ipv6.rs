@@ -4,15 +4,17 @@ mod support;
 
 use std::fs;
 
+use support::capture::{CABLES, Sides, can_capture};
 use support::linux::Linux;
+use support::transfer::{IPV6, curl_compares, gigabyte_each_way, iperf3};
 use support::{has_program, wait_for};
 
-/// A router of ours on the kernel's cable, and bob behind it; more lines for bob's cable come last.
-fn behind_router(cable: &str) -> String {
+/// A router of ours on the kernel's cable, and bob behind it with this program; more lines for his cable come last.
+fn behind_router(program: &str, cable: &str) -> String {
     format!(
         "name = \"neighbours\"\n[nodes.r1]\nkind = \"router\"\naddress = [\"10.9.0.254/24\", \"fd09::254/64\"]\n\
          [nodes.bob]\naddress = [\"10.9.1.20/24\", \"fd09:1::20/64\"]\ngateway = [\"10.9.1.1\", \"fd09:1::1\"]\n\
-         run = [\"python3\", \"-m\", \"http.server\", \"--bind\", \"::\", \"80\"]\nready = \"tcp:80\"\n\
+         {program}\n\
          [[links]]\nendpoints = [\"tap:heptad0\", \"r1:eth0\"]\n\
          [[links]]\nendpoints = [\"r1:eth1\", \"bob:eth0\"]\n{cable}\n"
     )
@@ -24,6 +26,17 @@ fn bob(address: &str) -> String {
          [[links]]\nendpoints = [\"tap:heptad0\", \"bob:eth0\"]\n"
     )
 }
+
+/// bob with both families and this program on one cable with the kernel; more lines for the cable come last.
+fn bob_runs(program: &str, end: &str, cable: &str) -> String {
+    format!(
+        "name = \"neighbours\"\n[nodes.bob]\naddress = [\"10.9.0.20/24\", \"fd09::20/64\"]\n{program}\n\
+         [[links]]\nendpoints = [\"{end}\", \"bob:eth0\"]\n{cable}\n"
+    )
+}
+const WEB: &str =
+    "run = [\"python3\", \"-m\", \"http.server\", \"--bind\", \"::\", \"80\"]\nready = \"tcp:80\"";
+const IPERF: &str = "run = [\"iperf3\", \"-s\"]\nready = \"tcp:5201\"";
 
 /// The kernel takes what routers say, whatever this machine's own settings are.
 fn listening() -> Option<Linux> {
@@ -52,7 +65,7 @@ fn ping_from_bob(linux: &Linux, size: &str, to: &str) {
 #[test]
 fn linux_takes_its_address_and_its_default_route_from_our_router() {
     let Some(linux) = listening() else { return };
-    linux.up(&behind_router(""), "heptad0", &["--no-capture"]);
+    linux.up(&behind_router(WEB, ""), "heptad0", &["--no-capture"]);
     linux.ip("route add 10.9.1.0/24 via 10.9.0.254");
     wait_for("an address that the router caused", || {
         let shown = linux.ip("-6 addr show dev heptad0 -tentative").stdout;
@@ -145,7 +158,7 @@ fn an_address_that_linux_has_is_not_ours() {
 #[test]
 fn linux_finds_the_narrow_cable_behind_our_router() {
     let Some(linux) = listening() else { return };
-    let lab = behind_router("mtu = 1280");
+    let lab = behind_router(WEB, "mtu = 1280");
     linux.up(&lab, "heptad0", &["--no-capture"]);
     let page: Vec<u8> = (0..1_000_000u32).map(|n| (n >> 3) as u8).collect();
     fs::write(linux.sandbox.path("page.bin"), &page).expect("a page");
@@ -175,6 +188,55 @@ fn linux_finds_the_narrow_cable_behind_our_router() {
     linux.run(&fetched).expect_code(0);
     assert!(fs::read(linux.sandbox.path("a.bin")).expect("a page") == page);
     linux.down();
+}
+
+/// A cable with a rate cuts, so Linux is to cut and to fill before a capture on its side sees it; the last one begins as a
+/// plain cable.
+#[test]
+fn super_segments_of_ipv6_cross_a_plain_cable_and_are_cut_where_it_cuts() {
+    if !can_capture() {
+        return;
+    }
+    for (cable, cuts) in CABLES {
+        let Some(linux) = listening() else { return };
+        let lab = bob_runs(IPERF, "tap:heptad0", cable);
+        linux.up(&lab, "heptad0", &["--capture", "ours.pcapng"]);
+        linux.ip("addr add fd09::1/64 dev heptad0 nodad");
+        let sides = Sides::of_iperf3(&linux, "fd09::20");
+        assert_eq!(linux.bad_checksums(), 0, "{cable}");
+        sides.expect(cuts);
+    }
+}
+
+/// Linux makes super-segments of what it sends behind options as well; bob's cable carries them whole, or our router cuts.
+#[test]
+fn super_segments_behind_extension_headers_cross_whole_and_are_cut() {
+    let send = "import socket\n\
+        s = socket.socket(socket.AF_INET6)\n\
+        s.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_DSTOPTS, bytes([0, 0, 1, 4, 0, 0, 0, 0]))\n\
+        s.connect(('fd09:1::20', 7))\n\
+        s.sendall(b'GET /' + b'x' * 3000000)\n\
+        s.shutdown(socket.SHUT_WR)\n\
+        print(s.recv(100))\n";
+    let count = "import socket\n\
+        s = socket.create_server(('::', 7), family=socket.AF_INET6)\n\
+        while True:\n\
+        \x20   c, _ = s.accept(); n = 0\n\
+        \x20   while d := c.recv(65536): n += len(d)\n\
+        \x20   c.sendall(b'%d bytes' % n); c.close()\n";
+    for cable in ["", "rate = \"1 Gbit\""] {
+        let Some(linux) = listening() else { return };
+        linux.sandbox.write("count.py", count);
+        let program = "run = [\"python3\", \"count.py\"]\nready = \"tcp:7\"";
+        linux.up(&behind_router(program, cable), "heptad0", &["--no-capture"]);
+        linux.ip("addr add fd09::1/64 dev heptad0 nodad");
+        linux.ip("route add fd09:1::/64 via fd09::254");
+        let said = linux.run(&["timeout", "20", "python3", "-c", send]);
+        let said = said.expect_code(0).stdout;
+        assert_eq!(said.trim(), "b'3000005 bytes'", "{cable}");
+        assert_eq!(linux.bad_checksums(), 0, "{cable}");
+        linux.down();
+    }
 }
 
 #[test]
@@ -242,4 +304,67 @@ fn a_host_of_ours_takes_its_address_from_radvd_and_another_one_if_linux_has_that
 fn addresses_of_bob(linux: &Linux) -> String {
     let words = ["ip", "-6", "addr", "show", "dev", "eth0", "--node", "bob"];
     linux.heptad(&words).expect_code(0).stdout
+}
+
+/// Nobody looks at checksums on a plain cable, so the bytes themselves are compared.
+#[test]
+fn curl_reads_every_byte_over_ipv6_both_ways_over_tap_and_tun_and_over_cables_that_cut() {
+    for (end, cable, size) in [
+        ("tap:heptad0", "", "50M"),
+        ("tun:heptad0", "", "2M"),
+        ("tap:heptad0", "delay = \"2ms\"\nloss = \"1%\"", "1M"),
+        ("tun:heptad0", "rate = \"1 Gbit\"", "2M"),
+        ("tap:heptad0", "mtu = 9000", "2M"),
+    ] {
+        let Some(linux) = listening() else { return };
+        linux.up(&bob_runs(WEB, end, cable), "heptad0", &["--no-capture"]);
+        linux.ip("addr add fd09::1/64 dev heptad0 nodad");
+        curl_compares(&linux, &IPV6, size);
+        assert_eq!(linux.bad_checksums(), 0, "{end} {cable}");
+        linux.down();
+    }
+}
+
+#[test]
+fn iperf3_runs_over_ipv6_both_ways() {
+    if !has_program("iperf3") {
+        return;
+    }
+    let Some(linux) = listening() else { return };
+    let lab = bob_runs(IPERF, "tap:heptad0", "");
+    linux.up(&lab, "heptad0", &["--no-capture"]);
+    linux.ip("addr add fd09::1/64 dev heptad0 nodad");
+    for way in [&["-6"][..], &["-6", "-R"]] {
+        let received = iperf3(&linux, "50M", IPV6.bob, way).received;
+        assert!(received > 40_000_000, "{way:?}: {received}");
+    }
+    assert_eq!(linux.bad_checksums(), 0);
+    linux.down();
+}
+
+#[test]
+#[ignore = "moves 4 GB and measures: cargo xtask ci --full --only neighbours"]
+fn a_gigabyte_of_ipv6_each_way_beside_two_kernels_over_veth() {
+    if !has_program("iperf3") {
+        return;
+    }
+    let Some(linux) = listening() else { return };
+    let fast = ["--no-capture", "--no-event-hash"];
+    linux.up(&bob_runs(IPERF, "tap:heptad0", ""), "heptad0", &fast);
+    linux.ip("addr add fd09::1/64 dev heptad0 nodad");
+    gigabyte_each_way(&linux, &IPV6);
+    assert_eq!(linux.bad_checksums(), 0);
+    linux.down();
+}
+
+#[test]
+#[ignore = "moves 2 GB: cargo xtask ci --full --only neighbours"]
+fn a_gigabyte_that_curl_reads_each_way_over_ipv6_is_the_same_byte_for_byte() {
+    let Some(linux) = listening() else { return };
+    let fast = ["--no-capture", "--no-event-hash"];
+    linux.up(&bob_runs(WEB, "tap:heptad0", ""), "heptad0", &fast);
+    linux.ip("addr add fd09::1/64 dev heptad0 nodad");
+    curl_compares(&linux, &IPV6, "1G");
+    assert_eq!(linux.bad_checksums(), 0);
+    linux.down();
 }

@@ -56,11 +56,11 @@ impl Offloads {
         tso4: false,
         tso6: false,
     };
-    /// What a packet of ours can say: IPv6 is left to the kernel, since nothing here cuts it.
-    pub const IPV4: Self = Self {
+    /// All that a packet of ours can say.
+    pub const ALL: Self = Self {
         checksum: true,
         tso4: true,
-        tso6: false,
+        tso6: true,
     };
     fn bits(self) -> u32 {
         let Self {
@@ -354,11 +354,11 @@ mod tests {
     #[test]
     fn offloads_are_the_bits_of_the_driver() {
         assert_eq!(Offloads::NONE.bits(), 0);
-        assert_eq!(Offloads::IPV4.bits(), 3);
-        let all = Offloads {
-            tso6: true,
-            ..Offloads::IPV4
+        assert_eq!(Offloads::ALL.bits(), 7);
+        let ipv4 = Offloads {
+            tso6: false,
+            ..Offloads::ALL
         };
-        assert_eq!(all.bits(), 7);
+        assert_eq!(ipv4.bits(), 3);
     }
 }

@@ -6,8 +6,8 @@ use heptad_stack::wire::{PacketBuf, Pool};
 use crate::vnet_header::{Frame, LEN, VnetHeader};
 use crate::{Interface, Kind};
 
-/// The virtio header, an Ethernet header with two tags, the longest IP packet.
-const LONGEST: usize = LEN + 22 + 65_535;
+/// The virtio header, an Ethernet header with two tags, the longest IP packet: one of IPv6, whose length counts no header.
+const LONGEST: usize = LEN + 22 + 40 + 65_535;
 
 /// Reads frames and makes packets of them; keeps what it needs for that between reads.
 pub struct Reader {

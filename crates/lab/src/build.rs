@@ -13,7 +13,7 @@ use crate::machine::{Body, Host, Machine, Patience, Socketed, mac, port_config, 
 use crate::observation::Observation;
 use crate::outside::{LinkLayer, Outside};
 use crate::routing::{PlannedRoute, routes};
-use crate::switch::Switch;
+use crate::switch::{Surroundings, Switch};
 use crate::topology::{End, NodeKind, Topology, is_link_local, segments};
 use crate::{Lab, LabError, LabOptions, MachineId};
 
@@ -65,6 +65,7 @@ pub(crate) fn build(topology: &Topology, options: &LabOptions) -> Result<Lab, La
             .collect(),
         addresses: addresses(topology),
         automatic: Vec::new(),
+        careful: Vec::new(),
         owners: BTreeMap::new(),
         interfaces: interfaces(topology, &names),
         timeline: VecDeque::new(),
@@ -219,10 +220,14 @@ fn machines(
 ) -> Result<(), LabError> {
     let routes = routes(topology);
     let advertisers = advertisers(topology);
+    let surroundings = Surroundings::new(topology);
     let mut layers = link_layers(topology, &lab.names, &plugged);
     for ((id, (name, node)), ports) in (0..).map(MachineId).zip(&topology.nodes).zip(plugged) {
         let body = match node.kind {
-            NodeKind::Switch => Body::Switch(Switch::new(id.0)),
+            NodeKind::Switch => {
+                let snooping = surroundings.snooping(name, node, id, &ports);
+                Body::Switch(Box::new(Switch::new(id.0, snooping)))
+            }
             NodeKind::Tap => Body::Outside(Outside::new(id.0, None)),
             NodeKind::Tun => Body::Outside(Outside::new(id.0, layers.remove(&id))),
             NodeKind::Host | NodeKind::Router => {
@@ -242,10 +247,14 @@ fn machines(
                     routes: routes.get(name).map_or(&[][..], Vec::as_slice),
                     automatic: &node.automatic,
                     privacy: node.privacy,
+                    conflict_detection: node.conflict_detection,
                     advertising: advertising.map(|(_, port)| port.as_str()).collect(),
                 };
                 let automatic = node.automatic.iter().map(|port| (id, port.clone()));
                 lab.automatic.extend(automatic);
+                if node.conflict_detection {
+                    lab.careful.push(id);
+                }
                 configure(&mut host, &ports, &plan)
                     .map_err(|wrong| LabError::Impossible(format!("{name}: {wrong}")))?;
                 Body::Host(Box::new(host))
@@ -253,11 +262,14 @@ fn machines(
         };
         let everywhere = lab.addresses[id.0 as usize].iter();
         for (_, address, _) in everywhere.filter(|(_, ip, _)| !is_link_local(*ip)) {
-            if let Some(other) = lab.owners.insert(*address, id) {
-                let other = &lab
-                    .machines
-                    .get(other.0 as usize)
-                    .map_or(name.as_str(), |m| &m.name);
+            let owner = *lab.owners.entry(*address).or_insert(id);
+            let other = lab.machines.get(owner.0 as usize).map(|m| m.name.as_str());
+            let other = other.unwrap_or(name.as_str());
+            let detects = |name: &str| {
+                let node = topology.nodes.get(name);
+                address.is_ipv4() && node.is_some_and(|node| node.conflict_detection)
+            };
+            if owner != id && !detects(name) && !detects(other) {
                 return Err(LabError::Impossible(format!(
                     "{other} and {name} have one address: {address}"
                 )));
@@ -338,6 +350,8 @@ struct Plan<'a> {
     /// Ports that take addresses from routers.
     automatic: &'a BTreeSet<String>,
     privacy: bool,
+    /// Whether all ports ask for addresses before they use them.
+    conflict_detection: bool,
     /// Ports by which it says that it is a router.
     advertising: Vec<&'a str>,
 }
@@ -350,6 +364,12 @@ fn configure(host: &mut Host, ports: &[Socketed], plan: &Plan<'_>) -> Result<(),
             .ok_or_else(|| format!("no port {name}"))
     };
     let said = |what: String| move |e: SocketError| format!("{what}: {e}");
+    let careful = ports.iter().filter(|_| plan.conflict_detection);
+    for socketed in careful {
+        host.stack
+            .detect_conflicts(socketed.id)
+            .map_err(said(format!("addresses of {}", socketed.name)))?;
+    }
     for (name, address, len) in plan.addresses {
         host.stack
             .add_address(port(name)?, *address, *len)

@@ -80,6 +80,18 @@ impl LabBuilder {
     pub fn switch(self, name: &str) -> Self {
         self.node(name, "switch")
     }
+    /// A switch that sends every frame of a group to everybody: it does not snoop.
+    pub fn without_snooping(mut self, switch: &str) -> Self {
+        self.table(switch).insert("snooping".into(), false.into());
+        self
+    }
+    /// The switch asks who is in which group, as long as nobody with a lower address does; in IPv4 from `address`, such
+    /// as `10.0.1.250`, or `None`: it has none there.
+    pub fn querier(mut self, switch: &str, address: Option<&str>) -> Self {
+        let querier = address.map_or(Value::from(true), Value::from);
+        self.table(switch).insert("querier".into(), querier);
+        self
+    }
     fn node(mut self, name: &str, kind: &str) -> Self {
         self.table(name).insert("kind".into(), kind.into());
         self
@@ -112,6 +124,12 @@ impl LabBuilder {
     /// The node's `auto` ports have temporary addresses, too (RFC 8981).
     pub fn privacy(mut self, node: &str) -> Self {
         self.table(node).insert("privacy".into(), true.into());
+        self
+    }
+    /// The node's addresses of IPv4 are asked for before they are used, announced and defended (RFC 5227).
+    pub fn conflict_detection(mut self, node: &str) -> Self {
+        let table = self.table(node);
+        table.insert("conflict_detection".into(), true.into());
         self
     }
     /// A cable between two ends, `alice:eth0` or `alice` (the next free `ethN`); its name is `a-b` unless the cable has one.
@@ -341,6 +359,35 @@ mod tests {
             crate::topology::Loss::Every(10)
         );
         assert_eq!(topology.links[0].backward.reorder, 0.01);
+    }
+
+    #[test]
+    fn a_switch_snoops_unless_it_is_told_not_to_and_asks_if_it_is_told_to() {
+        use core::net::Ipv4Addr;
+        let lab = two_hosts()
+            .switch("s")
+            .switch("t")
+            .switch("u")
+            .switch("v")
+            .without_snooping("t")
+            .querier("u", None)
+            .querier("v", Some("10.0.0.250"));
+        let cabled = lab
+            .link("alice", "s", Cable::new())
+            .link("s", "t", Cable::new())
+            .link("t", "u", Cable::new())
+            .link("u", "v", Cable::new())
+            .link("v", "bob", Cable::new());
+        let topology = cabled.topology().expect("a lab");
+        for (name, snooping, querier) in [
+            ("s", true, None),
+            ("t", false, None),
+            ("u", true, Some(Ipv4Addr::UNSPECIFIED)),
+            ("v", true, Some(Ipv4Addr::new(10, 0, 0, 250))),
+        ] {
+            let expected = crate::topology::Multicast { snooping, querier };
+            assert_eq!(topology.nodes[name].multicast, expected, "{name}");
+        }
     }
 
     #[test]

@@ -11,7 +11,6 @@ use crate::frames::{FrameRecord, Interface};
 use crate::link::{InFlight, Mark};
 use crate::machine::{Body, Host, Machine};
 use crate::observation::Copy;
-use crate::switch::Forward;
 use crate::topology::{Change, NodeKind, Topology, TopologyError};
 
 /// A machine of the lab: its index in the order of names.
@@ -132,6 +131,8 @@ pub struct Lab {
     pub(crate) addresses: Vec<Vec<(String, IpAddr, u8)>>,
     /// Ports whose addresses come from routers.
     pub(crate) automatic: Vec<(MachineId, String)>,
+    /// Hosts that ask for their addresses of IPv4 before they use them.
+    pub(crate) careful: Vec<MachineId>,
     /// Of the addresses of the file that mean the same everywhere.
     pub(crate) owners: BTreeMap<IpAddr, MachineId>,
     pub(crate) interfaces: Vec<Interface>,
@@ -229,8 +230,10 @@ impl Lab {
         if machine.patience.is_over(self.now) {
             return Some(id);
         }
-        if let Body::Host(host) = &mut machine.body {
-            host.with(self.now, |stack, cx| stack.on_timeout(cx));
+        match &mut machine.body {
+            Body::Host(host) => host.with(self.now, |stack, cx| stack.on_timeout(cx)),
+            Body::Switch(switch) => switch.on_timeout(self.now),
+            Body::Outside(_) => {}
         }
         self.collect(id, &[]);
         self.drain(id);
@@ -299,48 +302,17 @@ impl Lab {
         self.batch = batch;
         self.drain(id);
     }
-    fn receive_at_switch(&mut self, id: MachineId, arrived: Arrived) {
-        let now = self.now;
-        let Machine { ports, body, .. } = &mut self.machines[id.0 as usize];
-        let Body::Switch(switch) = body else { return };
-        let Arrived {
-            port,
-            mut frame,
-            mark,
-        } = arrived;
-        let copies = self.fabric.observation.copy(&frame);
-        let forward = match mark.corrupted {
-            Some(_) => Err(DropReason::FrameCheck),
-            None => switch.receive(port, &mut frame, now),
-        };
-        let verdict = forward.map(|_| ());
-        self.fabric
-            .received(now, &ports[port], verdict, mark, copies);
-        self.forward(id, port, forward.unwrap_or(Forward::Stay), frame);
-        self.rearm(id);
-    }
-    /// A switch sends a frame on; copies of a flooded one keep its id.
-    fn forward(&mut self, id: MachineId, port: usize, forward: Forward, frame: PacketBuf) {
-        let now = self.now;
-        let Machine { ports, body, .. } = &mut self.machines[id.0 as usize];
-        let Body::Switch(switch) = body else { return };
-        match forward {
-            Forward::Stay => {}
-            Forward::To(there) => {
-                if let Some(out) = ports.get(there) {
-                    self.fabric.transmit(now, out, frame, &mut switch.pool);
-                }
-            }
-            Forward::Flood => {
-                for (_, out) in ports.iter().enumerate().filter(|(n, _)| *n != port) {
-                    let copy = frame.duplicate();
-                    self.fabric.transmit(now, out, copy, &mut switch.pool);
-                }
-            }
-        }
-    }
     /// After each change: frames out of every port, ready sockets, the next time.
     pub(crate) fn drain(&mut self, id: MachineId) {
+        match self.machines[id.0 as usize].body {
+            Body::Host(_) => self.drain_host(id),
+            Body::Switch(_) => self.drain_switch(id),
+            Body::Outside(_) => {}
+        }
+        self.collect(id, &[]);
+        self.rearm(id);
+    }
+    fn drain_host(&mut self, id: MachineId) {
         let now = self.now;
         let Machine { ports, body, .. } = &mut self.machines[id.0 as usize];
         if let Body::Host(host) = body {
@@ -358,8 +330,6 @@ impl Lab {
                 }
             }
         }
-        self.collect(id, &[]);
-        self.rearm(id);
     }
     /// Stands a machine in the agenda where it belongs.
     pub(crate) fn rearm(&mut self, id: MachineId) {
@@ -368,7 +338,8 @@ impl Lab {
                 let own = host.stack.poll_at().map(|at| at.max(self.now));
                 (own, own.is_some() && host.stack.has_work())
             }
-            Body::Switch(_) | Body::Outside(_) => (None, false),
+            Body::Switch(switch) => (switch.poll_at().map(|at| at.max(self.now)), false),
+            Body::Outside(_) => (None, false),
         };
         let arrival = self.fabric.next_arrival(id);
         let at = [own, arrival].into_iter().flatten().min();
@@ -423,12 +394,12 @@ impl Lab {
     pub fn stack(&self, machine: MachineId) -> Option<&Stack> {
         self.host(machine).map(|host| &host.stack)
     }
-    /// A host's MIB; of a machine outside of the lab only drops are known; `None` for a switch.
+    /// A host's MIB; of a switch and of a machine outside of the lab only drops are known.
     pub fn counters(&self, machine: MachineId) -> Option<&Counters> {
         match &self.machines.get(machine.0 as usize)?.body {
             Body::Host(host) => Some(&host.counters),
             Body::Outside(outside) => Some(&outside.counters),
-            Body::Switch(_) => None,
+            Body::Switch(switch) => Some(&switch.counters),
         }
     }
     /// A socket whose readiness changed, with its readiness now; machines take turns.

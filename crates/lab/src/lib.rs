@@ -35,6 +35,7 @@ pub use faults::FaultRow;
 pub use frames::{FrameRecord, Moment};
 pub use lab::{EventHash, Lab, LabError, LabOptions, MachineId, MachineInfo, Outcome};
 pub use outside::RealCable;
+pub use switch::{SnoopedGroup, SnoopedQuerier, SnoopedRouter, SwitchGroups};
 pub use topology::{Topology, TopologyError};
 
 pub use heptad_stack as stack;

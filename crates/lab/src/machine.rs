@@ -67,7 +67,7 @@ pub(crate) struct Socketed {
 
 pub(crate) enum Body {
     Host(Box<Host>),
-    Switch(Switch),
+    Switch(Box<Switch>),
     Outside(Outside),
 }
 

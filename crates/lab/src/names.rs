@@ -4,8 +4,8 @@
 //! while the lab runs.
 use core::net::IpAddr;
 
-use heptad_stack::PortId;
 use heptad_stack::stack::{AddressState, Origin};
+use heptad_stack::{PortId, Stack};
 
 use crate::topology::is_link_local;
 use crate::{Lab, MachineId, MachineInfo};
@@ -60,10 +60,13 @@ impl Lab {
         owners.next().is_none().then_some(first)
     }
 
-    /// Whether some host has not yet heard the router that its addresses come from.
+    /// Whether some host has not yet heard the router that its addresses come from, or still asks others whether they have
+    /// its addresses.
     pub fn awaits_addresses(&self) -> bool {
         let mut automatic = self.automatic.iter();
+        let mut careful = self.careful.iter().filter_map(|id| self.stack(*id));
         automatic.any(|(id, port)| self.caused_at(*id).iter().all(|(other, ..)| other != port))
+            || careful.any(Stack::is_asking_for_addresses)
     }
 
     /// Port, address and prefix length: those of the file, then those that routers caused.

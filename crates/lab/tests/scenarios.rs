@@ -1,8 +1,9 @@
 //! Machines in a lab, over UDP: cables, switches, routers, faults, records and hashes.
 mod story;
 
+use heptad_lab::stack::stack::Standing;
 use heptad_lab::stack::time::Duration;
-use heptad_lab::stack::{DropReason, EventMask, Family, Instant, SocketKind};
+use heptad_lab::stack::{DropReason, Event, EventMask, Family, Instant, PortId, SocketKind};
 use heptad_lab::topology::{Change, Impairments, Loss};
 use heptad_lab::{Lab, LabOptions, Moment, Outcome, Topology};
 use story::{Story, millis, options, seconds};
@@ -398,11 +399,59 @@ fn millis_at(n: u64) -> Instant {
 fn a_switch_has_no_sockets() {
     let mut lab = Lab::new(&star(2), options(1)).unwrap();
     let switch = lab.machine("sw").unwrap();
-    assert!(lab.stack(switch).is_none() && lab.counters(switch).is_none());
+    assert!(lab.stack(switch).is_none() && lab.counters(switch).is_some());
     let verb = std::panic::AssertUnwindSafe(|| {
         lab.with(switch, |stack, _| {
             stack.socket(Family::V4, SocketKind::Datagram).is_ok()
         })
     });
     assert!(std::panic::catch_unwind(verb).is_err());
+}
+
+/// Three hosts on a switch, two of them of one address; the second one of those looks first.
+const TWO_OF_ONE_ADDRESS: &str = r#"
+    [nodes.a]
+    address = "10.0.0.1/24"
+    [nodes.b]
+    address = ["10.0.0.1/24", "10.0.0.2/24"]
+    conflict_detection = true
+    [nodes.c]
+    address = "10.0.0.3/24"
+    [nodes.s]
+    kind = "switch"
+    [[links]]
+    endpoints = ["a", "s"]
+    [[links]]
+    endpoints = ["b", "s"]
+    [[links]]
+    endpoints = ["c", "s"]
+    "#;
+
+#[test]
+fn of_two_hosts_of_one_address_the_careful_one_does_without() {
+    let mut story = Story::chat(TWO_OF_ONE_ADDRESS, options(1));
+    assert!(story.lab.awaits_addresses());
+    story.run_for(millis(8000));
+    assert!(!story.lab.awaits_addresses());
+    let b = story.lab.machine("b").unwrap();
+    let shared = [10, 0, 0, 1].into();
+    let stack = story.lab.stack(b).unwrap();
+    assert_eq!(stack.standing(PortId(1), shared), Some(Standing::Lost));
+    let other = stack.standing(PortId(1), [10, 0, 0, 2].into());
+    assert_eq!(other, Some(Standing::Held));
+    assert_eq!(story.lab.owner(shared.into()), story.lab.machine("a"));
+    let duplicate = Event::Duplicate { ip: shared.into() };
+    let events = story.lab.take_events();
+    let mut of_b = events.iter().filter(|(_, machine, _)| *machine == b);
+    assert!(of_b.any(|(_, _, event)| *event == duplicate));
+    // Everybody reaches everybody.
+    let [a, c] = ["a", "c"].map(|node| story.udp(node, 7));
+    let b = story.udp("b", 7);
+    for (to, name) in [(a, "10.0.0.1:7"), (b, "10.0.0.2:7"), (c, "10.0.0.3:7")] {
+        for from in [a, b, c] {
+            story.send_to(from, b"hello", name);
+            story.run_for(millis(10));
+            assert!(story.receive(to).is_some(), "{name}");
+        }
+    }
 }

@@ -9,8 +9,8 @@ use rustix::net::{
     SendAncillaryMessage, SendFlags, SocketFlags, SocketType, socketpair,
 };
 
-/// Longest message, bytes: the largest datagram and what stands around it.
-pub const LONGEST: usize = 66 * 1024;
+/// Longest message, bytes: the largest datagram, its control messages and what stands around them.
+pub const LONGEST: usize = 72 * 1024;
 /// Most descriptors beside one message.
 pub const MOST_FDS: usize = 2;
 

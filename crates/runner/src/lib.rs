@@ -15,6 +15,7 @@
 //! Start reading at [`run`] for the job's side, at [`Host`] for the lab's.
 
 pub mod channel;
+mod control;
 pub mod exec;
 pub mod filter;
 pub mod host;

@@ -102,7 +102,7 @@ pub enum Call {
         level: i32,
         /// Name.
         name: i32,
-        /// Value; at most 256 bytes are looked at.
+        /// Value; at most 8,336 bytes are looked at, the longest filter of a group.
         value: Vec<u8>,
     },
     /// `getsockopt(2)`.
@@ -120,6 +120,8 @@ pub enum Call {
         socket: SocketNumber,
         /// To whom; `None`: to the peer.
         address: Option<SocketAddr>,
+        /// Control messages of `sendmsg`, as they lie in memory.
+        control: Vec<u8>,
         /// The datagram.
         data: Vec<u8>,
     },
@@ -133,6 +135,8 @@ pub enum Call {
         peek: bool,
         /// Bytes that the program has room for.
         room: u32,
+        /// Of the queue of errors (`MSG_ERRQUEUE`).
+        errors: bool,
     },
     /// A request about interfaces (`SIOCGIF…`).
     Interface {
@@ -218,6 +222,8 @@ pub enum Outcome {
         length: u32,
         /// As much as there is room for.
         data: Vec<u8>,
+        /// Control messages, as they lie in memory.
+        control: Vec<u8>,
     },
     /// The kernel does it.
     Native,
@@ -265,14 +271,27 @@ impl Request {
             Call::SendTo {
                 socket,
                 address,
+                control,
                 data,
-            } => w.tag(10).u32(*socket).address(*address).bytes(data),
+            } => w
+                .tag(10)
+                .u32(*socket)
+                .address(*address)
+                .bytes(control)
+                .bytes(data),
             Call::ReceiveFrom {
                 socket,
                 wait,
                 peek,
                 room,
-            } => w.tag(11).u32(*socket).bool(*wait).bool(*peek).u32(*room),
+                errors,
+            } => w
+                .tag(11)
+                .u32(*socket)
+                .bool(*wait)
+                .bool(*peek)
+                .u32(*room)
+                .bool(*errors),
             Call::Interface { request, argument } => w.tag(12).u32(*request).bytes(argument),
             Call::Cancel => w.tag(13),
             Call::Delivered { socket, pid, fd } => w.tag(14).u32(*socket).u32(*pid).i32(*fd),
@@ -338,14 +357,10 @@ impl Request {
             10 => Call::SendTo {
                 socket: r.u32()?,
                 address: r.address()?,
+                control: r.bytes()?,
                 data: r.bytes()?,
             },
-            11 => Call::ReceiveFrom {
-                socket: r.u32()?,
-                wait: r.bool()?,
-                peek: r.bool()?,
-                room: r.u32()?,
-            },
+            11 => r.receive_from()?,
             12 => Call::Interface {
                 request: r.u32()?,
                 argument: r.bytes()?,
@@ -391,9 +406,17 @@ impl Answer {
                     } => w.tag(2).u32(*socket).address(Some(*peer)).bool(*token),
                     Outcome::Address(address) => w.tag(3).address(Some(*address)),
                     Outcome::Bytes(bytes) => w.tag(4).bytes(bytes),
-                    Outcome::Datagram { from, length, data } => {
-                        w.tag(5).address(*from).u32(*length).bytes(data)
-                    }
+                    Outcome::Datagram {
+                        from,
+                        length,
+                        data,
+                        control,
+                    } => w
+                        .tag(5)
+                        .address(*from)
+                        .u32(*length)
+                        .bytes(data)
+                        .bytes(control),
                     Outcome::Native => w.tag(6),
                     Outcome::Nobody { tokens } => w.tag(7).u32(*tokens),
                 }
@@ -536,6 +559,15 @@ impl Reader<'_> {
             _ => Err(Malformed),
         }
     }
+    fn receive_from(&mut self) -> Result<Call, Malformed> {
+        Ok(Call::ReceiveFrom {
+            socket: self.u32()?,
+            wait: self.bool()?,
+            peek: self.bool()?,
+            room: self.u32()?,
+            errors: self.bool()?,
+        })
+    }
     fn outcome(&mut self) -> Result<Outcome, Malformed> {
         Ok(match self.u8()? {
             0 => Outcome::Value(self.u64()?.cast_signed()),
@@ -551,6 +583,7 @@ impl Reader<'_> {
                 from: self.address()?,
                 length: self.u32()?,
                 data: self.bytes()?,
+                control: self.bytes()?,
             },
             6 => Outcome::Native,
             7 => Outcome::Nobody {
@@ -625,6 +658,7 @@ mod tests {
             Call::SendTo {
                 socket: 1,
                 address: Some(address),
+                control: vec![0; 4096],
                 data: vec![0; 65_507],
             },
             Call::ReceiveFrom {
@@ -632,6 +666,7 @@ mod tests {
                 wait: true,
                 peek: false,
                 room: 512,
+                errors: true,
             },
             Call::Interface {
                 request: 0x8915,
@@ -666,6 +701,7 @@ mod tests {
                 from: None,
                 length: 9,
                 data: vec![7; 9],
+                control: vec![8; 24],
             },
             Outcome::Native,
             Outcome::Nobody { tokens: 2 },

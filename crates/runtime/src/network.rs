@@ -421,33 +421,26 @@ impl Node {
     pub fn machine(&self) -> MachineId {
         self.machine
     }
-    /// A node's name, or an address written out. Of a name's addresses the first of a family that this node speaks, else the first.
+    /// A node's name, or an address written out. Of a name's addresses the one that goes best with ours (RFC 6724 6).
     pub fn resolve(&self, name: &str) -> Option<IpAddr> {
-        if let Ok(address) = name.parse() {
-            return Some(address);
-        }
-        self.network.lab(|lab| {
-            let all = lab.addresses(name);
-            let own = lab.stack(self.machine).map(|stack| stack.addresses());
-            let cables = own
-                .into_iter()
-                .flatten()
-                .filter(|a| a.0 != PortId::LOOPBACK);
-            let own: Vec<IpAddr> = cables.map(|(_, address, _)| address).collect();
-            let speaks = |wanted: &&IpAddr| own.iter().any(|ip| ip.is_ipv4() == wanted.is_ipv4());
-            all.iter().find(speaks).or(all.first()).copied()
-        })
+        self.resolve_among(name, |_| true)
     }
     /// The same of one family; `None` if there is no such address.
     pub fn resolve_as(&self, name: &str, family: Family) -> Option<IpAddr> {
-        let is_of = |address: &IpAddr| Family::from(*address) == family;
-        match name.parse::<IpAddr>() {
-            Ok(address) => Some(address).filter(is_of),
-            Err(_) => {
-                let all = self.network.lab(|lab| lab.addresses(name));
-                all.into_iter().find(is_of)
-            }
+        self.resolve_among(name, |address| Family::from(address) == family)
+    }
+    fn resolve_among(&self, name: &str, is_wanted: impl Fn(IpAddr) -> bool) -> Option<IpAddr> {
+        if let Ok(address) = name.parse() {
+            return Some(address).filter(|address| is_wanted(*address));
         }
+        self.network.lab(|lab| {
+            let mut all = lab.addresses(name);
+            all.retain(|address| is_wanted(*address));
+            if let Some(stack) = lab.stack(self.machine) {
+                stack.order_destinations(&mut all);
+            }
+            all.first().copied()
+        })
     }
     /// What a server binds to that serves everybody: `::`, where IPv4 comes too, if this node speaks IPv6, else `0.0.0.0`.
     pub fn any_address(&self) -> IpAddr {

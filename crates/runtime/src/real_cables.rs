@@ -137,7 +137,7 @@ impl World {
 /// A cable that cuts is as a wire to the kernel: it cuts and fills as well.
 fn offloads(caps: Caps) -> Offloads {
     match caps.super_segments {
-        true => Offloads::IPV4,
+        true => Offloads::ALL,
         false => Offloads::NONE,
     }
 }

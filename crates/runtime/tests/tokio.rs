@@ -1,6 +1,6 @@
 //! Sockets for tasks, in real and in virtual time.
 use std::io;
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -321,6 +321,36 @@ fn tasks_that_share_a_socket_get_a_datagram_each() {
         Ok::<_, io::Error>(heard)
     });
     assert_eq!(heard.expect("a runtime").expect("datagrams"), [1, 2, 3]);
+}
+
+#[test]
+fn a_task_hears_the_group_that_its_socket_has_joined() {
+    let lab = Lab::builder()
+        .host("a", "10.0.0.1/24")
+        .gateway("a", "10.0.0.2")
+        .host("b", "10.0.0.2/24")
+        .link("a", "b", Cable::new().delay("1ms"));
+    let network = Network::virtual_time(lab.build().expect("a lab"));
+    let (a, b) = nodes(&network);
+    let outcome = network.block_on(async {
+        let (own, group) = (Ipv4Addr::new(10, 0, 0, 2), Ipv4Addr::new(239, 1, 2, 3));
+        let member = UdpSocket::bind(&b, "0.0.0.0:9").await?;
+        member.join_multicast_v4(group, own)?;
+        let sender = UdpSocket::bind(&a, "a:0").await?;
+        let mut buf = [0; 9];
+        sender.send_to(b"joined", "239.1.2.3:9").await?;
+        let (joined, _) = member.recv_from(&mut buf).await?;
+        member.leave_multicast_v4(group, own)?;
+        let twice = member.leave_multicast_v4(group, own);
+        sender.send_to(b"left", "239.1.2.3:9").await?;
+        sender.send_to(b"to b", "10.0.0.2:9").await?;
+        let (plain, _) = member.recv_from(&mut buf).await?;
+        let twice = twice.expect_err("left already").raw_os_error();
+        Ok::<_, io::Error>((joined, buf[..plain].to_vec(), twice))
+    });
+    const EADDRNOTAVAIL: Option<i32> = Some(99);
+    let outcome = outcome.expect("a runtime").expect("datagrams");
+    assert_eq!(outcome, (6, b"to b".to_vec(), EADDRNOTAVAIL));
 }
 
 #[test]

@@ -2,7 +2,7 @@
 mod rig;
 
 use std::io;
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 
 use heptad_runtime::lab::{Cable, Lab};
 use heptad_runtime::stack::Instant;
@@ -14,6 +14,7 @@ const CLOCKS: [Clock; 2] = [Clock::Virtual, Clock::Real];
 /// Linux's numbers (asm-generic/errno.h).
 const EDESTADDRREQ: Option<i32> = Some(89);
 const EMSGSIZE: Option<i32> = Some(90);
+const EADDRINUSE: Option<i32> = Some(98);
 
 /// `left` (10.0.1.2) and `right` (10.0.2.2), each on a cable of its own to `middle` (10.0.1.1 and 10.0.2.1).
 struct Middle {
@@ -357,4 +358,54 @@ fn the_address_is_free_again_when_the_last_clone_is_gone() {
     assert_eq!(taken.kind(), io::ErrorKind::AddrInUse);
     drop(clone);
     bound(&pair.b, "b:53");
+}
+
+#[test]
+fn members_of_a_group_hear_it_and_others_do_not() {
+    let group = Ipv4Addr::new(239, 1, 2, 3);
+    let (a, b) = (Ipv4Addr::new(10, 0, 0, 1), Ipv4Addr::new(10, 0, 0, 2));
+    for clock in CLOCKS {
+        let pair = pair(clock, delay(2));
+        let (sender, member) = (bound(&pair.a, "a:5000"), bound(&pair.b, "0.0.0.0:9"));
+        sender.set_multicast_if_v4(&a).expect("a port of a");
+        sender.set_multicast_ttl_v4(3).expect("a TTL");
+        assert_eq!(sender.multicast_ttl_v4().expect("a TTL"), 3);
+        member.join_multicast_v4(&group, &b).expect("joined");
+        let again = member.join_multicast_v4(&group, &b).expect_err("joined");
+        assert_eq!(again.raw_os_error(), EADDRINUSE);
+        sender.send_to(b"all", "239.1.2.3:9").expect("sent");
+        assert_eq!(heard(&member), ("all".into(), addr("10.0.0.1:5000")));
+
+        // By source: only a's, then nobody's.
+        member.leave_multicast_v4(&group, &b).expect("left");
+        let stranger = Ipv4Addr::new(10, 0, 0, 77);
+        member.join_ssm_v4(&stranger, &group, &b).expect("joined");
+        sender.send_to(b"not for it", "239.1.2.3:9").expect("sent");
+        sender.send_to(b"plain", "10.0.0.2:9").expect("sent");
+        assert_eq!(heard(&member).0, "plain");
+        member.join_ssm_v4(&a, &group, &b).expect("joined");
+        sender.send_to(b"for it", "239.1.2.3:9").expect("sent");
+        assert_eq!(heard(&member).0, "for it");
+        member.leave_ssm_v4(&a, &group, &b).expect("left");
+        sender.send_to(b"nor this", "239.1.2.3:9").expect("sent");
+        sender.send_to(b"the end", "10.0.0.2:9").expect("sent");
+        assert_eq!(heard(&member).0, "the end");
+    }
+}
+
+#[test]
+fn what_a_socket_says_to_a_group_of_its_own_comes_back_if_it_wants_that() {
+    let group = Ipv4Addr::new(239, 1, 2, 3);
+    let own = Ipv4Addr::new(10, 0, 0, 1);
+    let pair = pair(Clock::Virtual, delay(2));
+    let socket = bound(&pair.a, "0.0.0.0:9");
+    socket.set_multicast_if_v4(&own).expect("a port of a");
+    socket.join_multicast_v4(&group, &own).expect("joined");
+    assert!(socket.multicast_loop_v4().expect("an option"));
+    socket.send_to(b"heard", "239.1.2.3:9").expect("sent");
+    assert_eq!(heard(&socket).0, "heard");
+    socket.set_multicast_loop_v4(false).expect("an option");
+    socket.send_to(b"not heard", "239.1.2.3:9").expect("sent");
+    socket.send_to(b"the end", "10.0.0.1:9").expect("sent");
+    assert_eq!(heard(&socket).0, "the end");
 }

@@ -1,5 +1,5 @@
 //! The verbs of sockets, as the face of a host shows them: each lends layer 5 what lies below it.
-use core::net::SocketAddr;
+use core::net::{IpAddr, SocketAddr};
 
 use alloc::vec::Vec;
 use bytes::Bytes;
@@ -8,14 +8,14 @@ use crate::l4_transport::{echo, tcp, udp};
 use crate::l5_session::{
     Below, Family, Ready, Shutdown, SocketError, SocketId, SocketKind, Sockets,
 };
-use crate::stack::{SocketOption, SocketRow};
+use crate::stack::{Filter, Link, Membership, SocketOption, SocketRow};
 use crate::{Cx, Instant, Stack};
 
 impl Stack {
     /// The sockets, and what lies below them.
     fn session<'a, 'c>(&'a mut self, cx: &'a mut Cx<'c>) -> (&'a mut Sockets, Below<'a, 'c>) {
         let below = Below {
-            network: &self.network,
+            network: &mut self.network,
             transport: &mut self.transport,
             cx,
         };
@@ -150,6 +150,28 @@ impl Stack {
         let (sockets, mut below) = self.session(cx);
         sockets.recv_from(socket, out, false, &mut below)
     }
+    /// Sends a datagram that may have another source, port, hop limit or class than its socket says, to `remote` or to the
+    /// peer (Linux: control messages of `sendmsg`).
+    pub fn send_message(
+        &mut self,
+        socket: SocketId,
+        data: &[u8],
+        to: (Option<SocketAddr>, &udp::Choices),
+        cx: &mut Cx<'_>,
+    ) -> Result<usize, SocketError> {
+        let (sockets, mut below) = self.session(cx);
+        sockets.send_message(socket, data, to, &mut below)
+    }
+    /// Receives a datagram and how it came: to which address, by which port (Linux: control messages of `recvmsg`).
+    pub fn recv_message(
+        &mut self,
+        socket: SocketId,
+        out: &mut [u8],
+        cx: &mut Cx<'_>,
+    ) -> Result<udp::Received, SocketError> {
+        let (sockets, mut below) = self.session(cx);
+        sockets.recv_message(socket, out, false, &mut below)
+    }
     /// Receives an echo reply, a whole ICMP message: with its TTL and when it came. `NotSupported` for other sockets.
     pub fn recv_echo(
         &mut self,
@@ -204,6 +226,30 @@ impl Stack {
     ) -> Result<(), SocketError> {
         let (sockets, mut below) = self.session(cx);
         sockets.set(socket, option, &mut below)
+    }
+    /// Joins, leaves or filters a group by the link that is meant. Linux's errors: `Invalid` for what is no group, or sources
+    /// of one that was not joined (or the other way); `NoDevice` without such a link; `AddressInUse` if joined already;
+    /// `AddressNotAvailable` if not, or for a source that is not in the list; `NoBuffers` beyond the bounds; `Protocol` for
+    /// a stream.
+    pub fn change_membership(
+        &mut self,
+        socket: SocketId,
+        (link, group): (Link, IpAddr),
+        asked: Membership,
+        cx: &mut Cx<'_>,
+    ) -> Result<(), SocketError> {
+        let (sockets, mut below) = self.session(cx);
+        sockets.change_membership(socket, (link, group), asked, &mut below)
+    }
+    /// The sources of a group that a socket hears by a link; errors as for [`Self::change_membership`].
+    pub fn membership(
+        &self,
+        socket: SocketId,
+        link: Link,
+        group: IpAddr,
+    ) -> Result<Filter, SocketError> {
+        self.sockets
+            .membership(socket, (link, group), &self.network, &self.transport)
     }
     /// Gets an option: the variant of `which` with its present value.
     pub fn get(&self, socket: SocketId, which: SocketOption) -> Result<SocketOption, SocketError> {

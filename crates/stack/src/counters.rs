@@ -11,7 +11,7 @@ macro_rules! counters {
         impl Counter {
             /// Every counter in order of declaration, by group.
             pub const ALL: &[Self] = &[$($(Self::$variant,)*)*];
-            /// `Ip`, `Icmp`, `Ip6`, `Icmp6`, `Tcp`, `Udp`, `TcpExt`, `IpExt`.
+            /// `Ip`, `Icmp`, `Ip6`, `Icmp6`, `Igmp`, `Tcp`, `Udp`, `TcpExt`, `IpExt`.
             pub const fn group(self) -> &'static str { match self { $($(Self::$variant => stringify!($group),)*)* } }
             /// The name in the MIB, as in `/proc/net/snmp`.
             pub const fn name(self) -> &'static str { match self { $($(Self::$variant => $name,)*)* } }
@@ -51,15 +51,23 @@ counters! {
         Icmp6InCsumErrors = "InCsumErrors",
         Icmp6InDestUnreachs = "InDestUnreachs", Icmp6InPktTooBigs = "InPktTooBigs",
         Icmp6InTimeExcds = "InTimeExcds", Icmp6InParmProblems = "InParmProblems", Icmp6InEchos = "InEchos",
-        Icmp6InEchoReplies = "InEchoReplies", Icmp6InRouterSolicits = "InRouterSolicits",
+        Icmp6InEchoReplies = "InEchoReplies", Icmp6InGroupMembQueries = "InGroupMembQueries",
+        Icmp6InGroupMembResponses = "InGroupMembResponses",
+        Icmp6InGroupMembReductions = "InGroupMembReductions", Icmp6InRouterSolicits = "InRouterSolicits",
         Icmp6InRouterAdvertisements = "InRouterAdvertisements", Icmp6InNeighborSolicits = "InNeighborSolicits",
         Icmp6InNeighborAdvertisements = "InNeighborAdvertisements", Icmp6InRedirects = "InRedirects",
+        Icmp6InMldv2Reports = "InMLDv2Reports",
         Icmp6OutDestUnreachs = "OutDestUnreachs", Icmp6OutPktTooBigs = "OutPktTooBigs",
         Icmp6OutTimeExcds = "OutTimeExcds", Icmp6OutParmProblems = "OutParmProblems", Icmp6OutEchos = "OutEchos",
-        Icmp6OutEchoReplies = "OutEchoReplies", Icmp6OutRouterSolicits = "OutRouterSolicits",
+        Icmp6OutEchoReplies = "OutEchoReplies", Icmp6OutGroupMembResponses = "OutGroupMembResponses",
+        Icmp6OutGroupMembReductions = "OutGroupMembReductions", Icmp6OutRouterSolicits = "OutRouterSolicits",
         Icmp6OutRouterAdvertisements = "OutRouterAdvertisements",
         Icmp6OutNeighborSolicits = "OutNeighborSolicits",
-        Icmp6OutNeighborAdvertisements = "OutNeighborAdvertisements",
+        Icmp6OutNeighborAdvertisements = "OutNeighborAdvertisements", Icmp6OutMldv2Reports = "OutMLDv2Reports",
+    }
+    Igmp {
+        IgmpInQueries = "InQueries", IgmpInReports = "InReports", IgmpInLeaves = "InLeaves",
+        IgmpInErrors = "InErrors", IgmpOutReports = "OutReports", IgmpOutLeaves = "OutLeaves",
     }
     Tcp {
         TcpActiveOpens = "ActiveOpens", TcpPassiveOpens = "PassiveOpens", TcpAttemptFails = "AttemptFails",
@@ -69,7 +77,7 @@ counters! {
     Udp {
         UdpInDatagrams = "InDatagrams", UdpNoPorts = "NoPorts", UdpInErrors = "InErrors",
         UdpOutDatagrams = "OutDatagrams", UdpRcvbufErrors = "RcvbufErrors", UdpSndbufErrors = "SndbufErrors",
-        UdpInCsumErrors = "InCsumErrors",
+        UdpInCsumErrors = "InCsumErrors", UdpIgnoredMulti = "IgnoredMulti",
     }
     TcpExt {
         TcpExtListenOverflows = "ListenOverflows", TcpExtListenDrops = "ListenDrops",
@@ -90,6 +98,7 @@ counters! {
     IpExt {
         IpExtInOctets = "InOctets", IpExtOutOctets = "OutOctets", IpExtInBcastPkts = "InBcastPkts",
         IpExtOutBcastPkts = "OutBcastPkts", IpExtInNoEctPkts = "InNoECTPkts", IpExtInCsumErrors = "InCsumErrors",
+        IpExtInMcastPkts = "InMcastPkts", IpExtOutMcastPkts = "OutMcastPkts",
     }
 }
 

@@ -31,6 +31,8 @@ reasons! {
     FrameCheck = "bad frame check sequence",
     /// A malformed ARP packet.
     ArpMalformed = "malformed ARP packet",
+    /// Somebody else claims an address of this host, by ARP.
+    ArpConflict = "claims an address of this host by ARP",
     /// Waiting for a neighbour's address: the queue was full.
     NeighbourQueueFull = "queue for an unresolved neighbour full",
     /// The neighbour never answered.
@@ -58,6 +60,20 @@ reasons! {
     NotForUs = "not for this host",
     /// To a multicast group that this host is not in.
     NotOurGroup = "multicast group not joined",
+    /// To a group, from a source that nobody here wants to hear.
+    SourceFiltered = "source of a multicast group not wanted",
+    /// A malformed message of IGMP or MLD.
+    GroupMalformed = "malformed IGMP or MLD message",
+    /// The checksum of an IGMP message did not hold.
+    GroupChecksum = "bad IGMP checksum",
+    /// An IGMP or MLD message with a TTL or hop limit other than 1: it may come from beyond the link.
+    GroupHopLimit = "IGMP or MLD from beyond the link",
+    /// An IGMP or MLD message without the router alert option.
+    GroupNoAlert = "IGMP or MLD without a router alert",
+    /// An MLD message whose source is no link-local address.
+    GroupSource = "MLD from no link-local address",
+    /// An IGMP or MLD message that hosts have no use for: reports of others, leaves, unknown types.
+    GroupIgnored = "IGMP or MLD message for routers",
     /// No route to the destination.
     NoRoute = "no route",
     /// TTL used up.
@@ -111,6 +127,10 @@ reasons! {
     EchoNoSocket = "no socket for this echo reply",
     /// The echo socket's receive buffer was full.
     EchoBufferFull = "echo receive buffer full",
+    /// A raw socket's receive buffer was full.
+    RawBufferFull = "raw receive buffer full",
+    /// The checksum that a raw socket asked to be checked did not hold.
+    RawChecksum = "bad checksum at a raw socket",
     /// A malformed TCP header.
     TcpHeader = "malformed TCP header",
     /// TCP checksum did not hold.

@@ -10,22 +10,25 @@
 //! verdict, counts the drop and sends the answer.
 use alloc::boxed::Box;
 use alloc::vec::Vec;
-use core::net::IpAddr;
+use core::net::{IpAddr, Ipv4Addr};
 
 use heptad_wire::packet::Merging;
 use heptad_wire::{EtherType, MacAddr, PacketBuf, PacketId};
 
 use crate::l1_physical::{Medium, PortId};
 use crate::l2_link::arp::{self, Station};
+use crate::l2_link::conflict::{Conflict, Response, Step};
 use crate::l2_link::ethernet::{self, Payload};
 use crate::l2_link::neighbour::{Due, Evidence, Resolution};
 use crate::l3_network::ipv6::{Discovered, Learnt};
 use crate::l3_network::network::Undeliverable;
 use crate::l3_network::{
     Cast, Complaint, Departure, Flow, Heading, NetError, News, Outgoing, Path, Quote, Reply, Up,
+    zone,
 };
+use crate::l4_transport::raw;
 use crate::stack::Stack;
-use crate::{Counter, Cx, DropReason};
+use crate::{Counter, Cx, DropReason, Event, EventMask};
 
 /// What became of a frame.
 pub(crate) type Verdict = Result<(), DropReason>;
@@ -74,6 +77,9 @@ impl Stack {
             group,
             packet,
         } = payload;
+        if self.transport.raw.is_open() || self.network.is_tapped() {
+            self.network.tap(self.transport.raw.wanted());
+        }
         let up = match ethertype {
             EtherType::IPV4 => self.network.receive_v4(port, packet, group, cx),
             EtherType::IPV6 => self.network.receive_v6(port, packet, group, cx),
@@ -83,6 +89,7 @@ impl Stack {
                 return Err(cx.discard(packet, DropReason::UnknownEtherType));
             }
         };
+        let seen = self.show_raw(cx);
         let (arrival, quote) = match self.settle(id, up, None, cx)? {
             Some(Heading::Local(arrival, quote)) => (arrival, quote),
             Some(Heading::Onward(path, outgoing)) => {
@@ -99,12 +106,29 @@ impl Stack {
             }
             None => return Ok(()),
         };
+        if seen && !self.transport.handles(arrival.dst, arrival.protocol) {
+            cx.pool.recycle(arrival.packet);
+            return Ok(());
+        }
         let Self {
             network, transport, ..
         } = self;
         let way_back = |ip| network.route(ip, None).ok();
         let up = transport.receive(arrival, &way_back, cx);
         self.settle(id, up, quote, cx).map(|_| ())
+    }
+
+    /// Raw sockets see what came beside all others; whether one wanted it.
+    fn show_raw(&mut self, cx: &mut Cx<'_>) -> bool {
+        if !self.network.is_tapped() {
+            return false;
+        }
+        let copies = self.network.take_copies();
+        let mut seen = false;
+        for copy in &copies {
+            seen |= self.transport.raw.receive(copy, cx);
+        }
+        seen
     }
 
     /// The one place where a layer's answer becomes a verdict: a drop is counted once, a reply is sent.
@@ -192,17 +216,23 @@ impl Stack {
         let Self {
             network,
             neighbours,
+            claims,
             ..
         } = self;
         let is_ours = |ip| network.is_on(port, IpAddr::V4(ip));
-        let outcome = match arp::receive(neighbours, &station, &mut packet, is_ours, cx) {
+        let learns = (neighbours, claims);
+        let outcome = match arp::receive(learns, &station, &mut packet, is_ours, cx) {
             Ok(outcome) => outcome,
             Err(reason) => return Err(cx.discard(packet, reason)),
         };
-        cx.pool.recycle(packet);
         if let Some(reply) = outcome.reply {
             self.enqueue(port, reply, cx);
         }
+        if let Some(conflict) = outcome.conflict {
+            self.disputed(conflict, cx);
+            return Err(cx.discard(packet, DropReason::ArpConflict));
+        }
+        cx.pool.recycle(packet);
         if let Some((mac, waited)) = outcome.resolved {
             for packet in waited {
                 self.send_frame(port, &station, mac, packet, cx);
@@ -212,17 +242,62 @@ impl Stack {
     }
 }
 
+impl Stack {
+    /// Somebody else claims an address of ours (RFC 5227 2.4).
+    fn disputed(&mut self, conflict: Conflict, cx: &mut Cx<'_>) {
+        let Conflict { ip, response } = conflict;
+        if response == Response::GiveUp {
+            self.network.set_usable(ip, false);
+        }
+        cx.events
+            .emit(cx.now, EventMask::NEIGHBOUR, || Event::Duplicate {
+                ip: ip.into(),
+            });
+    }
+
+    /// What is due with an address that others are asked for.
+    fn claim_step(&mut self, port: PortId, ip: Ipv4Addr, step: Step, cx: &mut Cx<'_>) {
+        let Some(station) = self.station(port) else {
+            return;
+        };
+        let said = match step {
+            Step::Probe => arp::probe(&station, ip, cx.pool),
+            Step::Announce => arp::announcement(&station, ip, cx.pool),
+            Step::Take => {
+                self.network.set_usable(ip, true);
+                arp::announcement(&station, ip, cx.pool)
+            }
+        };
+        self.enqueue(port, said, cx);
+    }
+}
+
 // ── down ─────────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 impl Stack {
     /// A packet's whole way down from layer 4, as far as a port's queue (or a neighbour's, until it answers).
     pub(crate) fn transmit(&mut self, departure: Departure, cx: &mut Cx<'_>) {
-        let Departure { src, dst, .. } = departure;
-        let path = match self.network.route(dst, Some(src)) {
+        let Departure {
+            src,
+            dst,
+            ttl,
+            outlet,
+            ..
+        } = departure;
+        let path = match outlet.port {
+            Some(port) => self.network.route_by(port, dst, Some(src)),
+            None => self.network.route(dst, Some(src)),
+        };
+        let path = match path {
             Ok(path) => path,
             Err(error) => return self.no_route(departure, error, cx),
         };
+        let hears = outlet.loops && self.network.hears(path.port, dst, src);
         match self.network.encapsulate(departure, &path, cx) {
+            Ok(outgoing) if dst.is_multicast() => {
+                let leaves = zone::leaves(dst, ttl) || path.port == PortId::LOOPBACK;
+                self.send_to_group(&path, outgoing, (hears, leaves), cx);
+            }
             Ok(outgoing) => self.send_all(&path, outgoing, cx),
             Err(refusal) => {
                 cx.discard(refusal.packet, refusal.reason);
@@ -251,6 +326,30 @@ impl Stack {
         }
     }
 
+    /// To a group: members on this host hear it too, if they and the sender want that (RFC 1112 6.1).
+    fn send_to_group(
+        &mut self,
+        path: &Path,
+        outgoing: Outgoing,
+        (hears, leaves): (bool, bool),
+        cx: &mut Cx<'_>,
+    ) {
+        for packet in outgoing {
+            cx.count(match path.next_hop {
+                IpAddr::V4(_) => Counter::IpExtOutMcastPkts,
+                IpAddr::V6(_) => Counter::Ip6OutMcastPkts,
+            });
+            if hears {
+                self.hear_ourselves(&packet, cx);
+            }
+            match (leaves, hears) {
+                (true, _) => self.send_packet(path.port, path.next_hop, packet, cx),
+                (false, true) => cx.pool.recycle(packet),
+                (false, false) => drop(cx.discard(packet, DropReason::TtlExceeded)),
+            }
+        }
+    }
+
     /// One IP packet to a neighbour on a port's cable.
     fn send_packet(&mut self, port: PortId, next_hop: IpAddr, packet: PacketBuf, cx: &mut Cx<'_>) {
         count_out(&packet, next_hop, cx);
@@ -269,7 +368,7 @@ impl Stack {
         self.send_frame(port, &station, mac, packet, cx);
     }
 
-    /// A broadcast reaches every host on the cable, the sender too (RFC 919 7).
+    /// A broadcast reaches every host on the cable, the sender too (RFC 919 7); what goes to a group may.
     fn hear_ourselves(&mut self, packet: &PacketBuf, cx: &mut Cx<'_>) {
         let mut copy = packet.duplicate();
         copy.set_id(cx.pool.next_id());
@@ -459,9 +558,25 @@ impl Stack {
             if let Some(frame) = queue.poll_transmit(cx) {
                 return Some(frame);
             }
-            let departure = self.transport.poll_transmit(port, cx)?;
-            self.transmit(departure, cx);
+            if !self.transmit_next(port, cx) {
+                return None;
+            }
         }
+    }
+
+    /// What a socket wants to send by a port goes down; whether there was something.
+    fn transmit_next(&mut self, port: PortId, cx: &mut Cx<'_>) -> bool {
+        match self.transport.raw.poll_transmit(port) {
+            Some(raw::Outgoing::Plain(departure)) => self.transmit(departure, cx),
+            Some(raw::Outgoing::Whole(packet, next_hop)) => {
+                self.send_packet(port, next_hop, packet, cx);
+            }
+            None => match self.transport.poll_transmit(port, cx) {
+                Some(departure) => self.transmit(departure, cx),
+                None => return false,
+            },
+        }
+        true
     }
 
     /// Everything whose time has come, from the cable upwards.
@@ -480,6 +595,9 @@ impl Stack {
                 }
             }
         }
+        while let Some((port, ip, step)) = self.claims.poll_due(cx) {
+            self.claim_step(port, ip, step, cx);
+        }
         while let Some(first) = self.network.poll_expired(cx) {
             let complaint = Complaint::Reassembly;
             let error = first.and_then(|quote| self.network.complain(&quote, complaint, cx));
@@ -488,6 +606,10 @@ impl Stack {
             }
         }
         self.network.forget_path_mtus(cx.now);
+        // Before anything else of IPv6: who asks for an address is in its group already (RFC 4862 5.4.2).
+        while let Some(departure) = self.network.poll_groups(cx) {
+            self.transmit(departure, cx);
+        }
         while let Some(departure) = self.network.poll_discovery(cx) {
             self.transmit(departure, cx);
         }
@@ -497,12 +619,7 @@ impl Stack {
 
     /// Connections to this host itself send as long as the loopback has room.
     fn feed_loopback(&mut self, cx: &mut Cx<'_>) {
-        while self.loopback.has_room() {
-            let Some(departure) = self.transport.poll_transmit(PortId::LOOPBACK, cx) else {
-                return;
-            };
-            self.transmit(departure, cx);
-        }
+        while self.loopback.has_room() && self.transmit_next(PortId::LOOPBACK, cx) {}
     }
 
     /// A packet waited for a neighbour that never answered.
@@ -516,7 +633,7 @@ impl Stack {
         }
     }
 
-    fn station(&self, port: PortId) -> Option<Station> {
+    pub(crate) fn station(&self, port: PortId) -> Option<Station> {
         match self.ports.get(usize::from(port.0))?.config().medium {
             Medium::Ethernet(mac) => Some(Station { port, mac }),
             Medium::Ip => None,
@@ -540,6 +657,14 @@ fn count_out(packet: &PacketBuf, next_hop: IpAddr, cx: &mut Cx<'_>) {
     cx.counters.add(octets, bytes);
 }
 
+#[cfg(test)]
+mod fields;
+#[cfg(test)]
+mod fields_v6;
+#[cfg(test)]
+mod floods;
+#[cfg(test)]
+mod groups;
 #[cfg(test)]
 mod hosts;
 #[cfg(test)]

@@ -8,13 +8,15 @@ use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use heptad_wire::PacketBuf;
 
 use crate::l1_physical::{Caps, Loopback, Medium, Port, PortConfig, PortCounters, PortId};
-use crate::l2_link::Neighbours;
+use crate::l2_link::{Claims, Neighbours};
+use crate::l3_network::groups::ALL_SYSTEMS;
 use crate::l3_network::{NetError, Network, zone};
 use crate::l4_transport::{Transport, tcp};
 use crate::l5_session::{Ready, SocketError, SocketId, Sockets};
 use crate::{Cx, DropReason, Instant};
 
-pub use crate::l2_link::Neighbour;
+pub use crate::l2_link::{Neighbour, Standing};
+pub use crate::l3_network::groups::{Filter, Link, Membership, Mode};
 pub use crate::l3_network::ipv6::Advertising;
 pub use crate::l3_network::ipv6::address::{Address6, AddressState, Origin};
 pub use crate::l3_network::{Route, RouteOrigin, RouteRow};
@@ -35,6 +37,7 @@ pub struct Stack {
     pub(crate) ports: Vec<Port>,
     pub(crate) loopback: Loopback,
     pub(crate) neighbours: Neighbours,
+    pub(crate) claims: Claims,
     pub(crate) network: Network,
     pub(crate) transport: Transport,
     pub(crate) sockets: Sockets,
@@ -48,6 +51,7 @@ impl Stack {
             ports: Vec::new(),
             loopback: Loopback::default(),
             neighbours: Neighbours::new(cx),
+            claims: Claims::default(),
             network: Network::new(config.forwarding, cx),
             transport: Transport::new(config.tcp, cx),
             sockets,
@@ -117,7 +121,38 @@ impl Stack {
         self.check_port(port)?;
         self.network
             .add_address(port, address, prefix_len)
-            .map_err(configuration_error)
+            .map_err(configuration_error)?;
+        if let (IpAddr::V4(ip), true) = (address, self.claims.detects_on(port)) {
+            self.claim(port, ip);
+        }
+        Ok(())
+    }
+    /// The port's addresses of IPv4, those of now and those to come, are used only once nobody on the cable has them; then
+    /// everybody hears that they are ours, and who claims one is told (RFC 5227). A host gives up what is claimed twice in
+    /// ten seconds, a router insists. `Invalid` for a port that is not; without effect on one without link addresses.
+    pub fn detect_conflicts(&mut self, port: PortId) -> Result<(), SocketError> {
+        self.check_port(port)?;
+        if self.station(port).is_some() {
+            self.claims.detect_on(port, self.network.is_forwarding());
+            for ip in self.network.addresses_v4(port) {
+                self.claim(port, ip);
+            }
+        }
+        Ok(())
+    }
+    /// How an address of IPv4 of a port that detects conflicts stands; `None`: it is used, whatever others say.
+    pub fn standing(&self, port: PortId, ip: Ipv4Addr) -> Option<Standing> {
+        self.claims.standing(port, ip)
+    }
+    /// Whether others are still being asked whether they have an address of ours, of a port that detects conflicts.
+    pub fn is_asking_for_addresses(&self) -> bool {
+        self.claims.is_asking()
+    }
+    fn claim(&mut self, port: PortId, ip: Ipv4Addr) {
+        if self.claims.standing(port, ip).is_none() {
+            self.network.set_usable(ip, false);
+            self.claims.add(port, ip);
+        }
     }
     /// IPv6 on a port whose addresses and routes come from routers (RFC 4862); `temporary`: also ones that last a day
     /// (RFC 8981). `Invalid` for a port that is not.
@@ -152,6 +187,11 @@ impl Stack {
         let route = Route { via, ..route };
         self.network.add_route(route).map_err(configuration_error)
     }
+    /// Puts the addresses of a destination in the order in which to try them (RFC 6724 6): first what there is a way to, then what
+    /// goes best with the address that this host would speak from. What is equal stays as it was.
+    pub fn order_destinations(&self, destinations: &mut [IpAddr]) {
+        self.network.order_destinations(destinations);
+    }
     /// Names and counts of the ports, in order of their ids.
     pub fn ports(&self) -> Vec<(PortConfig, PortCounters)> {
         let ports = self.ports.iter();
@@ -176,14 +216,21 @@ impl Stack {
     }
     /// The groups that ports are in and how often each was joined: those of IPv4, then those of IPv6, each by port.
     pub fn groups(&self) -> Vec<(PortId, IpAddr, u32)> {
-        // Every host is in the group of all systems (RFC 1112 4), and joins no other one of IPv4.
-        let all = IpAddr::from([224, 0, 0, 1]);
-        let v4 = (0u16..)
-            .zip(&self.ports)
-            .map(|(id, _)| (PortId(id), all, 1));
-        let v6 = self.network.group_rows_v6().into_iter();
-        let v6 = v6.map(|(port, group, count)| (port, zone::bare(group).into(), count));
-        v4.chain(v6).collect()
+        // Every host is in the group of all systems (RFC 1112 4), whoever else joins it.
+        let all = IpAddr::V4(ALL_SYSTEMS);
+        let (mut by_host, v6) = (
+            self.network.group_rows(false),
+            self.network.group_rows(true),
+        );
+        for (port, _) in (0u16..).map(PortId).zip(&self.ports) {
+            let mut joined = by_host.iter_mut();
+            match joined.find(|(at, group, _)| (*at, *group) == (port, all)) {
+                Some((.., count)) => *count += 1,
+                None => by_host.push((port, all, 1)),
+            }
+        }
+        by_host.sort();
+        by_host.into_iter().chain(v6).collect()
     }
     /// The neighbour table, ordered by address.
     pub fn neighbours(&self) -> Vec<Neighbour> {
@@ -238,6 +285,7 @@ impl Stack {
         let timers = [
             self.loopback.poll_at(),
             self.neighbours.poll_at(),
+            self.claims.poll_at(),
             self.network.poll_at(),
             self.transport.poll_at(),
         ];
@@ -249,6 +297,7 @@ impl Stack {
         let timers = [
             self.loopback.poll_at(),
             self.neighbours.poll_at(),
+            self.claims.poll_at(),
             self.transport.poll_at(),
         ];
         let has_timer = timers.iter().any(Option::is_some);

@@ -11,11 +11,16 @@ pub const MAX_HEADER_LEN: usize = 60;
 pub mod protocol {
     /// ICMP
     pub const ICMP: u8 = 1;
+    /// IGMP
+    pub const IGMP: u8 = 2;
     /// TCP
     pub const TCP: u8 = 6;
     /// UDP
     pub const UDP: u8 = 17;
 }
+
+/// Kind of the router alert option (RFC 2113): number 20 with the copied flag.
+const ROUTER_ALERT: u8 = 148;
 
 /// Raw options, up to 40 bytes, a multiple of 4 (padding kept as it came).
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -29,6 +34,13 @@ impl Options {
         bytes: [0; 40],
         len: 0,
     };
+    /// A router alert alone: every router looks at the packet (RFC 2113).
+    pub const ROUTER_ALERT: Self = {
+        let mut bytes = [0; 40];
+        bytes[0] = ROUTER_ALERT;
+        bytes[1] = 4;
+        Self { bytes, len: 4 }
+    };
     /// Copies them; `None` if over 40 bytes. Pads to a multiple of 4 with zero.
     pub fn new(bytes: &[u8]) -> Option<Self> {
         let mut options = Self::NONE;
@@ -40,30 +52,35 @@ impl Options {
     pub fn as_bytes(&self) -> &[u8] {
         &self.bytes[..usize::from(self.len)]
     }
-    /// Those that are copied into every fragment (RFC 791 3.1: the copied flag), padded again. The walk ends at
-    /// end-of-options or at the first malformed one.
+    /// Each with its kind as the first byte. The walk ends at end-of-options or at the first malformed one.
+    fn each(&self) -> impl Iterator<Item = &[u8]> {
+        let mut rest = self.as_bytes();
+        core::iter::from_fn(move || {
+            let size = match *rest {
+                [] | [0, ..] => return None,
+                [1, ..] => 1,
+                [_, size, ..] if size >= 2 => usize::from(size),
+                _ => return None,
+            };
+            let (option, next) = rest.split_at_checked(size)?;
+            rest = next;
+            Some(option)
+        })
+    }
+    /// Those that are copied into every fragment (RFC 791 3.1: the copied flag), padded again.
     pub fn copied(&self) -> Self {
         let mut copied = Self::NONE;
         let mut len = 0;
-        let mut rest = self.as_bytes();
-        while let [kind, tail @ ..] = rest {
-            let size = match (kind, tail) {
-                (0, _) => break,
-                (1, _) => 1,
-                (_, [size, ..]) if *size >= 2 => usize::from(*size),
-                _ => break,
-            };
-            let Some((option, next)) = rest.split_at_checked(size) else {
-                break;
-            };
-            if kind & 0x80 != 0 {
-                copied.bytes[len..len + size].copy_from_slice(option);
-                len += size;
-            }
-            rest = next;
+        for option in self.each().filter(|option| option[0] & 0x80 != 0) {
+            copied.bytes[len..len + option.len()].copy_from_slice(option);
+            len += option.len();
         }
         copied.len = len.next_multiple_of(4) as u8;
         copied
+    }
+    /// Whether a router alert is among them (RFC 2113 2.1: 4 bytes, of which routers know the value 0 only).
+    pub fn has_router_alert(&self) -> bool {
+        self.each().any(|option| option == [ROUTER_ALERT, 4, 0, 0])
     }
 }
 impl core::fmt::Debug for Options {
@@ -257,6 +274,23 @@ mod tests {
         for (options, copied) in rows {
             let options = Options::new(options).unwrap();
             assert_eq!(options.copied().as_bytes(), copied, "{options:?}");
+        }
+    }
+
+    #[test]
+    fn a_router_alert_is_found_behind_other_options() {
+        assert_eq!(Options::ROUTER_ALERT.as_bytes(), [148, 4, 0, 0]);
+        let rows: [(&[u8], bool); 6] = [
+            (&[148, 4, 0, 0], true),
+            (&[1, 7, 3, 4, 148, 4, 0, 0], true),
+            (&[], false),
+            (&[148, 4, 0, 1], false),
+            (&[0, 148, 4, 0, 0, 0, 0, 0], false),
+            (&[148, 2, 0, 0], false),
+        ];
+        for (bytes, expected) in rows {
+            let options = Options::new(bytes).unwrap();
+            assert_eq!(options.has_router_alert(), expected, "{bytes:?}");
         }
     }
 

@@ -1,6 +1,6 @@
 //! Cutting and merging: each undoes the other, byte for byte.
 use bytes::Bytes;
-use core::net::{IpAddr, Ipv4Addr};
+use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use heptad_wire::ipv4::{self, Ipv4Header};
 use heptad_wire::ipv6::{self, Ipv6Header};
 use heptad_wire::tcp::{self, Flags, TcpHeader, TcpOption, TcpOptions};
@@ -382,6 +382,87 @@ fn repair_checksums(frame: &mut [u8], link: Link) {
     let pseudo = checksum::pseudo_header(addr(12), addr(16), 6, tcp.len() as u32);
     let sum = !checksum::add(pseudo, checksum::sum(tcp));
     tcp[16..18].copy_from_slice(&sum.to_be_bytes());
+}
+
+/// A super-segment over IPv6 with these extension headers; a `routed` one ends elsewhere than its header says.
+fn extended(extensions: &[u8], routed: bool, pool: &mut Pool) -> (PacketBuf, Ipv6Addr) {
+    let [src, dst, end]: [Ipv6Addr; 3] =
+        ["fd00:1::10", "fd00:2::20", "fd00:3::30"].map(|ip| ip.parse().unwrap());
+    let end = if routed { end } else { dst };
+    let (spec, _) = two_frames();
+    let mut packet = pool.packet();
+    packet.append(Chunk::copy_from(&[7; 250]));
+    let mut tcp = tcp_header(&spec);
+    let tcp_len = (tcp.len() + packet.len()) as u32;
+    tcp.checksum = checksum::pseudo_header(src.into(), end.into(), ipv4::protocol::TCP, tcp_len);
+    tcp.emit(packet.push(tcp.len()));
+    let l4 = packet.head_start();
+    packet.push(extensions.len()).copy_from_slice(extensions);
+    let ip = Ipv6Header {
+        traffic_class: 0,
+        flow_label: 1,
+        payload_len: packet.len() as u16,
+        next_header: if routed { 43 } else { 0 },
+        hop_limit: 64,
+        src,
+        dst,
+    };
+    ip.emit(packet.push(ipv6::HEADER_LEN));
+    let l3 = packet.head_start();
+    packet.set_sum(Sum::ToFill {
+        start: l4,
+        offset: l4 + tcp::CHECKSUM_AT as u8,
+    });
+    let segment = 100;
+    packet.set_cut(Some(Cut { segment, l3, l4 }));
+    (packet, end)
+}
+
+#[test]
+fn extension_headers_that_say_the_same_in_each_frame_are_repeated() {
+    let options = [60, 0, 1, 4, 0, 0, 0, 0];
+    let last = [6, 0, 1, 4, 0, 0, 0, 0];
+    let routing: [&[u8]; 3] = [&[60, 2, 4, 1, 0, 0, 0, 0], &[0xfd; 16], &last];
+    for (extensions, routed) in [
+        ([&options[..], &last].concat(), false),
+        (routing.concat(), true),
+    ] {
+        let mut pool = Pool::new(1);
+        let (packet, end) = extended(&extensions, routed, &mut pool);
+        assert_eq!(packet.frames(), 3);
+        let headers = ipv6::HEADER_LEN + extensions.len();
+        assert_eq!(packet.frame_len(), headers + 32 + 100);
+        for frame in packet.cut(&mut pool) {
+            let bytes = all_bytes(&frame);
+            let ip = Ipv6Header::parse(&bytes).unwrap();
+            assert_eq!(usize::from(ip.payload_len), bytes.len() - ipv6::HEADER_LEN);
+            assert_eq!(bytes[ipv6::HEADER_LEN..headers], extensions);
+            let segment = &bytes[headers..];
+            let (src, end) = (ip.src.into(), end.into());
+            let pseudo = checksum::pseudo_header(src, end, 6, segment.len() as u32);
+            let sum = checksum::add(pseudo, checksum::sum(segment));
+            assert_eq!(sum, 0xffff, "routed: {routed}");
+        }
+    }
+}
+
+#[test]
+fn what_no_frame_can_repeat_stays_whole() {
+    for extensions in [
+        [44, 0, 1, 4, 0, 0, 0, 0, 6, 0, 0, 0, 0, 0, 0, 1], // a fragment's
+        [51, 0, 1, 4, 0, 0, 0, 0, 6, 0, 0, 0, 0, 0, 0, 1], // an authentication's
+        [60, 0, 1, 4, 0, 0, 0, 0, 17, 0, 1, 4, 0, 0, 0, 0], // of UDP
+        [60, 0, 1, 4, 0, 0, 0, 0, 6, 1, 1, 4, 0, 0, 0, 0], // longer than what is there
+        [6, 0, 1, 4, 0, 0, 0, 0, 6, 0, 1, 4, 0, 0, 0, 0],  // TCP begins before
+    ] {
+        let mut pool = Pool::new(1);
+        let (packet, _) = extended(&extensions, false, &mut pool);
+        let bytes = raw_bytes(&packet);
+        assert_eq!(packet.frames(), 1);
+        let whole: Vec<_> = packet.cut(&mut pool).collect();
+        assert_eq!(whole.len(), 1);
+        assert_eq!(raw_bytes(&whole[0]), bytes);
+    }
 }
 
 /// Two frames of 100 bytes as one super-segment, from outside, both checksums right.

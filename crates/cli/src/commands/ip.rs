@@ -7,7 +7,7 @@ use crate::control::{Answer, Ask, IpVersion};
 use crate::failure::Failure;
 
 mod address;
-mod json;
+pub(super) mod json;
 mod neighbour;
 mod route;
 
@@ -23,6 +23,9 @@ const LONG: &[(&str, &str)] = &[
     ("-brief", "--brief"),
     ("-json", "-j"),
     ("-pretty", "--pretty"),
+    ("-details", "--details"),
+    ("-statistics", "--statistics"),
+    ("-stats", "--statistics"),
     ("-4", "-4"),
     ("-6", "-6"),
 ];
@@ -80,10 +83,11 @@ impl Object {
     }
 }
 
-/// iproute2's long options as the command line knows them, behind `ip` only.
+/// iproute2's long options as the command line knows them, behind `ip` and `bridge` only.
 pub fn words(words: impl Iterator<Item = std::ffi::OsString>) -> Vec<std::ffi::OsString> {
     let mut words: Vec<_> = words.collect();
-    if words.get(1).is_some_and(|word| word == "ip") {
+    let is_iproute2 = |word: &std::ffi::OsString| word == "ip" || word == "bridge";
+    if words.get(1).is_some_and(is_iproute2) {
         for word in words.iter_mut().skip(2) {
             if let Some((_, ours)) = LONG.iter().find(|(theirs, _)| word == theirs) {
                 *word = ours.into();
@@ -258,7 +262,7 @@ mod tests {
     }
 
     #[test]
-    fn long_options_of_one_dash_are_known_behind_ip_only() {
+    fn long_options_of_one_dash_are_known_behind_iproute2s_commands_only() {
         let of = |text: &str| -> Vec<String> {
             let given = text.split(' ').map(std::ffi::OsString::from);
             let words = words(given).into_iter();
@@ -268,6 +272,8 @@ mod tests {
         };
         let expected = ["heptad", "ip", "--brief", "-j", "addr"];
         assert_eq!(of("heptad ip -br -json addr"), expected);
+        let expected = ["heptad", "bridge", "--details", "mdb"];
+        assert_eq!(of("heptad bridge -details mdb"), expected);
         assert_eq!(of("heptad ping -br bob"), ["heptad", "ping", "-br", "bob"]);
     }
 

@@ -1,5 +1,6 @@
 //! The commands, a file each.
 pub mod arp;
+pub mod bridge;
 pub mod capture;
 pub mod demo;
 pub mod doctor;

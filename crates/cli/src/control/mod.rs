@@ -37,6 +37,8 @@ pub enum Ask {
     Addresses { node: Option<String> },
     /// The groups of one node, or of all.
     Groups { node: Option<String> },
+    /// The groups that a switch knows, or every switch.
+    SwitchGroups { node: Option<String> },
     /// What cables do: all of them, or the one of this name, after these changes.
     Links {
         link: Option<String>,
@@ -110,6 +112,9 @@ pub enum Answer {
     },
     Groups {
         nodes: Vec<NodeGroups>,
+    },
+    SwitchGroups {
+        nodes: Vec<NodeSwitchGroups>,
     },
     /// The ping or the trace is on its way from this node.
     Probing {
@@ -403,6 +408,46 @@ pub struct GroupRow {
     pub port: String,
     pub group: IpAddr,
     pub members: u32,
+}
+
+/// What a switch knows of groups.
+#[derive(Serialize, Deserialize, Debug)]
+pub struct NodeSwitchGroups {
+    pub node: String,
+    /// Among the machines of the lab, from 1.
+    pub index: u64,
+    pub groups: Vec<SwitchGroupRow>,
+    pub routers: Vec<SwitchRouterRow>,
+    pub queriers: Vec<SwitchQuerierRow>,
+    /// Reports of groups that found no room.
+    pub refused: u64,
+}
+
+/// A port that wants a group.
+#[derive(Serialize, Deserialize, Debug, Clone, PartialEq)]
+pub struct SwitchGroupRow {
+    pub port: String,
+    pub group: IpAddr,
+    /// Milliseconds that it is remembered.
+    pub left: u64,
+}
+
+/// A port that gets every group.
+#[derive(Serialize, Deserialize, Debug, Clone, PartialEq)]
+pub struct SwitchRouterRow {
+    pub port: String,
+    /// Milliseconds; absent: for good.
+    pub left: Option<u64>,
+}
+
+/// Who asks for members.
+#[derive(Serialize, Deserialize, Debug, Clone, PartialEq)]
+pub struct SwitchQuerierRow {
+    pub address: IpAddr,
+    /// It is the switch itself.
+    pub own: bool,
+    /// Members had time to answer.
+    pub settled: bool,
 }
 
 /// A row of netstat -r.

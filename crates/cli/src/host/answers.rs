@@ -22,6 +22,7 @@ mod cables;
 mod capture;
 mod ping;
 mod probes;
+mod switches;
 mod tables;
 mod traces;
 
@@ -53,7 +54,7 @@ impl Answers {
                 nodes: hosts
                     .iter()
                     .filter_map(|host| self.counters(host))
-                    .chain(self.outside(node.as_deref()))
+                    .chain(self.only_drops(node.as_deref()))
                     .collect(),
             }),
             Ask::Neighbours { node } => self.neighbours(node.as_deref()),
@@ -63,6 +64,7 @@ impl Answers {
             Ask::Capture { links, nodes } => self.capture(&links, &nodes, fd),
             Ask::Addresses { node } => self.addresses(node.as_deref()),
             Ask::Groups { node } => self.groups(node.as_deref()),
+            Ask::SwitchGroups { node } => self.switch_groups(node.as_deref()),
             ask @ (Ask::Ping { .. } | Ask::Traceroute { .. } | Ask::Tracepath { .. }) => {
                 self.send_probes(&ask, fd)
             }
@@ -164,16 +166,17 @@ impl Answers {
         }
     }
 
-    /// The hosts of an answer with counters: none if a machine outside of the lab is asked for.
+    /// The hosts of an answer with counters: none if a machine without sockets is asked for.
     fn counted(&self, node: Option<&str>) -> Result<Vec<MachineInfo>, String> {
         match node {
-            Some(_) if !self.outside(node).is_empty() => Ok(Vec::new()),
+            Some(_) if !self.only_drops(node).is_empty() => Ok(Vec::new()),
             _ => self.hosts(node),
         }
     }
 
-    /// What was discarded at interfaces of this machine: of the one that was asked for, else of those that discarded anything.
-    fn outside(&self, node: Option<&str>) -> Vec<NodeCounters> {
+    /// What was discarded where there are no sockets, at switches and interfaces of this machine: at the one that was asked
+    /// for, else at those that discarded anything.
+    fn only_drops(&self, node: Option<&str>) -> Vec<NodeCounters> {
         let drops_of = |lab: &heptad_lab::Lab, machine: MachineInfo| {
             let counters = lab.counters(machine.id)?;
             let drops: Vec<_> = drops(counters).collect();
@@ -189,8 +192,9 @@ impl Answers {
             })
         };
         self.network.lab(|lab| {
-            let outside = lab.machines().into_iter().filter(|m| m.kind.is_outside());
-            outside
+            let all = lab.machines().into_iter();
+            let without_sockets = all.filter(|m| !m.kind.has_sockets());
+            without_sockets
                 .filter_map(|machine| drops_of(lab, machine))
                 .collect()
         })
@@ -250,6 +254,7 @@ pub fn sockets(network: &Network, programs: &Programs, host: &MachineInfo) -> No
         SocketKind::Stream => 0,
         SocketKind::Datagram => 1,
         SocketKind::Echo => 2,
+        SocketKind::Raw(_) => 3,
     };
     rows.sort_by_key(|row| (protocol(row), row.family));
     let with_owner = |row: &SocketRow| {
@@ -272,6 +277,8 @@ fn socket(row: &SocketRow, owner: Option<(u32, String)>) -> Socket {
         (SocketKind::Datagram, Family::V6) => "udp6",
         (SocketKind::Echo, Family::V4) => "icmp",
         (SocketKind::Echo, Family::V6) => "icmp6",
+        (SocketKind::Raw(_), Family::V4) => "raw",
+        (SocketKind::Raw(_), Family::V6) => "raw6",
     };
     let state = match (row.state, row.remote) {
         (Some(state), _) => netstat_word(state),

@@ -94,20 +94,28 @@ impl Linux {
         self.heptad(&["lab", "down"]).expect_code(0);
         self.sandbox.expect_nothing_left();
     }
-    /// The kernel's count of TCP segments with a bad checksum.
+    /// The kernel's count of TCP segments, datagrams and ICMP messages with a bad checksum, over both families.
     pub fn bad_checksums(&self) -> u64 {
-        let counts = self.run(&["cat", "/proc/net/snmp"]).expect_code(0).stdout;
-        let mut rows = counts.lines().filter(|line| line.starts_with("Tcp:"));
-        let (names, values) = (rows.next().expect("names"), rows.next().expect("values"));
-        let mut columns = names.split(' ').zip(values.split(' '));
-        let (_, value) = columns
-            .find(|(name, _)| *name == "InCsumErrors")
-            .expect("MIB");
-        value.parse().expect("a number")
+        let ipv4 = self.run(&["cat", "/proc/net/snmp"]).expect_code(0).stdout;
+        let rows: Vec<&str> = ipv4.lines().collect();
+        let columns = rows.chunks_exact(2).flat_map(|pair| {
+            let [names, values] = [pair[0], pair[1]].map(|row| row.split(' '));
+            names.zip(values)
+        });
+        // Those of TCP are counted there for IPv6 as well.
+        let ipv6 = self.run(&["cat", "/proc/net/snmp6"]).expect_code(0).stdout;
+        let lines = ipv6.lines().filter_map(|line| line.split_once([' ', '\t']));
+        let counts = columns.chain(lines);
+        let bad = counts.filter(|(name, _)| name.ends_with("InCsumErrors"));
+        let bad: Vec<u64> = bad
+            .map(|(_, value)| value.trim().parse().expect("a number"))
+            .collect();
+        assert!(bad.len() >= 5, "{ipv4}{ipv6}");
+        bad.iter().sum()
     }
-    /// A web server of the kernel's side that offers the sandbox's files at port 8000.
+    /// A web server of the kernel's side that offers the sandbox's files at port 8000, over both families.
     pub fn web_server(&self) -> Served {
-        let child = self.spawn(&["python3", "-m", "http.server", "8000"]);
+        let child = self.spawn(&["python3", "-m", "http.server", "--bind", "::", "8000"]);
         wait_for("a web server on Linux", || self.listens(8000));
         Served(child)
     }

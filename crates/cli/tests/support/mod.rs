@@ -1,8 +1,10 @@
 //! A folder, an environment and a way to see what is left, for each test of the command.
 #![allow(dead_code)] // each test file uses its own part
 
+pub mod capture;
 pub mod linux;
 pub mod pair;
+pub mod transfer;
 
 use std::fs;
 use std::path::{Path, PathBuf};

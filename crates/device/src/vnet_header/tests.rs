@@ -2,6 +2,7 @@ use super::*;
 use heptad_stack::wire::MacAddr;
 use heptad_stack::wire::ethernet::EthernetHeader;
 use heptad_stack::wire::ipv4::{Ipv4Header, protocol};
+use heptad_stack::wire::ipv6::Ipv6Header;
 
 /// Ethernet or not, IPv4, TCP with `options` bytes of options, `payload` bytes; checksum as the kernel leaves it to us.
 fn segment(ethernet: bool, options: usize, payload: usize) -> Vec<u8> {
@@ -32,9 +33,48 @@ fn segment(ethernet: bool, options: usize, payload: usize) -> Vec<u8> {
     bytes
 }
 
+/// Ethernet, IPv6, options for the destination of so many bytes, TCP with `payload` bytes; checksum as the kernel leaves it
+/// to us.
+fn segment6(options: usize, payload: usize) -> Vec<u8> {
+    let tcp_len = 20 + payload;
+    let mut bytes = vec![2, 0, 0, 0, 0, 1, 2, 0, 0, 0, 0, 2, 0x86, 0xdd];
+    let (src, dst) = ("fd09::1".parse().unwrap(), "fd09::2".parse().unwrap());
+    let header = Ipv6Header {
+        traffic_class: 0,
+        flow_label: 7,
+        payload_len: u16::try_from(options + tcp_len).unwrap(),
+        next_header: if options == 0 { protocol::TCP } else { 60 },
+        hop_limit: 64,
+        src,
+        dst,
+    };
+    bytes.resize(HEADER_LEN + 40, 0);
+    header.emit(&mut bytes[HEADER_LEN..]);
+    if let Some(more) = options.checked_sub(8) {
+        let units = u8::try_from(more / 8).unwrap();
+        bytes.extend([protocol::TCP, units, 1, u8::try_from(more + 4).unwrap()]);
+        bytes.resize(bytes.len() + more + 4, 0);
+    }
+    let mut tcp = vec![0; tcp_len];
+    (tcp[12], tcp[13]) = (0x50, 0x10);
+    let len = u32::try_from(tcp_len).unwrap();
+    let pseudo = checksum::pseudo_header(src.into(), dst.into(), protocol::TCP, len);
+    tcp[16..18].copy_from_slice(&pseudo.to_be_bytes());
+    bytes.extend(tcp);
+    bytes
+}
+
 fn packet(header: VnetHeader, bytes: &[u8], ethernet: bool) -> PacketBuf {
     let frame = Frame::new(bytes.to_vec(), 0);
     header.packet(frame, ethernet, &mut Pool::new(1))
+}
+
+/// The same over IPv6, behind so many bytes of options.
+fn tcp6(options: usize, size: u16) -> VnetHeader {
+    VnetHeader {
+        gso_type: GSO_TCPV6,
+        ..tcp4(u16::try_from(54 + options).unwrap(), size)
+    }
 }
 
 /// Checksum to be filled at 16 bytes behind `start`, super-segment of `size`.
@@ -187,6 +227,38 @@ fn a_super_segment_of_the_kernel_is_cut_into_frames_that_check_out() {
 }
 
 #[test]
+fn a_super_segment_of_ipv6_goes_back_as_it_came_and_is_cut_into_frames_that_check_out() {
+    for options in [0, 8, 56] {
+        let bytes = segment6(options, 5000);
+        let header = VnetHeader {
+            hdr_len: u16::try_from(54 + options + 20).unwrap(),
+            ..tcp6(options, 1440)
+        };
+        let packet = packet(header, &bytes, true);
+        assert_eq!(VnetHeader::of(&packet), header, "{options}");
+        assert_eq!(packet.frames(), 4, "{options}");
+        for mut frame in packet.cut(&mut Pool::new(2)) {
+            frame.fill();
+            frame.pull(HEADER_LEN).unwrap();
+            let ip = Ipv6Header::parse(frame.pull(40).unwrap()).unwrap();
+            assert_eq!(usize::from(ip.payload_len), frame.len(), "{options}");
+            frame.pull(options).unwrap();
+            let len = u32::try_from(frame.len()).unwrap();
+            let pseudo = checksum::pseudo_header(ip.src.into(), ip.dst.into(), protocol::TCP, len);
+            let sum = checksum::add(pseudo, frame.ones_complement());
+            assert_eq!(sum, 0xffff, "{options}");
+        }
+    }
+}
+
+#[test]
+fn a_super_segment_behind_more_headers_than_a_head_holds_is_filled_and_stays_whole() {
+    let packet = packet(tcp6(120, 1440), &segment6(120, 5000), true);
+    assert_eq!((packet.sum(), packet.cut_plan()), (Sum::Verified, None));
+    assert_eq!((packet.frames(), packet.frame_len()), (1, 54 + 120 + 5020));
+}
+
+#[test]
 fn a_checksum_behind_more_headers_than_a_head_holds_is_filled_here() {
     let mut bytes = vec![0; 400];
     bytes[300..302].copy_from_slice(&0x1234u16.to_be_bytes());
@@ -221,12 +293,17 @@ fn a_filled_packet_of_ours_says_nothing() {
 fn no_words_of_the_kernel_make_us_panic() {
     // Every pair of a header's bytes takes values at its borders, over frames of many lengths.
     let values = [
-        0u16, 1, 13, 14, 33, 34, 100, 126, 127, 128, 129, 1448, 32_768, 65_534, 65_535,
+        0u16, 1, 13, 14, 33, 34, 54, 70, 100, 126, 127, 128, 129, 1448, 32_768, 65_534, 65_535,
     ];
-    let frames: Vec<Vec<u8>> = [0, 1, 14, 15, 34, 54, 66, 200, 3000]
-        .iter()
-        .map(|len| segment(true, 40, 3000)[..*len].to_vec())
-        .collect();
+    let lengths = [0, 1, 14, 15, 34, 54, 66, 74, 94, 110, 200, 3000];
+    let frames: Vec<Vec<u8>> = [
+        segment(true, 40, 3000),
+        segment6(0, 3000),
+        segment6(16, 3000),
+    ]
+    .iter()
+    .flat_map(|whole| lengths.map(|len| whole[..len].to_vec()))
+    .collect();
     for &start in &values {
         for &offset in &values {
             for &size in &[0, 1, 1448, 65_535] {

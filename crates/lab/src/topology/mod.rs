@@ -16,6 +16,9 @@
 //! start = "2s"
 //! # address = ["10.0.1.10/24", "fd00:1::10/64"], "fd00:1::10/64", or "auto": IPv6 as a router on the cable tells
 //! # privacy = true                 # with "auto": temporary addresses, too
+//! # snooping = true                # of a switch: frames of a group to its members only, while somebody asks for them
+//! # querier = true                 # of a switch: it asks itself; or the address it asks from, "10.0.1.250"
+//! # conflict_detection = true      # addresses of IPv4 are asked for before they are used
 //! # publish = ["8080:80"]          # with a real clock: 127.0.0.1:8080 outside is alice's port 80; also "5353:53/udp"
 //!
 //! [[links]]
@@ -50,10 +53,11 @@ mod publish;
 mod segments;
 mod settings;
 mod subnet;
+mod switches;
 mod units;
 mod words;
 
-use core::net::IpAddr;
+use core::net::{IpAddr, Ipv4Addr};
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 
@@ -125,12 +129,34 @@ pub struct Node {
     pub automatic: BTreeSet<String>,
     /// Whether those ports have temporary addresses, too (RFC 8981).
     pub privacy: bool,
+    /// Whether its addresses of IPv4 are asked for before they are used, announced and defended (RFC 5227).
+    pub conflict_detection: bool,
     /// Default gateways, at most one of each family.
     pub gateways: Vec<Gateway>,
     /// Programs to run.
     pub programs: Vec<Program>,
     /// Its ports that the machine around the lab can reach. Only with a real clock.
     pub publish: Vec<Publish>,
+    /// What it makes of groups if it is a switch.
+    pub multicast: Multicast,
+}
+
+/// What a switch makes of groups.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Multicast {
+    /// It learns who is in which group and sends a group's frames to those only (RFC 4541), while somebody asks.
+    pub snooping: bool,
+    /// It asks itself: in IPv4 from this address, unspecified if it has none.
+    pub querier: Option<Ipv4Addr>,
+}
+impl Default for Multicast {
+    /// As Linux's bridge: it snoops and does not ask.
+    fn default() -> Self {
+        Self {
+            snooping: true,
+            querier: None,
+        }
+    }
 }
 
 /// A program of a node.
@@ -326,9 +352,11 @@ impl Topology {
                 automatic: draft.automatic().map(|p| p.port.clone()).collect(),
                 addresses: addresses.remove(&name).unwrap_or_default(),
                 privacy: draft.privacy,
+                conflict_detection: draft.conflict_detection,
                 gateways: gateways.remove(&name).unwrap_or_default(),
                 programs: draft.programs,
                 publish: draft.publish,
+                multicast: draft.multicast,
             };
             (name, node)
         };
@@ -353,9 +381,11 @@ impl Topology {
             )]),
             automatic: BTreeSet::new(),
             privacy: false,
+            conflict_detection: false,
             gateways: Vec::new(),
             programs: Vec::new(),
             publish: Vec::new(),
+            multicast: Multicast::default(),
         };
         let end = |node: &str| (node.to_owned(), "eth0".to_owned());
         Self {

@@ -9,8 +9,9 @@ use toml::de::DeValue;
 use super::document::{Fields, Result, Source, Value};
 use super::publish::{self, Publish};
 use super::subnet::{bits, host_bits};
+use super::switches;
 use super::units;
-use super::{NodeKind, Program, ReadyWhen, What};
+use super::{Multicast, NodeKind, Program, ReadyWhen, What};
 
 /// A node as the file has it, with places.
 pub(super) struct NodeDraft {
@@ -19,9 +20,12 @@ pub(super) struct NodeDraft {
     pub addresses: Vec<Placed>,
     /// `privacy`: addresses made in a router's prefix are temporary, too.
     pub privacy: bool,
+    /// `conflict_detection`: addresses of IPv4 are asked for before they are used.
+    pub conflict_detection: bool,
     pub gateways: Vec<(IpAddr, Range<usize>)>,
     pub programs: Vec<Program>,
     pub publish: Vec<Publish>,
+    pub multicast: Multicast,
 }
 
 /// An address at its place in the file.
@@ -48,7 +52,16 @@ impl NodeDraft {
 
 const PROGRAM_KEYS: &[&str] = &["run", "builtin", "ready", "env", "start"];
 const NODE_KEYS: &[&str] = &[
-    "kind", "address", "privacy", "gateway", "ports", "programs", "publish",
+    "kind",
+    "address",
+    "privacy",
+    "conflict_detection",
+    "gateway",
+    "ports",
+    "programs",
+    "publish",
+    "snooping",
+    "querier",
 ];
 const LIKE_ADDRESS: &str = "10.0.1.10/24";
 
@@ -76,6 +89,7 @@ pub(super) fn read(
         }
         nodes.insert(name.to_string(), node);
     }
+    switches::check_queriers(all, &nodes)?;
     Ok(nodes)
 }
 
@@ -107,9 +121,11 @@ fn read_node(node: Fields<'_, '_>, span: Range<usize>) -> Result<NodeDraft> {
         kind,
         addresses: read_addresses(node)?,
         privacy: node.flag("privacy")?.unwrap_or(false),
+        conflict_detection: node.flag("conflict_detection")?.unwrap_or(false),
         gateways: read_gateways(node)?,
         programs: read_programs(node)?,
         publish: publish::read(node)?,
+        multicast: switches::read(node, kind)?,
     };
     draft.addresses.sort_by_key(|placed| placed.span.start);
     check_kind(node, &draft)?;
@@ -132,7 +148,13 @@ fn check_kind(node: Fields<'_, '_>, draft: &NodeDraft) -> Result<()> {
     };
     if draft.kind == NodeKind::Switch {
         let keys = [
-            "address", "gateway", "run", "builtin", "programs", "publish",
+            "address",
+            "conflict_detection",
+            "gateway",
+            "run",
+            "builtin",
+            "programs",
+            "publish",
         ];
         if let Some(key) = keys.into_iter().find(|key| node.get(key).is_some()) {
             let message = format!("a switch has no `{key}`");
@@ -265,7 +287,7 @@ fn parse_address(text: &str) -> core::result::Result<Given, String> {
 }
 
 /// Neither a group nor nobody, and not of a host's own inside.
-fn is_for_hosts(address: IpAddr) -> bool {
+pub(super) fn is_for_hosts(address: IpAddr) -> bool {
     let special = address.is_loopback() || address.is_multicast() || address.is_unspecified();
     let reserved = match address {
         IpAddr::V4(ip) => ip.octets()[0] >= 240,

@@ -2,11 +2,11 @@
 use std::collections::BTreeMap;
 use std::ops::Range;
 
-use super::NodeKind;
 use super::document::{Result, Source};
 use super::links::LinkDraft;
 use super::nodes::NodeDraft;
 use super::segments::End;
+use super::{Multicast, NodeKind};
 
 const TAP: &str = "tap:";
 const TUN: &str = "tun:";
@@ -75,9 +75,11 @@ pub(super) fn nodes(links: &[LinkDraft]) -> impl Iterator<Item = (String, NodeDr
             },
             addresses: Vec::new(),
             privacy: false,
+            conflict_detection: false,
             gateways: Vec::new(),
             programs: Vec::new(),
             publish: Vec::new(),
+            multicast: Multicast::default(),
         };
         (node.clone(), draft)
     })

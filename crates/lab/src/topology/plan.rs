@@ -28,7 +28,7 @@ pub(super) struct Plan<'a> {
     next_uplink: BTreeMap<Family, u128>,
 }
 impl<'a> Plan<'a> {
-    /// The addresses of the file; two of one are refused.
+    /// The addresses of the file; two of one are refused, unless one of the nodes finds out by itself.
     pub(super) fn of_file(
         source: Source<'_>,
         nodes: &BTreeMap<String, NodeDraft>,
@@ -53,15 +53,24 @@ impl<'a> Plan<'a> {
                 continue;
             };
             let end = (name.clone(), placed.port.clone());
-            if let Some((owner, port)) = plan.owner(&end, address) {
+            let detects = |node: &str| nodes.get(node).is_some_and(|n| n.conflict_detection);
+            let owner = plan.owner(&end, address).filter(|(owner, _)| {
+                let own = owner == name || address.is_ipv6();
+                own || !(detects(owner) || detects(name))
+            });
+            if let Some((owner, port)) = owner {
                 let message = if owner == name {
                     format!("`{name}` has {address} twice")
                 } else {
                     format!("two nodes of one address: {address}")
                 };
+                let help = match address.is_ipv4() && owner != name {
+                    true => "; with `conflict_detection = true` a node may find out by itself",
+                    false => "",
+                };
                 return Err(source
                     .error(placed.span.clone(), message)
-                    .help(format!("`{owner}:{port}` has it already")));
+                    .help(format!("`{owner}:{port}` has it already{help}")));
             }
             plan.give(&end, address, len);
         }
@@ -69,8 +78,8 @@ impl<'a> Plan<'a> {
     }
     /// An end has an address from now on.
     pub(super) fn give(&mut self, end: &End, address: IpAddr, len: u8) {
-        self.owners
-            .insert((self.zone(end, address), address), end.clone());
+        let key = (self.zone(end, address), address);
+        self.owners.entry(key).or_insert_with(|| end.clone());
         let ports = self.addresses.entry(end.0.clone()).or_default();
         let list = ports.entry(end.1.clone()).or_default();
         list.push((address, len));

@@ -6,10 +6,10 @@ use std::os::fd::{AsFd, OwnedFd};
 use super::calls::MMSGHDR;
 use super::guard::{Guard, Parked, Question};
 use super::pair;
-use crate::memory;
 use crate::notify::Notification;
 use crate::protocol::{Call, Outcome, SocketNumber};
 use crate::sockaddr;
+use crate::{control, memory};
 
 /// What a parked call needs from its answer.
 #[derive(Debug)]
@@ -47,8 +47,8 @@ pub(super) enum Want {
         spread: Vec<(u64, usize)>,
         /// Where its sender goes.
         name: Place,
-        /// The `msghdr` to fill in and the room for a name that it told.
-        header: Option<(u64, u32)>,
+        /// The `msghdr` to fill in.
+        header: Option<HeaderPlace>,
         /// The call's flags.
         flags: i32,
         /// It is the first `mmsghdr`.
@@ -69,6 +69,45 @@ pub(super) enum Want {
 pub(super) struct Place {
     pub(super) at: u64,
     pub(super) length_at: u64,
+}
+
+/// A `struct msghdr` of a program that waits for a datagram.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct HeaderPlace {
+    pub(super) at: u64,
+    /// Bytes of room for the name.
+    pub(super) name_room: u32,
+    /// Where control messages go, and bytes of room for them.
+    pub(super) control: (u64, u64),
+}
+
+impl HeaderPlace {
+    /// Name, control messages and flags. Without room for a name its length is not touched.
+    fn fill(
+        self,
+        thread: i32,
+        (name_at, name): (u64, &[u8]),
+        control: &[u8],
+        flags: i32,
+    ) -> Result<(), i32> {
+        if name_at != 0 {
+            let cut = name.get(..self.name_room as usize).unwrap_or(name);
+            memory::write(thread, name_at, cut)?;
+            memory::write(thread, self.at + 8, &(name.len() as u32).to_ne_bytes())?;
+        }
+        let room = match self.control {
+            (0, _) => 0,
+            (_, room) => usize::try_from(room).unwrap_or(usize::MAX),
+        };
+        let (control, is_cut) = control::fit(control, room);
+        memory::write(thread, self.control.0, &control)?;
+        memory::write(thread, self.at + 40, &(control.len() as u64).to_ne_bytes())?;
+        let flags = match is_cut {
+            true => flags | libc::MSG_CTRUNC,
+            false => flags,
+        };
+        memory::write(thread, self.at + 48, &flags.to_ne_bytes())
+    }
 }
 
 impl Place {
@@ -193,9 +232,15 @@ impl Guard {
             (Want::Interface { at }, Outcome::Bytes(bytes)) => {
                 memory::write(n.thread, at, &bytes).map(|()| 0)
             }
-            (want @ Want::Datagram { .. }, Outcome::Datagram { from, length, data }) => {
-                write_datagram(&n, want, from, length, &data)
-            }
+            (
+                want @ Want::Datagram { .. },
+                Outcome::Datagram {
+                    from,
+                    length,
+                    data,
+                    control,
+                },
+            ) => write_datagram(&n, want, (from, &control), length, &data),
             // The lab answered something else than was asked.
             _ => Err(libc::EPROTO),
         };
@@ -346,7 +391,7 @@ impl Guard {
 fn write_datagram(
     n: &Notification,
     want: Want,
-    from: Option<SocketAddr>,
+    (from, control): (Option<SocketAddr>, &[u8]),
     length: u32,
     data: &[u8],
 ) -> Result<i64, i32> {
@@ -375,19 +420,15 @@ fn write_datagram(
     let from = from.map(sockaddr::encode).unwrap_or_default();
     match header {
         None => name.fill(n.thread, &from)?,
-        Some((at, room)) => {
-            let cut = from.get(..room as usize).unwrap_or(&from);
-            memory::write(n.thread, name.at, cut)?;
-            memory::write(n.thread, at + 8, &(from.len() as u32).to_ne_bytes())?;
-            memory::write(n.thread, at + 40, &0_u64.to_ne_bytes())?;
-            let cut = if whole > data.len() {
-                libc::MSG_TRUNC
-            } else {
-                0
+        Some(header) => {
+            let cut = match whole > data.len() {
+                true => libc::MSG_TRUNC,
+                false => 0,
             };
-            memory::write(n.thread, at + 48, &cut.to_ne_bytes())?;
+            let said = cut | (flags & libc::MSG_ERRQUEUE);
+            header.fill(n.thread, (name.at, &from), control, said)?;
             if many {
-                memory::write(n.thread, at + 56, &(told as u32).to_ne_bytes())?;
+                memory::write(n.thread, header.at + 56, &(told as u32).to_ne_bytes())?;
             }
         }
     }

@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::os::fd::{AsFd, OwnedFd};
 
-use super::answers::{Place, Want};
+use super::answers::{HeaderPlace, Place, Want};
 use super::guard::{Guard, Question};
 use super::{identity, pair};
 use crate::memory;
@@ -17,8 +17,10 @@ const LONGEST_DATAGRAM: usize = 65_527;
 const MOST_DISCARDED: usize = 256 * 1024;
 /// Most buffers of a message (`UIO_MAXIOV`).
 const MOST_BUFFERS: usize = 1024;
+/// Bytes of control messages of one call.
+const LONGEST_CONTROL: usize = 4096;
 /// Bytes of a socket option that are looked at.
-const LONGEST_OPTION: usize = 256;
+const LONGEST_OPTION: usize = 144 + 64 * 128;
 /// Bytes of a `struct ifreq`.
 pub const IFREQ: usize = 40;
 /// The kind in `socket`'s second argument, below its flags.
@@ -52,6 +54,24 @@ pub(super) struct MessageHeader {
     pub(super) name_length: u32,
     pub(super) buffers: u64,
     pub(super) buffer_count: u64,
+    /// Control messages: where, and how many bytes of room.
+    pub(super) control: (u64, u64),
+}
+impl MessageHeader {
+    /// Whether there is something that a pair knows nothing of.
+    fn is_ours(&self) -> bool {
+        self.name != 0 || self.has_control()
+    }
+    fn has_control(&self) -> bool {
+        self.control.0 != 0 && self.control.1 != 0
+    }
+    fn answer_at(&self, at: u64) -> HeaderPlace {
+        HeaderPlace {
+            at,
+            name_room: self.name_length,
+            control: self.control,
+        }
+    }
 }
 
 impl Guard {
@@ -123,13 +143,18 @@ impl Guard {
             libc::SYS_sendto => {
                 let length = usize::try_from(n.args[2]).unwrap_or(usize::MAX);
                 let name = (n.args[4], n.args[5] as u32);
-                send_to(n, &held, name, &[(n.args[1], length)])
+                send_to(n, &held, (name, Vec::new()), &[(n.args[1], length)])
+            }
+            libc::SYS_recvfrom if held.stream && n.args[3] as i32 & libc::MSG_ERRQUEUE != 0 => {
+                Err(libc::EAGAIN)
             }
             libc::SYS_recvfrom if held.stream && n.args[3] as i32 & libc::MSG_TRUNC != 0 => {
                 discard(n, &held)
             }
             // `recv` on a datagram socket: a pair knows `MSG_TRUNC` there.
-            libc::SYS_recvfrom if n.args[4] == 0 => Ok(Step::Native),
+            libc::SYS_recvfrom if n.args[4] == 0 && n.args[3] as i32 & libc::MSG_ERRQUEUE == 0 => {
+                Ok(Step::Native)
+            }
             libc::SYS_recvfrom => {
                 let room = usize::try_from(n.args[2]).unwrap_or(usize::MAX);
                 let name = Place {
@@ -203,41 +228,52 @@ impl Guard {
 
     fn sendmsg(&mut self, n: &Notification) -> Result<Step, i32> {
         let header = read_header(n.thread, n.args[1])?;
-        if header.name == 0 || header.name_length == 0 {
+        let has_name = header.name != 0 && header.name_length != 0;
+        if !has_name && !header.has_control() {
             return Ok(Step::Native);
         }
         let Some(held) = self.hold(n)? else {
             return Ok(Step::Native);
         };
+        if held.stream && !has_name {
+            return Ok(Step::Native);
+        }
         let name = (header.name, header.name_length);
-        send_to(n, &held, name, &read_buffers(n.thread, &header)?)
+        let control = read_control(n.thread, &header, &held)?;
+        let buffers = read_buffers(n.thread, &header)?;
+        send_to(n, &held, (name, control), &buffers)
     }
 
     fn recvmsg(&mut self, n: &Notification) -> Result<Step, i32> {
         let header = read_header(n.thread, n.args[1])?;
-        if header.name == 0 {
+        let flags = n.args[2] as i32;
+        let errors = flags & libc::MSG_ERRQUEUE != 0;
+        if !header.is_ours() && !errors {
             return Ok(Step::Native);
         }
         let Some(held) = self.hold(n)? else {
             return Ok(Step::Native);
         };
+        if held.stream && errors {
+            return Err(libc::EAGAIN);
+        }
         let want = Want::Datagram {
             spread: read_buffers(n.thread, &header)?,
             name: Place {
                 at: header.name,
                 length_at: 0,
             },
-            header: Some((n.args[1], header.name_length)),
+            header: Some(header.answer_at(n.args[1])),
             flags: 0,
             many: false,
         };
-        receive_from(held, want, n.args[2] as i32)
+        receive_from(held, want, flags)
     }
 
-    /// With addresses it is as many `sendto`, one after the other; without, the kernel's.
+    /// With addresses or control messages it is as many `sendmsg`, one after the other; without, the kernel's.
     fn sendmmsg(&mut self, n: &Notification) -> Result<Step, i32> {
         let headers = read_headers(n.thread, n.args[1], n.args[2])?;
-        if headers.iter().all(|header| header.name == 0) {
+        if !headers.iter().any(MessageHeader::is_ours) {
             return Ok(Step::Native);
         }
         let Some(held) = self.hold(n)? else {
@@ -259,6 +295,7 @@ impl Guard {
             rest.push(Call::SendTo {
                 socket: held.number,
                 address,
+                control: read_control(n.thread, header, &held)?,
                 data,
             });
         }
@@ -275,13 +312,14 @@ impl Guard {
         ))
     }
 
-    /// With addresses, one message at a time; without, the kernel's.
+    /// With room for addresses or control messages, one message at a time; without, the kernel's.
     fn recvmmsg(&mut self, n: &Notification) -> Result<Step, i32> {
         let headers = read_headers(n.thread, n.args[1], n.args[2])?;
         let Some(first) = headers.first().copied() else {
             return Ok(Step::Native);
         };
-        if headers.iter().all(|header| header.name == 0) {
+        let errors = n.args[3] as i32 & libc::MSG_ERRQUEUE != 0;
+        if !headers.iter().any(MessageHeader::is_ours) && !errors {
             return Ok(Step::Native);
         }
         let Some(held) = self.hold(n)? else {
@@ -293,7 +331,7 @@ impl Guard {
                 at: first.name,
                 length_at: 0,
             },
-            header: Some((n.args[1], first.name_length)),
+            header: Some(first.answer_at(n.args[1])),
             flags: 0,
             many: true,
         };
@@ -435,18 +473,22 @@ fn get_option(n: &Notification, held: Held) -> Result<Step, i32> {
 fn send_to(
     n: &Notification,
     held: &Held,
-    name: (u64, u32),
+    (name, control): ((u64, u32), Vec<u8>),
     buffers: &[(u64, usize)],
 ) -> Result<Step, i32> {
     if held.stream {
         return send_on_stream(n, held, buffers);
     }
-    let address = read_address(n.thread, name, held, Purpose::Send)?;
+    let address = match name {
+        (0, _) | (_, 0) => None,
+        name => read_address(n.thread, name, held, Purpose::Send)?,
+    };
     let data = gather(n.thread, buffers)?;
     Ok(ask(
         Call::SendTo {
             socket: held.number,
             address,
+            control,
             data,
         },
         Want::Value,
@@ -508,12 +550,16 @@ fn receive_from(held: Held, want: Want, flags: i32) -> Result<Step, i32> {
     let room = spread
         .iter()
         .fold(0_usize, |sum, (_, length)| sum.saturating_add(*length));
-    let wait = flags & libc::MSG_DONTWAIT == 0 && !pair::is_nonblocking(held.end.as_fd());
+    let errors = flags & libc::MSG_ERRQUEUE != 0;
+    let blocks = flags & libc::MSG_DONTWAIT == 0 && !pair::is_nonblocking(held.end.as_fd());
+    // The queue of errors is never waited for.
+    let wait = blocks && !errors;
     let call = Call::ReceiveFrom {
         socket: held.number,
         wait,
         peek: flags & libc::MSG_PEEK != 0,
         room: u32::try_from(room).unwrap_or(u32::MAX),
+        errors,
     };
     let limit = pair::receive_limit(&held.end).filter(|_| wait);
     let want = Want::Datagram {
@@ -576,6 +622,7 @@ fn parse_header(bytes: &[u8]) -> Result<MessageHeader, i32> {
         name_length: word(8).ok_or(libc::EFAULT)? as u32,
         buffers: word(16).ok_or(libc::EFAULT)?,
         buffer_count: word(24).ok_or(libc::EFAULT)?,
+        control: (word(32).ok_or(libc::EFAULT)?, word(40).ok_or(libc::EFAULT)?),
     })
 }
 
@@ -600,6 +647,19 @@ fn read_buffers(thread: i32, header: &MessageHeader) -> Result<Vec<(u64, usize)>
             )
         })
         .collect())
+}
+
+/// The control messages of a datagram; a stream has none for us.
+fn read_control(thread: i32, header: &MessageHeader, held: &Held) -> Result<Vec<u8>, i32> {
+    let (at, length) = header.control;
+    if held.stream || !header.has_control() {
+        return Ok(Vec::new());
+    }
+    let length = usize::try_from(length).map_err(|_| libc::ENOBUFS)?;
+    if length > LONGEST_CONTROL {
+        return Err(libc::ENOBUFS);
+    }
+    memory::read_vec(thread, at, length)
 }
 
 fn gather(thread: i32, buffers: &[(u64, usize)]) -> Result<Vec<u8>, i32> {

@@ -119,7 +119,7 @@ const OPTIONS: &[&[Condition]] = &[
 /// `sendto` with an address; without one it is `send`.
 const WITH_ADDRESS: &[&[Condition]] = &[&[argument(4, Test::NotZero)]];
 
-/// `recvfrom` with an address, or with `MSG_TRUNC`, which a pair of streams does not know; otherwise it is `recv`.
+/// `recvfrom` with an address, or with `MSG_TRUNC` or `MSG_ERRQUEUE`, which a pair does not know; otherwise it is `recv`.
 const RECEIVED_WITH: &[&[Condition]] = &[
     &[argument(4, Test::NotZero)],
     &[argument(
@@ -127,6 +127,13 @@ const RECEIVED_WITH: &[&[Condition]] = &[
         Test::Masked {
             mask: libc::MSG_TRUNC as u32,
             value: libc::MSG_TRUNC as u32,
+        },
+    )],
+    &[argument(
+        3,
+        Test::Masked {
+            mask: libc::MSG_ERRQUEUE as u32,
+            value: libc::MSG_ERRQUEUE as u32,
         },
     )],
 ];

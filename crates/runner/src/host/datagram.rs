@@ -8,19 +8,24 @@ use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 
+use heptad_runtime::lab::MachineId;
+use heptad_runtime::stack::l4_transport::udp::{Choices, Reported, Way};
 use heptad_runtime::stack::{Ready, SocketError};
 use rustix::io::Errno;
 use rustix::net::{RecvFlags, SendFlags, recv, send};
 
+use super::ancillary::{self, Wanted};
 use super::entry::{Entry, Role};
 use super::names;
-use super::sockets::Sockets;
+use super::sockets::{At, Sockets};
 use crate::protocol::Outcome;
 
 /// Bytes of the largest datagram.
 const LONGEST: usize = 65_535;
 /// Datagrams moved before another socket has its turn.
 const TURN: usize = 64;
+/// Most errors that wait for a program; later ones are forgotten.
+const ERRORS: usize = 256;
 
 /// What a datagram socket has told its program.
 #[derive(Default)]
@@ -29,14 +34,25 @@ pub struct Datagrams {
     pub peer: Option<SocketAddr>,
     /// The stack's socket has a port.
     pub bound: bool,
+    /// Which control messages it asked for.
+    pub wanted: Wanted,
+    /// Errors about what it sent, for those who ask for them (IP_RECVERR). At most [`ERRORS`].
+    errors: VecDeque<Reported>,
     /// Senders of what is in the pair, with what the kernel charged for it; oldest first.
-    senders: VecDeque<(SocketAddr, u32)>,
+    senders: VecDeque<(Sender, u32)>,
     /// Came from the network, and the pair is full.
-    held: Option<(SocketAddr, Vec<u8>)>,
+    held: Option<(Sender, Vec<u8>)>,
     /// Answers to questions about names, not yet in the pair. At most [`TURN`].
-    replies: VecDeque<(SocketAddr, Vec<u8>)>,
+    replies: VecDeque<(Sender, Vec<u8>)>,
     /// Calls of `recvfrom` that wait.
     parked: VecDeque<Parked>,
+}
+
+/// Who sent a datagram, and how it came; answers about names come from nowhere.
+#[derive(Clone, Copy)]
+struct Sender {
+    from: SocketAddr,
+    way: Option<Way>,
 }
 
 /// What calls that waited are told, by their requests.
@@ -62,12 +78,15 @@ impl Datagrams {
     /// A datagram with its sender, for the oldest call that waits, or for the pair. Gives back what does not fit.
     fn hand_over(
         &mut self,
+        (network, machine): (&impl Sockets, MachineId),
         end: BorrowedFd<'_>,
-        (from, data): (SocketAddr, Vec<u8>),
+        (from, data): (Sender, Vec<u8>),
         answers: &mut Answers,
-    ) -> Option<(SocketAddr, Vec<u8>)> {
+    ) -> Option<(Sender, Vec<u8>)> {
         while let Some(parked) = self.parked.pop_front() {
-            answers.push((parked.id, Ok(outcome(Some(from), &data, parked.room))));
+            let host = (network, machine);
+            let outcome = self.outcome(host, Some(from), &data, parked.room);
+            answers.push((parked.id, Ok(outcome)));
             if !parked.peek {
                 return None;
             }
@@ -90,7 +109,7 @@ impl Datagrams {
         self.forget_beyond(charged(end));
     }
 
-    fn forget_beyond(&mut self, unread: u32) -> Option<SocketAddr> {
+    fn forget_beyond(&mut self, unread: u32) -> Option<Sender> {
         let mut total: u32 = self
             .senders
             .iter()
@@ -112,10 +131,10 @@ impl Datagrams {
     /// `EAGAIN` and what else the kernel says.
     pub fn receive(
         &mut self,
+        host: (&impl Sockets, MachineId),
         end: BorrowedFd<'_>,
         lent: &OwnedFd,
-        call: Parked,
-        wait: bool,
+        (call, wait): (Parked, bool),
     ) -> Result<Option<Outcome>, i32> {
         let mut data = vec![0; LONGEST];
         let flags = if call.peek {
@@ -131,7 +150,7 @@ impl Datagrams {
                     None => self.senders.front().map(|row| row.0),
                     some => some,
                 };
-                Ok(Some(outcome(from, &data, call.room)))
+                Ok(Some(self.outcome(host, from, &data, call.room)))
             }
             Err(Errno::AGAIN) if wait => {
                 self.parked.push_back(call);
@@ -140,6 +159,78 @@ impl Datagrams {
             Err(error) => Err(error.raw_os_error()),
         }
     }
+
+    fn outcome(
+        &self,
+        (network, machine): (&impl Sockets, MachineId),
+        sender: Option<Sender>,
+        data: &[u8],
+        room: u32,
+    ) -> Outcome {
+        let way = sender.and_then(|sender| sender.way);
+        let control = way.map(|way| self.wanted.messages(network, machine, &way));
+        Outcome::Datagram {
+            from: sender.map(|sender| sender.from),
+            length: u32::try_from(data.len()).unwrap_or(u32::MAX),
+            data: data.get(..room as usize).unwrap_or(data).to_vec(),
+            control: control.unwrap_or_default(),
+        }
+    }
+
+    /// Takes over what the stack has of errors: there it would keep the socket ready for ever.
+    fn fetch_errors(&mut self, network: &impl Sockets, at: At) {
+        while let Some(reported) = network.recv_error(at) {
+            if self.errors.len() < ERRORS {
+                self.errors.push_back(reported);
+            }
+        }
+    }
+}
+
+/// `recvmsg` with `MSG_ERRQUEUE`. As Linux, the pending error is then that of the next one which ICMP told.
+///
+/// # Errors
+/// `EAGAIN`: there is none.
+pub fn receive_error(network: &impl Sockets, entry: &mut Entry) -> Result<Outcome, i32> {
+    let Role::Datagrams(datagrams) = &mut entry.role else {
+        return Err(libc::EAGAIN);
+    };
+    let pending = network.take_error(entry.at).or(entry.error);
+    datagrams.fetch_errors(network, entry.at);
+    let Some(reported) = datagrams.errors.pop_front() else {
+        entry.error = pending;
+        return Err(libc::EAGAIN);
+    };
+    let next = datagrams.errors.front().filter(|next| next.told.is_some());
+    entry.error = next.map(|next| next.error);
+    Ok(Outcome::Datagram {
+        from: Some(reported.remote),
+        length: 0,
+        data: Vec::new(),
+        control: ancillary::extended_error(&reported, entry.family),
+    })
+}
+
+/// What a program chooses for a datagram by its control messages.
+///
+/// # Errors
+/// As [`ancillary::choices`].
+pub fn choices(
+    network: &impl Sockets,
+    entry: &Entry,
+    address: Option<SocketAddr>,
+    control: &[u8],
+) -> Result<Choices, i32> {
+    let peer = match &entry.role {
+        Role::Datagrams(datagrams) => datagrams.peer,
+        _ => None,
+    };
+    // Without a destination the call fails for that.
+    let Some(to) = address.or(peer).filter(|_| !control.is_empty()) else {
+        return Ok(Choices::default());
+    };
+    let interfaces = || network.interfaces(entry.at.machine).len();
+    ancillary::choices(control, (entry.family, to), interfaces)
 }
 
 /// Sends a datagram for a program; names are answered here. How many bytes were taken.
@@ -149,7 +240,7 @@ impl Datagrams {
 pub fn send_one(
     network: &impl Sockets,
     entry: &mut Entry,
-    address: Option<SocketAddr>,
+    (address, choices): (Option<SocketAddr>, &Choices),
     data: &[u8],
 ) -> Result<usize, SocketError> {
     let Role::Datagrams(datagrams) = &mut entry.role else {
@@ -162,12 +253,16 @@ pub fn send_one(
         if datagrams.replies.len() < TURN
             && let Some(reply) = names::answer(network, data)
         {
-            datagrams.replies.push_back((entry.family.shown(to), reply));
+            let from = Sender {
+                from: entry.family.shown(to),
+                way: None,
+            };
+            datagrams.replies.push_back((from, reply));
         }
         return Ok(data.len());
     }
     datagrams.bound = true;
-    network.send_to(entry.at, data, to)
+    network.send_message(entry.at, data, to, choices)
 }
 
 /// Moves what can be moved both ways. Calls of `recvfrom` that are answered by it go to `answers`.
@@ -186,9 +281,20 @@ pub fn turn(network: &impl Sockets, entry: &mut Entry, answers: &mut Answers) ->
         {
             Some(next) => next,
             None if !datagrams.bound => return (!moved).then_some(Ready::NONE),
-            None => match network.recv_from(entry.at, &mut block) {
-                Ok((count, _, from)) => (from, block.get(..count).unwrap_or(&[]).to_vec()),
-                Err(SocketError::WouldBlock) => return (!moved).then_some(Ready::READABLE),
+            None => match network.recv_message(entry.at, &mut block) {
+                Ok(received) => {
+                    let nowhere = SocketAddr::new(entry.family.any(), 0);
+                    let sender = Sender {
+                        from: received.from.unwrap_or(nowhere),
+                        way: received.from.map(|_| received.way),
+                    };
+                    let data = block.get(..received.copied).unwrap_or(&[]);
+                    (sender, data.to_vec())
+                }
+                Err(SocketError::WouldBlock) => {
+                    datagrams.fetch_errors(network, entry.at);
+                    return (!moved).then_some(Ready::READABLE);
+                }
                 Err(error) => {
                     // As Linux: one call is told, be it one that waits or the next.
                     match datagrams.parked.pop_front() {
@@ -199,7 +305,8 @@ pub fn turn(network: &impl Sockets, entry: &mut Entry, answers: &mut Answers) ->
                 }
             },
         };
-        datagrams.held = datagrams.hand_over(entry.end.as_fd(), next, answers);
+        let host = (network, entry.at.machine);
+        datagrams.held = datagrams.hand_over(host, entry.end.as_fd(), next, answers);
         if datagrams.held.is_some() {
             entry.pair.writable = false;
             return Some(Ready::NONE);
@@ -222,7 +329,7 @@ fn move_up(network: &impl Sockets, entry: &mut Entry, block: &mut [u8]) -> bool 
             }
             Ok((_, count)) => {
                 let data = block.get(..count).unwrap_or(&[]).to_vec();
-                match send_one(network, entry, None, &data) {
+                match send_one(network, entry, (None, &Choices::default()), &data) {
                     // Linux refuses such a call and keeps nothing in mind; a later call is not to blame for it.
                     Ok(_) | Err(SocketError::WouldBlock | SocketError::DestinationRequired) => {}
                     Err(error) => entry.error = Some(error),
@@ -233,12 +340,6 @@ fn move_up(network: &impl Sockets, entry: &mut Entry, block: &mut [u8]) -> bool 
         }
     }
     entry.pair.readable
-}
-
-fn outcome(from: Option<SocketAddr>, data: &[u8], room: u32) -> Outcome {
-    let length = u32::try_from(data.len()).unwrap_or(u32::MAX);
-    let data = data.get(..room as usize).unwrap_or(data).to_vec();
-    Outcome::Datagram { from, length, data }
 }
 
 /// What the kernel charges our end for messages that the program has not read (`SIOCOUTQ`).

@@ -8,8 +8,10 @@
 //!
 //! Start reading at `server`, then `verbs` (what each call means), then `stream`.
 
+mod ancillary;
 mod datagram;
 mod entry;
+mod groups;
 mod interfaces;
 mod names;
 mod options;

@@ -6,11 +6,14 @@ use heptad_runtime::stack::time::Duration;
 use heptad_runtime::stack::{Family, SocketError};
 
 use super::entry::{Entry, Role};
+use super::groups;
 use super::server::Gone;
 use super::sockets::{At, Sockets};
 
 /// Names that the C library crate does not have.
 const IP_BIND_ADDRESS_NO_PORT: i32 = 24;
+const IP_MULTICAST_ALL: i32 = 49;
+const IPV6_MULTICAST_ALL: i32 = 29;
 /// `struct tcp_info` up to and including `tcpi_total_retrans`.
 const TCP_INFO: usize = 104;
 
@@ -46,6 +49,20 @@ fn known(level: i32, name: i32) -> Option<Known> {
         (libc::IPPROTO_IP, libc::IP_TTL) => Known::Checked(|n| Some(Set::Ttl(hops(n)?))),
         // As Linux: the rest of the number is not looked at.
         (libc::IPPROTO_IP, libc::IP_TOS) => Known::Checked(|n| Some(Set::Tos(n as u8))),
+        (libc::IPPROTO_IP, libc::IP_MULTICAST_TTL) => {
+            Known::Checked(|n| Some(Set::MulticastTtl(byte_or(n, 1)?)))
+        }
+        (libc::IPPROTO_IP, libc::IP_MULTICAST_LOOP) => Known::Flag(Set::MulticastLoop),
+        (libc::IPPROTO_IP, IP_MULTICAST_ALL) => {
+            Known::Checked(|n| Some(Set::MulticastAll(bit(n)?)))
+        }
+        (libc::IPPROTO_IPV6, libc::IPV6_MULTICAST_HOPS) => {
+            Known::Checked(|n| Some(Set::MulticastHops(byte_or(n, 1)?)))
+        }
+        (libc::IPPROTO_IPV6, libc::IPV6_MULTICAST_LOOP) => {
+            Known::Checked(|n| Some(Set::MulticastLoopV6(bit(n)?)))
+        }
+        (libc::IPPROTO_IPV6, IPV6_MULTICAST_ALL) => Known::Flag(Set::MulticastAllV6),
         (libc::IPPROTO_IPV6, libc::IPV6_V6ONLY) => Known::Flag(Set::V6Only),
         (libc::IPPROTO_IPV6, libc::IPV6_DONTFRAG) => Known::Flag(Set::DontFragment),
         (libc::IPPROTO_IPV6, libc::IPV6_UNICAST_HOPS) => {
@@ -64,8 +81,7 @@ fn known(level: i32, name: i32) -> Option<Known> {
         )
         | (
             libc::IPPROTO_IP,
-            libc::IP_RECVERR
-            | libc::IP_PKTINFO
+            libc::IP_PKTINFO
             | libc::IP_MTU_DISCOVER
             | libc::IP_RECVTOS
             | libc::IP_RECVTTL
@@ -73,12 +89,14 @@ fn known(level: i32, name: i32) -> Option<Known> {
         )
         | (
             libc::IPPROTO_IPV6,
-            libc::IPV6_RECVERR
-            | libc::IPV6_RECVPKTINFO
+            libc::IPV6_RECVPKTINFO
             | libc::IPV6_MTU_DISCOVER
             | libc::IPV6_RECVTCLASS
             | libc::IPV6_RECVHOPLIMIT,
         ) => Known::Ignored,
+        (libc::IPPROTO_IP, libc::IP_RECVERR) | (libc::IPPROTO_IPV6, libc::IPV6_RECVERR) => {
+            Known::Flag(Set::RecvErr)
+        }
         _ => return None,
     })
 }
@@ -88,10 +106,26 @@ fn hops(number: i32) -> Option<u8> {
     byte_or(number, 64)
 }
 
+fn bit(number: i32) -> Option<bool> {
+    match number {
+        0 => Some(false),
+        1 => Some(true),
+        _ => None,
+    }
+}
+
 fn byte_or(number: i32, default: u8) -> Option<u8> {
     match number {
         -1 => Some(default),
         _ => u8::try_from(number).ok(),
+    }
+}
+
+/// The switch of a control message that a datagram socket may ask for.
+fn wanted(entry: &mut Entry, name: (i32, i32)) -> Option<&mut bool> {
+    match &mut entry.role {
+        Role::Datagrams(datagrams) => datagrams.wanted.option(name),
+        _ => None,
     }
 }
 
@@ -116,6 +150,13 @@ pub fn set(
     if level == libc::IPPROTO_IPV6 {
         // Only IPv4 has options of one byte.
         value.first_chunk::<4>().ok_or(libc::EINVAL)?;
+    }
+    if let Some(wanted) = wanted(entry, (level, name)) {
+        *wanted = int(value)? != 0;
+        return Ok(());
+    }
+    if let Some(done) = groups::set(network, entry.at, (level, name), value) {
+        return done;
     }
     let option = match (level, name) {
         (libc::SOL_SOCKET, libc::SO_LINGER) => {
@@ -150,6 +191,9 @@ pub fn get(
 ) -> Result<Vec<u8>, i32> {
     if lacks_level(entry.family, level) {
         return Err(libc::EOPNOTSUPP);
+    }
+    if let Some(found) = groups::get(network, entry.at, (level, name)) {
+        return found;
     }
     let value = match (level, name) {
         (libc::SOL_SOCKET, libc::SO_TYPE) => {
@@ -189,11 +233,14 @@ pub fn get(
         }
         (libc::IPPROTO_TCP, libc::TCP_MAXSEG) => max_segment(network, entry.at)?,
         (libc::IPPROTO_IP, libc::IP_MTU) => 1500,
-        _ => plain(
-            network,
-            entry.at,
-            known(level, name).ok_or(libc::ENOPROTOOPT)?,
-        )?,
+        _ => match wanted(entry, (level, name)) {
+            Some(wanted) => i32::from(*wanted),
+            None => plain(
+                network,
+                entry.at,
+                known(level, name).ok_or(libc::ENOPROTOOPT)?,
+            )?,
+        },
     };
     Ok(value.to_ne_bytes().to_vec())
 }
@@ -244,14 +291,30 @@ fn plain(network: &impl Sockets, at: At, known: Known) -> Result<i32, i32> {
         | Set::QuickAck(on)
         | Set::V6Only(on)
         | Set::DontFragment(on)
-        | Set::RecvErr(on) => i32::from(on),
-        Set::Ttl(n) | Set::Tos(n) | Set::Hops(n) | Set::TrafficClass(n) => i32::from(n),
+        | Set::RecvErr(on)
+        | Set::HeaderIncluded(on)
+        | Set::MulticastLoop(on)
+        | Set::MulticastAll(on)
+        | Set::MulticastLoopV6(on)
+        | Set::MulticastAllV6(on) => i32::from(on),
+        Set::MulticastTtl(n)
+        | Set::MulticastHops(n)
+        | Set::Ttl(n)
+        | Set::Tos(n)
+        | Set::Hops(n)
+        | Set::TrafficClass(n) => i32::from(n),
         Set::MaxSegment(n) => i32::from(n),
         Set::KeepCount(n) | Set::ReceiveBuffer(n) | Set::SendBuffer(n) => {
             i32::try_from(n).unwrap_or(i32::MAX)
         }
         Set::KeepIdle(t) | Set::KeepInterval(t) => i32::try_from(t.as_secs()).unwrap_or(i32::MAX),
-        Set::Linger(_) | Set::UserTimeout(_) | Set::Congestion(_) => 0,
+        Set::Linger(_)
+        | Set::UserTimeout(_)
+        | Set::Congestion(_)
+        | Set::IcmpFilter(_)
+        | Set::Checksum(_)
+        | Set::MulticastLink(_)
+        | Set::MulticastPortV6(_) => 0,
     })
 }
 
@@ -350,7 +413,8 @@ fn kernel_state(state: State) -> u8 {
     }
 }
 
-fn int(value: &[u8]) -> Result<i32, i32> {
+/// A number of four bytes or one.
+pub(super) fn int(value: &[u8]) -> Result<i32, i32> {
     match value.first_chunk::<4>() {
         Some(bytes) => Ok(i32::from_ne_bytes(*bytes)),
         // Options of one byte, as ip(7) allows.

@@ -6,7 +6,8 @@ use std::task::Waker;
 use heptad_runtime::Network;
 use heptad_runtime::lab::MachineId;
 use heptad_runtime::stack::l4_transport::tcp::Status;
-use heptad_runtime::stack::stack::SocketOption;
+use heptad_runtime::stack::l4_transport::udp::{Choices, Received, Reported};
+use heptad_runtime::stack::stack::{Link, Membership, SocketOption};
 use heptad_runtime::stack::{Family, Medium, Ready, Shutdown, SocketError, SocketId, SocketKind};
 
 /// A socket of a node.
@@ -80,16 +81,24 @@ pub trait Sockets: Send + 'static {
     /// # Errors
     /// As the stack's.
     fn recv(&self, at: At, out: &mut [u8]) -> Result<usize, SocketError>;
-    /// `Stack::send_to`.
+    /// `Stack::send_message`.
     ///
     /// # Errors
     /// As the stack's.
-    fn send_to(&self, at: At, data: &[u8], remote: SocketAddr) -> Result<usize, SocketError>;
-    /// `Stack::recv_from`: bytes copied, whole length, sender.
+    fn send_message(
+        &self,
+        at: At,
+        data: &[u8],
+        remote: SocketAddr,
+        choices: &Choices,
+    ) -> Result<usize, SocketError>;
+    /// `Stack::recv_message`.
     ///
     /// # Errors
     /// As the stack's.
-    fn recv_from(&self, at: At, out: &mut [u8]) -> Result<(usize, usize, SocketAddr), SocketError>;
+    fn recv_message(&self, at: At, out: &mut [u8]) -> Result<Received, SocketError>;
+    /// `Stack::recv_error`.
+    fn recv_error(&self, at: At) -> Option<Reported>;
     /// `Stack::shutdown`.
     ///
     /// # Errors
@@ -107,6 +116,16 @@ pub trait Sockets: Send + 'static {
     /// # Errors
     /// As the stack's.
     fn get(&self, at: At, which: SocketOption) -> Result<SocketOption, SocketError>;
+    /// `Stack::change_membership`.
+    ///
+    /// # Errors
+    /// As the stack's.
+    fn change_membership(
+        &self,
+        at: At,
+        group: (Link, IpAddr),
+        asked: Membership,
+    ) -> Result<(), SocketError>;
     /// `Stack::take_error`.
     fn take_error(&self, at: At) -> Option<SocketError>;
     /// `Stack::ready`.
@@ -184,13 +203,24 @@ impl Sockets for Network {
     fn recv(&self, at: At, out: &mut [u8]) -> Result<usize, SocketError> {
         self.with(at.machine, |stack, cx| stack.recv(at.socket, out, cx))
     }
-    fn send_to(&self, at: At, data: &[u8], remote: SocketAddr) -> Result<usize, SocketError> {
+    fn send_message(
+        &self,
+        at: At,
+        data: &[u8],
+        remote: SocketAddr,
+        choices: &Choices,
+    ) -> Result<usize, SocketError> {
         self.with(at.machine, |stack, cx| {
-            stack.send_to(at.socket, data, remote, cx)
+            stack.send_message(at.socket, data, (Some(remote), choices), cx)
         })
     }
-    fn recv_from(&self, at: At, out: &mut [u8]) -> Result<(usize, usize, SocketAddr), SocketError> {
-        self.with(at.machine, |stack, cx| stack.recv_from(at.socket, out, cx))
+    fn recv_message(&self, at: At, out: &mut [u8]) -> Result<Received, SocketError> {
+        self.with(at.machine, |stack, cx| {
+            stack.recv_message(at.socket, out, cx)
+        })
+    }
+    fn recv_error(&self, at: At) -> Option<Reported> {
+        self.with(at.machine, |stack, cx| stack.recv_error(at.socket, cx))
     }
     fn shutdown(&self, at: At, how: Shutdown) -> Result<(), SocketError> {
         self.with(at.machine, |stack, cx| stack.shutdown(at.socket, how, cx))
@@ -203,6 +233,16 @@ impl Sockets for Network {
     }
     fn get(&self, at: At, which: SocketOption) -> Result<SocketOption, SocketError> {
         self.with(at.machine, |stack, _| stack.get(at.socket, which))
+    }
+    fn change_membership(
+        &self,
+        at: At,
+        group: (Link, IpAddr),
+        asked: Membership,
+    ) -> Result<(), SocketError> {
+        self.with(at.machine, |stack, cx| {
+            stack.change_membership(at.socket, group, asked, cx)
+        })
     }
     fn take_error(&self, at: At) -> Option<SocketError> {
         self.with(at.machine, |stack, _| stack.take_error(at.socket))

@@ -74,13 +74,20 @@ impl<S: Sockets> Server<S> {
             Call::SendTo {
                 socket,
                 address,
+                control,
                 data,
-            } => self.send_to(channel, socket, address, &data),
+            } => self.send_to(channel, socket, (address, &control), &data),
+            Call::ReceiveFrom {
+                socket,
+                errors: true,
+                ..
+            } => self.receive_error(channel, socket),
             Call::ReceiveFrom {
                 socket,
                 wait,
                 peek,
                 room,
+                errors: false,
             } => self.receive_from(asker, socket, (wait, Parked { id, room, peek }), &fds),
         };
         match reply {
@@ -534,7 +541,7 @@ impl<S: Sockets> Server<S> {
         &mut self,
         channel: u64,
         socket: SocketNumber,
-        address: Option<SocketAddr>,
+        (address, control): (Option<SocketAddr>, &[u8]),
         data: &[u8],
     ) -> Reply {
         let key = self.live(channel, socket).ok_or(libc::EPIPE)?;
@@ -546,7 +553,8 @@ impl<S: Sockets> Server<S> {
         {
             return Err(error.errno());
         }
-        let sent = datagram::send_one(&self.network, entry, address, data);
+        let choices = datagram::choices(&self.network, entry, address, control)?;
+        let sent = datagram::send_one(&self.network, entry, (address, &choices), data);
         self.serve_socket(key);
         let sent = sent.map_err(SocketError::errno)?;
         Ok(Some(Outcome::Value(
@@ -570,12 +578,20 @@ impl<S: Sockets> Server<S> {
         if let Some(error) = entry.error.take() {
             return Err(error.errno());
         }
-        let outcome = datagrams.receive(entry.end.as_fd(), lent, call, wait)?;
+        let host = (&self.network, entry.at.machine);
+        let outcome = datagrams.receive(host, entry.end.as_fd(), lent, (call, wait))?;
         if outcome.is_none() {
             self.park(asker, key);
             self.serve_socket(key);
         }
         Ok(outcome)
+    }
+
+    /// The oldest of the queue of errors; the pending error is then the next one's.
+    fn receive_error(&mut self, channel: u64, socket: SocketNumber) -> Reply {
+        let key = self.live(channel, socket).ok_or(libc::EAGAIN)?;
+        let entry = self.entries.get_mut(&key).ok_or(libc::EAGAIN)?;
+        datagram::receive_error(&self.network, entry).map(Some)
     }
 
     fn interface(&mut self, channel: u64, request: u32, argument: Vec<u8>) -> Reply {

@@ -11,8 +11,9 @@ use std::task::Waker;
 use heptad_runner::host::{At, Interface, Sockets};
 use heptad_runtime::lab::MachineId;
 use heptad_runtime::stack::l4_transport::tcp::{Congestion, Status};
-use heptad_runtime::stack::stack::SocketOption;
-use heptad_runtime::stack::{Family, Ready, Shutdown, SocketError, SocketId, SocketKind};
+use heptad_runtime::stack::l4_transport::udp::{Choices, Received, Reported, Way};
+use heptad_runtime::stack::stack::{Link, Membership, SocketOption};
+use heptad_runtime::stack::{Family, PortId, Ready, Shutdown, SocketError, SocketId, SocketKind};
 use rustix::event::epoll::{self, CreateFlags, EventData, EventFlags};
 use rustix::io::Errno;
 use rustix::net::{self, AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType, sockopt};
@@ -217,17 +218,39 @@ impl Sockets for Kernel {
             .map(|got| got.1)
             .map_err(error)
     }
-    fn send_to(&self, at: At, data: &[u8], remote: SocketAddr) -> Result<usize, SocketError> {
+    /// Without choices: those are the stack's.
+    fn send_message(
+        &self,
+        at: At,
+        data: &[u8],
+        remote: SocketAddr,
+        choices: &Choices,
+    ) -> Result<usize, SocketError> {
+        assert_eq!(*choices, Choices::default());
         self.on(at, |fd, _| {
             net::sendto(fd, data, SendFlags::NOSIGNAL, &remote)
         })
         .map_err(error)
     }
-    fn recv_from(&self, at: At, out: &mut [u8]) -> Result<(usize, usize, SocketAddr), SocketError> {
+    fn recv_message(&self, at: At, out: &mut [u8]) -> Result<Received, SocketError> {
         let (_, count, from) = self
             .on(at, |fd, _| net::recvfrom(fd, out, RecvFlags::empty()))
             .map_err(error)?;
-        Ok((count, count, internet(from)))
+        let local = self.local(at)?;
+        Ok(Received {
+            copied: count,
+            len: count,
+            from: Some(internet(from)),
+            way: Way {
+                to: local.ip(),
+                port: PortId::LOOPBACK,
+                hops: 64,
+                class: 0,
+            },
+        })
+    }
+    fn recv_error(&self, _: At) -> Option<Reported> {
+        None
     }
     fn shutdown(&self, at: At, how: Shutdown) -> Result<(), SocketError> {
         let how = match how {
@@ -282,6 +305,14 @@ impl Sockets for Kernel {
             SocketOption::Congestion(_) => SocketOption::Congestion(Congestion::Cubic),
             other => other,
         })
+    }
+    fn change_membership(
+        &self,
+        _: At,
+        _: (Link, IpAddr),
+        _: Membership,
+    ) -> Result<(), SocketError> {
+        Err(SocketError::NotSupported)
     }
     fn take_error(&self, at: At) -> Option<SocketError> {
         self.on(at, |fd, _| sockopt::socket_error(fd))

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use heptad_stack::SocketKind;
+use heptad_stack::l4_transport::udp::{Choices, Received};
 use heptad_stack::stack::SocketOption;
 
 use super::ToLabAddr;
@@ -18,7 +19,6 @@ pub struct UdpSocket {
     node: Node,
 }
 impl UdpSocket {
-    #[cfg(feature = "tokio")]
     pub(crate) fn handle(&self) -> &Handle {
         &self.handle
     }
@@ -65,6 +65,23 @@ impl UdpSocket {
         self.handle.reading("recv_from", |stack, socket, cx| {
             let (taken, _whole, from) = stack.recv_from(socket, buf, cx)?;
             Ok((taken, from))
+        })
+    }
+    /// Sends a datagram that may have another source, port, hop limit or class than its socket says; `None`: to the peer.
+    pub fn send_message(
+        &self,
+        data: &[u8],
+        remote: Option<SocketAddr>,
+        choices: &Choices,
+    ) -> io::Result<usize> {
+        self.handle.writing("send_message", |stack, socket, cx| {
+            stack.send_message(socket, data, (remote, choices), cx)
+        })
+    }
+    /// As [`UdpSocket::recv_from`], and how it came: to which address, by which port, with which hop limit and class.
+    pub fn recv_message(&self, buf: &mut [u8]) -> io::Result<Received> {
+        self.handle.reading("recv_message", |stack, socket, cx| {
+            stack.recv_message(socket, buf, cx)
         })
     }
     /// As [`UdpSocket::recv`], and the datagram stays.

@@ -5,6 +5,7 @@ mod address;
 mod datagram;
 pub(crate) mod handle;
 mod listener;
+mod multicast;
 pub(crate) mod stream;
 
 use std::io;

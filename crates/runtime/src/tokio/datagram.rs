@@ -118,6 +118,9 @@ impl UdpSocket {
         self.inner.take_error()
     }
 
+    pub(super) fn inner(&self) -> &socket::UdpSocket {
+        &self.inner
+    }
     fn handle(&self) -> &Handle {
         self.inner.handle()
     }

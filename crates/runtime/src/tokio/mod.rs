@@ -50,6 +50,7 @@ mod clock;
 mod datagram;
 mod halves;
 mod listener;
+mod multicast;
 mod stream;
 mod waiting;
 

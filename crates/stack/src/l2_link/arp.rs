@@ -1,10 +1,12 @@
-//! ARP (RFC 826): answering questions for our addresses and learning from what others say.
+//! ARP (RFC 826): answering questions for our addresses and learning from what others say; probes and announcements of
+//! our own addresses (RFC 5227).
 use alloc::collections::VecDeque;
 use core::net::{IpAddr, Ipv4Addr};
 
 use heptad_wire::arp::{self, ArpPacket, Operation};
 use heptad_wire::{EtherType, MacAddr, PacketBuf, Pool};
 
+use super::conflict::{Claims, Conflict, Response};
 use super::ethernet;
 use super::neighbour::{Evidence, Neighbours};
 use crate::l1_physical::PortId;
@@ -25,11 +27,13 @@ pub struct Outcome {
     pub reply: Option<PacketBuf>,
     /// Packets that waited for this address, and where they may go now.
     pub resolved: Option<(MacAddr, VecDeque<PacketBuf>)>,
+    /// Somebody else claims an address of ours; `reply` is what we have to say about it.
+    pub conflict: Option<Conflict>,
 }
 
-/// Handles an ARP packet. `is_ours` tells whether an address is one of this port's.
+/// Handles an ARP packet. `is_ours` tells whether an address is one of this port's that is used.
 pub fn receive(
-    neighbours: &mut Neighbours,
+    (neighbours, claims): (&mut Neighbours, &mut Claims),
     station: &Station,
     packet: &mut PacketBuf,
     is_ours: impl Fn(Ipv4Addr) -> bool,
@@ -39,33 +43,64 @@ pub fn receive(
         .peek(arp::LEN)
         .and_then(ArpPacket::parse)
         .map_err(|_| DropReason::ArpMalformed)?;
-    if arp.sender_mac.is_multicast() || arp.sender_ip.is_multicast() {
+    if !is_credible(&arp) {
         return Err(DropReason::ArpMalformed);
     }
     let for_us = is_ours(arp.target_ip);
+    let asks_us = for_us && arp.operation == Operation::Request;
+    if let Some(conflict) = claims.hear(station, &arp, &is_ours, cx.now) {
+        let careless = !claims.detects_on(station.port);
+        let reply = match conflict.response {
+            Response::Defend => Some(announcement(station, conflict.ip, cx.pool)),
+            Response::Ignore if careless && asks_us => Some(answer(station, &arp, cx.pool)),
+            Response::Ignore | Response::GiveUp => None,
+        };
+        return Ok(Outcome {
+            reply,
+            resolved: None,
+            conflict: Some(conflict),
+        });
+    }
     let evidence = match arp.operation {
         Operation::Reply if arp.target_mac == station.mac => Evidence::Reply,
         Operation::Request if for_us => Evidence::Request,
         _ => Evidence::Overheard,
     };
-    // RFC 5227: a probe has no sender address; somebody who claims ours is no neighbour.
+    // RFC 5227: a probe has no sender address.
     let mut resolved = None;
     if !arp.sender_ip.is_unspecified() && !is_ours(arp.sender_ip) {
         let ip = IpAddr::V4(arp.sender_ip);
         let waited = neighbours.learn(station.port, ip, arp.sender_mac, evidence, cx);
         resolved = (!waited.is_empty()).then_some((arp.sender_mac, waited));
     }
-    let reply = (for_us && arp.operation == Operation::Request).then(|| {
-        let answer = ArpPacket {
-            operation: Operation::Reply,
-            sender_mac: station.mac,
-            sender_ip: arp.target_ip,
-            target_mac: arp.sender_mac,
-            target_ip: arp.sender_ip,
-        };
-        frame(&answer, arp.sender_mac, cx.pool)
-    });
-    Ok(Outcome { reply, resolved })
+    Ok(Outcome {
+        reply: asks_us.then(|| answer(station, &arp, cx.pool)),
+        resolved,
+        conflict: None,
+    })
+}
+
+/// Where we are, for the one who asks.
+fn answer(station: &Station, asked: &ArpPacket, pool: &mut Pool) -> PacketBuf {
+    let answer = ArpPacket {
+        operation: Operation::Reply,
+        sender_mac: station.mac,
+        sender_ip: asked.target_ip,
+        target_mac: asked.sender_mac,
+        target_ip: asked.sender_ip,
+    };
+    frame(&answer, asked.sender_mac, pool)
+}
+
+/// Whether a host may say so: a request or a reply, by somebody who can be one, about somebody who can be one. A probe has
+/// no sender (RFC 5227 1.1), some announcements no target.
+fn is_credible(arp: &ArpPacket) -> bool {
+    let may_be = |ip: Ipv4Addr| {
+        let [first, ..] = ip.octets();
+        ip.is_unspecified() || (first != 0 && !ip.is_loopback() && first < 224)
+    };
+    let known = !matches!(arp.operation, Operation::Other(_));
+    known && !arp.sender_mac.is_multicast() && may_be(arp.sender_ip) && may_be(arp.target_ip)
 }
 
 /// A question for `target`: to everybody, or to the one who had the address.
@@ -84,6 +119,15 @@ pub fn request(
         target_ip: target,
     };
     frame(&question, to.unwrap_or(MacAddr::BROADCAST), pool)
+}
+
+/// RFC 5227 2.1.1: the question whether somebody has an address that we want. It teaches nobody anything.
+pub fn probe(station: &Station, ip: Ipv4Addr, pool: &mut Pool) -> PacketBuf {
+    request(station, Ipv4Addr::UNSPECIFIED, ip, None, pool)
+}
+/// RFC 5227 2.3: an address is ours, for everybody to hear (gratuitous ARP).
+pub fn announcement(station: &Station, ip: Ipv4Addr, pool: &mut Pool) -> PacketBuf {
+    request(station, ip, ip, None, pool)
 }
 
 fn frame(arp: &ArpPacket, dst: MacAddr, pool: &mut Pool) -> PacketBuf {

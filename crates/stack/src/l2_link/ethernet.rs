@@ -76,6 +76,10 @@ fn ethernet_header(ours: MacAddr, frame: &mut PacketBuf) -> Result<(EtherType, b
         .pull(ethernet::HEADER_LEN)
         .map_err(|_| DropReason::LinkHeader)?;
     let header = EthernetHeader::parse(bytes).map_err(|_| DropReason::LinkHeader)?;
+    // IEEE 802.3 3.2.6: nobody speaks for a group.
+    if header.src.is_multicast() {
+        return Err(DropReason::LinkHeader);
+    }
     let group = header.dst.is_multicast();
     if header.dst != ours && !group {
         return Err(DropReason::OtherHost);

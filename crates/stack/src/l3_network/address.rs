@@ -1,5 +1,5 @@
 //! The addresses of this host: which are ours, which are broadcasts, which one to speak from.
-use alloc::collections::BTreeMap;
+use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec::Vec;
 use core::net::Ipv4Addr;
 
@@ -23,6 +23,8 @@ pub struct Addresses {
     ours: BTreeMap<Ipv4Addr, PortId>,
     /// Directed broadcasts, and on which cables they are.
     broadcasts: BTreeMap<Ipv4Addr, Vec<PortId>>,
+    /// Those of ours that are not used: others are asked for them, or have them.
+    unusable: BTreeSet<Ipv4Addr>,
 }
 impl Addresses {
     /// Adds one; `false` if the host has it already.
@@ -42,13 +44,24 @@ impl Addresses {
         }
         true
     }
-    /// Whether it is one of ours, all of 127/8 included (RFC 1122 3.2.1.3).
+    /// Whether it is one of ours that is used, all of 127/8 included (RFC 1122 3.2.1.3).
     pub fn is_ours(&self, ip: Ipv4Addr) -> bool {
-        ip.is_loopback() || self.ours.contains_key(&ip)
+        ip.is_loopback() || (self.ours.contains_key(&ip) && !self.is_unusable(ip))
     }
-    /// Whether it is an address of this very port.
+    /// Whether it is an address of this very port that is used.
     pub fn is_on(&self, port: PortId, ip: Ipv4Addr) -> bool {
-        self.ours.get(&ip) == Some(&port)
+        self.ours.get(&ip) == Some(&port) && !self.is_unusable(ip)
+    }
+    /// One of ours is used from now on, or no longer.
+    pub fn set_usable(&mut self, ip: Ipv4Addr, usable: bool) {
+        match usable {
+            true => self.unusable.remove(&ip),
+            false => self.unusable.insert(ip),
+        };
+    }
+    /// Whether it is one of ours that is not used.
+    pub fn is_unusable(&self, ip: Ipv4Addr) -> bool {
+        !self.unusable.is_empty() && self.unusable.contains(&ip)
     }
     /// The port of one of our addresses.
     pub fn port_of(&self, ip: Ipv4Addr) -> Option<PortId> {
@@ -66,12 +79,14 @@ impl Addresses {
     /// The address to speak from by this port: one that shares the prefix with `toward`, else the port's first, else the
     /// first of another cable (an unnumbered port).
     pub fn source(&self, port: PortId, toward: Ipv4Addr) -> Option<Ipv4Addr> {
+        let usable = |a: &&Address| !self.is_unusable(a.ip);
         let here = self.by_port.get(&port).map_or(&[][..], Vec::as_slice);
         let shares = |a: &&Address| masked(a.ip, a.len) == masked(toward, a.len);
-        let found = here.iter().find(shares).or(here.first());
+        let first = || here.iter().find(usable);
+        let found = here.iter().filter(usable).find(shares).or_else(first);
         let elsewhere = || {
             let mut cables = self.by_port.range(PortId(1)..);
-            cables.find_map(|(_, addresses)| addresses.first())
+            cables.find_map(|(_, addresses)| addresses.iter().find(usable))
         };
         found.or_else(elsewhere).map(|a| a.ip)
     }

@@ -9,13 +9,15 @@ use super::quote::Quote;
 use super::rate_limit::Allowance;
 use super::{
     Arrival, Complaint, Departure, EchoError, Flow, Heading, IcmpError, NetError, Network, News,
-    Reply, Told, Up,
+    Outlet, Reply, Told, Up,
 };
 use crate::l1_physical::PortId;
 use crate::{Counter, Cx, DropReason};
 
 /// TTL of what we send.
 pub(super) const TTL: u8 = 64;
+/// The type of a redirect (RFC 792).
+const REDIRECT: u8 = 5;
 /// DS field of errors (RFC 1812 4.3.2.5: precedence 6).
 const INTERNETWORK_CONTROL: u8 = 0xc0;
 
@@ -43,6 +45,11 @@ impl Network {
             Icmpv4::EchoReply { .. } if !arrival.group => {
                 write_header(&mut arrival.packet, &message);
                 Up::Next(Heading::Local(arrival, None))
+            }
+            // Anybody on the cable could send one; a host's routes are its own.
+            message if message.kind().0 == REDIRECT => {
+                cx.pool.recycle(arrival.packet);
+                Up::Drop(DropReason::RedirectRefused, None)
             }
             message if message.is_error() => {
                 let told = Told {
@@ -95,6 +102,7 @@ impl Network {
             ttl: TTL,
             tos: INTERNETWORK_CONTROL,
             dont_fragment: false,
+            outlet: Outlet::default(),
             segment: None,
             packet,
         })
@@ -214,6 +222,7 @@ fn echo_reply(arrival: Arrival, id: u16, seq: u16, cx: &mut Cx<'_>) -> Departure
         ttl: TTL,
         tos: arrival.tos,
         dont_fragment: false,
+        outlet: Outlet::default(),
         segment: None,
         packet,
     }

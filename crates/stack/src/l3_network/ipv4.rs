@@ -7,6 +7,7 @@ use heptad_wire::ipv4::{Ipv4Header, Options, protocol};
 use heptad_wire::{Cut, PacketBuf, ParseError};
 
 use super::fragment::fragment;
+use super::groups::Admission;
 use super::icmp::is_reserved;
 use super::quote::Quote;
 use super::reassembly::{Collected, Fragment, Header};
@@ -62,6 +63,7 @@ impl Network {
         }
         match self.destination(port, group, &header, cx) {
             Destination::Ours { group } => self.receive_local(port, header, packet, group, cx),
+            Destination::Group => self.receive_group_v4(port, header, packet, cx),
             Destination::Elsewhere if self.forwarding => {
                 self.forward(port, header, packet, group, cx)
             }
@@ -91,7 +93,12 @@ impl Network {
             protocol: departure.protocol,
             src,
             dst,
-            options: Options::NONE,
+            //= rfc2236#2
+            //# All IGMP messages described in this document are sent with IP TTL 1, and contain the IP Router Alert option
+            options: match departure.protocol {
+                protocol::IGMP => Options::ROUTER_ALERT,
+                _ => Options::NONE,
+            },
         };
         let segment = departure.segment;
         let packet = self.write_header(header, segment, departure.packet, cx)?;
@@ -224,8 +231,9 @@ impl Network {
             return Ok(());
         }
         let (src, dst) = (header.src, header.dst);
-        // 0.0.0.0 asks for an address (DHCP) and may speak to everybody only.
-        let nobody = src.octets()[0] == 0 && !(src.is_unspecified() && dst.is_broadcast());
+        // 0.0.0.0 asks for an address (DHCP) and may speak to everybody only; memberships are told without one too.
+        let speaks = dst.is_broadcast() || header.protocol == protocol::IGMP;
+        let nobody = src.octets()[0] == 0 && !(src.is_unspecified() && speaks);
         if nobody
             || src.is_multicast()
             || is_reserved(src)
@@ -252,11 +260,10 @@ impl Network {
                 cx.count(Counter::IpExtInBcastPkts);
                 Destination::Ours { group: true }
             }
-            // Every host is in the group of all systems (RFC 1112 4).
-            Cast::Multicast if header.dst == Ipv4Addr::new(224, 0, 0, 1) => {
-                Destination::Ours { group: true }
+            Cast::Multicast => {
+                cx.count(Counter::IpExtInMcastPkts);
+                Destination::Group
             }
-            Cast::Multicast => Destination::Nobody,
             //= rfc1122#3.3.6
             //# a host SHOULD silently discard a datagram that is received via a link-layer broadcast
             Cast::Unicast if link_group => Destination::Nobody,
@@ -264,6 +271,43 @@ impl Network {
                 Destination::Ours { group: false }
             }
             Cast::Unicast => Destination::Elsewhere,
+        }
+    }
+
+    /// To a group. What this host said itself comes round by the loopback, for whoever joined on its way out.
+    fn receive_group_v4(
+        &mut self,
+        port: PortId,
+        header: Ipv4Header,
+        packet: PacketBuf,
+        cx: &mut Cx<'_>,
+    ) -> Up<Heading> {
+        let (src, dst) = (header.src.into(), header.dst.into());
+        let port = match port {
+            PortId::LOOPBACK => self.looped_from(src, dst),
+            cable => cable,
+        };
+        match self.groups.admits(port, dst, src) {
+            // Reports and questions are heard whoever is wanted (RFC 9776 3.1).
+            Admission::Filtered if header.protocol == protocol::IGMP => {
+                self.receive_local(port, header, packet, true, cx)
+            }
+            Admission::Member => self.receive_local(port, header, packet, true, cx),
+            // What the filter of an interface keeps away is no error.
+            Admission::Filtered => drop(packet, DropReason::SourceFiltered, cx),
+            Admission::Stranger => drop(packet, DropReason::NotOurGroup, cx),
+        }
+    }
+    /// The port by which we said something to a group: that of the address that said it, if it is heard there.
+    pub(super) fn looped_from(&self, src: IpAddr, dst: IpAddr) -> PortId {
+        let own = match src {
+            IpAddr::V4(src) => self.addresses.port_of(src),
+            IpAddr::V6(src) => self.v6.addresses.port_of(src),
+        };
+        let own = own.unwrap_or(PortId::LOOPBACK);
+        match self.groups.admits(own, dst, src) {
+            Admission::Member => own,
+            _ => self.groups.port_that_admits(dst, src).unwrap_or(own),
         }
     }
 
@@ -315,8 +359,12 @@ impl Network {
     ) -> Up<Heading> {
         let frames = u64::from(packet.frames());
         cx.counters.add(Counter::IpInDelivers, frames);
+        self.tap_v4(port, header, &packet);
         // TCP answers with segments of its own, ICMP never with an error.
-        let quote = !matches!(header.protocol, protocol::TCP | protocol::ICMP);
+        let quote = !matches!(
+            header.protocol,
+            protocol::TCP | protocol::ICMP | protocol::IGMP
+        );
         let quote = quote.then(|| Box::new(Quote::new(header, port, group, &packet)));
         let arrival = Arrival {
             src: IpAddr::V4(header.src),
@@ -330,6 +378,10 @@ impl Network {
         };
         match header.protocol {
             protocol::ICMP => self.receive_icmp(arrival, cx),
+            protocol::IGMP => {
+                let alert = header.options.has_router_alert();
+                self.receive_igmp(arrival, alert, cx)
+            }
             _ => Up::Next(Heading::Local(arrival, quote)),
         }
     }
@@ -339,6 +391,8 @@ impl Network {
 enum Destination {
     /// This host, alone or among others.
     Ours { group: bool },
+    /// Whoever is in the group.
+    Group,
     /// Another host, by way of a router.
     Elsewhere,
     /// Nobody here, and not to be forwarded.

@@ -17,19 +17,23 @@ use heptad_wire::PacketBuf;
 use crate::l1_physical::PortId;
 
 mod address;
+mod destination;
 mod echo;
 mod forward;
 mod fragment;
+pub mod groups;
 mod icmp;
 mod identification;
 mod ipv4;
 pub mod ipv6;
 pub mod network;
 mod path_mtu;
+mod policy;
 mod quote;
 mod rate_limit;
 mod reassembly;
 mod route;
+mod taps;
 #[cfg(test)]
 mod tests;
 pub mod zone;
@@ -41,6 +45,7 @@ pub(crate) use icmp::write_header as write_icmp_header;
 pub use network::Network;
 pub use quote::Quote;
 pub use route::{Route, RouteOrigin, RouteRow};
+pub use taps::Tapped;
 
 /// What layer 3 hands up: one whole datagram for this host. The packet begins with the transport header.
 pub struct Arrival {
@@ -76,10 +81,30 @@ pub struct Departure {
     pub tos: u8,
     /// Sets DF (TCP does: RFC 1191).
     pub dont_fragment: bool,
+    /// By which port, if that is not routing's to decide, and whether this host hears what it says to a group.
+    pub outlet: Outlet,
     /// `Some(segment)`: a super-segment of this much payload a frame (layer 3 makes the `Cut`, which it knows the offsets for).
     pub segment: Option<u16>,
     /// From the transport header on.
     pub packet: PacketBuf,
+}
+
+/// What a sender chose of the way of a packet.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Outlet {
+    /// Out of this port, whatever routes say.
+    pub port: Option<PortId>,
+    /// To a group that this host is in itself: it hears it too.
+    pub loops: bool,
+}
+impl Outlet {
+    /// Out of a port.
+    pub const fn by(port: PortId) -> Self {
+        Self {
+            port: Some(port),
+            loops: false,
+        }
+    }
 }
 
 /// The way to a destination, as a connection keeps it.

@@ -4,6 +4,7 @@ use alloc::vec::Vec;
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use super::address::Addresses;
+use super::groups::Groups;
 use super::identification::Identification;
 use super::ipv6::Ipv6;
 use super::ipv6::address::{Address6, Origin};
@@ -12,6 +13,7 @@ use super::quote::Quote;
 use super::rate_limit::ErrorBudget;
 use super::reassembly::Reassembly;
 use super::route::{RouteOrigin, RouteRow, RouteTable, network};
+use super::taps::Taps;
 use super::{Cast, Complaint, Departure, NetError, Outgoing, Path, Refusal, Route, zone};
 use crate::l1_physical::PortId;
 use crate::{Counter, Cx, Instant};
@@ -24,12 +26,14 @@ pub struct Network {
     pub(super) forwarding: bool,
     pub(super) addresses: Addresses,
     pub(super) v6: Ipv6,
+    pub(super) groups: Groups,
     pub(super) routes: RouteTable,
     pub(super) identification: Identification,
     pub(super) reassembly: Reassembly,
     pub(super) errors: ErrorBudget,
+    pub(super) taps: Taps,
     /// By port, bytes.
-    mtus: Vec<u32>,
+    pub(super) mtus: Vec<u32>,
     path_mtus: PathMtus,
 }
 
@@ -41,13 +45,19 @@ impl Network {
             forwarding,
             addresses: Addresses::default(),
             v6: Ipv6::new(identification.derived_seed()),
+            groups: Groups::new(identification.derived_seed()),
             routes: RouteTable::default(),
             identification,
             reassembly: Reassembly::new(cx),
             errors: ErrorBudget::new(cx.rng),
+            taps: Taps::default(),
             mtus: Vec::new(),
             path_mtus: PathMtus::default(),
         }
+    }
+    /// Whether it is a router.
+    pub fn is_forwarding(&self) -> bool {
+        self.forwarding
     }
     /// The largest IP packet of a port, bytes.
     pub fn set_mtu(&mut self, port: PortId, mtu: u32) {
@@ -92,10 +102,7 @@ impl Network {
         }
         self.enable_v6(port);
         let ip = zone::zoned(ip, port);
-        if !self
-            .v6
-            .add_address(port, Address6::lasting(ip, len, Origin::Manual))
-        {
+        if !self.own_v6(port, Address6::lasting(ip, len, Origin::Manual)) {
             return Err(NetError::ParameterProblem);
         }
         if port != PortId::LOOPBACK {
@@ -120,9 +127,9 @@ impl Network {
         let rows = self.v6.addresses.rows();
         rows.map(|(port, address)| (port, *address)).collect()
     }
-    /// The groups of IPv6 that ports are in, and how often each was joined.
-    pub fn group_rows_v6(&self) -> Vec<(PortId, Ipv6Addr, u32)> {
-        self.v6.addresses.group_rows().collect()
+    /// The groups of one family that ports are in, and how often each was joined.
+    pub fn group_rows(&self, is_v6: bool) -> Vec<(PortId, IpAddr, u32)> {
+        self.groups.rows(is_v6).collect()
     }
     /// The routing table, the default first.
     pub fn route_rows(&self) -> Vec<Route> {
@@ -174,6 +181,36 @@ impl Network {
         let mtu = self.path_mtus.get(dst).unwrap_or(path.mtu).min(path.mtu);
         Ok(Path { mtu, ..path })
     }
+    /// The way out of a port to a group on its cable, spoken from `src` if that is chosen already.
+    pub fn route_by(
+        &self,
+        port: PortId,
+        dst: IpAddr,
+        src: Option<IpAddr>,
+    ) -> Result<Path, NetError> {
+        let (own, mtu) = match dst {
+            IpAddr::V4(dst) => {
+                let own = match port {
+                    PortId::LOOPBACK => Some(Ipv4Addr::LOCALHOST),
+                    cable => self.addresses.source(cable, dst),
+                };
+                (own.map(IpAddr::V4), self.mtu(port))
+            }
+            IpAddr::V6(dst) => {
+                let own = match port {
+                    PortId::LOOPBACK => Some(Ipv6Addr::LOCALHOST),
+                    cable => self.v6.addresses.select(cable, zone::zoned(dst, cable)),
+                };
+                (own.map(IpAddr::V6), self.mtu_v6(port))
+            }
+        };
+        Ok(Path {
+            port,
+            next_hop: zone::zoned_ip(zone::bare_ip(dst), port),
+            src: src.or(own).ok_or(NetError::NetUnreachable)?,
+            mtu,
+        })
+    }
     fn route_v4(&self, dst: Ipv4Addr, src: Option<Ipv4Addr>) -> Result<Path, NetError> {
         let (port, next_hop) = self.next_hop(dst, src)?;
         let suggested = match dst {
@@ -182,7 +219,8 @@ impl Network {
             dst => Some(dst),
         };
         let src = src.or(suggested).ok_or(NetError::NetUnreachable)?;
-        if src.is_loopback() && port != PortId::LOOPBACK {
+        let beyond = src.is_loopback() && port != PortId::LOOPBACK;
+        if beyond || self.addresses.is_unusable(src) {
             return Err(NetError::NetUnreachable);
         }
         Ok(Path {
@@ -264,6 +302,15 @@ impl Network {
             IpAddr::V6(ip) => self.v6.addresses.port_of(ip) == Some(port),
         }
     }
+    /// An address of IPv4 of ours is used from now on, or no longer (RFC 5227).
+    pub fn set_usable(&mut self, ip: Ipv4Addr, usable: bool) {
+        self.addresses.set_usable(ip, usable);
+    }
+    /// The addresses of IPv4 of a port, used or not.
+    pub fn addresses_v4(&self, port: PortId) -> Vec<Ipv4Addr> {
+        let rows = self.addresses.rows().filter(|(at, _)| *at == port);
+        rows.map(|(_, address)| address.ip).collect()
+    }
     /// Whether it is the limited broadcast or a directed one of any of our cables.
     pub fn is_broadcast(&self, ip: IpAddr) -> bool {
         match ip {
@@ -323,7 +370,11 @@ impl Network {
     /// When the next one is due.
     pub fn poll_at(&self) -> Option<Instant> {
         let reassembly = self.reassembly.poll_at();
-        let others = [self.v6.poll_at(), self.path_mtus.poll_at()];
+        let others = [
+            self.v6.poll_at(),
+            self.groups_poll_at(),
+            self.path_mtus.poll_at(),
+        ];
         others.into_iter().chain([reassembly]).flatten().min()
     }
 

@@ -16,6 +16,11 @@ pub fn needs_zone(ip: Ipv6Addr) -> bool {
         _ => ip.is_unicast_link_local(),
     }
 }
+/// Whether what is sent to a group with this TTL or hop limit leaves the host.
+pub fn leaves(group: IpAddr, ttl: u8) -> bool {
+    let stays = |group: Ipv6Addr| group.octets()[1] & 0x0f <= 1;
+    ttl > 0 && !matches!(group, IpAddr::V6(group) if stays(group))
+}
 /// The address on the link of this port; others stay as they are.
 pub fn zoned(ip: Ipv6Addr, port: PortId) -> Ipv6Addr {
     match needs_zone(ip) {

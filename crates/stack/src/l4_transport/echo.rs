@@ -23,6 +23,7 @@ use super::udp::Settings;
 use super::{any_of, net_error};
 use crate::keyed_hash::KeyedHash;
 use crate::l1_physical::PortId;
+use crate::l3_network::groups::Memberships;
 use crate::l3_network::{self, Arrival, Departure, EchoError, IcmpError, Path, Up};
 use crate::{Cx, DropReason, Event, EventMask, Instant};
 
@@ -81,6 +82,7 @@ struct Endpoint {
     serial: u64,
     local: Option<SocketAddr>,
     settings: Settings,
+    memberships: Memberships,
     queue: VecDeque<Reply>,
     queued: usize,
     errors: VecDeque<Reported>,
@@ -235,6 +237,7 @@ impl Echo {
             serial: self.next_serial,
             local: None,
             settings,
+            memberships: Memberships::default(),
             queue: VecDeque::new(),
             queued: 0,
             errors: VecDeque::new(),
@@ -294,6 +297,7 @@ impl Echo {
             remote: SocketAddr::new(remote, 0),
             len: (HEADER_LEN + data.len()) as u32,
         });
+        let outlet = settings.outlet(remote, path);
         let ends = (path.src, remote);
         let (protocol, packet) = l3_network::echo_request(ends, (local.port(), seq), data, cx);
         let queue = usize::from(path.port.0);
@@ -309,6 +313,7 @@ impl Echo {
                 ttl,
                 tos,
                 dont_fragment: settings.dont_fragment,
+                outlet,
                 segment: None,
                 packet,
             });
@@ -393,6 +398,17 @@ impl Echo {
             endpoint.write_shut |= write;
         }
         self.changed(id.0);
+    }
+    /// Which groups it has joined.
+    pub fn memberships(&self, id: EchoId) -> Option<&Memberships> {
+        let endpoint = self.endpoints.get(id.0 as usize);
+        endpoint.map(|endpoint| &endpoint.memberships)
+    }
+    /// Which groups it has joined from now on.
+    pub fn set_memberships(&mut self, id: EchoId, memberships: Memberships) {
+        if let Ok(endpoint) = self.endpoint_mut(id) {
+            endpoint.memberships = memberships;
+        }
     }
     /// Changes settings.
     pub fn set(&mut self, id: EchoId, settings: Settings) {

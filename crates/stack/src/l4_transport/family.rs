@@ -6,6 +6,9 @@
 //! Linux counts interfaces; inside it is in the address itself.
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV6};
 
+use heptad_wire::ipv4::protocol;
+use heptad_wire::ipv6::next_header;
+
 use super::readiness::SocketError;
 use crate::l1_physical::PortId;
 use crate::l3_network::zone;
@@ -30,6 +33,13 @@ impl Family {
         match self {
             Self::V4 => Ipv4Addr::UNSPECIFIED.into(),
             Self::V6 => Ipv6Addr::UNSPECIFIED.into(),
+        }
+    }
+    /// The protocol number of its ICMP.
+    pub fn icmp(self) -> u8 {
+        match self {
+            Self::V4 => protocol::ICMP,
+            Self::V6 => next_header::ICMPV6,
         }
     }
     /// An address as a program gave it, as the stack has it. `FamilyNotSupported` for one of the other family.

@@ -1,7 +1,8 @@
-//! Layer 4: TCP, UDP and ICMP echo, and who gets what (demultiplexing, port allocation).
+//! Layer 4: TCP, UDP, ICMP echo and raw sockets, and who gets what (demultiplexing, port allocation).
 pub mod echo;
 pub mod family;
 pub mod ports;
+pub mod raw;
 pub mod readiness;
 pub mod tcp;
 pub mod udp;
@@ -19,6 +20,7 @@ use crate::{Counter, Cx, DropReason, Instant, Rng};
 use echo::Echo;
 use family::Family;
 use ports::PortSpace;
+use raw::Raw;
 use readiness::{Owner, Ready, SocketError};
 use tcp::Tcp;
 use udp::Udp;
@@ -31,6 +33,8 @@ pub struct Transport {
     pub udp: Udp,
     /// ICMP echo.
     pub echo: Echo,
+    /// Raw sockets.
+    pub raw: Raw,
     /// Who holds which TCP port.
     pub tcp_ports: PortSpace,
     /// Who holds which UDP port.
@@ -52,6 +56,7 @@ impl Transport {
             tcp_ports: PortSpace::new(cx.rng),
             udp_ports: PortSpace::new(cx.rng),
             echo: Echo::new(&mut own),
+            raw: Raw::default(),
             echo_ids: PortSpace::new(&mut own),
             udp_first: false,
             echo_first: false,
@@ -67,7 +72,8 @@ impl Transport {
         match arrival.protocol {
             protocol::TCP => self.tcp.receive(arrival, route, cx),
             protocol::UDP => self.udp.receive(arrival, cx),
-            protocol::ICMP | next_header::ICMPV6 => self.echo.receive(arrival, cx),
+            protocol::ICMP if arrival.dst.is_ipv4() => self.echo.receive(arrival, cx),
+            next_header::ICMPV6 if arrival.dst.is_ipv6() => self.echo.receive(arrival, cx),
             _ => {
                 cx.count(match arrival.dst {
                     IpAddr::V4(_) => Counter::IpInUnknownProtos,
@@ -122,6 +128,10 @@ impl Transport {
             _ => false,
         }
     }
+    /// Whether somebody here handles a protocol, but for raw sockets.
+    pub fn handles(&self, ip: IpAddr, number: u8) -> bool {
+        number == Family::from(ip).icmp() || matches!(number, protocol::TCP | protocol::UDP)
+    }
     /// Timers that are due.
     pub fn on_timeout(&mut self, cx: &mut Cx<'_>) {
         self.tcp.on_timeout(cx);
@@ -157,6 +167,7 @@ impl Transport {
         self.tcp.wants_transmit(port)
             || self.udp.wants_transmit(port)
             || self.echo.wants_transmit(port)
+            || self.raw.wants_transmit(port)
     }
     /// An endpoint whose readiness may have changed since it was last taken from here.
     pub fn poll_ready(&mut self) -> Option<(Owner, Ready)> {
@@ -164,6 +175,7 @@ impl Transport {
         stream
             .or_else(|| self.udp.poll_ready())
             .or_else(|| self.echo.poll_ready())
+            .or_else(|| self.raw.poll_ready())
     }
 }
 

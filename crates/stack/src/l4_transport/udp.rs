@@ -23,10 +23,13 @@ use super::readiness::{Owner, Ready, SocketError};
 use super::{any_of, net_error};
 use crate::keyed_hash::KeyedHash;
 use crate::l1_physical::PortId;
-use crate::l3_network::{Arrival, Departure, Flow, NetError, Path, Reply, Told, Up, zone};
+use crate::l3_network::groups::Memberships;
+use crate::l3_network::{Arrival, Departure, Flow, NetError, Outlet, Path, Reply, Told, Up, zone};
 use crate::{Counter, Cx, DropReason, Event, EventMask};
 
+mod ancillary;
 mod errors;
+pub use ancillary::{Choices, Received, Way};
 use errors::ErrorQueue;
 pub use errors::Reported;
 
@@ -67,14 +70,58 @@ pub struct Settings {
     pub dont_fragment: bool,
     /// IP_RECVERR: errors wait in a queue of their own, and one without a peer hears of them too.
     pub recv_err: bool,
+    /// What of groups of IPv4.
+    pub groups: GroupSettings,
+    /// What of groups of IPv6.
+    pub groups_v6: GroupSettings,
+}
+
+/// What a socket may choose about what it sends to groups of one family and hears of them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct GroupSettings {
+    /// IP_MULTICAST_TTL, IPV6_MULTICAST_HOPS.
+    pub ttl: u8,
+    /// IP_MULTICAST_LOOP: this host hears it too.
+    pub loops: bool,
+    /// IP_MULTICAST_ALL: hears what others on this host have joined.
+    pub all: bool,
+}
+impl Default for GroupSettings {
+    fn default() -> Self {
+        Self {
+            ttl: 1,
+            loops: true,
+            all: true,
+        }
+    }
 }
 
 impl Settings {
     /// TTL or hop limit, and DS field, of a packet to an address.
     pub fn hops_to(&self, remote: IpAddr) -> (u8, u8) {
-        match remote {
+        let (one, tos) = match remote {
             IpAddr::V4(_) => (self.ttl, self.tos),
             IpAddr::V6(_) => (self.hops, self.class),
+        };
+        match remote.is_multicast() {
+            true => (self.groups_of(remote).ttl, tos),
+            false => (one, tos),
+        }
+    }
+    /// Which way a packet to an address takes: to a group as the path says, to others as routing says when it leaves.
+    pub fn outlet(&self, remote: IpAddr, path: Path) -> Outlet {
+        match remote.is_multicast() {
+            true => Outlet {
+                port: Some(path.port),
+                loops: self.groups_of(remote).loops,
+            },
+            false => Outlet::default(),
+        }
+    }
+    pub(super) fn groups_of(&self, ip: IpAddr) -> GroupSettings {
+        match ip {
+            IpAddr::V4(_) => self.groups,
+            IpAddr::V6(_) => self.groups_v6,
         }
     }
 }
@@ -104,6 +151,7 @@ struct Endpoint {
     local: Option<SocketAddr>,
     remote: Option<SocketAddr>,
     settings: Settings,
+    memberships: Memberships,
     queue: VecDeque<Datagram>,
     queued: usize,
     unsent: usize,
@@ -117,6 +165,7 @@ struct Endpoint {
 
 struct Datagram {
     from: SocketAddr,
+    way: Way,
     payload: Vec<Chunk>,
     charge: usize,
 }
@@ -175,15 +224,17 @@ impl Udp {
             //# UDP SHOULD send an ICMP Port Unreachable message.
             return Up::Drop(DropReason::UdpNoSocket, Some(Reply::PortUnreachable));
         };
+        let way = Way::of(&arrival);
         let payload = arrival.packet.take_payload();
         cx.pool.recycle(arrival.packet);
-        match self.deliver(index, remote, payload, cx) {
+        match self.deliver(index, (remote, way), payload, cx) {
             Ok(()) => Up::Done,
             Err(reason) => Up::Drop(reason, None),
         }
     }
 
     /// Broadcast and multicast: everyone at the port gets a copy, and nobody is told if there is none (RFC 1122 3.2.2).
+    /// Of a group, everyone whose own filter lets its source through.
     fn receive_group(
         &mut self,
         local: SocketAddr,
@@ -202,14 +253,27 @@ impl Udp {
             to.extend(list.into_iter().flatten());
         }
         if to.is_empty() {
-            cx.count(Counter::UdpNoPorts);
+            cx.count(match local.ip().is_multicast() {
+                true => Counter::UdpIgnoredMulti,
+                false => Counter::UdpNoPorts,
+            });
             return Up::Drop(DropReason::UdpNoSocket, None);
         }
+        to.retain(|index| {
+            let endpoint = self.endpoints.get(*index as usize);
+            endpoint.is_some_and(|e| e.hears(arrival.port, local.ip(), remote.ip()))
+        });
+        if to.is_empty() {
+            cx.count(Counter::UdpIgnoredMulti);
+            return Up::Drop(DropReason::SourceFiltered, None);
+        }
+        let way = Way::of(&arrival);
         let payload = arrival.packet.take_payload();
         cx.pool.recycle(arrival.packet);
         let mut verdict = Err(DropReason::UdpBufferFull);
         for index in to {
-            verdict = self.deliver(index, remote, payload.clone(), cx).or(verdict);
+            let delivered = self.deliver(index, (remote, way), payload.clone(), cx);
+            verdict = delivered.or(verdict);
         }
         match verdict {
             Ok(()) => Up::Done,
@@ -221,7 +285,7 @@ impl Udp {
     fn deliver(
         &mut self,
         index: u32,
-        from: SocketAddr,
+        (from, way): (SocketAddr, Way),
         payload: Vec<Chunk>,
         cx: &mut Cx<'_>,
     ) -> Result<(), DropReason> {
@@ -243,6 +307,7 @@ impl Udp {
         let charge = pinned + size_of::<Datagram>();
         endpoint.queue.push_back(Datagram {
             from,
+            way,
             payload,
             charge,
         });
@@ -445,6 +510,7 @@ impl Udp {
             local: None,
             remote: None,
             settings,
+            memberships: Memberships::default(),
             queue: VecDeque::new(),
             queued: 0,
             unsent: 0,
@@ -481,6 +547,17 @@ impl Udp {
         path: Path,
         cx: &mut Cx<'_>,
     ) -> Result<(), SocketError> {
+        self.send_with(id, payload, (remote, &Choices::default()), path, cx)
+    }
+    /// As `send`, with choices of the datagram's own.
+    pub fn send_with(
+        &mut self,
+        id: UdpId,
+        payload: Chunk,
+        (remote, choices): (SocketAddr, &Choices),
+        path: Path,
+        cx: &mut Cx<'_>,
+    ) -> Result<(), SocketError> {
         let endpoint = self.endpoint_mut(id)?;
         if let Some(error) = endpoint.error.take() {
             return Err(error);
@@ -499,13 +576,14 @@ impl Udp {
         if endpoint.settings.dont_fragment && packet_len(&payload, remote) > path.mtu as usize {
             return Err(self.refuse(id, remote, path.mtu, cx));
         }
-        let (serial, settings) = (endpoint.serial, endpoint.settings);
+        let (serial, settings) = (endpoint.serial, choices.over(endpoint.settings));
         if self.unsent > MEMORY {
             cx.count(Counter::UdpSndbufErrors);
             return Err(SocketError::NoBuffers);
         }
         let local = SocketAddr::new(path.src, local.port());
-        let departure = datagram(local, remote, payload, settings, cx);
+        let outlet = settings.outlet(remote.ip(), path);
+        let departure = datagram((local, remote), payload, settings, outlet, cx);
         let charge = departure.packet.true_size();
         let endpoint = self.endpoint_mut(id)?;
         endpoint.unsent += charge;
@@ -560,10 +638,26 @@ impl Udp {
         peek: bool,
         cx: &mut Cx<'_>,
     ) -> Result<(usize, usize, Option<SocketAddr>), SocketError> {
+        let received = self.recv_message(id, out, peek, cx)?;
+        Ok((received.copied, received.len, received.from))
+    }
+    /// As `recv`, and how it came.
+    pub fn recv_message(
+        &mut self,
+        id: UdpId,
+        out: &mut [u8],
+        peek: bool,
+        cx: &mut Cx<'_>,
+    ) -> Result<Received, SocketError> {
         let Some(datagram) = self.front(id)? else {
-            return Ok((0, 0, None));
+            return Ok(Received {
+                copied: 0,
+                len: 0,
+                from: None,
+                way: Way::NONE,
+            });
         };
-        let (len, from) = (datagram.len(), datagram.from);
+        let (len, from, way) = (datagram.len(), datagram.from, datagram.way);
         let mut copied = 0;
         for chunk in &datagram.payload {
             let room = out.get_mut(copied..).unwrap_or_default();
@@ -574,7 +668,12 @@ impl Udp {
         if !peek {
             self.take_front(id, cx);
         }
-        Ok((copied, len, Some(from)))
+        Ok(Received {
+            copied,
+            len,
+            from: Some(from),
+            way,
+        })
     }
     /// As `recv`, without a copy: at most `max` bytes of the datagram.
     pub fn recv_bytes(
@@ -644,6 +743,17 @@ impl Udp {
             }
         }
     }
+    /// Which groups it has joined.
+    pub fn memberships(&self, id: UdpId) -> Option<&Memberships> {
+        let endpoint = self.endpoints.get(id.0 as usize);
+        endpoint.map(|endpoint| &endpoint.memberships)
+    }
+    /// Which groups it has joined from now on.
+    pub fn set_memberships(&mut self, id: UdpId, memberships: Memberships) {
+        if let Ok(endpoint) = self.endpoint_mut(id) {
+            endpoint.memberships = memberships;
+        }
+    }
     /// SO_ERROR: takes the pending error.
     pub fn take_error(&mut self, id: UdpId) -> Option<SocketError> {
         self.endpoint_mut(id).ok()?.error.take()
@@ -672,6 +782,11 @@ impl Endpoint {
     fn hears_both(&self) -> bool {
         let any = IpAddr::V6(Ipv6Addr::UNSPECIFIED);
         !self.settings.v6_only && self.local.is_some_and(|local| local.ip() == any)
+    }
+    /// Whether it wants what a source sent to a group or to everybody on a port's link.
+    fn hears(&self, port: PortId, group: IpAddr, source: IpAddr) -> bool {
+        let unjoined = self.settings.groups_of(group).all;
+        self.memberships.hears(port, group, source, unjoined)
     }
     /// Linux's sock_writeable: less than half of the send buffer waits.
     fn writable(&self) -> bool {
@@ -741,10 +856,10 @@ fn packet_len(payload: &Chunk, to: SocketAddr) -> usize {
 
 /// Puts the header in front. Its checksum field holds the pseudo-header's sum until the packet is filled.
 fn datagram(
-    local: SocketAddr,
-    remote: SocketAddr,
+    (local, remote): (SocketAddr, SocketAddr),
     payload: Chunk,
     settings: Settings,
+    outlet: Outlet,
     cx: &mut Cx<'_>,
 ) -> Departure {
     let len = (HEADER_LEN + payload.len()) as u16;
@@ -778,6 +893,7 @@ fn datagram(
         ttl,
         tos,
         dont_fragment: settings.dont_fragment,
+        outlet,
         segment: None,
         packet,
     }

@@ -20,6 +20,10 @@ impl Sockets {
     ) -> Result<(), SocketError> {
         let socket = self.socket_mut(id)?;
         let local = socket.own_address(local, below.network)?;
+        if let Some(endpoint) = socket.phase.raw() {
+            socket.bind_raw(endpoint, local, below.transport);
+            return Ok(());
+        }
         socket.take_port(local, below)?;
         socket.settle_family();
         socket.bound = Some(Box::new(socket.local));
@@ -41,7 +45,9 @@ impl Sockets {
                 return Ok(());
             }
             Phase::Connecting(_) | Phase::Connected(_) => return Err(SocketError::Invalid),
-            Phase::Datagram(_) | Phase::Echo(_) => return Err(SocketError::NotSupported),
+            Phase::Datagram(_) | Phase::Echo(_) | Phase::Raw(_) => {
+                return Err(SocketError::NotSupported);
+            }
         }
         if socket.hold.is_none() {
             socket.take_port(socket.nowhere(), below)?;
@@ -76,6 +82,7 @@ impl Sockets {
             Phase::Connecting(conn) => socket.connect_result(conn, below),
             Phase::Listening(_) | Phase::Connected(_) => Err(SocketError::IsConnected),
             Phase::Datagram(_) | Phase::Echo(_) => socket.connect_datagram(remote, below),
+            Phase::Raw(endpoint) => socket.connect_raw(endpoint, remote, below),
         }
     }
 
@@ -93,6 +100,7 @@ impl Sockets {
                 below.transport.tcp.abort(conn, below.cx);
                 socket.back_to_idle(below.transport);
             }
+            Phase::Raw(endpoint) => socket.disconnect_raw(endpoint, below.transport),
             Phase::Datagram(_) | Phase::Echo(_) => {
                 socket.remote = None;
                 let bound = socket.bound.as_deref().copied();
@@ -119,7 +127,9 @@ impl Sockets {
         let socket = self.socket(id)?;
         let listener = match socket.phase {
             Phase::Listening(listener) => listener,
-            Phase::Datagram(_) | Phase::Echo(_) => return Err(SocketError::NotSupported),
+            Phase::Datagram(_) | Phase::Echo(_) | Phase::Raw(_) => {
+                return Err(SocketError::NotSupported);
+            }
             _ => return Err(SocketError::Invalid),
         };
         let options = Arc::clone(&socket.options);
@@ -176,9 +186,10 @@ impl Sockets {
                     }
                 }
             },
-            Phase::Datagram(_) | Phase::Echo(_) => {
-                let Transport { udp, echo, .. } = &mut *below.transport;
+            Phase::Datagram(_) | Phase::Echo(_) | Phase::Raw(_) => {
+                let Transport { udp, echo, raw, .. } = &mut *below.transport;
                 match socket.phase {
+                    Phase::Raw(endpoint) => raw.shutdown(endpoint, how.reads(), how.writes()),
                     Phase::Echo(endpoint) => echo.shutdown(endpoint, how.reads(), how.writes()),
                     Phase::Datagram(endpoint) => udp.shutdown(endpoint, how.reads(), how.writes()),
                     _ => {}
@@ -208,8 +219,18 @@ impl Sockets {
                 }
                 socket.leave_port(below.transport);
             }
-            Phase::Datagram(endpoint) => below.transport.udp.close(endpoint),
-            Phase::Echo(endpoint) => below.transport.echo.close(endpoint),
+            Phase::Datagram(endpoint) => {
+                socket.leave_groups(below);
+                below.transport.udp.close(endpoint);
+            }
+            Phase::Echo(endpoint) => {
+                socket.leave_groups(below);
+                below.transport.echo.close(endpoint);
+            }
+            Phase::Raw(endpoint) => {
+                socket.leave_groups(below);
+                below.transport.raw.close(endpoint);
+            }
         }
         socket.release(below.transport);
     }
@@ -220,7 +241,7 @@ impl Sockets {
             Phase::Connecting(conn) | Phase::Connected(conn) => transport.tcp.take_error(conn),
             Phase::Datagram(endpoint) => transport.udp.take_error(endpoint),
             Phase::Echo(endpoint) => transport.echo.take_error(endpoint),
-            Phase::Idle | Phase::Listening(_) => None,
+            Phase::Idle | Phase::Listening(_) | Phase::Raw(_) => None,
         }
     }
 
@@ -291,7 +312,7 @@ impl Socket {
     pub(super) fn is_fresh(&self) -> bool {
         let is_fresh = matches!(
             self.phase,
-            Phase::Idle | Phase::Datagram(_) | Phase::Echo(_)
+            Phase::Idle | Phase::Datagram(_) | Phase::Echo(_) | Phase::Raw(_)
         );
         is_fresh && self.hold.is_none()
     }
@@ -366,7 +387,7 @@ impl Socket {
             self.take_port(self.nowhere(), below)?;
         }
         let remote = self.datagram_peer(remote)?;
-        let path = self.route_datagram(remote, below)?;
+        let path = self.route_datagram(remote, None, below)?;
         if self.local.ip().is_unspecified() {
             self.local = SocketAddr::new(path.src, self.local.port());
         }
@@ -395,6 +416,7 @@ impl Socket {
             SocketKind::Stream => (tcp_ports, true),
             SocketKind::Datagram => (udp_ports, false),
             SocketKind::Echo => (echo_ids, false),
+            SocketKind::Raw(_) => unreachable!("a raw socket takes no port"),
         };
         let lingers = |local, remote| is_stream && tcp.in_use(local, remote);
         let hold = match local.port() {
@@ -410,7 +432,7 @@ impl Socket {
     }
 
     /// The way to a destination, spoken from `src` if that is fixed; the path's `src` is the sender's address.
-    fn route(
+    pub(super) fn route(
         &self,
         remote: SocketAddr,
         src: Option<IpAddr>,
@@ -427,19 +449,25 @@ impl Socket {
         })
     }
 
-    /// The same for a datagram: a broadcast wants SO_BROADCAST. As in Linux, `bind` or the first `connect` fixes the sender's
-    /// address, for other peers too; one that is bound to a broadcast address hears there and speaks as routing picks.
+    /// The same for a datagram, whose sender may have chosen `src`: a broadcast wants SO_BROADCAST. As in Linux, `bind` or the
+    /// first `connect` fixes the sender's address, for other peers too; one that is bound to a broadcast address or a group
+    /// hears there and speaks as routing picks.
     pub(super) fn route_datagram(
         &self,
         remote: SocketAddr,
+        src: Option<IpAddr>,
         below: &mut Below<'_, '_>,
     ) -> Result<Path, SocketError> {
         if below.network.is_broadcast(remote.ip()) && !self.options.broadcast {
             return Err(SocketError::AccessDenied);
         }
         let ip = self.local.ip();
-        let speaks = !ip.is_unspecified() && !below.network.is_broadcast(ip);
-        self.route(remote, speaks.then_some(ip), below)
+        let hears_only = ip.is_unspecified() || ip.is_multicast() || below.network.is_broadcast(ip);
+        let own = src.or((!hears_only).then_some(ip));
+        match remote.ip().is_multicast() {
+            true => self.route_to_group(remote, own, below),
+            false => self.route(remote, own, below),
+        }
     }
 
     /// Listens no longer: an explicit bind stays, a drawn port goes.

@@ -2,11 +2,15 @@
 //!
 //! A socket is a row of the table; what carries its bytes (a TCP connection or listener, a UDP or echo endpoint) is layer 4's. The verbs
 //! answer exactly as Linux does, in the order in which Linux looks: `association` (bind, listen, connect, accept, shutdown, close)
-//! and `transfer` (send, recv). Which addresses a socket of a family may name, and how it sees them, is in `addresses`.
+//! and `transfer` (send, recv). Which addresses a socket of a family may name, and how it sees them, is in `addresses`; which
+//! groups it is in, in `groups`.
 mod addresses;
 mod association;
 mod errno;
+mod groups;
+mod message;
 mod options;
+mod raw;
 mod table;
 mod transfer;
 
@@ -50,6 +54,8 @@ pub enum SocketKind {
     /// ICMP echo (Linux: SOCK_DGRAM with IPPROTO_ICMP). Its port is the identifier; what is sent and received are whole ICMP
     /// messages, of which the stack fills in identifier and checksum.
     Echo,
+    /// Packets of this protocol as they are (SOCK_RAW).
+    Raw(u8),
 }
 
 /// Which direction `shutdown` ends.
@@ -74,7 +80,7 @@ impl Shutdown {
 /// What lies below layer 5, lent to a verb.
 pub struct Below<'a, 'c> {
     /// Addresses and routes.
-    pub network: &'a Network,
+    pub network: &'a mut Network,
     /// TCP, UDP and their ports.
     pub transport: &'a mut Transport,
     /// Now, chance, packets, events, counters.

@@ -4,8 +4,13 @@ use core::time::Duration;
 
 use super::table::{Phase, Socket};
 use super::{Below, SocketError, SocketId, SocketKind, Sockets};
+use crate::l1_physical::PortId;
+use crate::l3_network::Network;
+use crate::l3_network::groups::Link;
 use crate::l4_transport::family::Family;
 use crate::l4_transport::ports::Sharing;
+use crate::l4_transport::raw::{self, IcmpFilter};
+use crate::l4_transport::udp::GroupSettings;
 use crate::l4_transport::{tcp, udp};
 
 /// Options of a socket (`setsockopt`); `get` answers with the same variant filled in.
@@ -26,12 +31,34 @@ pub enum SocketOption {
     Hops(u8),
     /// IPV6_TCLASS.
     TrafficClass(u8),
+    /// IP_MULTICAST_TTL.
+    MulticastTtl(u8),
+    /// IP_MULTICAST_LOOP.
+    MulticastLoop(bool),
+    /// IP_MULTICAST_ALL.
+    MulticastAll(bool),
+    /// IP_MULTICAST_IF.
+    MulticastLink(Link),
+    /// IPV6_MULTICAST_HOPS.
+    MulticastHops(u8),
+    /// IPV6_MULTICAST_LOOP.
+    MulticastLoopV6(bool),
+    /// IPV6_MULTICAST_ALL.
+    MulticastAllV6(bool),
+    /// IPV6_MULTICAST_IF.
+    MulticastPortV6(Option<PortId>),
     /// IPV6_V6ONLY: before `bind` only.
     V6Only(bool),
     /// IP_MTU_DISCOVER: IP_PMTUDISC_DO or IP_PMTUDISC_DONT; IPV6_DONTFRAG. TCP always does.
     DontFragment(bool),
     /// IP_RECVERR, IPV6_RECVERR: of UDP. Errors wait for `recv_error`.
     RecvErr(bool),
+    /// IP_HDRINCL: of raw sockets of IPv4.
+    HeaderIncluded(bool),
+    /// ICMP_FILTER, ICMP6_FILTER: of raw sockets of ICMP and ICMPv6.
+    IcmpFilter(IcmpFilter),
+    /// IPV6_CHECKSUM: of raw sockets of IPv6, an even number. That of ICMPv6 is always made and checked.
+    Checksum(Option<u16>),
     NoDelay(bool),
     Cork(bool),
     QuickAck(bool),
@@ -64,6 +91,17 @@ pub(super) struct Options {
     pub(super) dont_fragment: bool,
     pub(super) recv_err: bool,
     pub(super) linger: Option<Duration>,
+    pub(super) raw: raw::Choices,
+    pub(super) groups: GroupOptions,
+}
+
+/// What it has chosen about groups.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct GroupOptions {
+    pub(super) v4: GroupSettings,
+    pub(super) v6: GroupSettings,
+    pub(super) link: Link,
+    pub(super) link_v6: Option<PortId>,
 }
 impl Options {
     /// What a socket of a family begins with.
@@ -94,6 +132,8 @@ impl Options {
             v6_only: self.tcp.v6_only,
             dont_fragment: self.dont_fragment,
             recv_err: self.recv_err,
+            groups: self.groups.v4,
+            groups_v6: self.groups.v6,
         }
     }
     /// Takes a value over, within Linux's bounds; `Invalid` beyond them.
@@ -111,9 +151,20 @@ impl Options {
             SocketOption::Tos(tos) => tcp.tos = tos,
             SocketOption::Hops(hops) => tcp.hops = hops,
             SocketOption::TrafficClass(class) => tcp.class = class,
+            SocketOption::MulticastTtl(ttl) => self.groups.v4.ttl = ttl,
+            SocketOption::MulticastLoop(on) => self.groups.v4.loops = on,
+            SocketOption::MulticastAll(on) => self.groups.v4.all = on,
+            SocketOption::MulticastLink(link) => self.groups.link = link,
+            SocketOption::MulticastHops(hops) => self.groups.v6.ttl = hops,
+            SocketOption::MulticastLoopV6(on) => self.groups.v6.loops = on,
+            SocketOption::MulticastAllV6(on) => self.groups.v6.all = on,
+            SocketOption::MulticastPortV6(port) => self.groups.link_v6 = port,
             SocketOption::V6Only(on) => tcp.v6_only = on,
             SocketOption::DontFragment(on) => self.dont_fragment = on,
             SocketOption::RecvErr(on) => self.recv_err = on,
+            SocketOption::HeaderIncluded(on) => self.raw.header_included = on,
+            SocketOption::IcmpFilter(filter) => self.raw.filter = filter,
+            SocketOption::Checksum(at) => self.raw.checksum = even(at)?,
             SocketOption::NoDelay(on) => tcp.nodelay = on,
             SocketOption::Cork(on) => tcp.cork = on,
             SocketOption::QuickAck(on) => tcp.quickack = on,
@@ -139,6 +190,12 @@ fn within<T: PartialOrd>(value: T, least: T, most: T) -> Result<T, SocketError> 
     }
     Ok(value)
 }
+fn even(at: Option<u16>) -> Result<Option<u16>, SocketError> {
+    match at {
+        Some(at) if at % 2 == 1 => Err(SocketError::Invalid),
+        _ => Ok(at),
+    }
+}
 fn seconds(time: Duration) -> Result<Duration, SocketError> {
     within(time, Duration::from_secs(1), Duration::from_secs(32_767))
 }
@@ -163,7 +220,13 @@ fn is_tcp(option: SocketOption) -> bool {
 fn is_ipv6(option: SocketOption) -> bool {
     matches!(
         option,
-        SocketOption::Hops(_) | SocketOption::TrafficClass(_) | SocketOption::V6Only(_)
+        SocketOption::Hops(_)
+            | SocketOption::TrafficClass(_)
+            | SocketOption::V6Only(_)
+            | SocketOption::MulticastHops(_)
+            | SocketOption::MulticastLoopV6(_)
+            | SocketOption::MulticastAllV6(_)
+            | SocketOption::MulticastPortV6(_)
     )
 }
 
@@ -185,9 +248,45 @@ impl Socket {
     fn has_level_of(&self, option: SocketOption) -> Result<(), SocketError> {
         let lacks_tcp = self.kind != SocketKind::Stream && is_tcp(option);
         let lacks_ipv6 = self.family() == Family::V4 && is_ipv6(option);
-        match lacks_tcp || lacks_ipv6 {
+        let lacks_raw = self.lacks_raw(option);
+        match lacks_tcp || lacks_ipv6 || lacks_raw {
             true => Err(SocketError::NoProtocolOption),
             false => Ok(()),
+        }
+    }
+}
+
+impl Socket {
+    /// An option of raw sockets that this one does not have.
+    fn lacks_raw(&self, option: SocketOption) -> bool {
+        let icmp = self.kind == SocketKind::Raw(self.family().icmp());
+        let raw = matches!(self.kind, SocketKind::Raw(_));
+        match option {
+            SocketOption::HeaderIncluded(_) => !raw || self.family() == Family::V6,
+            SocketOption::IcmpFilter(_) => !icmp,
+            SocketOption::Checksum(_) => !raw || icmp || self.family() == Family::V4,
+            _ => false,
+        }
+    }
+
+    /// Where what goes to groups may leave: by a link that is there, and not for a stream. The errors are Linux's.
+    fn allows_link(&self, option: SocketOption, network: &Network) -> Result<(), SocketError> {
+        let is_stream = self.kind == SocketKind::Stream;
+        let is_there = |link| network.port_of_link(link, Family::V4.any()).is_some();
+        match option {
+            SocketOption::MulticastLink(_) | SocketOption::MulticastTtl(_) if is_stream => {
+                Err(SocketError::Invalid)
+            }
+            SocketOption::MulticastPortV6(_) | SocketOption::MulticastHops(_) if is_stream => {
+                Err(SocketError::NoProtocolOption)
+            }
+            SocketOption::MulticastLink(link) if link != Link::Any && !is_there(link) => {
+                Err(SocketError::AddressNotAvailable)
+            }
+            SocketOption::MulticastPortV6(Some(port)) if !is_there(Link::Port(port)) => {
+                Err(SocketError::NoDevice)
+            }
+            _ => Ok(()),
         }
     }
 }
@@ -205,6 +304,7 @@ impl Sockets {
         if matches!(option, SocketOption::V6Only(_)) && socket.hold.is_some() {
             return Err(SocketError::Invalid);
         }
+        socket.allows_link(option, below.network)?;
         let mut options = (*socket.options).clone();
         options.apply(socket.kind.allows(option))?;
         match socket.phase {
@@ -213,6 +313,10 @@ impl Sockets {
             }
             Phase::Datagram(endpoint) => below.transport.udp.set(endpoint, options.datagram()),
             Phase::Echo(endpoint) => below.transport.echo.set(endpoint, options.datagram()),
+            Phase::Raw(endpoint) => {
+                let raw = &mut below.transport.raw;
+                raw.set(endpoint, options.datagram(), options.raw);
+            }
             Phase::Idle | Phase::Listening(_) => {}
         }
         socket.options = Arc::new(options);
@@ -230,6 +334,8 @@ impl Sockets {
             dont_fragment,
             recv_err,
             linger,
+            raw,
+            groups,
             tcp,
         } = &*socket.options;
         Ok(match which {
@@ -248,9 +354,20 @@ impl Sockets {
             SocketOption::Tos(_) => SocketOption::Tos(tcp.tos),
             SocketOption::Hops(_) => SocketOption::Hops(tcp.hops),
             SocketOption::TrafficClass(_) => SocketOption::TrafficClass(tcp.class),
+            SocketOption::MulticastTtl(_) => SocketOption::MulticastTtl(groups.v4.ttl),
+            SocketOption::MulticastLoop(_) => SocketOption::MulticastLoop(groups.v4.loops),
+            SocketOption::MulticastAll(_) => SocketOption::MulticastAll(groups.v4.all),
+            SocketOption::MulticastLink(_) => SocketOption::MulticastLink(groups.link),
+            SocketOption::MulticastHops(_) => SocketOption::MulticastHops(groups.v6.ttl),
+            SocketOption::MulticastLoopV6(_) => SocketOption::MulticastLoopV6(groups.v6.loops),
+            SocketOption::MulticastAllV6(_) => SocketOption::MulticastAllV6(groups.v6.all),
+            SocketOption::MulticastPortV6(_) => SocketOption::MulticastPortV6(groups.link_v6),
             SocketOption::V6Only(_) => SocketOption::V6Only(tcp.v6_only),
             SocketOption::DontFragment(_) => SocketOption::DontFragment(*dont_fragment),
             SocketOption::RecvErr(_) => SocketOption::RecvErr(*recv_err),
+            SocketOption::HeaderIncluded(_) => SocketOption::HeaderIncluded(raw.header_included),
+            SocketOption::IcmpFilter(_) => SocketOption::IcmpFilter(raw.filter),
+            SocketOption::Checksum(_) => SocketOption::Checksum(raw.checksum),
             SocketOption::NoDelay(_) => SocketOption::NoDelay(tcp.nodelay),
             SocketOption::Cork(_) => SocketOption::Cork(tcp.cork),
             SocketOption::QuickAck(_) => SocketOption::QuickAck(tcp.quickack),
@@ -267,7 +384,7 @@ impl Sockets {
     fn buffer_of(&self, socket: &Socket, chosen: u32, stream: u32) -> u32 {
         match (chosen, socket.kind) {
             (0, SocketKind::Stream) => stream,
-            (0, SocketKind::Datagram | SocketKind::Echo) => DATAGRAM_BUFFER,
+            (0, SocketKind::Datagram | SocketKind::Echo | SocketKind::Raw(_)) => DATAGRAM_BUFFER,
             (size, _) => size,
         }
     }

@@ -8,11 +8,13 @@ use core::net::{IpAddr, SocketAddr};
 use slab::Slab;
 
 use super::options::Options;
+use super::raw::beginning;
 use super::{Family, Ready, SocketError, SocketId, SocketKind};
 use crate::l4_transport::Transport;
 use crate::l4_transport::echo::EchoId;
 use crate::l4_transport::family::with_scope;
 use crate::l4_transport::ports::{Hold, PortSpace, Sharing};
+use crate::l4_transport::raw::RawId;
 use crate::l4_transport::tcp::{self, ConnId, ListenerId};
 use crate::l4_transport::udp::UdpId;
 
@@ -22,7 +24,7 @@ const SOCKETS: usize = 1 << 20;
 /// One row of `netstat` and `ss`.
 #[derive(Clone, Debug, PartialEq)]
 pub struct SocketRow {
-    /// Stream, datagram or echo.
+    /// Stream, datagram, echo or raw.
     pub kind: SocketKind,
     /// Of which family it is: one of IPv6 may speak IPv4.
     pub family: Family,
@@ -84,6 +86,8 @@ pub(super) enum Phase {
     Datagram(UdpId),
     /// An echo socket.
     Echo(EchoId),
+    /// A raw socket.
+    Raw(RawId),
 }
 
 impl Sockets {
@@ -111,15 +115,23 @@ impl Sockets {
     ) -> Result<SocketId, SocketError> {
         let id = self.next_id()?;
         let (v4, v6) = &self.default_options;
-        let options = Arc::clone(if family == Family::V4 { v4 } else { v6 });
+        let mut options = Arc::clone(if family == Family::V4 { v4 } else { v6 });
+        if let SocketKind::Raw(_) = kind {
+            // As on Linux: one of IPv6 speaks no IPv4.
+            Arc::make_mut(&mut options).tcp.v6_only = family == Family::V6;
+        }
         let phase = match kind {
             SocketKind::Stream => Phase::Idle,
             SocketKind::Datagram => {
                 Phase::Datagram(transport.udp.open(id.owner(), options.datagram()))
             }
             SocketKind::Echo => Phase::Echo(transport.echo.open(id.owner(), options.datagram())),
+            SocketKind::Raw(protocol) => {
+                let key = (family, protocol);
+                Phase::Raw(transport.raw.open(id.owner(), key, options.datagram()))
+            }
         };
-        let local = SocketAddr::new(family.any(), 0);
+        let local = SocketAddr::new(family.any(), beginning(kind));
         self.insert(Socket {
             generation: id.generation,
             kind,
@@ -218,12 +230,13 @@ impl Sockets {
             Ok(Phase::Connecting(conn) | Phase::Connected(conn)) => transport.tcp.ready(conn),
             Ok(Phase::Datagram(endpoint)) => transport.udp.ready(endpoint),
             Ok(Phase::Echo(endpoint)) => transport.echo.ready(endpoint),
+            Ok(Phase::Raw(endpoint)) => transport.raw.ready(endpoint),
             Err(_) => Ready::NONE,
         }
     }
 
     /// Every socket that has a port and every connection without a socket: TCP by (local, remote), listeners before their
-    /// connections, then UDP, then echo. Streams that only bound are not shown, as in netstat.
+    /// connections, then UDP, echo, raw sockets. Streams that only bound are not shown, as in netstat.
     pub fn rows(&self, transport: &Transport) -> Vec<SocketRow> {
         let mut rows: Vec<SocketRow> = transport
             .tcp
@@ -252,7 +265,11 @@ impl Sockets {
             .collect();
         datagrams.sort_by_key(|row| {
             (
-                row.kind == SocketKind::Echo,
+                match row.kind {
+                    SocketKind::Stream | SocketKind::Datagram => 0,
+                    SocketKind::Echo => 1,
+                    SocketKind::Raw(_) => 2,
+                },
                 row.local,
                 row.remote,
                 row.socket,
@@ -264,10 +281,14 @@ impl Sockets {
 }
 
 fn datagram_row(index: usize, socket: &Socket, transport: &Transport) -> Option<SocketRow> {
-    socket.hold?;
+    let raw = socket.phase.raw();
+    if raw.is_none() {
+        socket.hold?;
+    }
     let (recv_q, send_q) = match socket.phase {
         Phase::Datagram(endpoint) => transport.udp.queues(endpoint),
         Phase::Echo(endpoint) => (transport.echo.queued(endpoint), 0),
+        Phase::Raw(endpoint) => (transport.raw.queued(endpoint), 0),
         _ => return None,
     };
     Some(SocketRow {
@@ -305,6 +326,7 @@ impl Socket {
             SocketKind::Stream => &mut transport.tcp_ports,
             SocketKind::Datagram => &mut transport.udp_ports,
             SocketKind::Echo => &mut transport.echo_ids,
+            SocketKind::Raw(_) => unreachable!("a raw socket holds no port"),
         }
     }
     /// What its options allow others at its port. An identifier is nobody else's: replies could not be told apart.

@@ -10,14 +10,27 @@ use super::association::state;
 use super::table::Phase;
 use super::{Below, SocketError, SocketId, Sockets};
 use crate::l4_transport::echo::{EchoId, MAX_MESSAGE, Received, Reported};
+use crate::l4_transport::raw::RawId;
 use crate::l4_transport::tcp::{ConnId, State};
-use crate::l4_transport::udp::{self, UdpId, max_payload};
+use crate::l4_transport::udp::{self, Choices, UdpId, max_payload};
+
+/// To the peer, as the socket says.
+const PLAIN: (Option<SocketAddr>, &Choices) = (
+    None,
+    &Choices {
+        src: None,
+        port: None,
+        hops: None,
+        class: None,
+    },
+);
 
 /// Whose bytes a verb moves.
 enum Carrier {
     Stream(ConnId),
     Datagram(UdpId),
     Echo(EchoId),
+    Raw(RawId),
 }
 
 impl Sockets {
@@ -31,8 +44,9 @@ impl Sockets {
         match self.sender(id, below)? {
             Carrier::Stream(conn) => below.transport.tcp.send(conn, data, below.cx),
             Carrier::Datagram(_) | Carrier::Echo(_) => {
-                self.send_datagram(id, Payload::Copied(data), None, below)
+                self.send_datagram(id, Payload::Copied(data), PLAIN, below)
             }
+            Carrier::Raw(endpoint) => self.send_raw(id, endpoint, (data, None), below),
         }
     }
 
@@ -46,7 +60,11 @@ impl Sockets {
         match self.sender(id, below)? {
             Carrier::Stream(conn) => below.transport.tcp.send_bytes(conn, data, below.cx),
             Carrier::Datagram(_) | Carrier::Echo(_) => {
-                let sent = self.send_datagram(id, Payload::Shared(data), None, below);
+                let sent = self.send_datagram(id, Payload::Shared(data), PLAIN, below);
+                sent.map(|_| ())
+            }
+            Carrier::Raw(endpoint) => {
+                let sent = self.send_raw(id, endpoint, (&data, None), below);
                 sent.map(|_| ())
             }
         }
@@ -63,8 +81,10 @@ impl Sockets {
         match self.sender(id, below)? {
             Carrier::Stream(conn) => below.transport.tcp.send(conn, data, below.cx),
             Carrier::Datagram(_) | Carrier::Echo(_) => {
-                self.send_datagram(id, Payload::Copied(data), Some(remote), below)
+                let to = (Some(remote), PLAIN.1);
+                self.send_datagram(id, Payload::Copied(data), to, below)
             }
+            Carrier::Raw(endpoint) => self.send_raw(id, endpoint, (data, Some(remote)), below),
         }
     }
 
@@ -87,6 +107,10 @@ impl Sockets {
                 let echo = &mut below.transport.echo;
                 Ok(echo.recv(endpoint, out, peek, below.cx)?.copied)
             }
+            Carrier::Raw(endpoint) => {
+                let (received, _) = self.recv_raw(id, endpoint, (out, peek), below)?;
+                Ok(received.copied)
+            }
         }
     }
 
@@ -107,6 +131,12 @@ impl Sockets {
                 let mut out = alloc::vec![0; max.min(MAX_MESSAGE)];
                 let echo = &mut below.transport.echo;
                 let received = echo.recv(endpoint, &mut out, false, below.cx)?;
+                out.truncate(received.copied);
+                Ok(out.into())
+            }
+            Carrier::Raw(endpoint) => {
+                let mut out = alloc::vec![0; max.min(usize::from(u16::MAX))];
+                let (received, _) = self.recv_raw(id, endpoint, (&mut out, false), below)?;
                 out.truncate(received.copied);
                 Ok(out.into())
             }
@@ -140,6 +170,10 @@ impl Sockets {
                 // As on Linux: the address, and no port.
                 let from = received.from.map(|from| SocketAddr::new(from.ip(), 0));
                 Ok((received.copied, received.len, from.unwrap_or(nobody)))
+            }
+            Carrier::Raw(endpoint) => {
+                let (received, from) = self.recv_raw(id, endpoint, (out, peek), below)?;
+                Ok((received.copied, received.len, from))
             }
         }
     }
@@ -198,14 +232,15 @@ impl Sockets {
             },
             Phase::Datagram(endpoint) => Ok(Carrier::Datagram(endpoint)),
             Phase::Echo(endpoint) => Ok(Carrier::Echo(endpoint)),
+            Phase::Raw(endpoint) => Ok(Carrier::Raw(endpoint)),
         }
     }
 
-    fn send_datagram(
+    pub(super) fn send_datagram(
         &mut self,
         id: SocketId,
         payload: Payload<'_>,
-        to: Option<SocketAddr>,
+        (to, choices): (Option<SocketAddr>, &Choices),
         below: &mut Below<'_, '_>,
     ) -> Result<usize, SocketError> {
         let socket = self.socket_mut(id)?;
@@ -232,7 +267,7 @@ impl Sockets {
             true => request_seq(payload.bytes(), remote.ip())?,
             false => 0,
         };
-        let path = socket.route_datagram(remote, below)?;
+        let path = socket.route_message(remote, choices, below)?;
         let chunk = payload.into_chunk();
         match socket.phase {
             Phase::Echo(endpoint) => {
@@ -242,7 +277,7 @@ impl Sockets {
             }
             Phase::Datagram(endpoint) => {
                 let udp = &mut below.transport.udp;
-                udp.send(endpoint, chunk, remote, path, below.cx)?;
+                udp.send_with(endpoint, chunk, (remote, choices), path, below.cx)?;
             }
             _ => return Err(SocketError::NotSupported),
         }
@@ -268,7 +303,7 @@ fn request_seq(message: &[u8], remote: IpAddr) -> Result<u16, SocketError> {
 }
 
 /// A datagram's bytes, before anything was decided about them.
-enum Payload<'a> {
+pub(super) enum Payload<'a> {
     Copied(&'a [u8]),
     Shared(Bytes),
 }

@@ -9,7 +9,7 @@ use heptad_wire::icmpv4::{self, Icmpv4};
 use heptad_wire::ipv4::{Ipv4Header, Options, protocol};
 use heptad_wire::{Chunk, EtherType, EthernetHeader, MacAddr, PacketBuf, Pool, checksum};
 
-use crate::l3_network::Departure;
+use crate::l3_network::{Departure, Outlet};
 use crate::stack::Route;
 use crate::{
     Caps, Counter, Counters, Cx, DropReason, EventLog, EventMask, Instant, Medium, PortConfig,
@@ -116,6 +116,7 @@ impl Host {
             ttl: 64,
             tos: 0,
             dont_fragment: df,
+            outlet: Outlet::default(),
             segment: None,
             packet,
         };

@@ -191,7 +191,11 @@ fn whoever_claims_our_address_is_no_neighbour_and_we_go_on_answering() {
             target_ip: v4(target),
         };
         claim.emit(&mut out[14..]);
-        assert_eq!(bob.receive_bytes(ETH0, out), Ok(()));
+        let verdict = match sender {
+            "10.0.1.20" => Err(DropReason::ArpConflict),
+            _ => Ok(()),
+        };
+        assert_eq!(bob.receive_bytes(ETH0, out), verdict);
         (bob.drain(ETH0).len(), bob.stack.neighbours().len())
     };
     let ours = "10.0.1.20";

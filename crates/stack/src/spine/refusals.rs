@@ -165,7 +165,7 @@ fn packets_with_impossible_addresses_have_their_reasons() {
         ("to loopback", to("127.0.0.1"), MartianDestination),
         ("to nobody", to("0.0.0.0"), MartianDestination),
         ("to another host", to("10.0.1.30"), NotForUs),
-        ("to a group", to("224.0.0.251"), NotForUs),
+        ("to a group", to("224.0.0.251"), NotOurGroup),
     ]);
 }
 

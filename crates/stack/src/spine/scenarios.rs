@@ -570,7 +570,7 @@ fn errors_about_packets_that_we_did_not_send_and_redirects_are_ignored() {
     let forged = meaning(3, 1, [0; 4], "10.0.1.77");
     assert_eq!(forged, Err(DropReason::IcmpIgnored));
     let redirect = meaning(5, 1, [10, 0, 1, 66], "10.0.1.10");
-    assert_eq!(redirect, Err(DropReason::IcmpIgnored));
+    assert_eq!(redirect, Err(DropReason::RedirectRefused));
 }
 
 /// alice — r1 — r2 — bob: only the cable between the routers is narrow.

@@ -7,7 +7,7 @@ use heptad_wire::tcp::{self, Flags, TcpHeader, TcpOptions};
 use heptad_wire::{Chunk, PacketBuf, Sum, checksum};
 
 use super::hosts::*;
-use crate::l3_network::Departure;
+use crate::l3_network::{Departure, Outlet};
 use crate::{Caps, Counter, DropReason, PortId};
 
 const SRC: &str = "10.0.1.10";
@@ -43,6 +43,7 @@ fn departure(host: &mut Host, payload: usize, segment: u16, df: bool) -> Departu
         ttl: 64,
         tos: 0,
         dont_fragment: df,
+        outlet: Outlet::default(),
         segment: Some(segment),
         packet,
     }

@@ -5,7 +5,7 @@ use core::ops::Range;
 use super::{Chunk, Cut, PacketBuf, Pool, Sum};
 use crate::checksum;
 use crate::ipv4::{self, Ipv4Header};
-use crate::ipv6;
+use crate::ipv6::{self, next_header};
 use crate::tcp::{self, Flags, TcpHeader};
 
 /// The frames of one cut packet, in order.
@@ -92,7 +92,7 @@ impl PacketBuf {
         }
         let mut chunks = Cursor::new(&self.0.body);
         let (l3, l4) = (usize::from(cut.l3), usize::from(cut.l4));
-        let sums = HeaderSums::of(&self.0.head[l3..l4]);
+        let sums = self.sums_of(cut, payload);
         for offset in (0..payload.len).step_by(usize::from(cut.segment)) {
             let len = usize::from(cut.segment).min(payload.len - offset);
             let mut frame = pool.empty(self.0.id);
@@ -110,6 +110,18 @@ impl PacketBuf {
                 offset: cut.l4 + tcp::CHECKSUM_AT as u8,
             };
             frames.push(frame);
+        }
+    }
+
+    /// What the headers of all frames add to their checksums.
+    fn sums_of(&self, cut: Cut, payload: &Payload) -> HeaderSums {
+        let (l3, l4) = (usize::from(cut.l3), usize::from(cut.l4));
+        let (ip, tcp) = self.0.head[l3..payload.at].split_at(l4 - l3);
+        let offset = cut.l4 + tcp::CHECKSUM_AT as u8;
+        let start = cut.l4;
+        match self.0.sum == (Sum::ToFill { start, offset }) && has_extensions(ip) {
+            true => HeaderSums::of_field(tcp, tcp.len() + payload.len),
+            false => HeaderSums::of(ip),
         }
     }
 
@@ -181,13 +193,36 @@ pub(super) fn is_ipv6(ip: &[u8]) -> bool {
     ip.first().is_some_and(|first| first >> 4 == 6)
 }
 
-/// Whether this is a whole IP header with TCP right behind it.
+/// Whether IPv6's own header is not the only one in front of the transport header.
+fn has_extensions(ip: &[u8]) -> bool {
+    is_ipv6(ip) && ip.len() > ipv6::HEADER_LEN
+}
+
+/// Whether this is a whole IP header with TCP right behind it, or behind extension headers that each frame can repeat.
 fn carries_tcp(ip: &[u8]) -> bool {
     match ip {
-        [_, ..] if is_ipv6(ip) => ip.len() == ipv6::HEADER_LEN && ip[6] == ipv4::protocol::TCP,
+        [_, ..] if is_ipv6(ip) => carries_tcp_over_ipv6(ip),
         [first, ..] => Ipv4Header::len_of(*first) == Ok(ip.len()) && ip[9] == ipv4::protocol::TCP,
         [] => false,
     }
+}
+
+/// The same of IPv6: options and routing headers say the same in each frame; a fragment's or an authentication's would not.
+fn carries_tcp_over_ipv6(ip: &[u8]) -> bool {
+    let Some((header, mut extensions)) = ip.split_at_checked(ipv6::HEADER_LEN) else {
+        return false;
+    };
+    let mut next_header = header[6];
+    while let next_header::HOP_BY_HOP | next_header::ROUTING | next_header::DESTINATION =
+        next_header
+        && let [next, len, ..] = *extensions
+    {
+        let Some(behind) = extensions.get(ipv6::extension_len([next, len])..) else {
+            return false;
+        };
+        (next_header, extensions) = (next, behind);
+    }
+    extensions.is_empty() && next_header == ipv4::protocol::TCP
 }
 
 /// What the headers of all frames of one super-segment add to their checksums, folded.
@@ -211,6 +246,14 @@ impl HeaderSums {
             ip: checksum::add(checksum::add(rest, options), addresses),
             addresses,
         }
+    }
+    /// Of an IPv6 packet with extension headers whose TCP header of this length, payload included, is `ToFill`: a router on
+    /// the way may be where its header says that it goes (RFC 8200 8.1), and whoever wrote the field knew where it ends.
+    fn of_field(tcp: &[u8], tcp_len: usize) -> Self {
+        let field = u16::from_be_bytes([tcp[tcp::CHECKSUM_AT], tcp[tcp::CHECKSUM_AT + 1]]);
+        let rest = checksum::fold(tcp_len as u64 + u64::from(ipv4::protocol::TCP));
+        let addresses = checksum::add(field, !rest);
+        Self { ip: 0, addresses }
     }
     /// Writes the length of a packet into its IP header, IPv4's checksum anew, and the sum of the pseudo-header into the
     /// checksum field of TCP: `ToFill`.

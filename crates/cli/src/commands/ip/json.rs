@@ -1,14 +1,16 @@
 //! JSON as iproute2 writes it: fields in the order of its text, and its own way to indent.
 
-/// A value. Names of fields are ours; texts are anyone's.
+/// A value. Names of fields are ours, those of a table are nodes'; texts are anyone's.
 #[derive(Clone, Debug, PartialEq)]
 #[allow(missing_docs)] // JSON's own words
 pub enum Json {
     Object(Vec<(&'static str, Json)>),
+    Table(Vec<(String, Json)>),
     Array(Vec<Json>),
     Text(String),
     Number(u64),
     True,
+    False,
 }
 impl Json {
     /// A text.
@@ -23,10 +25,10 @@ impl Json {
     pub fn compact(&self) -> String {
         let list = |items: Vec<String>| items.join(",");
         match self {
-            Self::Object(fields) => {
+            Self::Object(_) | Self::Table(_) => {
                 let field =
-                    |(name, value): &(&str, Self)| format!("\"{name}\":{}", value.compact());
-                format!("{{{}}}", list(fields.iter().map(field).collect()))
+                    |(name, value): (&str, &Self)| format!("\"{name}\":{}", value.compact());
+                format!("{{{}}}", list(self.fields().map(field).collect()))
             }
             Self::Array(items) => format!("[{}]", list(items.iter().map(Self::compact).collect())),
             leaf => leaf.leaf(),
@@ -38,12 +40,13 @@ impl Json {
     }
     fn indented(&self, depth: usize) -> String {
         match self {
-            Self::Object(fields) => {
+            Self::Table(fields) if fields.is_empty() => "{}".to_owned(),
+            Self::Object(_) | Self::Table(_) => {
                 let (inner, outer) = ("    ".repeat(depth + 1), "    ".repeat(depth));
-                let field = |(name, value): &(&str, Self)| {
+                let field = |(name, value): (&str, &Self)| {
                     format!("\n{inner}\"{name}\": {}", value.indented(depth + 1))
                 };
-                let fields: Vec<String> = fields.iter().map(field).collect();
+                let fields: Vec<String> = self.fields().map(field).collect();
                 format!("{{{}\n{outer}}}", fields.join(","))
             }
             Self::Array(items) if items.is_empty() => "[ ]".to_owned(),
@@ -54,10 +57,18 @@ impl Json {
             leaf => leaf.leaf(),
         }
     }
+    fn fields(&self) -> Box<dyn Iterator<Item = (&str, &Self)> + '_> {
+        match self {
+            Self::Object(fields) => Box::new(fields.iter().map(|(name, value)| (*name, value))),
+            Self::Table(fields) => Box::new(fields.iter().map(|(name, value)| (&**name, value))),
+            _ => Box::new(core::iter::empty()),
+        }
+    }
     fn leaf(&self) -> String {
         match self {
             Self::Text(text) => serde_json::Value::from(text.as_str()).to_string(),
             Self::Number(number) => number.to_string(),
+            Self::False => "false".to_owned(),
             _ => "true".to_owned(),
         }
     }

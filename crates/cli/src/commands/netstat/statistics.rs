@@ -143,6 +143,24 @@ const LINES: &[(&str, &str, &str, bool)] = &[
     ("Icmp6", "InEchoReplies", "    echo replies: {}", false),
     (
         "Icmp6",
+        "InGroupMembQueries",
+        "    group member queries: {}",
+        false,
+    ),
+    (
+        "Icmp6",
+        "InGroupMembResponses",
+        "    group member responses: {}",
+        false,
+    ),
+    (
+        "Icmp6",
+        "InGroupMembReductions",
+        "    group member reductions: {}",
+        false,
+    ),
+    (
+        "Icmp6",
         "InRouterSolicits",
         "    router solicits: {}",
         false,
@@ -188,6 +206,18 @@ const LINES: &[(&str, &str, &str, bool)] = &[
     ),
     ("Icmp6", "OutEchos", "    echo requests: {}", false),
     ("Icmp6", "OutEchoReplies", "    echo replies: {}", false),
+    (
+        "Icmp6",
+        "OutGroupMembResponses",
+        "    group member responses: {}",
+        false,
+    ),
+    (
+        "Icmp6",
+        "OutGroupMembReductions",
+        "    group member reductions: {}",
+        false,
+    ),
     (
         "Icmp6",
         "OutRouterSolicits",
@@ -354,7 +384,7 @@ fn groups(node: &NodeCounters, v6: bool) -> Vec<&'static str> {
     };
     let always = ["Ip", "Icmp", "Tcp", "Udp", "TcpExt", "IpExt"].into_iter();
     always
-        .chain(["Ip6", "Icmp6"].into_iter().filter(counts))
+        .chain(["Igmp", "Ip6", "Icmp6"].into_iter().filter(counts))
         .collect()
 }
 

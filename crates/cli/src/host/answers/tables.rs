@@ -3,7 +3,9 @@ use std::net::IpAddr;
 
 use heptad_lab::MachineInfo;
 use heptad_stack::l3_network::zone;
-use heptad_stack::stack::{Address6, AddressState, Origin, RouteOrigin, RouteRow as StackRoute};
+use heptad_stack::stack::{
+    Address6, AddressState, Origin, RouteOrigin, RouteRow as StackRoute, Standing,
+};
 use heptad_stack::wire::MacAddr;
 use heptad_stack::{Instant, Medium, PortId, Stack};
 
@@ -168,7 +170,7 @@ fn addresses(stack: &Stack, now: Instant) -> Vec<AddressRow> {
         port: name(stack, port),
         address,
         prefix_len,
-        flags: Vec::new(),
+        flags: flags_v4(stack, port, address),
         valid: None,
         preferred: None,
     });
@@ -194,6 +196,19 @@ fn addresses(stack: &Stack, now: Instant) -> Vec<AddressRow> {
         },
     };
     v4.chain(v6.iter().map(row)).collect()
+}
+
+/// The words for an address of IPv4 that is asked for before it is used: those that Linux has for IPv6.
+fn flags_v4(stack: &Stack, port: PortId, address: IpAddr) -> Vec<String> {
+    let IpAddr::V4(ip) = address else {
+        return Vec::new();
+    };
+    let words: &[&str] = match stack.standing(port, ip) {
+        Some(Standing::Tentative) => &["tentative"],
+        Some(Standing::Lost) => &["dadfailed", "tentative"],
+        Some(Standing::Held) | None => &[],
+    };
+    words.iter().map(|word| (*word).to_owned()).collect()
 }
 
 /// ip's words for what is special about an address, in its order.

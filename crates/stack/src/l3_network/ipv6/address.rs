@@ -1,9 +1,10 @@
-//! The IPv6 addresses of this host: their states and lifetimes (RFC 4862, 4429), which groups they join, and which one to
+//! The IPv6 addresses of this host: their states and lifetimes (RFC 4862, 4429), and which one to
 //! speak from (RFC 6724). Addresses here have their zones.
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 use core::net::Ipv6Addr;
 
+use super::super::policy::{label, scope};
 use super::super::zone::{self, zoned};
 use crate::Instant;
 use crate::l1_physical::PortId;
@@ -94,35 +95,31 @@ impl Address6 {
     }
 }
 
-/// Every address of the host, and the groups that their ports are in.
+/// Every address of the host.
 #[derive(Default)]
 pub struct Addresses6 {
     by_port: BTreeMap<PortId, Vec<Address6>>,
     ours: BTreeMap<Ipv6Addr, PortId>,
     /// How many of them somebody else has.
     duplicates: usize,
-    /// How often each group was joined.
-    groups: BTreeMap<(PortId, Ipv6Addr), u32>,
 }
 impl Addresses6 {
-    /// Adds one and joins its solicited-node group; `false` if the host has it already.
+    /// Adds one; `false` if the host has it already.
     pub fn add(&mut self, port: PortId, address: Address6) -> bool {
         if self.ours.contains_key(&address.ip) {
             return false;
         }
         self.ours.insert(address.ip, port);
         self.by_port.entry(port).or_default().push(address);
-        self.join(port, solicited_node(address.ip, port));
         true
     }
-    /// Takes one away and leaves its group; what it was.
+    /// Takes one away; what it was.
     pub fn remove(&mut self, ip: Ipv6Addr) -> Option<(PortId, Address6)> {
         let port = self.ours.remove(&ip)?;
         let all = self.by_port.get_mut(&port)?;
         let index = all.iter().position(|address| address.ip == ip)?;
         let address = all.remove(index);
         self.duplicates -= usize::from(!address.is_usable());
-        self.leave(port, solicited_node(ip, port));
         Some((port, address))
     }
     /// Somebody else has it: it is not used any more.
@@ -172,29 +169,6 @@ impl Addresses6 {
         self.rows().filter_map(|(_, address)| address.due()).min()
     }
 
-    /// A port joins a group (once more).
-    pub fn join(&mut self, port: PortId, group: Ipv6Addr) {
-        *self.groups.entry((port, group)).or_insert(0) += 1;
-    }
-    /// One of those that joined leaves.
-    pub fn leave(&mut self, port: PortId, group: Ipv6Addr) {
-        if let Some(count) = self.groups.get_mut(&(port, group)) {
-            *count -= 1;
-            if *count == 0 {
-                self.groups.remove(&(port, group));
-            }
-        }
-    }
-    /// Whether a port is in a group.
-    pub fn is_member(&self, port: PortId, group: Ipv6Addr) -> bool {
-        self.groups.contains_key(&(port, group))
-    }
-    /// Ports, groups and how often each was joined.
-    pub fn group_rows(&self) -> impl Iterator<Item = (PortId, Ipv6Addr, u32)> {
-        let groups = self.groups.iter();
-        groups.map(|((port, group), count)| (*port, *group, *count))
-    }
-
     /// RFC 6724 5: the address to speak from by this port to `dst`. An unnumbered port borrows from others, but never a
     /// link-local address.
     pub fn select(&self, port: PortId, dst: Ipv6Addr) -> Option<Ipv6Addr> {
@@ -214,7 +188,7 @@ impl Addresses6 {
 fn merit(address: &Address6, on_port: bool, dst: Ipv6Addr) -> impl Ord + use<> {
     let ip = zone::bare(address.ip);
     let dst = zone::bare(dst);
-    let (scope, wanted) = (scope(ip), scope(dst));
+    let (scope, wanted) = (scope(ip.into()), scope(dst.into()));
     // Rule 2: the smallest scope that is not smaller than what is wanted; else the largest.
     let fits = match scope >= wanted {
         true => i16::from(0x10 - scope) + 0x20,
@@ -228,38 +202,11 @@ fn merit(address: &Address6, on_port: bool, dst: Ipv6Addr) -> impl Ord + use<> {
         // RFC 4429 3.1: one that is known to be ours alone is better.
         address.state != AddressState::Optimistic,
         on_port,
-        label(ip) == label(dst),
+        label(ip.into()) == label(dst.into()),
         address.origin == Origin::Temporary,
         common.min(u32::from(address.len)),
         core::cmp::Reverse(ip),
     )
-}
-
-/// RFC 6724 3.1.
-fn scope(ip: Ipv6Addr) -> u8 {
-    match ip.octets() {
-        [0xff, flags, ..] => flags & 0x0f,
-        _ if ip.is_loopback() || ip.is_unicast_link_local() => 2,
-        [0xfe, second, ..] if second & 0xc0 == 0xc0 => 5,
-        _ => 0x0e,
-    }
-}
-
-/// RFC 6724 2.1's policy table, labels only.
-fn label(ip: Ipv6Addr) -> u8 {
-    let bits = ip.to_bits();
-    let has = |prefix: u128, len: u32| (bits ^ prefix) >> (128 - len) == 0;
-    match () {
-        () if ip.is_loopback() => 0,
-        () if has(0xffff << 32, 96) => 4,
-        () if has(0x2002 << 112, 16) => 2,
-        () if has(0x2001 << 112, 32) => 5,
-        () if has(0xfc << 120, 7) => 13,
-        () if has(0xfec << 116, 10) => 11,
-        () if has(0x3ffe << 112, 16) => 12,
-        () if has(0, 96) => 3,
-        () => 1,
-    }
 }
 
 /// RFC 4291 2.7.1: the group in which a question for an address is asked.
@@ -327,21 +274,5 @@ mod tests {
         assert!(!addresses.is_ours(ip("2001:db8:1::10")) && addresses.is_ours(ip("::1")));
         let source = addresses.select(PortId(1), ip("2001:db8:9::1"));
         assert_eq!(source, Some(ip("fd00:1::10")), "rule 5 comes before rule 6");
-    }
-
-    #[test]
-    fn an_address_joins_the_group_in_which_it_is_asked_for() {
-        let mut addresses = Addresses6::default();
-        let port = PortId(1);
-        let address = Address6::lasting(ip("fd00:1::ab:cdef"), 64, Origin::Manual);
-        let twin = Address6::lasting(ip("fd00:2::ab:cdef"), 64, Origin::Manual);
-        let group = ip("ff02:2::1:ffab:cdef");
-        assert_eq!(solicited_node(address.ip, port), group);
-        assert!(addresses.add(port, address) && addresses.add(port, twin));
-        assert!(!addresses.add(PortId(2), address));
-        assert!(addresses.remove(address.ip).is_some());
-        assert!(addresses.is_member(port, group));
-        assert!(addresses.remove(twin.ip).is_some());
-        assert!(!addresses.is_member(port, group));
     }
 }

@@ -217,7 +217,7 @@ impl Network {
             valid_until: until(now, info.valid),
             ..Address6::lasting(ip, 64, Origin::Stable)
         };
-        self.v6.add_address(port, address);
+        self.own_v6(port, address);
     }
     /// RFC 8981 3.3.
     fn make_temporary(&mut self, port: PortId, info: &PrefixInfo, cx: &mut Cx<'_>) {
@@ -230,7 +230,7 @@ impl Network {
             valid_until: capped(info.valid, TEMPORARY_VALID),
             ..Address6::lasting(ip, 64, Origin::Temporary)
         };
-        self.v6.add_address(port, address);
+        self.own_v6(port, address);
     }
     /// RFC 7217 6: another one instead of an address that somebody else has.
     pub(super) fn replace_duplicate(&mut self, ip: Ipv6Addr) {
@@ -252,7 +252,7 @@ impl Network {
             state: AddressState::Preferred,
             ..address
         };
-        self.v6.add_address(port, next);
+        self.own_v6(port, next);
         self.v6.reschedule();
     }
 

@@ -7,7 +7,7 @@ use heptad_wire::ndp::{Ndp, Options};
 use heptad_wire::{Chunk, MacAddr, checksum};
 
 use super::super::zone::{self, zoned};
-use super::super::{Arrival, Departure, Heading, Network, Up};
+use super::super::{Arrival, Departure, Heading, Network, Outlet, Up};
 use super::address::{AddressState, Probe, solicited_node};
 use super::interface::ALL_NODES;
 use crate::l1_physical::PortId;
@@ -304,6 +304,7 @@ impl Network {
             ttl: HOP_LIMIT,
             tos: 0,
             dont_fragment: false,
+            outlet: Outlet::default(),
             segment: None,
             packet,
         }
@@ -316,7 +317,7 @@ impl Network {
             return;
         };
         if address.valid_until.is_some_and(|until| until <= now) {
-            self.v6.addresses.remove(ip);
+            self.disown_v6(ip);
             return;
         }
         if let Some(probe) = address.probe.filter(|probe| probe.at <= now) {
@@ -332,7 +333,13 @@ impl Network {
             }
             address.probe = None;
             address.state = AddressState::Preferred;
+            if ip.is_unicast_link_local() {
+                self.groups.announce_v6(port);
+            }
         }
+        let Some(address) = self.v6.addresses.get_mut(ip) else {
+            return;
+        };
         if address.preferred_until.is_some_and(|until| until <= now)
             && address.state == AddressState::Preferred
         {

@@ -38,6 +38,8 @@ struct Walk {
     at: usize,
     /// The whole packet, if it had more than the fixed header.
     original: Option<PacketBuf>,
+    /// A router alert was among the options for every hop.
+    alert: bool,
     /// It was put together, or came in one piece with a fragment header.
     reassembled: bool,
 }
@@ -74,6 +76,7 @@ impl Network {
             next_at: 6,
             at: HEADER_LEN,
             original,
+            alert: false,
             reassembled: false,
         };
         for _ in 0..=MOST_HEADERS {
@@ -101,6 +104,7 @@ impl Network {
                 let len = walk.extension_len()?;
                 let bytes = walk.packet.peek(len).map_err(truncated)?;
                 check_options(bytes, walk.at, walk.group)?;
+                walk.alert |= walk.next == next_header::HOP_BY_HOP && has_alert(bytes);
                 walk.advance(len)
             }
             next_header::ROUTING => {
@@ -191,6 +195,7 @@ impl Network {
             packet,
             next,
             original,
+            alert,
             ..
         } = walk;
         if let Some(original) = original {
@@ -206,8 +211,9 @@ impl Network {
             group,
             packet,
         };
+        self.tap_v6(&arrival);
         match next {
-            next_header::ICMPV6 => self.receive_icmpv6(arrival, cx),
+            next_header::ICMPV6 => self.receive_icmpv6(arrival, alert, cx),
             _ => Up::Next(Heading::Local(arrival, quote)),
         }
     }
@@ -360,6 +366,12 @@ fn hop_by_hop(packet: &mut PacketBuf) -> Result<&[u8], End> {
     }
     let bytes = packet.peek(HEADER_LEN + len).map_err(truncated)?;
     Ok(bytes.get(HEADER_LEN..).unwrap_or_default())
+}
+
+/// Whether the router alert of MLD is among these options (RFC 2711 2.1: value 0).
+fn has_alert(bytes: &[u8]) -> bool {
+    let mut options = Ipv6Options::new(bytes).flatten();
+    options.any(|option| option.kind == Ipv6Option::ROUTER_ALERT && option.data == [0, 0])
 }
 
 /// RFC 8200 4.2: what becomes of a packet with these options; the extension header begins at `at`.

@@ -3,12 +3,12 @@ use core::net::{IpAddr, Ipv6Addr};
 
 use heptad_wire::icmpv6::{HEADER_LEN, Icmpv6, Unreachable};
 use heptad_wire::ipv6::{self, next_header};
-use heptad_wire::{Chunk, PacketBuf, Sum, checksum, ndp};
+use heptad_wire::{Chunk, PacketBuf, Sum, checksum, mld, ndp};
 
 use super::super::quote::Quote;
 use super::super::{
     Arrival, Complaint, Departure, EchoError, Flow, Heading, IcmpError, NetError, Network, News,
-    Reply, Told, Up, zone,
+    Outlet, Reply, Told, Up, zone,
 };
 use crate::l1_physical::PortId;
 use crate::{Counter, Cx, DropReason};
@@ -17,8 +17,13 @@ use crate::{Counter, Cx, DropReason};
 const QUOTED: usize = ipv6::HEADER_LEN + ipv6::FRAGMENT_LEN + 8;
 
 impl Network {
-    /// An ICMPv6 message for this host.
-    pub(super) fn receive_icmpv6(&mut self, mut arrival: Arrival, cx: &mut Cx<'_>) -> Up<Heading> {
+    /// An ICMPv6 message for this host; `alert`: with MLD's router alert.
+    pub(super) fn receive_icmpv6(
+        &mut self,
+        mut arrival: Arrival,
+        alert: bool,
+        cx: &mut Cx<'_>,
+    ) -> Up<Heading> {
         cx.count(Counter::Icmp6InMsgs);
         let message = match verified(&mut arrival) {
             Ok(message) => message,
@@ -47,6 +52,9 @@ impl Network {
                 if (ndp::kind::ROUTER_SOLICIT..=ndp::kind::REDIRECT).contains(&kind) =>
             {
                 self.discover(kind, code, arrival, cx)
+            }
+            Icmpv6::Other { kind, .. } if mld::is_kind(kind) => {
+                self.receive_mld(kind, arrival, alert, cx)
             }
             _ => super::drop(arrival.packet, DropReason::IcmpIgnored, cx),
         }
@@ -122,6 +130,7 @@ impl Network {
             ttl: 64,
             tos: 0,
             dont_fragment: false,
+            outlet: Outlet::default(),
             segment: None,
             packet,
         }
@@ -275,6 +284,10 @@ fn count_in(message: &Icmpv6, cx: &mut Cx<'_>) {
         4 => Counter::Icmp6InParmProblems,
         128 => Counter::Icmp6InEchos,
         129 => Counter::Icmp6InEchoReplies,
+        130 => Counter::Icmp6InGroupMembQueries,
+        131 => Counter::Icmp6InGroupMembResponses,
+        132 => Counter::Icmp6InGroupMembReductions,
+        143 => Counter::Icmp6InMldv2Reports,
         133 => Counter::Icmp6InRouterSolicits,
         134 => Counter::Icmp6InRouterAdvertisements,
         135 => Counter::Icmp6InNeighborSolicits,

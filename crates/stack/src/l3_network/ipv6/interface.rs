@@ -7,7 +7,7 @@ use heptad_wire::ipv6::MIN_MTU;
 use super::super::zone::zoned;
 use super::super::{Network, Route};
 use super::Ipv6;
-use super::address::{Address6, AddressState, Origin, Probe};
+use super::address::{Address6, AddressState, Origin, Probe, solicited_node};
 use super::advertise::{Advertiser, Advertising};
 use super::autoconf::Autoconf;
 use crate::l1_physical::PortId;
@@ -68,7 +68,7 @@ impl Ipv6 {
         self.interface(port).is_some_and(|i| i.mac.is_some())
     }
     /// A new address: used at once, while others are asked for it (RFC 4429).
-    pub(in super::super) fn add_address(&mut self, port: PortId, address: Address6) -> bool {
+    fn add_address(&mut self, port: PortId, address: Address6) -> bool {
         let asked = self.is_shared(port);
         let probe = Probe {
             at: Instant::ZERO,
@@ -109,10 +109,10 @@ impl Network {
             return;
         }
         for group in [INTERFACE_LOCAL, ALL_NODES] {
-            self.v6.addresses.join(port, zoned(group, port));
+            self.groups.join(port, group.into());
         }
         if self.forwarding {
-            self.v6.addresses.join(port, zoned(ALL_ROUTERS, port));
+            self.groups.join(port, ALL_ROUTERS.into());
         }
         if port == PortId::LOOPBACK {
             return;
@@ -126,8 +126,35 @@ impl Network {
             port,
         );
         let address = Address6::lasting(ip, 64, Origin::LinkLocal);
-        self.v6.add_address(port, address);
+        self.own_v6(port, address);
         self.add_on_link(port, ip, 64);
+    }
+    /// A new address, and the group in which it is asked for. `false` if the host has it already.
+    pub(in super::super) fn own_v6(&mut self, port: PortId, address: Address6) -> bool {
+        let added = self.v6.add_address(port, address);
+        if added {
+            self.groups
+                .join(port, solicited_node(address.ip, port).into());
+        }
+        added
+    }
+    /// An address goes, and its membership with it.
+    pub(super) fn disown_v6(&mut self, ip: Ipv6Addr) {
+        if let Some((port, _)) = self.v6.addresses.remove(ip) {
+            self.groups.leave(port, solicited_node(ip, port).into());
+        }
+    }
+    /// The link-local address of a port that nobody else claimed while that was asked.
+    pub(in super::super) fn sure_link_local(&self, port: PortId) -> Option<Ipv6Addr> {
+        let sure = |address: &&Address6| {
+            let state = matches!(
+                address.state,
+                AddressState::Preferred | AddressState::Deprecated
+            );
+            state && address.ip.is_unicast_link_local()
+        };
+        let found = self.v6.addresses.on(port).iter().find(sure);
+        found.map(|address| address.ip)
     }
     /// The port's addresses are taken from routers, temporary ones too if asked for.
     pub fn autoconfigure_v6(&mut self, port: PortId, temporary: bool) {

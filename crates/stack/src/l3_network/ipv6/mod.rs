@@ -14,6 +14,7 @@ use heptad_wire::ipv4::protocol;
 use heptad_wire::ipv6::{HEADER_LEN, Ipv6Header, next_header};
 use heptad_wire::{Cut, PacketBuf};
 
+use super::groups::Admission;
 use super::zone::{bare, needs_zone, zone_of, zoned};
 use super::{Departure, Flow, Heading, Network, Outgoing, Path, Refusal, Up};
 use crate::keyed_hash::KeyedHash;
@@ -153,26 +154,40 @@ impl Network {
             cx.count(Counter::Ip6InAddrErrors);
             return drop(packet, reason, cx);
         }
-        self.enter_zone(port, &mut header);
-        let multicast = header.dst.is_multicast();
-        let for_us = match multicast {
-            true => self.v6.addresses.is_member(port, header.dst),
-            false => self.v6.addresses.is_ours(header.dst) && !group,
-        };
-        if multicast {
+        let link = self.enter_zone(port, &mut header);
+        if header.dst.is_multicast() {
             cx.counters.add(Counter::Ip6InMcastPkts, frames);
+            return self.receive_group_v6(link, header, packet, cx);
         }
+        let for_us = self.v6.addresses.is_ours(header.dst) && !group;
         match for_us {
-            true => self.walk(port, header, packet, group || multicast, cx),
-            false if self.forwarding && !group && !multicast => {
-                self.forward_v6(port, header, packet, cx)
-            }
-            // What the filter of an interface keeps away is no error.
-            false if multicast => drop(packet, DropReason::NotOurGroup, cx),
+            true => self.walk(port, header, packet, group, cx),
+            false if self.forwarding && !group => self.forward_v6(port, header, packet, cx),
             false => {
                 cx.count(Counter::Ip6InAddrErrors);
                 drop(packet, DropReason::NotForUs, cx)
             }
+        }
+    }
+
+    /// To a group that somebody here is in, or not.
+    fn receive_group_v6(
+        &mut self,
+        port: PortId,
+        header: Ipv6Header,
+        packet: PacketBuf,
+        cx: &mut Cx<'_>,
+    ) -> Up<Heading> {
+        let (src, dst) = (header.src.into(), header.dst.into());
+        match self.groups.admits(port, dst, src) {
+            Admission::Member => self.walk(port, header, packet, true, cx),
+            // Reports and questions are heard whoever is wanted (RFC 9777 4.1): they have a hop-by-hop header.
+            Admission::Filtered if header.next_header == next_header::HOP_BY_HOP => {
+                self.walk(port, header, packet, true, cx)
+            }
+            // What the filter of an interface keeps away is no error.
+            Admission::Filtered => drop(packet, DropReason::SourceFiltered, cx),
+            Admission::Stranger => drop(packet, DropReason::NotOurGroup, cx),
         }
     }
 
@@ -283,14 +298,20 @@ impl Network {
     }
 
     /// Link-local addresses belong to the link that they came from. What comes round by the loopback belongs to the link of
-    /// our address.
-    fn enter_zone(&self, port: PortId, header: &mut Ipv6Header) {
+    /// our address, or whose group it is. Which link that is.
+    fn enter_zone(&self, port: PortId, header: &mut Ipv6Header) -> PortId {
+        let ours = || self.zone_of_ours(header);
         let link = match port {
-            PortId::LOOPBACK => self.zone_of_ours(header).unwrap_or(port),
+            PortId::LOOPBACK if header.dst.is_multicast() => {
+                let src = ours().map_or(header.src, |link| zoned(header.src, link));
+                self.looped_from(src.into(), header.dst.into())
+            }
+            PortId::LOOPBACK => ours().unwrap_or(port),
             cable => cable,
         };
         header.src = zoned(header.src, link);
         header.dst = zoned(header.dst, link);
+        link
     }
     fn zone_of_ours(&self, header: &Ipv6Header) -> Option<PortId> {
         let local = [header.dst, header.src];

@@ -10,7 +10,7 @@ use heptad_wire::{Chunk, PacketBuf, Sum};
 use super::Options;
 use super::options::SegmentOptions;
 use super::seq::SeqNum;
-use crate::l3_network::{Arrival, Departure, zone};
+use crate::l3_network::{Arrival, Departure, Outlet, zone};
 use crate::{Counter, Cx, DropReason};
 
 /// A segment that arrived. The names are RFC 9293's: `seg.seq`, `seg.ack`, `seg.wnd`.
@@ -188,6 +188,7 @@ impl Outgoing {
             ttl: self.ttl,
             tos: self.tos,
             dont_fragment: true,
+            outlet: Outlet::default(),
             segment: (text_len > mss).then_some(mss as u16),
             packet,
         }

@@ -7,6 +7,11 @@ use proptest::prelude::*;
 use super::*;
 use crate::{Counters, EventLog, Instant, Rng};
 
+const GROUPS: GroupSettings = GroupSettings {
+    ttl: 1,
+    loops: true,
+    all: true,
+};
 const SETTINGS: Settings = Settings {
     rcvbuf: 4_096,
     sndbuf: 4_096,
@@ -18,6 +23,8 @@ const SETTINGS: Settings = Settings {
     v6_only: false,
     dont_fragment: false,
     recv_err: false,
+    groups: GROUPS,
+    groups_v6: GROUPS,
 };
 const PORT: PortId = PortId(1);
 
@@ -61,7 +68,15 @@ impl Host {
         self.with(|udp, cx| udp.receive(arrival, cx))
     }
     fn arrival(&mut self, from: SocketAddr, to: SocketAddr, data: &[u8]) -> Arrival {
-        let departure = self.with(|_, cx| datagram(from, to, Chunk::copy_from(data), SETTINGS, cx));
+        let departure = self.with(|_, cx| {
+            datagram(
+                (from, to),
+                Chunk::copy_from(data),
+                SETTINGS,
+                Outlet::default(),
+                cx,
+            )
+        });
         let mut packet = departure.packet;
         packet.fill();
         packet.set_sum(Sum::Unverified);

@@ -1,0 +1,81 @@
+//! What is told of a datagram beside its bytes, and what may be asked for one (ip(7), RFC 3542).
+use core::net::{IpAddr, Ipv4Addr, SocketAddr};
+
+use super::{GroupSettings, Settings};
+use crate::l1_physical::PortId;
+use crate::l3_network::{Arrival, zone};
+
+/// A datagram as it came.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Received {
+    /// How many of its bytes there was room for.
+    pub copied: usize,
+    /// How many it has.
+    pub len: usize,
+    /// Who sent it; `None`: nobody, the direction is closed.
+    pub from: Option<SocketAddr>,
+    /// How it came.
+    pub way: Way,
+}
+
+/// What a datagram's packet said.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Way {
+    /// Whom it was for, as it stood on the cable: one of our addresses, or a group (IP_PKTINFO, IPV6_PKTINFO).
+    pub to: IpAddr,
+    /// The port that it came in by (the same).
+    pub port: PortId,
+    /// TTL or hop limit (IP_RECVTTL, IPV6_RECVHOPLIMIT).
+    pub hops: u8,
+    /// DS field or traffic class (IP_RECVTOS, IPV6_RECVTCLASS).
+    pub class: u8,
+}
+impl Way {
+    pub(super) fn of(arrival: &Arrival) -> Self {
+        Self {
+            to: zone::bare_ip(arrival.dst),
+            port: arrival.port,
+            hops: arrival.ttl,
+            class: arrival.tos,
+        }
+    }
+    pub(super) const NONE: Self = Self {
+        to: IpAddr::V4(Ipv4Addr::UNSPECIFIED),
+        port: PortId::LOOPBACK,
+        hops: 0,
+        class: 0,
+    };
+}
+
+/// What one datagram has otherwise than its socket says; `None`: as that.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Choices {
+    /// The address to speak from.
+    pub src: Option<IpAddr>,
+    /// The port to leave by.
+    pub port: Option<PortId>,
+    /// TTL or hop limit.
+    pub hops: Option<u8>,
+    /// DS field or traffic class.
+    pub class: Option<u8>,
+}
+impl Choices {
+    /// The settings of a socket for this datagram.
+    pub(super) fn over(&self, settings: Settings) -> Settings {
+        Settings {
+            ttl: self.hops.unwrap_or(settings.ttl),
+            hops: self.hops.unwrap_or(settings.hops),
+            tos: self.class.unwrap_or(settings.tos),
+            class: self.class.unwrap_or(settings.class),
+            groups: GroupSettings {
+                ttl: self.hops.unwrap_or(settings.groups.ttl),
+                ..settings.groups
+            },
+            groups_v6: GroupSettings {
+                ttl: self.hops.unwrap_or(settings.groups_v6.ttl),
+                ..settings.groups_v6
+            },
+            ..settings
+        }
+    }
+}
