@@ -297,7 +297,7 @@ fn what_the_peer_took_back_is_sent_again_after_a_timeout() {
         +.1 < . 1:1(0) ack 1 win 320 <sack 1:1001>
         +.2 > . 1:1001(1000) ack 1
         +.1 < . 1:1(0) ack 1001 win 320
-        > . 1001:3001(2000) ack 1
+        > P. 1001:3001(2000) ack 1
         +.1 < . 1:1(0) ack 3001 win 320
     ",
     );
