@@ -35,18 +35,43 @@ fn failed(folder: &Path) -> (usize, Vec<String>) {
     (all.len(), failed)
 }
 
-#[test]
-fn scripts_from_outside_pass() {
-    let Some(folder) = env::var_os("HEPTAD_PKT_DIR") else {
-        eprintln!("skipped: HEPTAD_PKT_DIR names no folder of scripts");
-        return;
-    };
-    let (count, failed) = failed(Path::new(&folder));
+#[track_caller]
+fn all_pass(folder: &Path, least: usize) {
+    let (count, failed) = failed(folder);
     assert!(
         failed.is_empty(),
         "{} of {count} failed:\n{}",
         failed.len(),
         failed.join("\n")
     );
-    assert!(count > 0, "no script is there");
+    assert!(count >= least, "{count} scripts are there, not {least}");
+}
+
+#[test]
+fn the_projects_own_scripts_pass() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../scripts/pkt");
+    all_pass(&folder, 150);
+}
+
+#[test]
+fn each_of_them_says_what_it_shows() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../scripts/pkt");
+    for path in scripts(&folder) {
+        let text = fs::read_to_string(&path).expect("a script is text");
+        let first = text.lines().next().unwrap_or("");
+        assert!(
+            first.starts_with("// ") && first.contains(':'),
+            "{}: the first line names a source and what is shown",
+            path.display()
+        );
+    }
+}
+
+#[test]
+fn scripts_from_outside_pass() {
+    let Some(folder) = env::var_os("HEPTAD_PKT_DIR") else {
+        eprintln!("skipped: HEPTAD_PKT_DIR names no folder of scripts");
+        return;
+    };
+    all_pass(Path::new(&folder), 1);
 }

@@ -141,9 +141,9 @@ fn assert(tokens: &[Token], names: &BTreeMap<String, Scalar>) -> Result<(), Trou
         message,
     })
 }
-/// Constants are written in capitals, fields in small letters.
+/// A name whose value never changes tells nobody anything.
 fn is_constant(name: &str) -> bool {
-    !name.chars().any(|c| c.is_ascii_lowercase())
+    super::words::number(name).is_some()
 }
 
 #[derive(Clone, Debug, PartialEq)]

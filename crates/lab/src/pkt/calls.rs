@@ -53,6 +53,8 @@ pub(super) struct Progress {
     /// Bytes that were taken already.
     taken: usize,
     pub opened: Option<Opened>,
+    /// When it returns though nothing happened.
+    pub until: Option<Instant>,
 }
 impl Progress {
     pub fn new(since: Instant) -> Self {
@@ -60,7 +62,14 @@ impl Progress {
             since,
             taken: 0,
             opened: None,
+            until: None,
         }
+    }
+    /// Whether a wait of so many milliseconds goes on; less than none is no end.
+    fn goes_on(&mut self, now: Instant, millis: i64) -> bool {
+        let millis = u64::try_from(millis).ok();
+        self.until = millis.map(|millis| self.since + Duration::from_millis(millis));
+        self.until.is_none_or(|until| now < until)
     }
 }
 
@@ -246,7 +255,11 @@ impl Calls {
         let given = as_family(settings, remote);
         let again = progress.taken > 0;
         let connects = host.with(|stack, cx| stack.connect(socket.id, given, cx));
-        if !again {
+        let is_late = matches!(
+            connects,
+            Err(SocketError::Already | SocketError::IsConnected)
+        );
+        if !again && !is_late {
             progress.opened = Some(Opened::Connection(plain(remote)));
             progress.taken = 1;
         }
@@ -490,7 +503,7 @@ impl Calls {
             ready.push((field("revents").unwrap_or(0), bits & (events | ALWAYS)));
         }
         let count = ready.iter().filter(|(_, bits)| *bits != 0).count();
-        if count == 0 && self.waits(host, args.int(2)?, progress) {
+        if count == 0 && progress.goes_on(host.now(), args.int(2)?) {
             return Ok(Outcome::Blocks);
         }
         match ready.iter().find(|(expected, seen)| expected != seen) {
@@ -498,13 +511,6 @@ impl Calls {
                 "revents {expected:#x} was expected, and it is {seen:#x}"
             ))),
             None => Ok(Outcome::Returned(count as i64)),
-        }
-    }
-    /// Whether a wait of so many milliseconds goes on.
-    fn waits(&self, host: &UnderTest, millis: i64, progress: &Progress) -> bool {
-        match u64::try_from(millis) {
-            Ok(millis) => host.now() < progress.since + Duration::from_millis(millis),
-            Err(_) => true,
         }
     }
     fn epoll_ctl(&mut self, args: Arguments<'_>) -> Result<Outcome, Fault> {
@@ -547,7 +553,7 @@ impl Calls {
             (bits != 0).then_some((*fd, bits))
         });
         let ready: Vec<(i64, i64)> = ready.collect();
-        if ready.is_empty() && self.waits(host, args.int(3)?, progress) {
+        if ready.is_empty() && progress.goes_on(host.now(), args.int(3)?) {
             return Ok(Outcome::Blocks);
         }
         let expected = match args.at(1)? {

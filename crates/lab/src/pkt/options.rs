@@ -88,6 +88,7 @@ pub(super) fn asked(level: &Value, option: &Value) -> Result<SocketOption, Strin
         ("SOL_SOCKET", "SO_REUSEPORT") => O::ReusePort(false),
         ("SOL_SOCKET", "SO_BROADCAST") => O::Broadcast(false),
         ("SOL_SOCKET", "SO_KEEPALIVE") => O::KeepAlive(false),
+        ("SOL_SOCKET", "SO_LINGER") => O::Linger(None),
         ("SOL_SOCKET", "SO_RCVBUF") => O::ReceiveBuffer(0),
         ("SOL_SOCKET", "SO_SNDBUF") => O::SendBuffer(0),
         ("SOL_IP" | "IPPROTO_IP", "IP_TTL") => O::Ttl(0),

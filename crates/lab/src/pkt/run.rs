@@ -17,6 +17,7 @@ use super::script::{
 };
 use super::segment::{self, Seen, SeenPayload};
 use super::settings::{PEER_PORTS, Settings};
+use super::verdict::{self, Packets, Timed};
 use super::{Passed, PktError, words};
 
 /// How long a packet that the script expects is waited for beyond its time, to tell when it came instead.
@@ -26,10 +27,11 @@ const PATIENCE: Duration = Duration::from_secs(300);
 pub fn run(script: &Script) -> Result<Passed, PktError> {
     let settings = settings(script)?;
     let mut run = Run::new(settings)?;
-    for event in &script.events {
-        run.event(event)?;
-    }
-    run.finish_call()?;
+    let mut events = script.events.iter();
+    let played = events
+        .try_for_each(|event| run.event(event))
+        .and_then(|()| run.finish_call());
+    played.map_err(|error| error.noticed_at(run.host.now().since(run.start)))?;
     Ok(Passed {
         events: script.events.len(),
         time: run.host.now().since(run.start),
@@ -61,7 +63,9 @@ fn unknown(event: &Event, what: impl Into<String>) -> PktError {
 fn differs(line: u32, what: impl Into<String>) -> PktError {
     PktError::Differs {
         line,
+        at: Duration::ZERO, // told when the script ends
         what: what.into(),
+        packets: None,
     }
 }
 
@@ -183,8 +187,7 @@ impl Run {
     }
     /// Seconds since the start, as scripts write times.
     fn shown(&self, at: Instant) -> String {
-        let micros = at.since(self.start).as_micros();
-        format!("{}.{:06}", micros / 1_000_000, micros % 1_000_000)
+        verdict::seconds(at.since(self.start))
     }
     /// Lets time pass until an event is due.
     fn wait(&mut self, event: &Event, window: Window) -> Result<(), PktError> {
@@ -201,9 +204,16 @@ impl Run {
             )),
         }
     }
+    /// When something is due next: of the host, or the end of a call that waits.
+    fn due(&self) -> Option<Instant> {
+        let pending = self.pending.as_ref();
+        let until = pending.and_then(|call| call.progress.until);
+        let until = until.filter(|until| *until > self.host.now());
+        self.host.due().into_iter().chain(until).min()
+    }
     /// Steps from one thing that is due to the next, and looks after a call that waits.
     fn advance(&mut self, to: Instant) -> Result<(), PktError> {
-        while let Some(at) = self.host.due().filter(|at| *at <= to) {
+        while let Some(at) = self.due().filter(|at| *at <= to) {
             self.host.advance(at.max(self.host.now()));
             self.serve_call()?;
         }
@@ -275,17 +285,32 @@ impl Run {
                 true => Ok(()),
                 false => Err(format!("time: {} was expected", self.time_of(window))),
             });
-        verdict.map_err(|what| {
-            let expected = compare::expected_line(packet);
-            differs(
-                event.line,
-                format!(
-                    "{what}\n  expected  {:>10}  > {expected}\n  sent      {:>10}  > {told}",
-                    self.time_of(window),
-                    self.shown(at)
-                ),
-            )
-        })
+        verdict.map_err(|what| self.other_packet(event, packet, window, what, Some((at, told))))
+    }
+    /// An error that shows what the script expects beside what was sent.
+    fn other_packet(
+        &self,
+        event: &Event,
+        packet: &PacketSpec,
+        window: Window,
+        what: impl Into<String>,
+        sent: Option<(Instant, String)>,
+    ) -> PktError {
+        let expected = Timed {
+            time: self.time_of(window),
+            packet: compare::expected_line(packet),
+        };
+        let at = sent.as_ref().map_or(window.to, |(at, _)| *at);
+        let sent = sent.map(|(at, packet)| Timed {
+            time: self.shown(at),
+            packet,
+        });
+        PktError::Differs {
+            line: event.line,
+            at: at.since(self.start),
+            what: what.into(),
+            packets: Some(Box::new(Packets { expected, sent })),
+        }
     }
     fn time_of(&self, window: Window) -> String {
         match window {
@@ -312,14 +337,7 @@ impl Run {
             match self.host.due().filter(|at| *at <= limit) {
                 Some(at) => self.advance(at.max(self.host.now()))?,
                 None => {
-                    let expected = compare::expected_line(packet);
-                    return Err(differs(
-                        event.line,
-                        format!(
-                            "nothing was sent\n  expected  {:>10}  > {expected}",
-                            self.time_of(window)
-                        ),
-                    ));
+                    return Err(self.other_packet(event, packet, window, "nothing was sent", None));
                 }
             }
         }
@@ -500,7 +518,7 @@ impl Run {
     fn finish_call(&mut self) -> Result<(), PktError> {
         while let Some(pending) = &self.pending {
             let over = pending.end + self.settings.tolerance + Duration::from_micros(1);
-            let next = self.host.due().unwrap_or(Instant::MAX).min(over);
+            let next = self.due().unwrap_or(Instant::MAX).min(over);
             self.advance(next.max(self.host.now()))?;
         }
         Ok(())

@@ -56,7 +56,9 @@ pub fn play_with(config: Config, options: Options, lines: &str) -> Peer {
 
 /// Of the text in `P. 1:1001(1000) ack 1`.
 fn length(segment: &str) -> usize {
-    let len = segment.split_once('(').and_then(|(_, rest)| rest.split_once(')'));
+    let len = segment
+        .split_once('(')
+        .and_then(|(_, rest)| rest.split_once(')'));
     len.and_then(|(len, _)| len.parse().ok()).unwrap_or(0)
 }
 

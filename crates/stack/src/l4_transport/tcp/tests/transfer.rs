@@ -457,6 +457,19 @@ fn writable_again_when_a_third_of_the_buffer_is_free() {
 }
 
 #[test]
+fn a_fin_behind_a_gap_tells_of_the_gap() {
+    after(
+        PLAIN,
+        "
+        < F. 101:101(0) ack 1 win 257
+        > . 1:1(0) ack 1
+        +.1 < P. 1:101(100) ack 1 win 257
+        > . 1:1(0) ack 102
+    ",
+    );
+}
+
+#[test]
 fn a_narrower_path_resends_in_smaller_segments() {
     let mut peer = after(
         PLAIN,
