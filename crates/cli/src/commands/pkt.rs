@@ -109,14 +109,26 @@ fn play(file: PathBuf) -> Result<Played, Failure> {
     Ok(Played { file, outcome })
 }
 
+fn did(passed: &Passed) -> String {
+    let Passed {
+        events,
+        unsaid,
+        time,
+    } = passed;
+    let mut text = format!("{events} events, {:.3} s", time.as_secs_f64());
+    for packet in unsaid {
+        text += &format!("\n      unsaid    {packet}");
+    }
+    text
+}
+
 impl Played {
     fn text(&self, paint: Paint) -> String {
         let file = self.file.display();
         let error = match &self.outcome {
             Ok(passed) => {
-                let Passed { events, time } = passed;
-                let did = paint.dim(&format!("{events} events, {:.3} s", time.as_secs_f64()));
-                return format!("{}    {file}  {did}\n", paint.good("ok"));
+                let (good, did) = (paint.good("ok"), paint.dim(&did(passed)));
+                return format!("{good}    {file}  {did}\n");
             }
             Err(error) => error,
         };
@@ -136,7 +148,7 @@ impl Played {
         text
     }
     fn told(&self) -> Told {
-        let error = self.outcome.as_ref().err();
+        let (passed, error) = (self.outcome.as_ref().ok(), self.outcome.as_ref().err());
         let packets = error.and_then(PktError::packets);
         let line = |timed: &pkt::Timed| TimedPacket {
             time: timed.time.clone(),
@@ -145,7 +157,8 @@ impl Played {
         Told {
             file: self.file.display().to_string(),
             ok: error.is_none(),
-            events: self.outcome.as_ref().ok().map(|passed| passed.events),
+            events: passed.map(|passed| passed.events),
+            unsaid: passed.map(|passed| passed.unsaid.iter().map(line).collect()),
             seconds: match &self.outcome {
                 Ok(passed) => Some(passed.time.as_secs_f64()),
                 Err(PktError::Differs { at, .. }) => Some(at.as_secs_f64()),
@@ -173,6 +186,8 @@ struct Told {
     ok: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     events: Option<usize>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    unsaid: Option<Vec<TimedPacket>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     seconds: Option<f64>,
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -34,6 +34,7 @@ pub fn run(script: &Script) -> Result<Passed, PktError> {
     played.map_err(|error| error.noticed_at(run.host.now().since(run.start)))?;
     Ok(Passed {
         events: script.events.len(),
+        unsaid: run.unsaid(),
         time: run.host.now().since(run.start),
     })
 }
@@ -341,6 +342,25 @@ impl Run {
                 }
             }
         }
+    }
+    /// What the script says nothing of at its end.
+    fn unsaid(&mut self) -> Vec<Timed> {
+        let mut unsaid = Vec::new();
+        while let Some(sent) = self.host.sent.pop_front() {
+            let Some(seen) = Seen::parse(&sent.bytes).filter(|seen| self.is_ours(seen)) else {
+                continue;
+            };
+            let packet = match (&seen.carries, &self.focus) {
+                (SeenPayload::Tcp(header, len), Focus::Flow(index)) => compare::line(&Joined {
+                    header: self.flows[*index].in_script(header),
+                    len: *len,
+                }),
+                _ => compare::other_line(&seen),
+            };
+            let time = self.shown(sent.at);
+            unsaid.push(Timed { time, packet });
+        }
+        unsaid
     }
     /// Whether it belongs to the connection at hand; the first packet of one that connects makes it one.
     fn is_ours(&mut self, seen: &Seen) -> bool {

@@ -119,10 +119,12 @@ pub(super) fn seconds(time: Duration) -> String {
 }
 
 /// What a script that passed did.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Passed {
     /// Events of it.
     pub events: usize,
+    /// What was sent behind the last packet that the script expects, until it ended.
+    pub unsaid: Vec<Timed>,
     /// Virtual time that went by.
     pub time: Duration,
 }
