@@ -148,6 +148,15 @@ pub enum Command {
         heptad arp -n --node alice\n  \
         heptad arp -a                              in the style of BSD")]
     Arp(Arp),
+    /// Run scripts of packets against our TCP, in packetdrill's language and in virtual time.
+    #[command(after_help = "Examples:\n  \
+        heptad pkt scripts/pkt                     every script below a folder\n  \
+        heptad pkt -q my.pkt                       say only what failed\n  \
+        heptad pkt --json scripts/pkt/sack | jq '.scripts[] | select(.ok | not)'\n\n\
+        Of a script that fails the first difference is told: file and line, the time\n\
+        since the script began, the packet expected and the packet sent. Exit codes:\n\
+        0 all pass; 1 one failed; 2 usage, or a script that is not understood.")]
+    Pkt(Pkt),
     /// Print a script with which a shell completes heptad's words.
     #[command(after_help = "Examples:\n  \
         heptad completions bash > heptad.bash      then: source heptad.bash\n  \
@@ -247,6 +256,16 @@ pub struct Ping {
     /// The lab; default: the only one.
     #[arg(long, env = "HEPTAD_LAB")]
     pub lab: Option<String>,
+}
+
+#[derive(Args)]
+pub struct Pkt {
+    /// Scripts; of a folder, all that end in .pkt.
+    #[arg(required = true, value_name = "FILE")]
+    pub files: Vec<PathBuf>,
+    /// Only what failed, and the sum.
+    #[arg(short = 'q', long)]
+    pub quiet: bool,
 }
 
 #[derive(Args)]

@@ -64,6 +64,7 @@ fn run(cli: Cli) -> Result<u8, Failure> {
         Some(Command::Ip(ip)) => commands::ip::ip(&ip, cli.json),
         Some(Command::Bridge(bridge)) => commands::bridge::bridge(&bridge, cli.json),
         Some(Command::Capture(capture)) => commands::capture::capture(&capture, cli.json),
+        Some(Command::Pkt(pkt)) => commands::pkt::pkt(&pkt, cli.json, paint),
         Some(Command::Arp(arp)) => commands::arp::arp(&arp, cli.json),
         Some(Command::Completions { shell }) => commands::manual::completions(shell),
         Some(Command::Man(man)) => commands::manual::man(&man, cli.json),

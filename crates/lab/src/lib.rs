@@ -24,6 +24,7 @@ mod machine;
 mod names;
 mod observation;
 pub mod outside;
+pub mod pkt;
 mod routing;
 pub mod seed;
 mod switch;

@@ -83,14 +83,23 @@ pub(crate) struct Host {
 }
 impl Host {
     pub fn new(seed: u64, id: MachineId, name: &str, kind: NodeKind, events: EventMask) -> Self {
-        let mut rng = stream(seed, name, "stack");
-        let mut pool = Pool::new(id.0);
-        let mut events = EventLog::new(events);
-        let mut counters = Counters::default();
         let config = StackConfig {
             forwarding: kind == NodeKind::Router,
             ..StackConfig::default()
         };
+        Self::with_config(seed, id, name, config, events)
+    }
+    pub fn with_config(
+        seed: u64,
+        id: MachineId,
+        name: &str,
+        config: StackConfig,
+        events: EventMask,
+    ) -> Self {
+        let mut rng = stream(seed, name, "stack");
+        let mut pool = Pool::new(id.0);
+        let mut events = EventLog::new(events);
+        let mut counters = Counters::default();
         let mut cx = Cx {
             now: Instant::ZERO,
             rng: &mut rng,

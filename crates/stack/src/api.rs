@@ -9,7 +9,7 @@ use crate::l5_session::{
     Below, Family, Ready, Shutdown, SocketError, SocketId, SocketKind, Sockets,
 };
 use crate::stack::{Filter, Link, Membership, SocketOption, SocketRow};
-use crate::{Cx, Stack};
+use crate::{Cx, Instant, Stack};
 
 impl Stack {
     /// The sockets, and what lies below them.
@@ -285,6 +285,12 @@ impl Stack {
             return self.transport.tcp.listener_status(listener);
         }
         self.transport.tcp.status(self.sockets.connection(socket)?)
+    }
+    /// TCP_INFO of a stream socket that has a connection.
+    pub fn tcp_info(&self, socket: SocketId, now: Instant) -> Option<tcp::Info> {
+        self.transport
+            .tcp
+            .info(self.sockets.connection(socket)?, now)
     }
     /// Every socket and every connection without one, for `netstat`: TCP by (local, remote), then UDP.
     pub fn rows(&self) -> Vec<SocketRow> {

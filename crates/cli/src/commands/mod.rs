@@ -14,6 +14,7 @@ pub mod link;
 pub mod manual;
 pub mod netstat;
 pub mod ping;
+pub mod pkt;
 pub mod run;
 pub mod tracepath;
 pub mod traceroute;

@@ -21,6 +21,15 @@ pub struct Route {
 }
 
 impl Route {
+    /// To what is on this port's cable.
+    pub fn to(prefix: IpAddr, len: u8, port: PortId) -> Self {
+        Self {
+            prefix,
+            len,
+            via: None,
+            port,
+        }
+    }
     /// Whether the table cannot tell them apart: bits beyond the prefix do not count.
     pub(super) fn is_same(&self, other: &Self) -> bool {
         let of = |route: &Self| {

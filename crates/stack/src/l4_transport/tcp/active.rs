@@ -142,7 +142,13 @@ fn handshake(opening: &ActiveOpening, seg: &Segment, config: &Config) -> Handsha
     Handshake {
         iss: opening.iss,
         irs: seg.seq,
-        agreed: Agreed::new(config, &seg.options, limit, opening.scale),
+        agreed: Agreed::new(
+            config,
+            opening.ep.remote().ip(),
+            &seg.options,
+            limit,
+            opening.scale,
+        ),
         //= rfc7323#2.2
         //# The window field in a segment where the SYN bit is set (i.e., a <SYN> or <SYN,ACK>) MUST NOT be scaled.
         wnd: u32::from(seg.wnd),

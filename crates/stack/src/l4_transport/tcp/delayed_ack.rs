@@ -69,6 +69,10 @@ impl DelayedAck {
             pushed: false,
         }
     }
+    /// When text last came.
+    pub fn last_text(&self) -> Option<Instant> {
+        self.last_text
+    }
     /// Whether an ACK must leave now.
     pub fn is_due(&self) -> bool {
         self.due == Due::Now

@@ -139,7 +139,7 @@ impl Tcp {
         let limit = mss_limit(path.mtu, local.ip(), options.maxseg);
         let timestamps = self.config.timestamps && seg.options.timestamps.is_some();
         let (offer_mss, scale, wnd) = our_offer(&self.config, options, &path, timestamps);
-        let agreed = Agreed::new(&self.config, &seg.options, limit, scale);
+        let agreed = Agreed::new(&self.config, remote.ip(), &seg.options, limit, scale);
         let irs = seg.seq;
         let (ttl, tos) = options.hops_to(remote.ip());
         Opening {

@@ -22,6 +22,7 @@ mod challenge;
 mod congestion;
 mod delayed_ack;
 mod demux;
+mod info;
 mod isn;
 mod keepalive;
 mod listener;
@@ -58,6 +59,7 @@ use crate::time::Duration;
 use crate::{Counter, Cx, DropReason, Instant};
 
 pub use crate::l4_transport::readiness::{Ready, SocketError};
+pub use info::Info;
 
 /// The eleven states of RFC 9293 3.3.2.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -215,6 +217,8 @@ pub struct Config {
     pub wmem: (u32, u32),
     /// Whether the congestion window shrinks while nothing is sent (tcp_slow_start_after_idle; RFC 5681 4.1).
     pub slow_start_after_idle: bool,
+    /// Fewest segments that a super-segment has where there is text for them (tcp_min_tso_segs, 2).
+    pub least_burst: u8,
     /// Host-wide bound on payload memory, bytes.
     pub memory: usize,
 }
@@ -233,6 +237,7 @@ impl Default for Config {
             rmem: (131_072, 6_291_456),
             wmem: (87_040, 4_194_304),
             slow_start_after_idle: true,
+            least_burst: 2,
             memory: 1 << 30,
         }
     }

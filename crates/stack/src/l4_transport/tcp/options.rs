@@ -1,4 +1,6 @@
 //! TCP options: those of a segment that came, those that a SYN offers, those that a data segment carries.
+use core::net::IpAddr;
+
 use heptad_wire::tcp::{SackBlocks, TcpOption, TcpOptions};
 
 use super::Config;
@@ -8,6 +10,8 @@ use super::seq::SeqNum;
 pub const TIMESTAMPS_LEN: u16 = 12;
 /// The MSS of a peer that offers none (RFC 9293 3.7.1).
 pub const DEFAULT_MSS: u16 = 536;
+/// The same over IPv6, whose packets are never cut below 1280 bytes.
+const DEFAULT_MSS_IPV6: u16 = 1220;
 /// Peers that offer less are taken to offer this, lest they make us send all header.
 pub const LEAST_MSS: u16 = 64;
 /// A program that asks for less gets this (Linux's TCP_MIN_MSS).
@@ -117,18 +121,30 @@ pub struct Agreed {
     pub scaling: bool,
     pub sack: bool,
     pub timestamps: bool,
+    /// Fewest segments of a super-segment, where there are so many.
+    pub least_burst: u8,
 }
 impl Agreed {
-    /// Our settings, the peer's SYN, our MSS limit (MTU or TCP_MAXSEG) and the shift that we would offer.
-    pub fn new(config: &Config, theirs: &SegmentOptions, limit: u16, our_scale: u8) -> Self {
+    /// Our settings, the peer and its SYN, our MSS limit (MTU or TCP_MAXSEG) and the shift that we would offer.
+    pub fn new(
+        config: &Config,
+        peer: IpAddr,
+        theirs: &SegmentOptions,
+        limit: u16,
+        our_scale: u8,
+    ) -> Self {
+        let default_mss = match peer {
+            IpAddr::V4(_) => DEFAULT_MSS,
+            IpAddr::V6(_) => DEFAULT_MSS_IPV6,
+        };
         let scale = theirs.window_scale.filter(|_| config.window_scaling);
         Self {
             //= rfc9293#3.7.1
-            //# If an MSS Option is not received at connection setup, TCP implementations MUST assume a default send MSS of 536
+            //# If an MSS Option is not received at connection setup, TCP implementations MUST assume a default send MSS of 536 (576 - 40) for IPv4 or 1220 (1280 - 60) for IPv6
             mss: theirs
                 .mss
                 .filter(|&m| m > 0)
-                .unwrap_or(DEFAULT_MSS)
+                .unwrap_or(default_mss)
                 .max(LEAST_MSS)
                 .min(limit),
             snd_scale: scale.unwrap_or(0),
@@ -136,6 +152,7 @@ impl Agreed {
             scaling: scale.is_some(),
             sack: config.sack && theirs.sack_permitted,
             timestamps: config.timestamps && theirs.timestamps.is_some(),
+            least_burst: config.least_burst,
         }
     }
 }
@@ -160,6 +177,19 @@ pub fn mss_limit(mtu: u32, local: core::net::IpAddr, maxseg: u16) -> u16 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_syn_without_mss_means_536_bytes_or_1220_over_ipv6() {
+        let rows = [
+            (IpAddr::from([192, 0, 2, 1]), 536),
+            (IpAddr::from([0x2001, 0xdb8, 0, 0, 0, 0, 0, 1_u16]), 1220),
+        ];
+        for (peer, mss) in rows {
+            let theirs = SegmentOptions::default();
+            let agreed = Agreed::new(&Config::default(), peer, &theirs, 1440, 7);
+            assert_eq!(agreed.mss, mss, "{peer}");
+        }
+    }
 
     #[test]
     fn a_syn_offers_its_options_in_the_order_of_linux() {

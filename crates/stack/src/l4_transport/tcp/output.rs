@@ -2,6 +2,7 @@
 use alloc::vec::Vec;
 use heptad_wire::tcp::Flags;
 
+use super::congestion::Window;
 use super::isn;
 use super::options::data_options;
 use super::recovery::Phase;
@@ -68,7 +69,7 @@ impl Tcb {
         if record.end().after(edge) && !is_first {
             return None;
         }
-        let len = record.len.min(room.max(mss)).min(most_text(mss));
+        let len = record.len.min(room.max(mss)).min(self.burst(mss));
         // The FIN rides on the last text, it does not make a segment longer than a frame.
         let cause = if self.recovery.phase == Phase::Timeout {
             Cause::Rto
@@ -100,7 +101,7 @@ impl Tcb {
         }
         let mss = self.frame_mss();
         let congestion = self.window.cwnd.saturating_sub(self.pipe());
-        let room = window.min(congestion).min(most_text(mss));
+        let room = window.min(congestion).min(self.most_new(unsent, mss));
         if room < unsent {
             let len = whole(room, mss);
             if len > 0 {
@@ -116,6 +117,35 @@ impl Tcb {
         };
         let fin = fin && len == unsent && window > len;
         (len > 0).then_some(Next::New { len, fin })
+    }
+    /// Most new text that one super-segment carries: at most half the congestion window, so that two are under way.
+    fn most_new(&self, unsent: u32, mss: u32) -> u32 {
+        let most = most_text(mss);
+        if unsent <= mss {
+            return most;
+        }
+        let half = whole(self.window.cwnd / 2, mss).max(mss);
+        most.min(half).min(self.burst(mss))
+    }
+    /// What leaves in about a millisecond at the rate that the window allows, more where the way is short (Linux's
+    /// tcp_tso_autosize): the longer the way, the smaller the bursts.
+    fn burst(&self, mss: u32) -> u32 {
+        let (Some(srtt), Some(min)) = (self.rtt.srtt(), self.rtt.min()) else {
+            return most_text(mss);
+        };
+        let Window { cwnd, ssthresh, .. } = self.window;
+        let percent = if cwnd < ssthresh / 2 { 200 } else { 120 };
+        let micros = u64::try_from(srtt.as_micros()).unwrap_or(u64::MAX).max(1);
+        let per_second = u64::from(cwnd) * percent * 10_000 / micros;
+        let halvings = min.as_micros() >> 9;
+        let short_way = if halvings < 32 {
+            u64::from(MOST_TEXT) >> halvings
+        } else {
+            0
+        };
+        let bytes = (per_second / 1024 + short_way).min(MOST_TEXT.into()) as u32;
+        let least = u32::from(self.agreed.least_burst) * mss;
+        whole(bytes, mss).max(least).min(most_text(mss))
     }
     //= rfc9293#3.8.6.2.1
     //# Send data if at least a fraction of the maximum window can be sent, i.e., if: [SND.NXT = SND.UNA and] min(D,U) >= Fs * Max(SND.WND)

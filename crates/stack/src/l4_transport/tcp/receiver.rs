@@ -197,8 +197,9 @@ impl Receiver {
         self.pinned = pinned + CHUNK_COST;
         self.queue.push_back(Chunk::new(all.freeze(), pinned));
     }
-    /// A FIN was taken: it has a sequence number too.
+    /// A FIN was taken: it has a sequence number too. Nothing follows, so nothing is told of what came twice (as Linux).
     pub fn take_fin(&mut self) {
+        self.dsack = None;
         self.nxt += 1;
         self.position += 1;
     }

@@ -39,6 +39,10 @@ impl Rtt {
     pub fn srtt(&self) -> Option<Duration> {
         self.srtt.map(Span::duration)
     }
+    /// RTTVAR.
+    pub fn rttvar(&self) -> Duration {
+        self.rttvar.duration()
+    }
     /// The shortest seen.
     pub fn min(&self) -> Option<Duration> {
         self.min.map(Span::duration)

@@ -100,7 +100,8 @@ fn acknowledge(tcb: &mut Tcb, seg: &Segment, window_moved: bool, cx: &mut Cx<'_>
     sample_rtt(tcb, seg, &delivered, cx);
     let duplicate = !advanced && seg.len() == 0 && !window_moved;
     if tcb.agreed.sack {
-        tcb.recovery.learn(&delivered, cx.now, tcb.rtt.min());
+        let mss = tcb.mss();
+        tcb.recovery.learn(&delivered, cx.now, tcb.rtt.min(), mss);
     }
     recover(tcb, advanced, duplicate || sacked, &delivered, cx);
     settle_tail_probe(tcb, seg, dsack.is_some(), duplicate && !sacked);

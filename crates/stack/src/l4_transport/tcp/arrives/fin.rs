@@ -18,6 +18,10 @@ pub fn process(tcb: &mut Tcb, seg: &Segment, cx: &mut Cx<'_>) -> bool {
         let fin = seg.seq + seg.text_len;
         if fin.at_or_after(tcb.rcv.nxt) && fin.at_or_before(tcb.rcv.edge().later(tcb.rcv.nxt)) {
             tcb.fin_ahead = Some(fin);
+            if fin.after(tcb.rcv.nxt) {
+                // A FIN behind a gap tells of the gap, as text behind one does (RFC 5681 4.2).
+                tcb.ack.hurry();
+            }
         }
     }
     if tcb.fin_ahead != Some(tcb.rcv.nxt) {

@@ -16,6 +16,8 @@ use scoreboard::{Delivered, Flight, Record};
 
 /// Duplicate ACKs that mean a loss (RFC 5681 3.2).
 pub const DUP_THRESH: u32 = 3;
+/// Reordering beyond so many segments is not believed (Linux: tcp_max_reordering).
+const MOST_REORDERING: u32 = 300;
 
 /// What kind of recovery runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -51,7 +53,9 @@ pub struct Recovery {
 struct Rack {
     newest: Option<(Instant, SeqNum)>,
     rtt: Span,
-    reordering: bool,
+    /// Whether the network was seen to reorder, and by how many segments at most (Linux's `reordering`).
+    reorders: bool,
+    reordering: u16,
     /// Quarter minimum round trips that reordering is given (D-SACKs raise it).
     steps: u8,
     /// Recoveries that `steps` still holds for.
@@ -70,6 +74,7 @@ impl Recovery {
             prior_cwnd: 0,
             rack: Rack {
                 steps: 1,
+                reordering: DUP_THRESH as u16,
                 ..Rack::default()
             },
             probe: None,
@@ -130,7 +135,11 @@ impl Recovery {
     }
     /// The network was seen to reorder.
     pub fn expect_reordering(&mut self) {
-        self.rack.reordering = true;
+        self.rack.reorders = true;
+    }
+    /// By how many segments the network was seen to reorder, 3 at first.
+    pub fn reordering(&self) -> u16 {
+        self.rack.reordering
     }
     /// A D-SACK: reordering was taken for loss (RFC 8985 6.2 step 4).
     pub fn dsack(&mut self) {
@@ -138,8 +147,18 @@ impl Recovery {
         self.rack.persist = 16;
     }
     /// Learns from what was delivered (RFC 8985 6.2 steps 1 to 3).
-    pub fn learn(&mut self, delivered: &Delivered, now: Instant, min_rtt: Option<Duration>) {
-        self.rack.reordering |= delivered.reordered;
+    pub fn learn(
+        &mut self,
+        delivered: &Delivered,
+        now: Instant,
+        min_rtt: Option<Duration>,
+        mss: u32,
+    ) {
+        if let Some(distance) = delivered.reordered {
+            self.rack.reorders = true;
+            let segments = distance.div_ceil(mss.max(1)).min(MOST_REORDERING);
+            self.rack.reordering = self.rack.reordering.max(segments as u16);
+        }
         let Some((sent_at, end, resent)) = delivered.newest else {
             return;
         };
@@ -191,8 +210,9 @@ impl Recovery {
         srtt: Option<Duration>,
         mss: u32,
     ) -> Duration {
-        let certain = self.phase != Phase::Open || flight.sacked_segments(mss) >= DUP_THRESH;
-        if !self.rack.reordering && certain {
+        let enough = u32::from(self.rack.reordering);
+        let certain = self.phase != Phase::Open || flight.sacked_segments(mss) >= enough;
+        if !self.rack.reorders && certain {
             return Duration::ZERO;
         }
         let quarter = min_rtt.unwrap_or(Duration::ZERO) / 4;

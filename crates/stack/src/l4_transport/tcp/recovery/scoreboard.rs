@@ -44,8 +44,8 @@ pub struct Delivered {
     pub resent: bool,
     /// The newest (time of sending, end) among them, with whether it was sent again.
     pub newest: Option<(Instant, SeqNum, bool)>,
-    /// Something that was sent once lies before bytes known to have arrived: the network reorders.
-    pub reordered: bool,
+    /// Something that was sent once lies before bytes known to have arrived, at most by so many: the network reorders.
+    pub reordered: Option<u32>,
 }
 impl Delivered {
     fn add(&mut self, record: &Record) {
@@ -120,7 +120,6 @@ impl Flight {
         self.records.back()
     }
     /// All, in order.
-    #[cfg(test)]
     pub fn iter(&self) -> impl Iterator<Item = &Record> {
         self.records.iter()
     }
@@ -144,9 +143,7 @@ impl Flight {
             self.records.pop_front();
             self.uncount(&record);
             if record.mark != Mark::Sacked {
-                if !record.resent && self.high.is_some_and(|h| record.end().before(h)) {
-                    out.reordered = true;
-                }
+                self.note_reordering(&record, out);
                 out.add(&record);
             }
         }
@@ -193,12 +190,17 @@ impl Flight {
         let Some(record) = self.records.get(i).copied() else {
             return;
         };
-        if !record.resent && self.high.is_some_and(|h| record.end().before(h)) {
-            out.reordered = true;
-        }
+        self.note_reordering(&record, out);
         out.add(&record);
         self.high = Some(self.high.map_or(record.end(), |h| h.later(record.end())));
         self.set_mark(i, Mark::Sacked);
+    }
+    fn note_reordering(&self, record: &Record, out: &mut Delivered) {
+        let high = self.high.filter(|high| record.end().before(*high));
+        if let Some(high) = high.filter(|_| !record.resent) {
+            let distance = high.since(record.seq);
+            out.reordered = Some(out.reordered.map_or(distance, |d| d.max(distance)));
+        }
     }
     /// Records that the peer has beyond a gap, counted as segments of `mss`.
     pub fn sacked_segments(&self, mss: u32) -> u32 {
@@ -408,8 +410,8 @@ mod tests {
         let mut flight = flight(4);
         let mut out = Delivered::default();
         flight.sack(SeqNum(20), SeqNum(30), MSS, &mut out);
-        assert!(!out.reordered);
+        assert_eq!(out.reordered, None);
         flight.sack(SeqNum(10), SeqNum(20), MSS, &mut out);
-        assert!(out.reordered);
+        assert!(out.reordered.is_some());
     }
 }

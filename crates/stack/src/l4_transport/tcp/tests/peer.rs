@@ -54,6 +54,14 @@ pub fn play_with(config: Config, options: Options, lines: &str) -> Peer {
     peer
 }
 
+/// Of the text in `P. 1:1001(1000) ack 1`.
+fn length(segment: &str) -> usize {
+    let len = segment
+        .split_once('(')
+        .and_then(|(_, rest)| rest.split_once(')'));
+    len.and_then(|(len, _)| len.parse().ok()).unwrap_or(0)
+}
+
 impl Peer {
     pub fn new(config: Config) -> Self {
         let mut host = Host::new(A, 7, config);
@@ -152,7 +160,8 @@ impl Peer {
                 None => self.fail("nothing left"),
             }
         }
-        let (at, sent) = self.out.pop_front().unwrap();
+        let (at, mut sent) = self.out.pop_front().unwrap();
+        self.join(&mut sent, length(expected));
         if at + TOLERANCE < due || at > latest {
             let text = self.describe(&sent);
             self.fail(&format!("at {at:?} instead of {due:?}: > {text}"));
@@ -185,6 +194,19 @@ impl Peer {
         for (i, byte) in sent.text.iter().enumerate() {
             let position = sent.header.seq.wrapping_sub(self.iss.unwrap()) as u64 - 1 + i as u64;
             assert_eq!(*byte, (position % 251) as u8, "text at {position}");
+        }
+    }
+    /// A burst is told as one segment, into however many it was cut.
+    fn join(&mut self, sent: &mut Sent, len: usize) {
+        while sent.text.len() < len
+            && let Some((_, next)) = self.out.front()
+            && next.header.seq == sent.header.seq.wrapping_add(sent.text.len() as u32)
+            && next.header.ack == sent.header.ack
+            && !next.text.is_empty()
+        {
+            sent.header.flags = next.header.flags;
+            sent.text.extend_from_slice(&next.text);
+            self.out.pop_front();
         }
     }
     fn compare_options(&mut self, expected: &str, sent: &Sent, is: &str) {

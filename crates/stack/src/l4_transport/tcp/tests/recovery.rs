@@ -77,7 +77,7 @@ fn several_holes_are_filled_as_the_network_empties() {
         < . 1:1(0) ack 3001 win 320 <sack 4001:10001>
         < . 1:1(0) ack 10001 win 320
         +.01 write 10000
-        > P. 10001:17001(7000) ack 1
+        > . 10001:17001(7000) ack 1
     ",
     );
 }
@@ -163,7 +163,7 @@ fn a_lost_tail_is_probed_by_its_last_segment() {
         +.1 < . 1:1(0) ack 1 win 257 <sack 3001:4001>
         > . 1:1001(1000) ack 1
         +.1 < . 1:1(0) ack 1001 win 257 <sack 3001:4001>
-        > P. 1001:3001(2000) ack 1
+        > . 1001:3001(2000) ack 1
         +.1 < . 1:1(0) ack 4001 win 257
     ",
     );
