@@ -85,7 +85,7 @@ fn silence_and_another_result_are_told_with_their_time() {
 fn what_is_no_script_is_told_with_its_place() {
     let sandbox = Sandbox::new();
     let rows = [
-        ("0 nonsense\n", "x.pkt:1: ", "`(` was expected"),
+        ("0 nonsense 5\n", "x.pkt:1: ", "`(` was expected"),
         (
             "0 fork() = 0\n",
             "x.pkt:1: ",

@@ -228,7 +228,10 @@ impl Sum {
             passed: passed().count(),
             failed: played.len() - passed().count(),
             took: took.as_secs_f64(),
-            virtual_seconds: passed().map(|passed| passed.time.as_secs_f64()).sum(),
+            virtual_seconds: passed()
+                .map(|passed| passed.time)
+                .sum::<Duration>()
+                .as_secs_f64(),
             scripts: played.iter().map(Played::told).collect(),
         }
     }
