@@ -152,7 +152,7 @@ pub enum Command {
     #[command(after_help = "Examples:\n  \
         heptad pkt scripts/pkt                     every script below a folder\n  \
         heptad pkt -q my.pkt                       say only what failed\n  \
-        heptad pkt --json scripts/pkt/sack | jq '.scripts[] | select(.ok | not)'\n\n\
+        heptad pkt --json scripts/pkt/sack         for programs\n\n\
         Of a script that fails the first difference is told: file and line, the time\n\
         since the script began, the packet expected and the packet sent. Exit codes:\n\
         0 all pass; 1 one failed; 2 usage, or a script that is not understood.")]

@@ -56,11 +56,14 @@ fn every_example_of_every_help_does_what_it_says() {
     sandbox.expect_nothing_left();
 }
 
-/// A folder in which the examples find what they name: the repository's labs, and a program of the user's.
+/// A folder in which the examples find what they name: the repository's labs and scripts, a program and a script of the user's.
 fn world() -> Sandbox {
     let sandbox = Sandbox::new();
     std::os::unix::fs::symlink(labs(), sandbox.path("labs")).expect("a link");
+    let scripts = labs().with_file_name("scripts");
+    std::os::unix::fs::symlink(scripts, sandbox.path("scripts")).expect("a link");
     sandbox.write("app.py", "print('an application')\n");
+    sandbox.write("my.pkt", "0 socket(..., SOCK_STREAM, IPPROTO_TCP) = 3\n");
     sandbox
 }
 
