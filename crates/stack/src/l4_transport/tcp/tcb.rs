@@ -5,6 +5,7 @@ use core::net::SocketAddr;
 use super::congestion::{Controller, Window};
 use super::delayed_ack::DelayedAck;
 use super::demux::Pair;
+use super::isn;
 use super::keepalive::Keepalive;
 use super::opening::Handshake;
 use super::options::{Agreed, TIMESTAMPS_LEN};
@@ -13,6 +14,7 @@ use super::receiver::{Receiver, Space};
 use super::recovery::Recovery;
 use super::recovery::scoreboard::Flight;
 use super::rtt::Rtt;
+use super::segment::Segment;
 use super::sender::SendQueue;
 use super::seq::SeqNum;
 use super::states::{self, Trigger};
@@ -294,6 +296,7 @@ impl Tcb {
             //= rfc5681#3.1
             //# if the SYN or SYN/ACK is lost, the initial window used by a sender after a correctly transmitted SYN MUST be one segment
             window.cwnd = u32::from(mss);
+            rtt.note_lost_syn();
         } else {
             rtt.sample(now.since(sent_at));
         }
@@ -444,6 +447,21 @@ impl Tcb {
         self.flight = Flight::default();
         self.timers = Timers::default();
         self.tail_probe = false;
+    }
+    /// Of a SYN that left more than once only an echo tells which one was answered.
+    pub fn sample_handshake(&mut self, shake: &Handshake, seg: &Segment, now: Instant) {
+        if shake.resent
+            && let Some(elapsed) = self.echoed(seg, now)
+        {
+            self.rtt.sample(elapsed);
+        }
+    }
+    /// How long ago the segment left that this one echoes.
+    pub fn echoed(&self, seg: &Segment, now: Instant) -> Option<Duration> {
+        let (_, echo) = seg.options.timestamps.filter(|_| self.agreed.timestamps)?;
+        let elapsed = isn::timestamp(now, self.ts.offset).wrapping_sub(echo);
+        let plausible = echo != 0 && elapsed < 120_000;
+        plausible.then(|| Duration::from_millis(u64::from(elapsed.max(1))))
     }
     /// Whether the path can be trusted to keep its round trip (for receive sizing).
     pub fn round_trip(&self) -> Duration {

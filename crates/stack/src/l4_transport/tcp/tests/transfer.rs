@@ -599,6 +599,22 @@ fn old_timestamps_are_refused_and_recent_ones_echoed() {
     );
 }
 
+//= rfc7323#3.2
+//# If a TSopt is received on a connection where TSopt was not negotiated ..., the TSopt MUST be ignored and the packet processed normally.
+#[test]
+fn timestamps_that_were_not_agreed_on_are_ignored() {
+    after(
+        PLAIN,
+        "
+        < . 1:101(100) ack 1 win 32792 <nop,nop,TS val 900 ecr 5>
+        > . 1:1(0) ack 101 <>
+        < . 101:201(100) ack 1 win 32792 <nop,nop,TS val 700 ecr 5>
+        > . 1:1(0) ack 201 <>
+        read 1000 = 200
+    ",
+    );
+}
+
 #[test]
 fn a_retransmission_makes_room_for_its_sack_blocks() {
     after(
