@@ -104,8 +104,9 @@ impl Row {
     }
 }
 
-/// What an id may begin with: RFC 2119's words and RFC 9293's short ones. `NOT` belongs to the demand, not to its weight.
-pub const LEVELS: [&str; 5] = ["MUST", "SHOULD", "SHLD", "MAY", "REC"];
+/// What an id may begin with: RFC 2119's words and RFC 9293's short ones, and `RULE` for a step of an algorithm that has none of
+/// them. `NOT` belongs to the demand, not to its weight.
+pub const LEVELS: [&str; 6] = ["MUST", "SHOULD", "SHLD", "MAY", "REC", "RULE"];
 
 impl Paper {
     /// Reads one file.
