@@ -105,6 +105,7 @@ fn index(papers: &[Paper]) -> String {
     let mut text = format!(
         "{NOTE}# What the RFCs ask of TCP\n
 Each page takes one RFC: each of its demands in our own words, where the code meets it, which test or script of packets shows that, or why it is not so.
+A `RULE` is a step of an algorithm for which the RFC has no word such as MUST.
 Where we differ on purpose, [../compliance.md](../compliance.md) says so in short. A page is written from the `.toml` beside it by
 `cargo xtask conformance --update`; `cargo xtask ci` fails when a row names a test, a script or a function that is not there, or when it has neither a
 test nor a reason.\n\n|"

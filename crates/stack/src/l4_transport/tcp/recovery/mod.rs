@@ -249,4 +249,17 @@ mod tests {
         recovery.leave();
         assert_eq!(recovery.rack.steps, 1);
     }
+
+    #[test]
+    fn patience_is_never_longer_than_a_round_trip() {
+        let mut recovery = Recovery::new(SeqNum(0));
+        recovery.expect_reordering();
+        let ms = Duration::from_millis;
+        let flight = Flight::default();
+        for (steps, patience) in [(1, 25), (3, 75), (4, 100), (5, 120), (255, 120)] {
+            recovery.rack.steps = steps;
+            let given = recovery.patience(&flight, Some(ms(100)), Some(ms(120)), 1000);
+            assert_eq!(given, ms(patience), "{steps} steps");
+        }
+    }
 }
