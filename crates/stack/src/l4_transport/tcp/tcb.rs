@@ -285,21 +285,12 @@ impl Tcb {
             edge,
             ts_recent,
             ts_offset,
-            sent_at,
-            resent,
+            sent_at: _,
+            resent: _,
         } = *shake;
         let una = iss + 1;
         let mss = payload_mss(&agreed);
-        let mut rtt = Rtt::default();
-        let mut window = Window::initial(u32::from(mss));
-        if resent {
-            //= rfc5681#3.1
-            //# if the SYN or SYN/ACK is lost, the initial window used by a sender after a correctly transmitted SYN MUST be one segment
-            window.cwnd = u32::from(mss);
-            rtt.note_lost_syn();
-        } else {
-            rtt.sample(now.since(sent_at));
-        }
+        let (rtt, window) = measured(shake, u32::from(mss), now);
         let controller = Controller::new(ep.options.congestion);
         let nxt = irs + 1;
         Self {
@@ -467,6 +458,21 @@ impl Tcb {
     pub fn round_trip(&self) -> Duration {
         self.rtt.srtt().unwrap_or(Duration::from_millis(100))
     }
+}
+
+/// What the handshake measured, and the window that sending begins with.
+fn measured(shake: &Handshake, mss: u32, now: Instant) -> (Rtt, Window) {
+    let mut rtt = Rtt::default();
+    let mut window = Window::initial(mss);
+    if shake.resent {
+        //= rfc5681#3.1
+        //# if the SYN or SYN/ACK is lost, the initial window used by a sender after a correctly transmitted SYN MUST be one segment
+        window.cwnd = mss;
+        rtt.note_lost_syn();
+    } else {
+        rtt.sample(now.since(shake.sent_at));
+    }
+    (rtt, window)
 }
 
 fn payload_mss(agreed: &Agreed) -> u16 {
