@@ -10,16 +10,17 @@ use clap::builder::PossibleValuesParser;
 use crate::source::Violation;
 use crate::suite::{self, Outcome, Selection, Tally};
 use crate::tools::{cargo, cargo_deny};
-use crate::{captures, layers, programs, size};
+use crate::{captures, conformance, layers, programs, size};
 
 /// Every step, in order.
-pub const STEPS: [&str; 10] = [
+pub const STEPS: [&str; 11] = [
     "programs",
     "test",
     "fmt",
     "clippy",
     "layers",
     "size",
+    "conformance",
     "deny",
     "sweeps",
     "neighbours",
@@ -76,6 +77,9 @@ pub fn run(root: &Path, choice: &Choice) -> Result<ExitCode> {
     }
     run.step("layers", || no_violations(layers::check(root)?));
     run.step("size", || no_violations(size::check(root)?));
+    run.step("conformance", || {
+        no_violations(conformance::check(root, &conformance::Choice::default())?)
+    });
     run.step("deny", || deny(root));
     if built {
         run.step("sweeps", || sweeps(root));
@@ -272,11 +276,11 @@ impl Run {
                 Verdict::Failed(why) => format!("FAILED: {why}"),
                 Verdict::Skipped => "skipped: the workspace does not compile".to_owned(),
             };
-            text += &format!("{name:<10} {:>7.1} s  {said}\n", took.as_secs_f64());
+            text += &format!("{name:<11} {:>7.1} s  {said}\n", took.as_secs_f64());
         }
         let total: Duration = self.steps.iter().map(|step| step.took).sum();
         let said = if self.passed() { "ok" } else { "FAILED" };
-        text + &format!("{:<10} {:>7.1} s  {said}\n", "all", total.as_secs_f64())
+        text + &format!("{:<11} {:>7.1} s  {said}\n", "all", total.as_secs_f64())
     }
 }
 

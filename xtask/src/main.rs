@@ -6,6 +6,7 @@
 mod bench;
 mod captures;
 mod ci;
+mod conformance;
 mod fuzz;
 mod layers;
 mod lexer;
@@ -42,6 +43,7 @@ const EXAMPLES: &str = "Examples:
                                         every parser for ten minutes and whole hosts for an hour, with a table at the end
   cargo xtask bench --quick             figures beside those of another stack
   cargo xtask layers                    who names whom against the rules
+  cargo xtask conformance --update      writes docs/conformance from its tables
 
 Exit codes: 0 all is well, 1 a check failed, 2 a wrong flag; `test` ends with cargo test's own.";
 
@@ -72,6 +74,8 @@ enum Command {
     },
     /// Feeds the captures of Debian's tcpdump source package, many of them malformed, to a host and a router.
     Captures(captures::Choice),
+    /// Looks whether the tables of docs/conformance name tests and places that are there, and the pages follow from them.
+    Conformance(conformance::Choice),
     /// Fuzz targets, each for a while, and a table of what they came to; wants the nightly toolchain and installs cargo-fuzz.
     Fuzz(fuzz::Choice),
     /// Refuses imports that point up, system names in protocol code, and unsafe outside of its rooms.
@@ -97,6 +101,9 @@ fn run(command: Command) -> Result<ExitCode> {
         Command::Ci(choice) => ci::run(&root, &choice),
         Command::Bench { flags } => bench::run(&root, &flags),
         Command::Captures(choice) => captures::run(&root, &choice).map(|()| ExitCode::SUCCESS),
+        Command::Conformance(choice) => {
+            Ok(report("conformance", &conformance::check(&root, &choice)?))
+        }
         Command::Fuzz(choice) => fuzz::run(&root, &choice),
         Command::Layers => Ok(report("layers", &layers::check(&root)?)),
         Command::Size => Ok(report("size", &size::check(&root)?)),

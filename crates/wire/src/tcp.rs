@@ -466,6 +466,19 @@ mod tests {
         }
     }
 
+    //= rfc9293#3.1
+    //# The content of the header beyond the End of Option List Option MUST be header padding of zeros
+    #[test]
+    fn what_pads_options_is_zero() {
+        for len in 0..=40_usize {
+            let mut options = TcpOptions::from_bytes(&[kind::NOP; 40][..len]).unwrap();
+            options.pad();
+            let (given, padding) = options.as_bytes().split_at(len);
+            assert!(given.iter().all(|byte| *byte == kind::NOP));
+            assert_eq!(padding, &[0; 3][..len.next_multiple_of(4) - len]);
+        }
+    }
+
     #[test]
     fn five_blocks_of_sack_are_not_read_as_four() {
         let mut bytes = [0; 40];

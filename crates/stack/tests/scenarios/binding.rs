@@ -9,6 +9,7 @@ over_both_families! {
     bind_takes_own_addresses_only_and_once,
     port_zero_draws_ephemeral_ports_that_differ,
     reuse_address_shares_until_one_listens,
+    a_port_may_be_listened_at_while_a_connection_from_it_opens,
     a_restarted_server_needs_reuse_address_while_its_connections_linger,
     verbs_on_the_wrong_kind_of_socket_say_so,
     a_closed_handle_is_a_bad_socket_even_when_its_slot_is_used_again,
@@ -61,6 +62,26 @@ fn reuse_address_shares_until_one_listens() {
     assert_eq!(third, Err(SocketError::AddressInUse));
     world.close(ALICE, first);
     assert_eq!(world.listen(ALICE, second, 1), Ok(()));
+}
+
+//= rfc9293#3.9.1.1
+//# an OPEN call that will functionally allow an application to LISTEN on a port while a connection block with the same local port is in SYN-SENT
+fn a_port_may_be_listened_at_while_a_connection_from_it_opens() {
+    let mut world = World::pair();
+    let remote = world.listener(BOB, 80);
+    let client = bound(&mut world, "0.0.0.0:80", true).unwrap();
+    let connect = |world: &mut World| world.connect(ALICE, client, "10.0.0.2:80");
+    assert_eq!(connect(&mut world), Err(SocketError::InProgress));
+    let listener = bound(&mut world, "0.0.0.0:80", true).unwrap();
+    assert_eq!(world.listen(ALICE, listener, 1), Ok(()));
+    world.run_for(100 * MS);
+    assert_eq!(connect(&mut world), Ok(()));
+    assert!(world.accept(BOB, remote).is_ok());
+    let other = world.stream(BOB);
+    let knock = world.connect(BOB, other, "10.0.0.1:80");
+    assert_eq!(knock, Err(SocketError::InProgress));
+    world.run_for(100 * MS);
+    assert!(world.accept(ALICE, listener).is_ok());
 }
 
 fn a_restarted_server_needs_reuse_address_while_its_connections_linger() {

@@ -12,6 +12,7 @@ over_both_families! {
     a_closed_port_refuses_and_the_socket_may_try_again,
     so_error_takes_the_refusal_and_the_next_connect_says_aborted,
     nobody_there_is_told_as_no_route_to_host,
+    a_group_or_everybody_is_nobody_to_connect_to,
     a_silent_network_times_out_after_six_retries,
     closing_with_unread_data_resets,
     writing_to_a_closed_peer_is_reset_then_a_broken_pipe,
@@ -71,6 +72,22 @@ fn nobody_there_is_told_as_no_route_to_host() {
     assert_eq!(connect(&mut world), Err(SocketError::HostUnreachable));
     let nowhere = world.connect(ALICE, client, "192.0.2.1:80");
     assert_eq!(nowhere, Err(SocketError::NetworkUnreachable));
+}
+
+//= rfc9293#3.9.1.1
+//# reject as an error a local OPEN call for an invalid remote IP address (e.g., a broadcast or multicast address)
+fn a_group_or_everybody_is_nobody_to_connect_to() {
+    let mut world = World::pair();
+    let client = world.stream(ALICE);
+    let everybody: &[&str] = match is_v6() {
+        true => &["[ff02::1]:80", "[ff0e::101]:80"],
+        false => &["224.0.0.1:80", "255.255.255.255:80", "10.0.0.255:80"],
+    };
+    for to in everybody {
+        let refused = world.connect(ALICE, client, to);
+        assert_eq!(refused, Err(SocketError::NetworkUnreachable), "{to}");
+    }
+    assert_eq!(world.states(ALICE), []);
 }
 
 fn a_silent_network_times_out_after_six_retries() {

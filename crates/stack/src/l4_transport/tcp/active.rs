@@ -169,6 +169,7 @@ fn open(
 ) -> Outcome {
     let ep = opening.take_endpoint();
     let mut tcb = Box::new(Tcb::new(ep, shake, config, cx.now));
+    tcb.sample_handshake(shake, &seg, cx.now);
     tcb.ep.notify = true;
     // the program closed before the handshake was over
     tcb.fin_queued = tcb.ep.orphan;

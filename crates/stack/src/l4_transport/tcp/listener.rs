@@ -246,7 +246,8 @@ impl Tcp {
         ep.state = State::SynReceived;
         ep.transition(states::Trigger::AckOfSyn, cx);
         cx.count(Counter::TcpPassiveOpens);
-        let tcb = Box::new(Tcb::new(ep, &opening.shake, &self.config, cx.now));
+        let mut tcb = Box::new(Tcb::new(ep, &opening.shake, &self.config, cx.now));
+        tcb.sample_handshake(&opening.shake, &seg, cx.now);
         let id = ConnId {
             index: self.conns.insert(Conn::Open(tcb)) as u32,
             generation,

@@ -191,6 +191,22 @@ mod tests {
         }
     }
 
+    //= rfc9293#3.1
+    //# A TCP implementation MUST ignore without error any TCP Option it does not implement, assuming that the option has a length field.
+    #[test]
+    fn what_is_no_option_of_ours_is_ignored() {
+        for unknown in [
+            &[28, 4, 0, 9][..],
+            &[253, 6, 1, 2, 3, 4],
+            &[99, 2],
+            &[34, 2],
+        ] {
+            let bytes = [unknown, &[2, 4, 5, 180, 3, 3, 7]].concat();
+            let read = SegmentOptions::read(&TcpOptions::from_bytes(&bytes).unwrap());
+            assert_eq!((read.mss, read.window_scale), (Some(1460), Some(7)));
+        }
+    }
+
     #[test]
     fn a_syn_offers_its_options_in_the_order_of_linux() {
         let mut all = Offer {

@@ -323,7 +323,10 @@ impl Tcb {
         self.ack.sent(self.rcv.nxt, text_len > 0, cx.now);
         self.last_sent = cx.now;
         self.recovery.sent(len);
-        self.arm_retransmission(cx.now, false);
+        //= rfc6298#5
+        //# a segment is never retransmitted too early, i.e., less than one RTO after the previous transmission of that segment
+        let first = seq == self.snd.una;
+        self.arm_retransmission(cx.now, first);
         let frames = u64::from(text_len.div_ceil(mss).max(1));
         self.retransmits += frames;
         self.note_resent(frames as u32, isn::timestamp(cx.now, self.ts.offset));

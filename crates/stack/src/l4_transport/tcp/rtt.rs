@@ -3,6 +3,8 @@ use crate::time::{Duration, Span};
 
 /// Before the first sample.
 pub const INITIAL_RTO: Duration = Duration::from_secs(1);
+/// The same once a SYN was not answered in time.
+const RTO_AFTER_A_LOST_SYN: Duration = Duration::from_secs(3);
 /// Least margin above the smoothed time: Linux's choice, where RFC 6298 2.4 asks for one second in all.
 pub const MIN_RTO: Duration = Duration::from_millis(200);
 /// Most, also with backoff.
@@ -15,6 +17,7 @@ pub struct Rtt {
     rttvar: Span,
     min: Option<Span>,
     backoff: u8,
+    syn_was_lost: bool,
 }
 impl Rtt {
     /// A sample of a segment that was not sent twice (Karn), or by timestamps.
@@ -34,6 +37,13 @@ impl Rtt {
         self.srtt = Some(Span::from_nanos(srtt));
         self.rttvar = Span::from_nanos(rttvar);
         self.min = Some(self.min.map_or(sample, |min| min.min(sample)));
+        self.backoff = 0;
+    }
+    //= rfc6298#5.7
+    //# If the timer expires awaiting the ACK of a SYN segment ... the RTO MUST be re-initialized to 3 seconds when data transmission begins
+    /// The SYN left more than once, and nothing was measured yet.
+    pub fn note_lost_syn(&mut self) {
+        self.syn_was_lost = true;
     }
     /// SRTT.
     pub fn srtt(&self) -> Option<Duration> {
@@ -56,11 +66,11 @@ impl Rtt {
         self.rto_at(0)
     }
     fn rto_at(&self, backoff: u8) -> Duration {
-        const INITIAL: u64 = Span::of(INITIAL_RTO).as_nanos();
         const MIN: u64 = Span::of(MIN_RTO).as_nanos();
         const MAX: u64 = Span::of(MAX_RTO).as_nanos();
         let base = match self.srtt {
-            None => INITIAL,
+            None if self.syn_was_lost => Span::of(RTO_AFTER_A_LOST_SYN).as_nanos(),
+            None => Span::of(INITIAL_RTO).as_nanos(),
             Some(srtt) => {
                 let margin = self.rttvar.as_nanos().saturating_mul(4).max(MIN);
                 srtt.as_nanos().saturating_add(margin)
@@ -70,17 +80,13 @@ impl Rtt {
     }
     //= rfc6298#5.5
     //# The host MUST set RTO <- RTO * 2 ("back off the timer").
-    /// Doubles the timeout.
+    /// Doubles the timeout, until something is measured again: an ACK of what was sent twice measures nothing.
     pub fn back_off(&mut self) {
         self.backoff = self.backoff.saturating_add(1);
     }
     /// How often it was doubled.
     pub fn backoff(&self) -> u8 {
         self.backoff
-    }
-    /// Something new was acknowledged.
-    pub fn forget_backoff(&mut self) {
-        self.backoff = 0;
     }
 }
 
@@ -114,7 +120,18 @@ mod tests {
             assert_eq!(rtt.rto(), Duration::from_secs(expected));
             rtt.back_off();
         }
-        rtt.forget_backoff();
-        assert_eq!(rtt.rto(), INITIAL_RTO);
+        rtt.sample(ms(100));
+        assert_eq!(rtt.rto(), ms(300), "a sample ends it");
+    }
+
+    #[test]
+    fn after_a_lost_syn_the_timeout_is_three_seconds_until_something_is_measured() {
+        let mut rtt = Rtt::default();
+        rtt.note_lost_syn();
+        assert_eq!(rtt.rto(), ms(3000));
+        rtt.back_off();
+        assert_eq!(rtt.rto(), ms(6000));
+        rtt.sample(ms(100));
+        assert_eq!(rtt.rto(), ms(300));
     }
 }

@@ -198,15 +198,19 @@ impl Conn {
 impl Tcb {
     //= rfc1191#6.4
     //# when a Datagram Too Big message is received, the segments that are too big must be retransmitted, without a reduction of the congestion window
+    //= rfc5681#3.1
+    //# cwnd SHOULD be reduced by the ratio of the old segment size to the new segment size
+    /// The window keeps as many segments as it had.
     fn shrink_mss(&mut self, cx: &mut Cx<'_>) {
         let limit = mss_limit(self.ep.path.mtu, self.ep.local().ip(), 0);
         if limit >= self.agreed.mss {
             return;
         }
+        let segments = self.window.cwnd / self.mss().max(1);
         self.agreed.mss = limit;
         let mss = self.mss();
         self.window.mss = mss;
-        self.window.cwnd = self.window.cwnd.max(mss);
+        self.window.cwnd = segments.max(1).saturating_mul(mss);
         self.flight.lose_where(|record| record.len > mss);
         self.arm_retransmission(cx.now, true);
     }

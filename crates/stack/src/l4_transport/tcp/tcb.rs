@@ -5,6 +5,7 @@ use core::net::SocketAddr;
 use super::congestion::{Controller, Window};
 use super::delayed_ack::DelayedAck;
 use super::demux::Pair;
+use super::isn;
 use super::keepalive::Keepalive;
 use super::opening::Handshake;
 use super::options::{Agreed, TIMESTAMPS_LEN};
@@ -13,6 +14,7 @@ use super::receiver::{Receiver, Space};
 use super::recovery::Recovery;
 use super::recovery::scoreboard::Flight;
 use super::rtt::Rtt;
+use super::segment::Segment;
 use super::sender::SendQueue;
 use super::seq::SeqNum;
 use super::states::{self, Trigger};
@@ -283,20 +285,12 @@ impl Tcb {
             edge,
             ts_recent,
             ts_offset,
-            sent_at,
-            resent,
+            sent_at: _,
+            resent: _,
         } = *shake;
         let una = iss + 1;
         let mss = payload_mss(&agreed);
-        let mut rtt = Rtt::default();
-        let mut window = Window::initial(u32::from(mss));
-        if resent {
-            //= rfc5681#3.1
-            //# if the SYN or SYN/ACK is lost, the initial window used by a sender after a correctly transmitted SYN MUST be one segment
-            window.cwnd = u32::from(mss);
-        } else {
-            rtt.sample(now.since(sent_at));
-        }
+        let (rtt, window) = measured(shake, u32::from(mss), now);
         let controller = Controller::new(ep.options.congestion);
         let nxt = irs + 1;
         Self {
@@ -445,10 +439,40 @@ impl Tcb {
         self.timers = Timers::default();
         self.tail_probe = false;
     }
+    /// Of a SYN that left more than once only an echo tells which one was answered.
+    pub fn sample_handshake(&mut self, shake: &Handshake, seg: &Segment, now: Instant) {
+        if shake.resent
+            && let Some(elapsed) = self.echoed(seg, now)
+        {
+            self.rtt.sample(elapsed);
+        }
+    }
+    /// How long ago the segment left that this one echoes.
+    pub fn echoed(&self, seg: &Segment, now: Instant) -> Option<Duration> {
+        let (_, echo) = seg.options.timestamps.filter(|_| self.agreed.timestamps)?;
+        let elapsed = isn::timestamp(now, self.ts.offset).wrapping_sub(echo);
+        let plausible = echo != 0 && elapsed < 120_000;
+        plausible.then(|| Duration::from_millis(u64::from(elapsed.max(1))))
+    }
     /// Whether the path can be trusted to keep its round trip (for receive sizing).
     pub fn round_trip(&self) -> Duration {
         self.rtt.srtt().unwrap_or(Duration::from_millis(100))
     }
+}
+
+/// What the handshake measured, and the window that sending begins with.
+fn measured(shake: &Handshake, mss: u32, now: Instant) -> (Rtt, Window) {
+    let mut rtt = Rtt::default();
+    let mut window = Window::initial(mss);
+    if shake.resent {
+        //= rfc5681#3.1
+        //# if the SYN or SYN/ACK is lost, the initial window used by a sender after a correctly transmitted SYN MUST be one segment
+        window.cwnd = mss;
+        rtt.note_lost_syn();
+    } else {
+        rtt.sample(now.since(shake.sent_at));
+    }
+    (rtt, window)
 }
 
 fn payload_mss(agreed: &Agreed) -> u16 {

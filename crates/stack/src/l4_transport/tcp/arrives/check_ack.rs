@@ -89,7 +89,7 @@ fn acknowledge(tcb: &mut Tcb, seg: &Segment, window_moved: bool, cx: &mut Cx<'_>
     let (dsack, sacked) = read_sack(tcb, seg, una, &mut delivered);
     if dsack.is_some() {
         cx.count(Counter::TcpExtTcpDsackRecv);
-        tcb.recovery.dsack();
+        tcb.recovery.dsack(tcb.snd.una, tcb.snd.nxt);
     }
     let echo = seg.options.timestamps.map(|(_, echo)| echo);
     let echo = echo.filter(|echo| advanced && tcb.agreed.timestamps && *echo != 0);
@@ -97,7 +97,7 @@ fn acknowledge(tcb: &mut Tcb, seg: &Segment, window_moved: bool, cx: &mut Cx<'_>
     if !had_flight {
         return;
     }
-    sample_rtt(tcb, seg, &delivered, cx);
+    sample_rtt(tcb, seg, advanced, &delivered, cx);
     let duplicate = !advanced && seg.len() == 0 && !window_moved;
     if tcb.agreed.sack {
         let mss = tcb.mss();
@@ -118,7 +118,7 @@ fn advance(tcb: &mut Tcb, ack: SeqNum, delivered: &mut Delivered, cx: &mut Cx<'_
     tcb.flight.acknowledge(ack, delivered);
     tcb.tx.acknowledge(bytes);
     tcb.snd.una = ack;
-    tcb.rtt.forget_backoff();
+    tcb.recovery.timeouts = 0;
     tcb.unanswered_since = cx.now;
     tcb.ep.soft_error = None;
     tcb.grow_send_buffer();
@@ -170,24 +170,14 @@ fn read_sack(
     (dsack, delivered.bytes > before)
 }
 
-/// RFC 6298 3 (Karn) or RFC 7323 4.1.
-fn sample_rtt(tcb: &mut Tcb, seg: &Segment, delivered: &Delivered, cx: &Cx<'_>) {
+//= rfc7323#4.1
+//# A TSecr value received in a segment MAY be used to update the averaged RTT measurement only if the segment advances the left edge of the send window
+/// RFC 6298 3 (Karn), or by timestamps.
+fn sample_rtt(tcb: &mut Tcb, seg: &Segment, advanced: bool, delivered: &Delivered, cx: &Cx<'_>) {
     if let (Some(at), false) = (delivered.rtt_from, delivered.resent) {
         tcb.rtt.sample(cx.now.since(at));
-        return;
-    }
-    if delivered.bytes == 0 || !tcb.agreed.timestamps {
-        return;
-    }
-    let Some((_, echo)) = seg.options.timestamps else {
-        return;
-    };
-    let now = super::super::isn::timestamp(cx.now, tcb.ts.offset);
-    let elapsed = now.wrapping_sub(echo);
-    if echo != 0 && elapsed < 120_000 {
-        tcb.rtt.sample(crate::time::Duration::from_millis(u64::from(
-            elapsed.max(1),
-        )));
+    } else if advanced && let Some(elapsed) = tcb.echoed(seg, cx.now) {
+        tcb.rtt.sample(elapsed);
     }
 }
 

@@ -228,4 +228,15 @@ mod tests {
         assert_eq!(cubic.w_max, 59_500);
         assert_eq!(window.ssthresh, 49_000);
     }
+
+    #[test]
+    fn cubic_too_keeps_two_segments() {
+        let mut window = Window {
+            cwnd: 1000,
+            ssthresh: u32::MAX,
+            mss: 1000,
+        };
+        Cubic::default().on_loss(&mut window, &Lost { flight: 1000 });
+        assert_eq!(window.ssthresh, 2000);
+    }
 }

@@ -38,6 +38,8 @@ pub struct Recovery {
     pub high: SeqNum,
     /// Duplicate ACKs in a row (without SACK they stand for segments that left the network).
     pub dupacks: u32,
+    /// Timeouts since something new was acknowledged (RFC 9293 3.8.3's count of transmissions).
+    pub timeouts: u8,
     prr_delivered: u32,
     prr_out: u32,
     prior_cwnd: u32,
@@ -60,6 +62,8 @@ struct Rack {
     steps: u8,
     /// Recoveries that `steps` still holds for.
     persist: u8,
+    /// Until this is acknowledged, D-SACKs speak of what `steps` rose for already.
+    dsack_round: Option<SeqNum>,
 }
 
 impl Recovery {
@@ -69,6 +73,7 @@ impl Recovery {
             phase: Phase::Open,
             high: iss,
             dupacks: 0,
+            timeouts: 0,
             prr_delivered: 0,
             prr_out: 0,
             prior_cwnd: 0,
@@ -92,6 +97,7 @@ impl Recovery {
     /// Begins recovery by the timer.
     pub fn enter_timeout(&mut self, nxt: SeqNum) {
         self.phase = Phase::Timeout;
+        self.timeouts = self.timeouts.saturating_add(1);
         self.high = nxt;
         self.dupacks = 0;
         self.probe = None;
@@ -141,8 +147,12 @@ impl Recovery {
     pub fn reordering(&self) -> u16 {
         self.rack.reordering
     }
-    /// A D-SACK: reordering was taken for loss (RFC 8985 6.2 step 4).
-    pub fn dsack(&mut self) {
+    /// A D-SACK: reordering was taken for loss. Patience grows once in a round trip (RFC 8985 6.2 step 4).
+    pub fn dsack(&mut self, una: SeqNum, nxt: SeqNum) {
+        if self.rack.dsack_round.is_some_and(|round| una.before(round)) {
+            return;
+        }
+        self.rack.dsack_round = Some(nxt);
         self.rack.steps = self.rack.steps.saturating_add(1);
         self.rack.persist = 16;
     }
@@ -218,5 +228,38 @@ impl Recovery {
         let quarter = min_rtt.unwrap_or(Duration::ZERO) / 4;
         let window = quarter * u32::from(self.rack.steps);
         window.min(srtt.unwrap_or(Duration::ZERO))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn patience_grows_once_in_a_round_trip_and_lasts_for_sixteen_recoveries() {
+        let mut recovery = Recovery::new(SeqNum(0));
+        for (una, steps) in [(10, 2), (10, 2), (99, 2), (100, 3), (150, 3), (200, 4)] {
+            recovery.dsack(SeqNum(una), SeqNum(una / 100 * 100 + 100));
+            assert_eq!(recovery.rack.steps, steps, "at {una}");
+        }
+        for _ in 0..15 {
+            recovery.leave();
+        }
+        assert_eq!(recovery.rack.steps, 4);
+        recovery.leave();
+        assert_eq!(recovery.rack.steps, 1);
+    }
+
+    #[test]
+    fn patience_is_never_longer_than_a_round_trip() {
+        let mut recovery = Recovery::new(SeqNum(0));
+        recovery.expect_reordering();
+        let ms = Duration::from_millis;
+        let flight = Flight::default();
+        for (steps, patience) in [(1, 25), (3, 75), (4, 100), (5, 120), (255, 120)] {
+            recovery.rack.steps = steps;
+            let given = recovery.patience(&flight, Some(ms(100)), Some(ms(120)), 1000);
+            assert_eq!(given, ms(patience), "{steps} steps");
+        }
     }
 }

@@ -113,7 +113,7 @@ impl Tcb {
         //# when a TCP sender detects segment loss using the retransmission timer and the given segment has already been retransmitted, the value of ssthresh is held constant
         let first = self.recovery.phase == Phase::Open
             || self.snd.una.at_or_after(self.recovery.high)
-            || (self.recovery.phase == Phase::Timeout && self.rtt.backoff() == 0);
+            || (self.recovery.phase == Phase::Timeout && self.recovery.timeouts == 0);
         if first {
             self.remember_for_undo();
             self.controller
@@ -155,6 +155,6 @@ impl Tcb {
         } else {
             config.retries2
         };
-        u32::from(self.rtt.backoff()) >= most
+        u32::from(self.recovery.timeouts) >= most
     }
 }

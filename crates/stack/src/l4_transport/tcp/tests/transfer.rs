@@ -245,6 +245,28 @@ fn text_is_acknowledged_at_once_at_first_then_each_second_segment_or_after_40_ms
     super::peer::story(&lines);
 }
 
+//= rfc9293#3.10.7.4
+//# if the TCP endpoint is processing a series of queued segments, it MUST process them all before sending any ACK segments
+#[test]
+fn segments_that_arrive_together_are_acknowledged_once() {
+    let mut peer = after(PLAIN, "");
+    let (nxt, ack) = match peer.host.tcp.conn(peer.conn.unwrap()).unwrap() {
+        Conn::Open(tcb) => (tcb.rcv.nxt.0, tcb.snd.nxt.0),
+        Conn::Opening(_) => unreachable!(),
+    };
+    for n in 0..5 {
+        let mut header = blank_header();
+        header.flags = Flags::ACK;
+        (header.seq, header.ack, header.window) = (nxt.wrapping_add(n * 100), ack, 1000);
+        let ends = (at(B, 40_000), at(A, 8080));
+        let text = arrival(&mut peer.host.pool, ends, header, &[7; 100]);
+        assert!(matches!(peer.host.receive(text), Up::Done));
+    }
+    let sent = read(peer.host.transmit().expect("an ACK"));
+    assert_eq!(sent.header.ack, nxt.wrapping_add(500));
+    assert!(peer.host.transmit().is_none(), "one ACK for all");
+}
+
 #[test]
 fn an_answer_carries_the_acknowledgment() {
     after(
@@ -573,6 +595,22 @@ fn old_timestamps_are_refused_and_recent_ones_echoed() {
         > . 1:1(0) ack 3001 <nop,nop,TS val 200 ecr 350>
         write 2000
         > P. 1:2001(2000) ack 3001 <nop,nop,TS val 200 ecr 350>
+    ",
+    );
+}
+
+//= rfc7323#3.2
+//# If a TSopt is received on a connection where TSopt was not negotiated ..., the TSopt MUST be ignored and the packet processed normally.
+#[test]
+fn timestamps_that_were_not_agreed_on_are_ignored() {
+    after(
+        PLAIN,
+        "
+        < . 1:101(100) ack 1 win 32792 <nop,nop,TS val 900 ecr 5>
+        > . 1:1(0) ack 101 <>
+        < . 101:201(100) ack 1 win 32792 <nop,nop,TS val 700 ecr 5>
+        > . 1:1(0) ack 201 <>
+        read 1000 = 200
     ",
     );
 }
