@@ -9,6 +9,7 @@ mod association;
 mod errno;
 mod groups;
 mod message;
+pub mod numbered;
 mod options;
 mod raw;
 mod table;
