@@ -145,7 +145,7 @@ impl Settings {
         }
     }
     /// What a script of the usual kind rests on.
-    fn defaults(&mut self) {
+    pub fn defaults(&mut self) {
         let config = &mut self.host.tcp;
         config.timestamps = true;
         config.sack = true;
@@ -170,7 +170,7 @@ impl Settings {
         Ok(())
     }
     /// `net.ipv4.name=value` or `/proc/sys/net/ipv4/name=value`.
-    fn sysctl(&mut self, word: &str) -> Result<(), String> {
+    pub fn sysctl(&mut self, word: &str) -> Result<(), String> {
         let (path, value) = word
             .split_once('=')
             .ok_or_else(|| format!("`{word}` sets nothing"))?;

@@ -12,6 +12,7 @@ mod message;
 pub mod numbered;
 mod options;
 mod raw;
+pub mod sockaddr;
 mod table;
 mod transfer;
 
