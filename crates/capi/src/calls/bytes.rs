@@ -467,7 +467,8 @@ pub unsafe extern "C" fn heptad_splice(
         _ => libc::MSG_DONTWAIT,
     };
     let len = len.min(1 << 16);
-    match host.lock().descriptors.has(fd_in) {
+    let from_socket = host.lock().descriptors.has(fd_in);
+    match from_socket {
         true => answer(receive(host, fd_in, len, wait).map(|got| {
             // SAFETY: the bytes are ours.
             unsafe { libc::write(fd_out, got.bytes.as_ptr().cast(), got.bytes.len()) }
