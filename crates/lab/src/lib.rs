@@ -27,6 +27,7 @@ pub mod outside;
 pub mod pkt;
 mod routing;
 pub mod seed;
+pub mod solo;
 mod switch;
 pub mod topology;
 

@@ -23,7 +23,6 @@ pub mod memory;
 pub mod notify;
 mod probe;
 pub mod protocol;
-pub mod sockaddr;
 
 use std::ffi::OsString;
 use std::os::fd::OwnedFd;

@@ -27,7 +27,7 @@ const fn room(
 }
 
 /// The table of ARCHITECTURE.md. The faces (`cli`, `heptad`) may import every room below them.
-const ROOMS: [Room; 9] = [
+const ROOMS: [Room; 10] = [
     room("wire", &[], &[]),
     room("stack", &["wire"], &[]),
     room("lab", &["wire", "stack"], &[]),
@@ -35,6 +35,7 @@ const ROOMS: [Room; 9] = [
     room("runtime", &["wire", "stack", "lab", "device"], &[]),
     room("services", &["runtime"], &["lab"]),
     room("runner", &["runtime", "stack"], &["lab"]),
+    room("capi", &["stack", "lab"], &[]),
     room(
         "heptad",
         &["wire", "stack", "lab", "runtime", "services"],

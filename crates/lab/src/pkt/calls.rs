@@ -7,10 +7,10 @@ use heptad_stack::l4_transport::tcp::Info;
 use heptad_stack::stack::SocketOption;
 use heptad_stack::{Family, Instant, Ready, Shutdown, SocketError, SocketId, SocketKind};
 
-use super::host::UnderTest;
 use super::script::{Call, Value};
 use super::settings::Settings;
 use super::{options, words};
+use crate::solo::Solo;
 
 /// What became of a call.
 pub(super) enum Outcome {
@@ -97,7 +97,7 @@ impl Calls {
     /// Does a call, or as much of it as can be done now.
     pub fn perform(
         &mut self,
-        host: &mut UnderTest,
+        host: &mut Solo,
         settings: &Settings,
         call: &Call,
         progress: &mut Progress,
@@ -131,7 +131,7 @@ impl Calls {
         }
     }
     /// TCP_INFO of the connection with these ends.
-    pub fn info(&self, host: &UnderTest, ends: Option<(SocketAddr, SocketAddr)>) -> Option<Info> {
+    pub fn info(&self, host: &Solo, ends: Option<(SocketAddr, SocketAddr)>) -> Option<Info> {
         let (local, remote) = ends?;
         let mut sockets = self.0.values().filter_map(|descriptor| match descriptor {
             Descriptor::Socket(socket) => Some(socket.id),
@@ -157,7 +157,7 @@ impl Calls {
 
     fn socket(
         &mut self,
-        host: &mut UnderTest,
+        host: &mut Solo,
         settings: &Settings,
         args: Arguments<'_>,
         progress: &mut Progress,
@@ -211,13 +211,13 @@ impl Calls {
     }
     fn bind(
         &mut self,
-        host: &mut UnderTest,
+        host: &mut Solo,
         settings: &Settings,
         args: Arguments<'_>,
     ) -> Result<Outcome, Fault> {
         let socket = self.get(args)?;
         let local = match args.at(1)? {
-            Value::Ellipsis => SocketAddr::new(settings.local, settings.bind_port),
+            Value::Ellipsis => SocketAddr::new(settings.host.local, settings.bind_port),
             value => address(value)?,
         };
         let local = as_family(settings, local);
@@ -226,7 +226,7 @@ impl Calls {
     }
     fn listen(
         &mut self,
-        host: &mut UnderTest,
+        host: &mut Solo,
         args: Arguments<'_>,
         progress: &mut Progress,
     ) -> Result<Outcome, Fault> {
@@ -242,7 +242,7 @@ impl Calls {
     }
     fn connect(
         &mut self,
-        host: &mut UnderTest,
+        host: &mut Solo,
         settings: &Settings,
         args: Arguments<'_>,
         progress: &mut Progress,
@@ -271,7 +271,7 @@ impl Calls {
             other => Outcome::of(other, |()| 0),
         })
     }
-    fn accept(&mut self, host: &mut UnderTest, args: Arguments<'_>) -> Result<Outcome, Fault> {
+    fn accept(&mut self, host: &mut Solo, args: Arguments<'_>) -> Result<Outcome, Fault> {
         let socket = self.get(args)?;
         let nonblocking = args.0.name == "accept4" && args.int(3)? & 0o4000 != 0;
         match host.with(|stack, cx| stack.accept(socket.id, cx)) {
@@ -279,7 +279,7 @@ impl Calls {
             Err(error) => Ok(socket.or_blocks(error, false)),
         }
     }
-    fn shutdown(&mut self, host: &mut UnderTest, args: Arguments<'_>) -> Result<Outcome, Fault> {
+    fn shutdown(&mut self, host: &mut Solo, args: Arguments<'_>) -> Result<Outcome, Fault> {
         let socket = self.get(args)?;
         let how = match args.int(1)? {
             0 => Shutdown::Read,
@@ -290,7 +290,7 @@ impl Calls {
         let shut = host.with(|stack, cx| stack.shutdown(socket.id, how, cx));
         Ok(Outcome::of(shut, |()| 0))
     }
-    fn close(&mut self, host: &mut UnderTest, args: Arguments<'_>) -> Result<Outcome, Fault> {
+    fn close(&mut self, host: &mut Solo, args: Arguments<'_>) -> Result<Outcome, Fault> {
         let fd = args.int(0)?;
         match self.0.remove(&fd) {
             None => return Ok(Outcome::Failed("EBADF")),
@@ -309,7 +309,7 @@ impl Calls {
 
     // ── bytes ────────────────────────────────────────────────────────────────────────────────────────────────────
 
-    fn receive(&mut self, host: &mut UnderTest, args: Arguments<'_>) -> Result<Outcome, Fault> {
+    fn receive(&mut self, host: &mut Solo, args: Arguments<'_>) -> Result<Outcome, Fault> {
         const PEEK: i64 = 2;
         const DONT_WAIT: i64 = 0x40;
         let socket = self.get(args)?;
@@ -347,7 +347,7 @@ impl Calls {
     }
     fn send(
         &mut self,
-        host: &mut UnderTest,
+        host: &mut Solo,
         settings: &Settings,
         args: Arguments<'_>,
         progress: &mut Progress,
@@ -424,7 +424,7 @@ impl Calls {
             _ => unknown("fcntl knows F_GETFL and F_SETFL here"),
         }
     }
-    fn ioctl(&mut self, host: &mut UnderTest, args: Arguments<'_>) -> Result<Outcome, Fault> {
+    fn ioctl(&mut self, host: &mut Solo, args: Arguments<'_>) -> Result<Outcome, Fault> {
         let socket = self.get(args)?;
         let Some(status) = host.stack().tcp_status(socket.id) else {
             return unknown("ioctl knows sockets of TCP here");
@@ -437,7 +437,7 @@ impl Calls {
         args.same(2, i64::from(is))?;
         Ok(Outcome::Returned(0))
     }
-    fn setsockopt(&mut self, host: &mut UnderTest, args: Arguments<'_>) -> Result<Outcome, Fault> {
+    fn setsockopt(&mut self, host: &mut Solo, args: Arguments<'_>) -> Result<Outcome, Fault> {
         let socket = self.get(args)?;
         let option =
             options::given(args.at(1)?, args.at(2)?, args.at(3)?).map_err(Fault::Unknown)?;
@@ -447,7 +447,7 @@ impl Calls {
         let set = host.with(|stack, cx| stack.set(socket.id, option, cx));
         Ok(Outcome::of(set, |()| 0))
     }
-    fn getsockopt(&mut self, host: &mut UnderTest, args: Arguments<'_>) -> Result<Outcome, Fault> {
+    fn getsockopt(&mut self, host: &mut Solo, args: Arguments<'_>) -> Result<Outcome, Fault> {
         let socket = self.get(args)?;
         let (level, name) = (args.at(1)?, args.at(2)?);
         if options::is_error(level, name) {
@@ -468,7 +468,7 @@ impl Calls {
     // ── readiness ────────────────────────────────────────────────────────────────────────────────────────────────
 
     /// poll(2)'s bits that a descriptor has.
-    fn events(&self, host: &UnderTest, fd: i64) -> Option<i64> {
+    fn events(&self, host: &Solo, fd: i64) -> Option<i64> {
         let Some(Descriptor::Socket(socket)) = self.0.get(&fd) else {
             return None;
         };
@@ -485,7 +485,7 @@ impl Calls {
     }
     fn poll(
         &mut self,
-        host: &mut UnderTest,
+        host: &mut Solo,
         args: Arguments<'_>,
         progress: &mut Progress,
     ) -> Result<Outcome, Fault> {
@@ -538,7 +538,7 @@ impl Calls {
     }
     fn epoll_wait(
         &mut self,
-        host: &mut UnderTest,
+        host: &mut Solo,
         args: Arguments<'_>,
         progress: &mut Progress,
     ) -> Result<Outcome, Fault> {

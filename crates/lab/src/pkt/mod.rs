@@ -7,14 +7,13 @@
 //!   text ─▶ parse ─▶ script ─▶ run ─┬─ flow, segment: a packet there and back, and what differs
 //!                                   ├─ calls, options: the program's calls
 //!                                   ├─ assertion, info: `%{ }%`
-//!                                   ├─ host: the stack and its clock
+//!                                   ├─ solo (a room further up): the stack and its clock
 //!                                   └─ verdict: passed, or what differs
 //! ```
 mod assertion;
 mod calls;
 mod compare;
 mod flow;
-mod host;
 mod info;
 mod options;
 mod packet_text;
@@ -22,7 +21,7 @@ mod parse;
 mod run;
 pub mod script;
 mod segment;
-mod settings;
+pub mod settings;
 mod text;
 mod verdict;
 mod words;

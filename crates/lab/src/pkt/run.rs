@@ -10,7 +10,6 @@ use super::assertion::{self, Scalar};
 use super::calls::{Calls, Fault, Opened, Outcome, Progress};
 use super::compare::{self, Joined};
 use super::flow::Flow;
-use super::host::UnderTest;
 use super::info;
 use super::script::{
     Call, Carried, Event, IcmpSpec, PacketSpec, Quoted, Script, TcpSpec, What, When,
@@ -19,6 +18,7 @@ use super::segment::{self, Seen, SeenPayload};
 use super::settings::{PEER_PORTS, Settings};
 use super::verdict::{self, Packets, Timed};
 use super::{Passed, PktError, words};
+use crate::solo::Solo;
 
 /// How long a packet that the script expects is waited for beyond its time, to tell when it came instead.
 const PATIENCE: Duration = Duration::from_secs(300);
@@ -106,7 +106,7 @@ struct Pending {
 
 struct Run {
     settings: Settings,
-    host: UnderTest,
+    host: Solo,
     start: Instant,
     flows: Vec<Flow>,
     focus: Focus,
@@ -119,7 +119,7 @@ struct Run {
 
 impl Run {
     fn new(settings: Settings) -> Result<Self, PktError> {
-        let host = UnderTest::new(&settings);
+        let host = Solo::new(&settings.host);
         let host = host.map_err(|what| PktError::Unknown { line: 1, what })?;
         let constants = words::all().map(|(name, n)| (name.into(), Scalar::Int(n.into())));
         Ok(Self {

@@ -4,22 +4,23 @@ use core::time::Duration;
 
 use heptad_stack::l4_transport::tcp::{Config, Congestion};
 
+use crate::solo::SoloConfig;
+
 /// How the host is made and how exactly the script is meant.
 #[derive(Clone, Debug)]
-pub(super) struct Settings {
-    pub tcp: Config,
+pub struct Settings {
+    /// The host.
+    pub host: SoloConfig,
     /// What a new socket begins with.
     pub congestion: Congestion,
-    pub local: IpAddr,
-    pub prefix_len: u8,
+    /// The peer's address.
     pub remote: IpAddr,
     /// Of the sockets, where the script says `...`: AF_INET6 also where the packets are IPv4's.
     pub v6_sockets: bool,
+    /// Of `bind(…)` where the script says `...`.
     pub bind_port: u16,
+    /// Of `connect`, likewise.
     pub connect_port: u16,
-    pub mtu: u32,
-    /// Whether the cable takes super-segments.
-    pub super_segments: bool,
     /// How early or late something may be.
     pub tolerance: Duration,
     /// The same as a share of the time since the event before, in percent.
@@ -31,21 +32,23 @@ pub(super) struct Settings {
 }
 
 /// First of the ports that peers speak from.
-pub(super) const PEER_PORTS: u16 = 40_000;
+pub const PEER_PORTS: u16 = 40_000;
 
 impl Default for Settings {
     fn default() -> Self {
         Self {
-            tcp: Config::default(),
+            host: SoloConfig {
+                tcp: Config::default(),
+                local: IpAddr::from([192, 168, 0, 1]),
+                prefix_len: 16,
+                mtu: 1500,
+                super_segments: true,
+            },
             congestion: Congestion::Cubic,
-            local: IpAddr::from([192, 168, 0, 1]),
-            prefix_len: 16,
             remote: IpAddr::from([192, 0, 2, 1]),
             v6_sockets: false,
             bind_port: 8080,
             connect_port: 8080,
-            mtu: 1500,
-            super_segments: true,
             tolerance: Duration::from_millis(4),
             tolerance_percent: 0,
             tick: None,
@@ -72,8 +75,8 @@ impl Settings {
             }
             "bind_port" => self.bind_port = small(name, number()?)?,
             "connect_port" => self.connect_port = small(name, number()?)?,
-            "mtu" => self.mtu = small(name, number()?)?,
-            "local_ip" => self.local = address(name, value)?,
+            "mtu" => self.host.mtu = small(name, number()?)?,
+            "local_ip" => self.host.local = address(name, value)?,
             "remote_ip" => self.remote = address(name, value)?,
             "strict_segments" => self.strict_segments = true,
             // How a peer's packet came to the host, how the program keeps its buffers, and what is printed: nothing changes here.
@@ -94,9 +97,9 @@ impl Settings {
             _ => return Err(format!("`{version}` is no version of IP")),
         };
         self.v6_sockets = true;
-        self.local = address("local_ip", Some(local))?;
+        self.host.local = address("local_ip", Some(local))?;
         self.remote = address("remote_ip", Some(remote))?;
-        self.prefix_len = prefix_len;
+        self.host.prefix_len = prefix_len;
         Ok(())
     }
 
@@ -142,8 +145,8 @@ impl Settings {
         }
     }
     /// What a script of the usual kind rests on.
-    fn defaults(&mut self) {
-        let config = &mut self.tcp;
+    pub fn defaults(&mut self) {
+        let config = &mut self.host.tcp;
         config.timestamps = true;
         config.sack = true;
         config.window_scaling = true;
@@ -159,7 +162,7 @@ impl Settings {
         };
         for pair in features.chunks(2) {
             match pair {
-                ["tso" | "gso", on] => self.super_segments &= *on == "on",
+                ["tso" | "gso", on] => self.host.super_segments &= *on == "on",
                 ["gro" | "lro" | "tx" | "rx" | "sg", _] => {}
                 other => return Err(format!("ethtool: `{}` is not known here", other.join(" "))),
             }
@@ -167,7 +170,7 @@ impl Settings {
         Ok(())
     }
     /// `net.ipv4.name=value` or `/proc/sys/net/ipv4/name=value`.
-    fn sysctl(&mut self, word: &str) -> Result<(), String> {
+    pub fn sysctl(&mut self, word: &str) -> Result<(), String> {
         let (path, value) = word
             .split_once('=')
             .ok_or_else(|| format!("`{word}` sets nothing"))?;
@@ -178,7 +181,7 @@ impl Settings {
                 .parse::<u32>()
                 .map_err(|_| format!("{name}: `{value}` is no number"))
         };
-        let config = &mut self.tcp;
+        let config = &mut self.host.tcp;
         match name {
             "tcp_timestamps" => config.timestamps = number()? != 0,
             "tcp_sack" => config.sack = number()? != 0,

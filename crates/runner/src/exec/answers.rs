@@ -8,8 +8,8 @@ use super::guard::{Guard, Parked, Question};
 use super::pair;
 use crate::notify::Notification;
 use crate::protocol::{Call, Outcome, SocketNumber};
-use crate::sockaddr;
 use crate::{control, memory};
+use heptad_runtime::stack::l5_session::sockaddr;
 
 /// What a parked call needs from its answer.
 #[derive(Debug)]

@@ -9,7 +9,7 @@ use super::{identity, pair};
 use crate::memory;
 use crate::notify::Notification;
 use crate::protocol::{Call, SocketNumber};
-use crate::sockaddr::{self, Kind, Purpose};
+use heptad_runtime::stack::l5_session::sockaddr::{self, Kind, Purpose};
 
 /// Largest payload of a UDP datagram, over IPv6.
 const LONGEST_DATAGRAM: usize = 65_527;

@@ -8,7 +8,8 @@ use heptad_runtime::stack::l4_transport::udp::{Choices, Reported, Way};
 use heptad_runtime::stack::{Family, PortId};
 
 use super::sockets::Sockets;
-use crate::{control, sockaddr};
+use crate::control;
+use heptad_runtime::stack::l5_session::sockaddr;
 
 /// `struct in_pktinfo`, `struct in6_pktinfo`.
 const PKTINFO: usize = 12;

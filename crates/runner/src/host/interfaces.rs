@@ -4,7 +4,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use super::sockets::Interface;
 use crate::exec::calls::IFREQ;
-use crate::sockaddr;
+use heptad_runtime::stack::l5_session::sockaddr;
 
 const NAME: usize = 16;
 

@@ -9,8 +9,10 @@ mod association;
 mod errno;
 mod groups;
 mod message;
+pub mod numbered;
 mod options;
 mod raw;
+pub mod sockaddr;
 mod table;
 mod transfer;
 

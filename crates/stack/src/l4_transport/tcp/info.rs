@@ -6,6 +6,9 @@ use super::{Conn, ConnId, State, Tcp};
 use crate::Instant;
 use crate::time::Duration;
 
+/// Bytes of Linux's `struct tcp_info`.
+pub const TCP_INFO: usize = 280;
+
 /// What TCP_INFO tells. Counts are of segments, times in the units that Linux has there.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[allow(missing_docs)] // the names are Linux's
@@ -101,6 +104,54 @@ impl Info {
             ("notsent_bytes", notsent_bytes.into()),
             ("min_rtt", min_rtt.into()),
             ("snd_wnd", snd_wnd.into()),
+        ]
+    }
+
+    /// `struct tcp_info`; fields that are not here are zero.
+    pub fn bytes(&self) -> [u8; TCP_INFO] {
+        let mut bytes = [0; TCP_INFO];
+        let small = [
+            self.state,
+            self.ca_state,
+            u8::try_from(self.retransmits()).unwrap_or(u8::MAX),
+            0, // probes
+            self.backoff,
+            self.options,
+            self.snd_wscale | self.rcv_wscale << 4,
+        ];
+        bytes[..small.len()].copy_from_slice(&small);
+        for (at, value) in self.words() {
+            bytes[at..at + 4].copy_from_slice(&value.to_ne_bytes());
+        }
+        bytes
+    }
+    /// tcpi_retransmits: timeouts in a row.
+    fn retransmits(&self) -> u32 {
+        self.backoff.into()
+    }
+    /// The fields of 32 bits and their places. tcpi_min_rtt and what follows it stand behind fields of 64 bits.
+    fn words(&self) -> [(usize, u32); 20] {
+        [
+            (8, self.rto),
+            (16, self.snd_mss),
+            (20, self.rcv_mss),
+            (24, self.unacked),
+            (28, self.sacked),
+            (32, self.lost),
+            (36, self.retrans),
+            (44, self.last_data_sent),
+            (52, self.last_data_recv),
+            (60, self.pmtu),
+            (68, self.rtt),
+            (72, self.rttvar),
+            (76, self.snd_ssthresh),
+            (80, self.snd_cwnd),
+            (84, self.snd_mss), // advmss
+            (88, self.reordering),
+            (100, self.total_retrans),
+            (144, self.notsent_bytes),
+            (148, self.min_rtt),
+            (228, self.snd_wnd),
         ]
     }
 }

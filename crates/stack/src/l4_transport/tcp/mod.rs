@@ -59,7 +59,7 @@ use crate::time::Duration;
 use crate::{Counter, Cx, DropReason, Instant};
 
 pub use crate::l4_transport::readiness::{Ready, SocketError};
-pub use info::Info;
+pub use info::{Info, TCP_INFO};
 
 /// The eleven states of RFC 9293 3.3.2.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]

@@ -1,4 +1,4 @@
-//! The host that a script is about: a stack on one cable without link layer, and its clock.
+//! A host by itself: a stack on one cable without link layer, whose other end is the caller's, and its clock.
 use std::collections::VecDeque;
 use std::net::IpAddr;
 
@@ -7,30 +7,47 @@ use heptad_stack::stack::Route;
 use heptad_stack::wire::Chunk;
 use heptad_stack::{Caps, Cx, EventMask, Instant, Medium, PortConfig, PortId, Stack, StackConfig};
 
-use super::settings::Settings;
 use crate::MachineId;
 use crate::machine::{Host, Patience};
 
 /// One that left.
-pub(super) struct Sent {
+pub struct Sent {
+    /// When.
     pub at: Instant,
     /// From the IP header on.
     pub bytes: Vec<u8>,
 }
 
 /// The stack, its clock, and what left it and was not looked at yet.
-pub(super) struct UnderTest {
+pub struct Solo {
     host: Host,
     port: PortId,
     now: Instant,
+    /// What left, oldest first.
     pub sent: VecDeque<Sent>,
 }
-impl UnderTest {
+
+/// How it is made.
+#[derive(Clone, Debug)]
+pub struct SoloConfig {
+    /// Of its TCP.
+    pub tcp: tcp::Config,
+    /// Its address.
+    pub local: IpAddr,
+    /// Bits of its network.
+    pub prefix_len: u8,
+    /// Longest packet, bytes.
+    pub mtu: u32,
+    /// Whether the cable takes super-segments.
+    pub super_segments: bool,
+}
+
+impl Solo {
     /// `Err`: an address that no host can have.
-    pub fn new(settings: &Settings) -> Result<Self, String> {
+    pub fn new(settings: &SoloConfig) -> Result<Self, String> {
         let config = StackConfig {
             forwarding: false,
-            tcp: tcp::Config::clone(&settings.tcp),
+            tcp: settings.tcp.clone(),
         };
         let mut host = Host::with_config(1, MachineId(0), "pkt", config, EventMask::NONE);
         let port = host.stack.add_port(PortConfig {
@@ -64,9 +81,11 @@ impl UnderTest {
         under_test.sent.clear();
         Ok(under_test)
     }
+    /// Its clock.
     pub fn now(&self) -> Instant {
         self.now
     }
+    /// To look at.
     pub fn stack(&self) -> &Stack {
         &self.host.stack
     }

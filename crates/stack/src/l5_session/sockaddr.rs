@@ -1,6 +1,12 @@
-//! `struct sockaddr` of the kernel to [`SocketAddr`] and back.
+//! `struct sockaddr` of Linux to [`SocketAddr`] and back. Errors are Linux's errno.
+use alloc::vec::Vec;
+use core::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV6};
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV6};
+const AF_UNSPEC: i32 = 0;
+const AF_INET: i32 = 2;
+const AF_INET6: i32 = 10;
+const EINVAL: i32 = 22;
+const EAFNOSUPPORT: i32 = 97;
 
 /// Bytes of a `struct sockaddr_in`.
 const IPV4_LENGTH: usize = 16;
@@ -38,14 +44,14 @@ pub struct Kind {
 /// another family. A datagram socket of IPv6 may be connected and sent by an address of IPv4.
 pub fn decode(bytes: &[u8], socket: Kind, purpose: Purpose) -> Result<Option<SocketAddr>, i32> {
     if bytes.len() > LONGEST {
-        return Err(libc::EINVAL);
+        return Err(EINVAL);
     }
     let family = i32::from(u16::from_ne_bytes(take(bytes, 0)?));
-    if (family, purpose) == (libc::AF_UNSPEC, Purpose::Connect) {
+    if (family, purpose) == (AF_UNSPEC, Purpose::Connect) {
         return Ok(None);
     }
     match socket.family {
-        libc::AF_INET => decode_ipv4(bytes, family, purpose).map(Some),
+        AF_INET => decode_ipv4(bytes, family, purpose).map(Some),
         _ => decode_ipv6(bytes, family, socket.stream, purpose),
     }
 }
@@ -54,9 +60,9 @@ fn decode_ipv4(bytes: &[u8], family: i32, purpose: Purpose) -> Result<SocketAddr
     let address = ipv4(bytes)?;
     let stands_for_ipv4 = purpose == Purpose::Send || address.ip().is_unspecified();
     match family {
-        libc::AF_INET => Ok(address),
-        libc::AF_UNSPEC if stands_for_ipv4 => Ok(address),
-        _ => Err(libc::EAFNOSUPPORT),
+        AF_INET => Ok(address),
+        AF_UNSPEC if stands_for_ipv4 => Ok(address),
+        _ => Err(EAFNOSUPPORT),
     }
 }
 
@@ -67,17 +73,17 @@ fn decode_ipv6(
     purpose: Purpose,
 ) -> Result<Option<SocketAddr>, i32> {
     match family {
-        libc::AF_INET6 => ipv6(bytes).map(Some),
-        libc::AF_INET if !stream && purpose != Purpose::Bind => ipv4(bytes).map(Some),
-        libc::AF_UNSPEC if purpose == Purpose::Send => Ok(None),
-        _ if purpose == Purpose::Send || bytes.len() < IPV6_SHORT => Err(libc::EINVAL),
-        _ => Err(libc::EAFNOSUPPORT),
+        AF_INET6 => ipv6(bytes).map(Some),
+        AF_INET if !stream && purpose != Purpose::Bind => ipv4(bytes).map(Some),
+        AF_UNSPEC if purpose == Purpose::Send => Ok(None),
+        _ if purpose == Purpose::Send || bytes.len() < IPV6_SHORT => Err(EINVAL),
+        _ => Err(EAFNOSUPPORT),
     }
 }
 
 fn ipv4(bytes: &[u8]) -> Result<SocketAddr, i32> {
     if bytes.len() < IPV4_LENGTH {
-        return Err(libc::EINVAL);
+        return Err(EINVAL);
     }
     let port = u16::from_be_bytes(take(bytes, 2)?);
     Ok(SocketAddr::new(
@@ -88,7 +94,7 @@ fn ipv4(bytes: &[u8]) -> Result<SocketAddr, i32> {
 
 fn ipv6(bytes: &[u8]) -> Result<SocketAddr, i32> {
     if bytes.len() < IPV6_SHORT {
-        return Err(libc::EINVAL);
+        return Err(EINVAL);
     }
     let port = u16::from_be_bytes(take(bytes, 2)?);
     let flow = u32::from_be_bytes(take(bytes, 4)?);
@@ -108,7 +114,7 @@ fn take<const N: usize>(bytes: &[u8], at: usize) -> Result<[u8; N], i32> {
         .get(at..)
         .and_then(|rest| rest.first_chunk::<N>())
         .copied()
-        .ok_or(libc::EINVAL)
+        .ok_or(EINVAL)
 }
 
 /// Writes a `struct sockaddr`: 16 bytes for IPv4, 28 for IPv6.
@@ -116,13 +122,13 @@ pub fn encode(address: SocketAddr) -> Vec<u8> {
     let mut bytes = Vec::with_capacity(IPV6_LENGTH);
     match address {
         SocketAddr::V4(v4) => {
-            bytes.extend_from_slice(&(libc::AF_INET as u16).to_ne_bytes());
+            bytes.extend_from_slice(&(AF_INET as u16).to_ne_bytes());
             bytes.extend_from_slice(&v4.port().to_be_bytes());
             bytes.extend_from_slice(&v4.ip().octets());
             bytes.resize(IPV4_LENGTH, 0);
         }
         SocketAddr::V6(v6) => {
-            bytes.extend_from_slice(&(libc::AF_INET6 as u16).to_ne_bytes());
+            bytes.extend_from_slice(&(AF_INET6 as u16).to_ne_bytes());
             bytes.extend_from_slice(&v6.port().to_be_bytes());
             bytes.extend_from_slice(&v6.flowinfo().to_be_bytes());
             bytes.extend_from_slice(&v6.ip().octets());
@@ -136,7 +142,7 @@ pub fn encode(address: SocketAddr) -> Vec<u8> {
 mod tests {
     use super::*;
 
-    const FAMILIES: [i32; 2] = [libc::AF_INET, libc::AF_INET6];
+    const FAMILIES: [i32; 2] = [AF_INET, AF_INET6];
 
     fn kind(family: i32, stream: bool) -> Kind {
         Kind { family, stream }
@@ -162,9 +168,9 @@ mod tests {
     #[test]
     fn what_is_too_short_or_of_another_family_is_refused_as_linux_does() {
         const OK: i32 = 0;
-        const INVAL: i32 = libc::EINVAL;
-        const FAMILY: i32 = libc::EAFNOSUPPORT;
-        let (v4, v6) = (libc::AF_INET, libc::AF_INET6);
+        const INVAL: i32 = EINVAL;
+        const FAMILY: i32 = EAFNOSUPPORT;
+        let (v4, v6) = (AF_INET, AF_INET6);
         let rows = [
             (
                 kind(v4, true),
@@ -212,11 +218,11 @@ mod tests {
         for family in FAMILIES {
             assert_eq!(read(family, true, Purpose::Connect), Ok(None));
         }
-        assert_eq!(read(libc::AF_INET, true, Purpose::Bind), Ok(Some(any)));
-        assert_eq!(read(libc::AF_INET, false, Purpose::Send), Ok(Some(any)));
-        assert_eq!(read(libc::AF_INET6, false, Purpose::Send), Ok(None));
-        let refused = read(libc::AF_INET6, true, Purpose::Bind);
-        assert_eq!(refused, Err(libc::EAFNOSUPPORT));
+        assert_eq!(read(AF_INET, true, Purpose::Bind), Ok(Some(any)));
+        assert_eq!(read(AF_INET, false, Purpose::Send), Ok(Some(any)));
+        assert_eq!(read(AF_INET6, false, Purpose::Send), Ok(None));
+        let refused = read(AF_INET6, true, Purpose::Bind);
+        assert_eq!(refused, Err(EAFNOSUPPORT));
     }
 
     #[test]
@@ -224,7 +230,7 @@ mod tests {
         for family in FAMILIES {
             for bytes in [&[][..], &[1], &[0; LONGEST + 1]] {
                 let got = decode(bytes, kind(family, true), Purpose::Connect);
-                assert_eq!(got, Err(libc::EINVAL));
+                assert_eq!(got, Err(EINVAL));
             }
         }
     }

@@ -1,0 +1,299 @@
+//! Options by the numbers and in the bytes of Linux's `setsockopt` and `getsockopt` (socket(7), ip(7), ipv6(7), tcp(7), udp(7)).
+//!
+//! Sources: `include/uapi/asm-generic/socket.h`, `include/uapi/linux/{in,in6,tcp}.h`. Errors are Linux's errno.
+use alloc::vec::Vec;
+use core::time::Duration;
+
+use super::SocketOption as Set;
+use crate::l4_transport::tcp::Congestion;
+use crate::l4_transport::udp::MtuDiscovery;
+
+const ENOENT: i32 = 2;
+const EINVAL: i32 = 22;
+const ENOPROTOOPT: i32 = 92;
+
+/// Levels.
+const IP: i32 = 0;
+const SOCKET: i32 = 1;
+const TCP: i32 = 6;
+const IPV6: i32 = 41;
+
+/// Bytes of a name of a congestion control.
+const CONGESTION_NAME: usize = 16;
+
+/// What an option is here.
+enum Known {
+    /// A flag.
+    Flag(fn(bool) -> Set),
+    /// A number.
+    Number(fn(u32) -> Set),
+    /// A number that is checked first.
+    Checked(fn(i32) -> Option<Set>),
+    /// Seconds.
+    Seconds(fn(Duration) -> Set),
+    /// Milliseconds.
+    Millis(fn(Duration) -> Set),
+    /// `struct linger`.
+    Linger,
+    /// A name.
+    Congestion,
+    /// Taken and of no effect: it asks for more to be told, or for a saving.
+    Ignored,
+}
+
+/// What `setsockopt` sets; `None`: taken and of no effect.
+///
+/// # Errors
+/// EINVAL for a value that is too short or that Linux refuses, ENOPROTOOPT for an option that is not here, ENOENT for a
+/// congestion control that is not here.
+pub fn given(level: i32, name: i32, value: &[u8]) -> Result<Option<Set>, i32> {
+    let known = known(level, name).ok_or(ENOPROTOOPT)?;
+    Ok(Some(match known {
+        Known::Flag(set) => set(int(value)? != 0),
+        Known::Number(set) => set(number(value)?),
+        Known::Checked(set) => set(int(value)?).ok_or(EINVAL)?,
+        Known::Seconds(set) => set(Duration::from_secs(number(value)?.into())),
+        Known::Millis(set) => set(Duration::from_millis(number(value)?.into())),
+        Known::Linger => linger(value)?,
+        Known::Congestion => Set::Congestion(congestion(value)?),
+        Known::Ignored => return int(value).map(|_| None),
+    }))
+}
+
+/// Which option `getsockopt` asks for, as [`crate::Stack::get`] takes it; `None`: one that was taken and has no effect.
+///
+/// # Errors
+/// ENOPROTOOPT for an option that is not here.
+pub fn asked(level: i32, name: i32) -> Result<Option<Set>, i32> {
+    Ok(Some(match known(level, name).ok_or(ENOPROTOOPT)? {
+        Known::Flag(set) => set(false),
+        Known::Number(set) => set(0),
+        Known::Checked(set) => set(0).ok_or(ENOPROTOOPT)?,
+        Known::Seconds(set) | Known::Millis(set) => set(Duration::ZERO),
+        Known::Linger => Set::Linger(None),
+        Known::Congestion => Set::Congestion(Congestion::default()),
+        Known::Ignored => return Ok(None),
+    }))
+}
+
+/// The bytes that `getsockopt` answers with.
+pub fn shown(option: Set) -> Vec<u8> {
+    match option {
+        Set::Linger(time) => {
+            let on = i32::from(time.is_some()).to_ne_bytes();
+            let seconds = time.map_or(0, |time| clamped(time.as_secs()));
+            [on, seconds.to_ne_bytes()].concat()
+        }
+        Set::Congestion(which) => {
+            let name: &[u8] = match which {
+                Congestion::Reno => b"reno",
+                Congestion::Cubic => b"cubic",
+            };
+            let mut bytes = name.to_vec();
+            bytes.resize(CONGESTION_NAME, 0);
+            bytes
+        }
+        option => as_number(option).to_ne_bytes().to_vec(),
+    }
+}
+
+fn known(level: i32, name: i32) -> Option<Known> {
+    match level {
+        SOCKET => of_sockets(name),
+        IP => of_ip(name),
+        TCP => of_tcp(name),
+        IPV6 => of_ipv6(name),
+        _ => None,
+    }
+}
+
+fn of_sockets(name: i32) -> Option<Known> {
+    Some(match name {
+        2 => Known::Flag(Set::ReuseAddress),
+        6 => Known::Flag(Set::Broadcast),
+        7 => Known::Number(Set::SendBuffer),
+        8 => Known::Number(Set::ReceiveBuffer),
+        9 => Known::Flag(Set::KeepAlive),
+        13 => Known::Linger,
+        15 => Known::Flag(Set::ReusePort),
+        // SO_PRIORITY, SO_MARK, SO_ZEROCOPY.
+        12 | 36 | 60 => Known::Ignored,
+        _ => return None,
+    })
+}
+
+fn of_ip(name: i32) -> Option<Known> {
+    Some(match name {
+        // As Linux: the rest of the number is not looked at.
+        1 => Known::Checked(|n| Some(Set::Tos(n as u8))),
+        2 => Known::Checked(|n| Some(Set::Ttl(hops(n)?))),
+        10 => Known::Checked(|n| Some(Set::MtuDiscovery(discovery(n)?))),
+        11 => Known::Flag(Set::RecvErr),
+        33 => Known::Checked(|n| Some(Set::MulticastTtl(byte_or(n, 1)?))),
+        34 => Known::Flag(Set::MulticastLoop),
+        49 => Known::Checked(|n| Some(Set::MulticastAll(bit(n)?))),
+        // IP_PKTINFO, IP_RECVTTL, IP_RECVTOS, IP_BIND_ADDRESS_NO_PORT.
+        8 | 12 | 13 | 24 => Known::Ignored,
+        _ => return None,
+    })
+}
+
+fn of_ipv6(name: i32) -> Option<Known> {
+    Some(match name {
+        16 => Known::Checked(|n| Some(Set::Hops(hops(n)?))),
+        18 => Known::Checked(|n| Some(Set::MulticastHops(byte_or(n, 1)?))),
+        19 => Known::Checked(|n| Some(Set::MulticastLoopV6(bit(n)?))),
+        23 => Known::Checked(|n| Some(Set::MtuDiscoveryV6(discovery(n)?))),
+        25 => Known::Flag(Set::RecvErr),
+        26 => Known::Flag(Set::V6Only),
+        29 => Known::Flag(Set::MulticastAllV6),
+        62 => Known::Flag(Set::DontFragment),
+        67 => Known::Checked(|n| Some(Set::TrafficClass(byte_or(n, 0)?))),
+        // IPV6_RECVPKTINFO, IPV6_RECVHOPLIMIT, IPV6_RECVTCLASS.
+        49 | 51 | 66 => Known::Ignored,
+        _ => return None,
+    })
+}
+
+fn of_tcp(name: i32) -> Option<Known> {
+    Some(match name {
+        1 => Known::Flag(Set::NoDelay),
+        2 => Known::Number(|n| Set::MaxSegment(u16::try_from(n).unwrap_or(u16::MAX))),
+        3 => Known::Flag(Set::Cork),
+        4 => Known::Seconds(Set::KeepIdle),
+        5 => Known::Seconds(Set::KeepInterval),
+        6 => Known::Number(Set::KeepCount),
+        12 => Known::Flag(Set::QuickAck),
+        13 => Known::Congestion,
+        18 => Known::Millis(Set::UserTimeout),
+        // TCP_SYNCNT, TCP_LINGER2, TCP_DEFER_ACCEPT, TCP_WINDOW_CLAMP, TCP_NOTSENT_LOWAT.
+        7..=10 | 25 => Known::Ignored,
+        _ => return None,
+    })
+}
+
+/// TTL and hop limit: -1 stands for what every host begins with.
+fn hops(number: i32) -> Option<u8> {
+    byte_or(number, 64)
+}
+fn discovery(number: i32) -> Option<MtuDiscovery> {
+    MtuDiscovery::ALL
+        .get(usize::try_from(number).ok()?)
+        .copied()
+}
+fn bit(number: i32) -> Option<bool> {
+    match number {
+        0 => Some(false),
+        1 => Some(true),
+        _ => None,
+    }
+}
+fn byte_or(number: i32, default: u8) -> Option<u8> {
+    match number {
+        -1 => Some(default),
+        _ => u8::try_from(number).ok(),
+    }
+}
+fn linger(value: &[u8]) -> Result<Set, i32> {
+    let seconds = int(value.get(4..).unwrap_or(&[]))?;
+    let on = int(value)? != 0;
+    let time = Duration::from_secs(seconds.unsigned_abs().into());
+    Ok(Set::Linger(on.then_some(time)))
+}
+fn congestion(value: &[u8]) -> Result<Congestion, i32> {
+    match value.split(|byte| *byte == 0).next().unwrap_or(&[]) {
+        b"reno" => Ok(Congestion::Reno),
+        b"cubic" => Ok(Congestion::Cubic),
+        _ => Err(ENOENT),
+    }
+}
+
+/// A number of four bytes, or of one as ip(7) allows.
+///
+/// # Errors
+/// EINVAL without any.
+pub fn int(value: &[u8]) -> Result<i32, i32> {
+    match value.first_chunk::<4>() {
+        Some(bytes) => Ok(i32::from_ne_bytes(*bytes)),
+        None => value.first().map(|byte| i32::from(*byte)).ok_or(EINVAL),
+    }
+}
+fn number(value: &[u8]) -> Result<u32, i32> {
+    u32::try_from(int(value)?).map_err(|_| EINVAL)
+}
+fn clamped<T: TryInto<i32>>(number: T) -> i32 {
+    number.try_into().unwrap_or(i32::MAX)
+}
+
+fn as_number(option: Set) -> i32 {
+    match option {
+        Set::ReuseAddress(on)
+        | Set::ReusePort(on)
+        | Set::Broadcast(on)
+        | Set::KeepAlive(on)
+        | Set::NoDelay(on)
+        | Set::Cork(on)
+        | Set::QuickAck(on)
+        | Set::V6Only(on)
+        | Set::DontFragment(on)
+        | Set::RecvErr(on)
+        | Set::HeaderIncluded(on)
+        | Set::MulticastLoop(on)
+        | Set::MulticastAll(on)
+        | Set::MulticastLoopV6(on)
+        | Set::MulticastAllV6(on) => i32::from(on),
+        Set::MulticastTtl(n)
+        | Set::MulticastHops(n)
+        | Set::Ttl(n)
+        | Set::Tos(n)
+        | Set::Hops(n)
+        | Set::TrafficClass(n) => i32::from(n),
+        Set::MaxSegment(n) => i32::from(n),
+        Set::KeepCount(n) | Set::ReceiveBuffer(n) | Set::SendBuffer(n) => clamped(n),
+        Set::KeepIdle(time) | Set::KeepInterval(time) => clamped(time.as_secs()),
+        Set::UserTimeout(time) => clamped(time.as_millis()),
+        Set::MtuDiscovery(wanted) | Set::MtuDiscoveryV6(wanted) => wanted as i32,
+        Set::Linger(_)
+        | Set::Congestion(_)
+        | Set::IcmpFilter(_)
+        | Set::Checksum(_)
+        | Set::MulticastLink(_)
+        | Set::MulticastPortV6(_) => 0,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use alloc::vec;
+
+    #[test]
+    fn what_is_given_is_shown_in_the_same_bytes() {
+        let rows: [(i32, i32, Vec<u8>); 6] = [
+            (SOCKET, 9, vec![1, 0, 0, 0]),
+            (SOCKET, 13, vec![1, 0, 0, 0, 7, 0, 0, 0]),
+            (TCP, 4, vec![9, 0, 0, 0]),
+            (TCP, 13, b"reno\0\0\0\0\0\0\0\0\0\0\0\0".to_vec()),
+            (TCP, 18, vec![1, 1, 0, 0]),
+            (IP, 2, vec![5, 0, 0, 0]),
+        ];
+        for (level, name, bytes) in rows {
+            let option = given(level, name, &bytes).unwrap().unwrap();
+            assert_eq!(shown(option), bytes, "{level} {name}");
+            let which = asked(level, name).unwrap().unwrap();
+            assert_eq!(
+                core::mem::discriminant(&which),
+                core::mem::discriminant(&option)
+            );
+        }
+    }
+
+    #[test]
+    fn what_is_not_here_or_too_short_is_refused_as_linux_does() {
+        assert_eq!(given(SOCKET, 999, &[0; 4]), Err(ENOPROTOOPT));
+        assert_eq!(given(TCP, 1, &[]), Err(EINVAL));
+        assert_eq!(given(TCP, 13, b"vegas"), Err(ENOENT));
+        assert_eq!(given(SOCKET, 13, &[1, 0, 0, 0]), Err(EINVAL));
+        assert_eq!(given(TCP, 9, &[1, 0, 0, 0]), Ok(None));
+    }
+}
