@@ -68,6 +68,10 @@ impl Descriptors {
         }
         Ok(descriptor)
     }
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
     /// Whether it is one of ours.
     pub fn has(&self, fd: RawFd) -> bool {
         self.0.contains_key(&fd)

@@ -38,6 +38,8 @@ pub(crate) struct Inner {
     pub descriptors: Descriptors,
     /// What a new stream begins with.
     pub congestion: Congestion,
+    /// What the host is made with.
+    settings: Settings,
     waits: BTreeMap<u64, Wait>,
     next_wait: u64,
     /// Counts what threads are to look at.
@@ -71,6 +73,7 @@ impl Heptad {
             solo: Solo::new(&settings.host)?,
             descriptors: Descriptors::default(),
             congestion: settings.congestion,
+            settings: settings.clone(),
             waits: BTreeMap::new(),
             next_wait: 0,
             round: 0,
@@ -86,6 +89,14 @@ impl Heptad {
     }
     pub(crate) fn lock(&self) -> Held<'_> {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Commands of a script, if all of them set something that is known here. A host that has sockets stays as
+    /// it is.
+    pub(crate) fn command(&self, text: &str) -> bool {
+        let mut inner = self.lock();
+        let mut settings = inner.settings.clone();
+        settings.commands(text).is_ok() && inner.remake(settings)
     }
 
     /// A call that never waits.
@@ -224,6 +235,20 @@ impl Heptad {
 }
 
 impl Inner {
+    /// Another host in the place of one that did nothing yet; the clock goes on.
+    fn remake(&mut self, settings: Settings) -> bool {
+        if !self.descriptors.is_empty() {
+            return true;
+        }
+        let Ok(mut solo) = Solo::new(&settings.host) else {
+            return false;
+        };
+        solo.advance(self.solo.now());
+        self.solo = solo;
+        self.congestion = settings.congestion;
+        self.settings = settings;
+        true
+    }
     fn is_settled(&self) -> bool {
         self.owed.is_empty() && self.waits.values().all(|wait| wait.seen == self.round)
     }

@@ -1,5 +1,5 @@
-//! The object that packetdrill loads: the functions of this crate in the struct that it wants, and `getsockopt` for its
-//! assertions, which ask the C library.
+//! The object that packetdrill loads: the functions of this crate in the struct that it wants; `getsockopt` for its
+//! assertions, which ask the C library; and `system`, by which scripts set what they rest on.
 use std::sync::atomic::{AtomicPtr, Ordering};
 
 use libc::{
@@ -167,5 +167,32 @@ pub unsafe extern "C" fn getsockopt(
             let done = unsafe { libc::syscall(libc::SYS_getsockopt, fd, level, name, value, len) };
             done as c_int
         }
+    }
+}
+
+/// system(3) of the C library, for a program into which this object is preloaded: commands that set what a host of ours has are
+/// obeyed here and leave the machine alone; all others are the C library's.
+///
+/// # Safety
+/// As for the C library's.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn system(command: *const c_char) -> c_int {
+    // SAFETY: what is loaded is never given back, and a command ends with a zero byte.
+    let obeyed = match unsafe { LOADED.load(Ordering::Acquire).as_ref() } {
+        // SAFETY: likewise.
+        Some(host) if !command.is_null() => host.command(&unsafe { cable::text(command) }),
+        _ => false,
+    };
+    if obeyed {
+        return 0;
+    }
+    // SAFETY: the name ends with a zero byte, and what bears it is system(3).
+    unsafe {
+        let next = libc::dlsym(libc::RTLD_NEXT, c"system".as_ptr());
+        if next.is_null() {
+            return -1;
+        }
+        let next: unsafe extern "C" fn(*const c_char) -> c_int = core::mem::transmute(next);
+        next(command)
     }
 }
