@@ -184,7 +184,7 @@ impl Tcp {
             tcb.wants_room = true;
             return Err(SocketError::WouldBlock);
         }
-        tcb.begin_to_send(idle_restart, cx.now);
+        tcb.begin_to_send(idle_restart, cx);
         tcb.tx.push(now);
         self.sent(id, now.len(), cx);
         Ok(now.len())
@@ -212,7 +212,7 @@ impl Tcp {
             tcb.wants_room = true;
             return Err(SocketError::WouldBlock);
         }
-        tcb.begin_to_send(idle_restart, cx.now);
+        tcb.begin_to_send(idle_restart, cx);
         tcb.tx.push_bytes(data);
         self.sent(id, len, cx);
         Ok(())

@@ -41,6 +41,7 @@ mod settle;
 mod states;
 mod status;
 mod tcb;
+mod telling;
 mod time_wait;
 mod timers;
 

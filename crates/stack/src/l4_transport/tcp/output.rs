@@ -9,10 +9,10 @@ use super::recovery::Phase;
 use super::segment::Outgoing;
 use super::seq::SeqNum;
 use super::tcb::Tcb;
-use crate::event::{Cause, Event};
+use crate::event::{Cause, WindowCause};
 use crate::l3_network::Departure;
 use crate::time::Duration;
-use crate::{Counter, Cx, EventMask, Instant};
+use crate::{Counter, Cx, Instant};
 
 /// Most text of a super-segment: with its headers it is an IPv4 packet.
 const MOST_TEXT: u32 = 65_535 - 20 - 60;
@@ -71,10 +71,11 @@ impl Tcb {
         }
         let len = record.len.min(room.max(mss)).min(self.burst(mss));
         // The FIN rides on the last text, it does not make a segment longer than a frame.
-        let cause = if self.recovery.phase == Phase::Timeout {
-            Cause::Rto
-        } else {
-            Cause::FastRetransmit
+        let cause = match self.recovery.phase {
+            Phase::Timeout => Cause::Rto,
+            Phase::Open => Cause::PathMtu,
+            Phase::Fast if record.resent && self.agreed.sack => Cause::Rack,
+            Phase::Fast => self.recovery.evidence,
         };
         Some(Next::Resend {
             seq: record.seq,
@@ -332,20 +333,15 @@ impl Tcb {
         self.note_resent(frames as u32, isn::timestamp(cx.now, self.ts.offset));
         cx.counters.add(Counter::TcpRetransSegs, frames);
         match cause {
-            Cause::FastRetransmit => cx.counters.add(Counter::TcpExtTcpFastRetrans, frames),
+            Cause::FastRetransmit | Cause::Sack | Cause::Rack | Cause::PathMtu => {
+                cx.counters.add(Counter::TcpExtTcpFastRetrans, frames);
+            }
             Cause::Rto => cx.counters.add(Counter::TcpExtTcpSlowStartRetrans, frames),
             Cause::Probe => {}
         }
-        let (local, remote, iss) = (self.ep.local(), self.ep.remote(), self.snd.iss);
-        cx.events
-            .emit(cx.now, EventMask::TCP_RECOVERY, || Event::Retransmit {
-                local,
-                remote,
-                seq: seq.since(iss),
-                len,
-                cause,
-            });
-        out.depart(text, mss as u16, cx)
+        let departure = out.depart(text, mss as u16, cx);
+        self.tell_resent(seq, len, cause, departure.packet.id(), cx);
+        departure
     }
 
     /// Whether the congestion window is what limits this connection (Linux's tcp_cwnd_validate).
@@ -361,13 +357,17 @@ impl Tcb {
         }
     }
     /// The program gives text: if nothing was under way, idleness ends.
-    pub fn begin_to_send(&mut self, shrink: bool, now: Instant) {
+    pub fn begin_to_send(&mut self, shrink: bool, cx: &mut Cx<'_>) {
         if !self.flight.is_empty() || self.unsent() > 0 {
             return;
         }
-        self.controller.get().on_idle(now.since(self.last_sent));
+        self.controller.get().on_idle(cx.now.since(self.last_sent));
+        let before = self.window;
         if shrink {
-            self.restart_after_idle(now);
+            self.restart_after_idle(cx.now);
+        }
+        if self.window != before {
+            self.tell_window(WindowCause::Idle, cx);
         }
     }
     //= rfc5681#4.1

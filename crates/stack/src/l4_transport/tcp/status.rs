@@ -8,6 +8,7 @@ use super::options::mss_limit;
 use super::seq::SeqNum;
 use super::tcb::{Endpoint, Tcb};
 use super::{Conn, ConnId, ListenerId, Options, State, Status, Tcp};
+use crate::event::WindowCause;
 use crate::l3_network::{Flow, NetError};
 use crate::l4_transport::family::Family;
 use crate::l4_transport::net_error;
@@ -211,6 +212,7 @@ impl Tcb {
         let mss = self.mss();
         self.window.mss = mss;
         self.window.cwnd = segments.max(1).saturating_mul(mss);
+        self.tell_window(WindowCause::PathMtu, cx);
         self.flight.lose_where(|record| record.len > mss);
         self.arm_retransmission(cx.now, true);
     }

@@ -2,6 +2,7 @@
 use heptad_wire::tcp::Flags;
 
 use super::{Host, answer_stray, challenge};
+use crate::event::WindowCause;
 use crate::l4_transport::tcp::State;
 use crate::l4_transport::tcp::congestion::{Acked, Lost};
 use crate::l4_transport::tcp::recovery::scoreboard::Delivered;
@@ -104,7 +105,7 @@ fn acknowledge(tcb: &mut Tcb, seg: &Segment, window_moved: bool, cx: &mut Cx<'_>
         tcb.recovery.learn(&delivered, cx.now, tcb.rtt.min(), mss);
     }
     recover(tcb, advanced, duplicate || sacked, &delivered, cx);
-    settle_tail_probe(tcb, seg, dsack.is_some(), duplicate && !sacked);
+    settle_tail_probe(tcb, seg, dsack.is_some(), duplicate && !sacked, cx);
     if advanced || delivered.bytes > 0 {
         tcb.arm_retransmission(cx.now, advanced);
     }
@@ -200,6 +201,7 @@ fn recover(tcb: &mut Tcb, advanced: bool, duplicate: bool, delivered: &Delivered
         Phase::Fast if tcb.snd.una.at_or_after(tcb.recovery.high) => {
             tcb.window.cwnd = tcb.window.ssthresh;
             tcb.recovery.leave();
+            tcb.tell_window(WindowCause::Recovered, cx);
         }
         Phase::Fast => {
             //= rfc6582#3.2
@@ -213,6 +215,7 @@ fn recover(tcb: &mut Tcb, advanced: bool, duplicate: bool, delivered: &Delivered
         Phase::Timeout => {
             if tcb.snd.una.at_or_after(tcb.recovery.high) {
                 tcb.recovery.leave();
+                tcb.tell_window(WindowCause::Recovered, cx);
             }
             if advanced {
                 grow(tcb, bytes, cx);
@@ -253,7 +256,7 @@ fn reduce(tcb: &mut Tcb, bytes: u32, advanced: bool) {
     tcb.recovery.reduce(&mut tcb.window, pipe, bytes, advanced);
 }
 
-fn grow(tcb: &mut Tcb, bytes: u32, cx: &Cx<'_>) {
+fn grow(tcb: &mut Tcb, bytes: u32, cx: &mut Cx<'_>) {
     let limited = tcb.usage.limited
         || (tcb.window.in_slow_start() && tcb.window.cwnd < tcb.usage.most_out.saturating_mul(2));
     if limited {
@@ -262,13 +265,15 @@ fn grow(tcb: &mut Tcb, bytes: u32, cx: &Cx<'_>) {
             bytes,
             srtt: tcb.round_trip(),
         };
+        let before = tcb.window;
         tcb.controller.get().on_ack(&mut tcb.window, &acked);
+        tcb.tell_growth(before, cx);
     }
 }
 
 //= rfc8985#7.4
 //# TLP ... detects a loss repaired by the probe if the ACK beyond TLP.end_seq brings no DSACK
-fn settle_tail_probe(tcb: &mut Tcb, seg: &Segment, dsack: bool, bare: bool) {
+fn settle_tail_probe(tcb: &mut Tcb, seg: &Segment, dsack: bool, bare: bool, cx: &mut Cx<'_>) {
     let Some((high, resent)) = tcb.recovery.probe else {
         return;
     };
@@ -284,6 +289,7 @@ fn settle_tail_probe(tcb: &mut Tcb, seg: &Segment, dsack: bool, bare: bool) {
             let lost = Lost { flight };
             tcb.controller.get().on_loss(&mut tcb.window, &lost);
             tcb.window.cwnd = tcb.window.cwnd.min(tcb.window.ssthresh);
+            tcb.tell_window(WindowCause::TailLoss, cx);
         }
     }
 }

@@ -25,6 +25,8 @@ pub struct Record {
     pub mark: Mark,
     /// Sent more than once.
     pub resent: bool,
+    /// How often it was sent again.
+    pub resends: u8,
 }
 impl Record {
     /// The first sequence number after it.
@@ -113,6 +115,7 @@ impl Flight {
             sent_at: now,
             mark: Mark::InFlight,
             resent: false,
+            resends: 0,
         });
     }
     /// The newest.
@@ -276,7 +279,13 @@ impl Flight {
         };
         record.sent_at = now;
         record.resent = true;
+        record.resends = record.resends.saturating_add(1);
         record.len
+    }
+    /// How often the record at `seq` was sent again.
+    pub fn resends(&self, seq: SeqNum) -> u8 {
+        let i = self.records.partition_point(|r| r.end().at_or_before(seq));
+        self.records.get(i).map_or(0, |record| record.resends)
     }
     fn split(&mut self, i: usize, at: u32) {
         let Some(record) = self.records.get_mut(i) else {

@@ -1,5 +1,6 @@
 //! Recovery's acts on a connection: entering it, its three timers (RFC 6298, RFC 8985 6.3 and 7).
 use super::Phase;
+use crate::event::WindowCause;
 use crate::l4_transport::readiness::SocketError;
 use crate::l4_transport::tcp::Config;
 use crate::l4_transport::tcp::congestion::Lost;
@@ -28,6 +29,7 @@ impl Tcb {
         self.controller
             .get()
             .on_loss(&mut self.window, &Lost { flight });
+        self.tell_window(WindowCause::Loss, cx);
         self.recovery.enter_fast(self.snd.nxt, cwnd);
         self.recovery.probe = None;
         self.timers.probe_timeout = None;
@@ -124,6 +126,7 @@ impl Tcb {
         self.recovery.enter_timeout(self.snd.nxt);
         self.flight.lose_all();
         self.window.cwnd = self.window.mss;
+        self.tell_window(WindowCause::Timeout, cx);
         self.timers.probe_timeout = None;
         self.timers.reordering = None;
         self.tail_probe = false;
