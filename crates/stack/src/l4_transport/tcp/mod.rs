@@ -23,6 +23,7 @@ mod congestion;
 mod delayed_ack;
 mod demux;
 mod info;
+mod inspect;
 mod isn;
 mod keepalive;
 mod listener;
@@ -40,6 +41,7 @@ mod seq;
 mod settle;
 mod states;
 mod status;
+mod tally;
 mod tcb;
 mod telling;
 mod time_wait;
@@ -61,6 +63,7 @@ use crate::{Counter, Cx, DropReason, Instant};
 
 pub use crate::l4_transport::readiness::{Ready, SocketError};
 pub use info::{Info, TCP_INFO};
+pub use inspect::{Detail, Timer, TimerKind};
 
 /// The eleven states of RFC 9293 3.3.2.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]

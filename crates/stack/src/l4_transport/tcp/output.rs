@@ -131,13 +131,9 @@ impl Tcb {
     /// What leaves in about a millisecond at the rate that the window allows, more where the way is short (Linux's
     /// tcp_tso_autosize): the longer the way, the smaller the bursts.
     fn burst(&self, mss: u32) -> u32 {
-        let (Some(srtt), Some(min)) = (self.rtt.srtt(), self.rtt.min()) else {
+        let (Some(per_second), Some(min)) = (self.rate(), self.rtt.min()) else {
             return most_text(mss);
         };
-        let Window { cwnd, ssthresh, .. } = self.window;
-        let percent = if cwnd < ssthresh / 2 { 200 } else { 120 };
-        let micros = u64::try_from(srtt.as_micros()).unwrap_or(u64::MAX).max(1);
-        let per_second = u64::from(cwnd) * percent * 10_000 / micros;
         let halvings = min.as_micros() >> 9;
         let short_way = if halvings < 32 {
             u64::from(MOST_TEXT) >> halvings
@@ -147,6 +143,14 @@ impl Tcb {
         let bytes = (per_second / 1024 + short_way).min(MOST_TEXT.into()) as u32;
         let least = u32::from(self.agreed.least_burst) * mss;
         whole(bytes, mss).max(least).min(most_text(mss))
+    }
+    /// Bytes a second that the window allows, with room for growth (Linux's tcp_update_pacing_rate).
+    pub fn rate(&self) -> Option<u64> {
+        let srtt = self.rtt.srtt()?;
+        let Window { cwnd, ssthresh, .. } = self.window;
+        let percent = if cwnd < ssthresh / 2 { 200 } else { 120 };
+        let micros = u64::try_from(srtt.as_micros()).unwrap_or(u64::MAX).max(1);
+        Some(u64::from(cwnd) * percent * 10_000 / micros)
     }
     //= rfc9293#3.8.6.2.1
     //# Send data if at least a fraction of the maximum window can be sent, i.e., if: [SND.NXT = SND.UNA and] min(D,U) >= Fs * Max(SND.WND)
@@ -206,6 +210,7 @@ impl Tcb {
 
     /// Sends what was decided.
     pub fn transmit(&mut self, next: Next, cx: &mut Cx<'_>) -> Departure {
+        self.segs_out = self.segs_out.wrapping_add(1);
         match next {
             Next::Reset => self.transmit_reset(cx),
             Next::Probe => self.transmit_probe(cx),
@@ -294,6 +299,7 @@ impl Tcb {
         let frames = len.div_ceil(mss).max(1);
         cx.counters
             .add(Counter::TcpExtTcpOrigDataSent, u64::from(frames));
+        self.count_sent(frames, len);
         out.depart(text, mss as u16, cx)
     }
     fn transmit_again(
@@ -328,9 +334,12 @@ impl Tcb {
         //# a segment is never retransmitted too early, i.e., less than one RTO after the previous transmission of that segment
         let first = seq == self.snd.una;
         self.arm_retransmission(cx.now, first);
-        let frames = u64::from(text_len.div_ceil(mss).max(1));
-        self.retransmits += frames;
-        self.note_resent(frames as u32, isn::timestamp(cx.now, self.ts.offset));
+        let frames = text_len.div_ceil(mss).max(1);
+        self.retransmits = self.retransmits.wrapping_add(frames);
+        self.count_sent(frames, text_len);
+        self.tally().bytes_retrans += u64::from(text_len);
+        self.note_resent(frames, isn::timestamp(cx.now, self.ts.offset));
+        let frames = u64::from(frames);
         cx.counters.add(Counter::TcpRetransSegs, frames);
         match cause {
             Cause::FastRetransmit | Cause::Sack | Cause::Rack | Cause::PathMtu => {
@@ -344,6 +353,14 @@ impl Tcb {
         departure
     }
 
+    /// Frames with text left; the first of them is counted already.
+    fn count_sent(&mut self, frames: u32, text: u32) {
+        self.segs_out = self.segs_out.wrapping_add(frames - 1);
+        if text > 0 {
+            let tally = self.tally();
+            tally.data_segs_out = tally.data_segs_out.wrapping_add(frames);
+        }
+    }
     /// Whether the congestion window is what limits this connection (Linux's tcp_cwnd_validate).
     fn note_usage(&mut self) {
         let limited = self.unsent() > 0 && self.pipe() + self.mss() > self.window.cwnd;

@@ -96,6 +96,18 @@ impl Receiver {
     pub fn edge(&self) -> SeqNum {
         self.edge
     }
+    /// Bytes in order since the beginning, and the FIN.
+    pub fn bytes(&self) -> u64 {
+        self.position
+    }
+    /// Bytes that may wait for the program.
+    pub fn space(&self) -> u32 {
+        self.space
+    }
+    /// Most that the program took in a round trip.
+    pub fn taken_in_a_round_trip(&self) -> u32 {
+        self.sizing.measured
+    }
     /// Bytes in order that wait for the program.
     pub fn queued(&self) -> u32 {
         self.queued

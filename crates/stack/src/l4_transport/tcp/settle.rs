@@ -373,6 +373,7 @@ impl Conn {
             return;
         }
         tcb.update_persist(now);
+        tcb.clock_tally(now);
         if tcb.ep.state == State::FinWait2 && tcb.ep.orphan && tcb.timers.linger.is_none() {
             tcb.timers.linger = Some(now + fin_timeout);
         }

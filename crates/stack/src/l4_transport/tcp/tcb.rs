@@ -1,4 +1,5 @@
 //! The transmission control block: one connection in a synchronised state (RFC 9293 3.3.1).
+use alloc::boxed::Box;
 use alloc::sync::Arc;
 use core::net::SocketAddr;
 
@@ -18,6 +19,7 @@ use super::segment::Segment;
 use super::sender::SendQueue;
 use super::seq::SeqNum;
 use super::states::{self, Trigger};
+use super::tally::Tally;
 use super::{Config, Options, State};
 use crate::event::Event;
 use crate::l1_physical::PortId;
@@ -269,7 +271,12 @@ pub struct Tcb {
     pub last_stray: Option<Instant>,
     /// Bytes that may wait to be sent, and the bound of their growth.
     pub send_space: Space,
-    pub retransmits: u64,
+    /// Segments sent again.
+    pub retransmits: u32,
+    pub segs_out: u32,
+    pub segs_in: u32,
+    /// Counts of what carries text.
+    pub tally: Option<Box<Tally>>,
     /// What was last added to the host's account.
     pub charged: usize,
 }
@@ -343,6 +350,10 @@ impl Tcb {
             last_stray: None,
             send_space: send_space(config, &ep.options),
             retransmits: 0,
+            // the SYN or SYN,ACK, and the peer's
+            segs_out: 1,
+            segs_in: 1,
+            tally: None,
             charged: 0,
             agreed,
             ep,

@@ -90,6 +90,7 @@ fn acknowledge(tcb: &mut Tcb, seg: &Segment, window_moved: bool, cx: &mut Cx<'_>
     let (dsack, sacked) = read_sack(tcb, seg, una, &mut delivered);
     if dsack.is_some() {
         cx.count(Counter::TcpExtTcpDsackRecv);
+        tcb.tally().dsack_dups += 1;
         tcb.recovery.dsack(tcb.snd.una, tcb.snd.nxt);
     }
     let echo = seg.options.timestamps.map(|(_, echo)| echo);
@@ -98,6 +99,7 @@ fn acknowledge(tcb: &mut Tcb, seg: &Segment, window_moved: bool, cx: &mut Cx<'_>
     if !had_flight {
         return;
     }
+    count_delivered(tcb, &delivered);
     sample_rtt(tcb, seg, advanced, &delivered, cx);
     let duplicate = !advanced && seg.len() == 0 && !window_moved;
     if tcb.agreed.sack {
@@ -171,6 +173,16 @@ fn read_sack(
     (dsack, delivered.bytes > before)
 }
 
+fn count_delivered(tcb: &mut Tcb, delivered: &Delivered) {
+    if delivered.bytes == 0 {
+        return;
+    }
+    let segments = delivered.bytes.div_ceil(tcb.mss());
+    let tally = tcb.tally();
+    tally.delivered = tally.delivered.wrapping_add(segments);
+    tally.reord_seen += u32::from(delivered.reordered.is_some());
+}
+
 //= rfc7323#4.1
 //# A TSecr value received in a segment MAY be used to update the averaged RTT measurement only if the segment advances the left edge of the send window
 /// RFC 6298 3 (Karn), or by timestamps.
@@ -215,6 +227,7 @@ fn recover(tcb: &mut Tcb, advanced: bool, duplicate: bool, delivered: &Delivered
         Phase::Timeout => {
             if tcb.snd.una.at_or_after(tcb.recovery.high) {
                 tcb.recovery.leave();
+                tcb.tally().recovered(cx.now);
                 tcb.tell_window(WindowCause::Recovered, cx);
             }
             if advanced {

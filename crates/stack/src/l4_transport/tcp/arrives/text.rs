@@ -62,6 +62,7 @@ pub fn process(
         }
         Taken::OutOfOrder => {
             cx.count(Counter::TcpExtTcpOfoQueue);
+            tcb.tally().ooo += frames;
             tcb.ack.hurry();
             Ok(())
         }

@@ -104,6 +104,7 @@ impl Tcb {
             return;
         }
         cx.count(Counter::TcpExtTcpTimeouts);
+        self.tally().timed_out(cx.now);
         if self.gives_up(config, cx.now) {
             cx.count(Counter::TcpExtTcpAbortOnTimeout);
             let error = self.ep.soft_error.unwrap_or(SocketError::TimedOut);

@@ -78,6 +78,7 @@ impl Tcb {
         self.window.cwnd = self.window.cwnd.max(undo.cwnd);
         self.window.ssthresh = self.window.ssthresh.max(undo.ssthresh);
         self.tell_window(WindowCause::Undo, cx);
+        self.tally().recovered(cx.now);
         self.flight.unlose();
         self.recovery.leave();
         self.recovery.expect_reordering();
