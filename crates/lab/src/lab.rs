@@ -316,12 +316,12 @@ impl Lab {
         for port in 0..self.machines[id.0 as usize].ports.len() {
             while self.transmit(id, port) {}
         }
-        if let Body::Host(host) = &mut self.machines[id.0 as usize].body {
-            if host.ready.is_none() {
-                host.ready = host.stack.poll_ready();
-                if host.ready.is_some() {
-                    self.ready.push_back(id);
-                }
+        if let Body::Host(host) = &mut self.machines[id.0 as usize].body
+            && host.ready.is_none()
+        {
+            host.ready = host.stack.poll_ready();
+            if host.ready.is_some() {
+                self.ready.push_back(id);
             }
         }
     }

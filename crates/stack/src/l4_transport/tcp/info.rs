@@ -9,8 +9,6 @@ use crate::time::Duration;
 
 /// Bytes of Linux's `struct tcp_info`.
 pub const TCP_INFO: usize = 280;
-/// Fields that are here.
-const FIELDS: usize = 57;
 
 /// What TCP_INFO tells. Counts are of segments, times in the units that Linux has there.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -110,6 +108,9 @@ enum Width {
     Double,
 }
 
+/// Name, place, width, value.
+type Row = (&'static str, usize, Width, u64);
+
 impl Info {
     const NOTHING: Self = Self {
         state: 0,
@@ -179,7 +180,7 @@ impl Info {
         info
     }
     /// Each field by its name, without Linux's `tcpi_`.
-    pub fn fields(&self) -> [(&'static str, u64); FIELDS] {
+    pub fn fields(&self) -> impl Iterator<Item = (&'static str, u64)> + use<> {
         self.table().map(|(name, _, _, value)| (name, value))
     }
     /// `struct tcp_info`; fields that are not here are zero.
@@ -207,136 +208,105 @@ impl Info {
         }
         bytes
     }
-    /// Name, place, width, value.
-    fn table(&self) -> [(&'static str, usize, Width, u64); FIELDS] {
-        use Width::{Byte, Double, High, Low, Short, Word};
-        let Self {
-            state,
-            ca_state,
-            retransmits,
-            probes,
-            backoff,
-            options,
-            snd_wscale,
-            rcv_wscale,
-            delivery_rate_app_limited,
-            rto,
-            ato,
-            snd_mss,
-            rcv_mss,
-            unacked,
-            sacked,
-            lost,
-            retrans,
-            last_data_sent,
-            last_data_recv,
-            last_ack_recv,
-            pmtu,
-            rcv_ssthresh,
-            rtt,
-            rttvar,
-            snd_ssthresh,
-            snd_cwnd,
-            advmss,
-            reordering,
-            rcv_rtt,
-            rcv_space,
-            total_retrans,
-            pacing_rate,
-            max_pacing_rate,
-            bytes_acked,
-            bytes_received,
-            segs_out,
-            segs_in,
-            notsent_bytes,
-            min_rtt,
-            data_segs_in,
-            data_segs_out,
-            delivery_rate,
-            busy_time,
-            rwnd_limited,
-            sndbuf_limited,
-            delivered,
-            delivered_ce,
-            bytes_sent,
-            bytes_retrans,
-            dsack_dups,
-            reord_seen,
-            rcv_ooopack,
-            snd_wnd,
-            rcv_wnd,
-            total_rto,
-            total_rto_recoveries,
-            total_rto_time,
-        } = *self;
+    fn table(&self) -> impl Iterator<Item = Row> + use<> {
+        let (state, path, counts) = (self.state_rows(), self.path_rows(), self.count_rows());
+        state.into_iter().chain(path).chain(counts)
+    }
+    /// Up to `tcpi_fackets`.
+    fn state_rows(&self) -> [Row; 17] {
         [
-            ("state", 0, Byte, state.into()),
-            ("ca_state", 1, Byte, ca_state.into()),
-            ("retransmits", 2, Byte, retransmits.into()),
-            ("probes", 3, Byte, probes.into()),
-            ("backoff", 4, Byte, backoff.into()),
-            ("options", 5, Byte, options.into()),
-            ("snd_wscale", 6, Low, snd_wscale.into()),
-            ("rcv_wscale", 6, High, rcv_wscale.into()),
+            ("state", 0, Width::Byte, self.state.into()),
+            ("ca_state", 1, Width::Byte, self.ca_state.into()),
+            ("retransmits", 2, Width::Byte, self.retransmits.into()),
+            ("probes", 3, Width::Byte, self.probes.into()),
+            ("backoff", 4, Width::Byte, self.backoff.into()),
+            ("options", 5, Width::Byte, self.options.into()),
+            ("snd_wscale", 6, Width::Low, self.snd_wscale.into()),
+            ("rcv_wscale", 6, Width::High, self.rcv_wscale.into()),
             (
                 "delivery_rate_app_limited",
                 7,
-                Low,
-                delivery_rate_app_limited.into(),
+                Width::Low,
+                self.delivery_rate_app_limited.into(),
             ),
-            ("rto", 8, Word, rto.into()),
-            ("ato", 12, Word, ato.into()),
-            ("snd_mss", 16, Word, snd_mss.into()),
-            ("rcv_mss", 20, Word, rcv_mss.into()),
-            ("unacked", 24, Word, unacked.into()),
-            ("sacked", 28, Word, sacked.into()),
-            ("lost", 32, Word, lost.into()),
-            ("retrans", 36, Word, retrans.into()),
-            ("last_data_sent", 44, Word, last_data_sent.into()),
-            ("last_data_recv", 52, Word, last_data_recv.into()),
-            ("last_ack_recv", 56, Word, last_ack_recv.into()),
-            ("pmtu", 60, Word, pmtu.into()),
-            ("rcv_ssthresh", 64, Word, rcv_ssthresh.into()),
-            ("rtt", 68, Word, rtt.into()),
-            ("rttvar", 72, Word, rttvar.into()),
-            ("snd_ssthresh", 76, Word, snd_ssthresh.into()),
-            ("snd_cwnd", 80, Word, snd_cwnd.into()),
-            ("advmss", 84, Word, advmss.into()),
-            ("reordering", 88, Word, reordering.into()),
-            ("rcv_rtt", 92, Word, rcv_rtt.into()),
-            ("rcv_space", 96, Word, rcv_space.into()),
-            ("total_retrans", 100, Word, total_retrans.into()),
-            ("pacing_rate", 104, Double, pacing_rate),
-            ("max_pacing_rate", 112, Double, max_pacing_rate),
-            ("bytes_acked", 120, Double, bytes_acked),
-            ("bytes_received", 128, Double, bytes_received),
-            ("segs_out", 136, Word, segs_out.into()),
-            ("segs_in", 140, Word, segs_in.into()),
-            ("notsent_bytes", 144, Word, notsent_bytes.into()),
-            ("min_rtt", 148, Word, min_rtt.into()),
-            ("data_segs_in", 152, Word, data_segs_in.into()),
-            ("data_segs_out", 156, Word, data_segs_out.into()),
-            ("delivery_rate", 160, Double, delivery_rate),
-            ("busy_time", 168, Double, busy_time),
-            ("rwnd_limited", 176, Double, rwnd_limited),
-            ("sndbuf_limited", 184, Double, sndbuf_limited),
-            ("delivered", 192, Word, delivered.into()),
-            ("delivered_ce", 196, Word, delivered_ce.into()),
-            ("bytes_sent", 200, Double, bytes_sent),
-            ("bytes_retrans", 208, Double, bytes_retrans),
-            ("dsack_dups", 216, Word, dsack_dups.into()),
-            ("reord_seen", 220, Word, reord_seen.into()),
-            ("rcv_ooopack", 224, Word, rcv_ooopack.into()),
-            ("snd_wnd", 228, Word, snd_wnd.into()),
-            ("rcv_wnd", 232, Word, rcv_wnd.into()),
-            ("total_rto", 240, Short, total_rto.into()),
+            ("rto", 8, Width::Word, self.rto.into()),
+            ("ato", 12, Width::Word, self.ato.into()),
+            ("snd_mss", 16, Width::Word, self.snd_mss.into()),
+            ("rcv_mss", 20, Width::Word, self.rcv_mss.into()),
+            ("unacked", 24, Width::Word, self.unacked.into()),
+            ("sacked", 28, Width::Word, self.sacked.into()),
+            ("lost", 32, Width::Word, self.lost.into()),
+            ("retrans", 36, Width::Word, self.retrans.into()),
+        ]
+    }
+    /// Up to `tcpi_total_retrans`.
+    fn path_rows(&self) -> [Row; 14] {
+        [
+            (
+                "last_data_sent",
+                44,
+                Width::Word,
+                self.last_data_sent.into(),
+            ),
+            (
+                "last_data_recv",
+                52,
+                Width::Word,
+                self.last_data_recv.into(),
+            ),
+            ("last_ack_recv", 56, Width::Word, self.last_ack_recv.into()),
+            ("pmtu", 60, Width::Word, self.pmtu.into()),
+            ("rcv_ssthresh", 64, Width::Word, self.rcv_ssthresh.into()),
+            ("rtt", 68, Width::Word, self.rtt.into()),
+            ("rttvar", 72, Width::Word, self.rttvar.into()),
+            ("snd_ssthresh", 76, Width::Word, self.snd_ssthresh.into()),
+            ("snd_cwnd", 80, Width::Word, self.snd_cwnd.into()),
+            ("advmss", 84, Width::Word, self.advmss.into()),
+            ("reordering", 88, Width::Word, self.reordering.into()),
+            ("rcv_rtt", 92, Width::Word, self.rcv_rtt.into()),
+            ("rcv_space", 96, Width::Word, self.rcv_space.into()),
+            ("total_retrans", 100, Width::Word, self.total_retrans.into()),
+        ]
+    }
+    /// The rest.
+    fn count_rows(&self) -> [Row; 26] {
+        [
+            ("pacing_rate", 104, Width::Double, self.pacing_rate),
+            ("max_pacing_rate", 112, Width::Double, self.max_pacing_rate),
+            ("bytes_acked", 120, Width::Double, self.bytes_acked),
+            ("bytes_received", 128, Width::Double, self.bytes_received),
+            ("segs_out", 136, Width::Word, self.segs_out.into()),
+            ("segs_in", 140, Width::Word, self.segs_in.into()),
+            ("notsent_bytes", 144, Width::Word, self.notsent_bytes.into()),
+            ("min_rtt", 148, Width::Word, self.min_rtt.into()),
+            ("data_segs_in", 152, Width::Word, self.data_segs_in.into()),
+            ("data_segs_out", 156, Width::Word, self.data_segs_out.into()),
+            ("delivery_rate", 160, Width::Double, self.delivery_rate),
+            ("busy_time", 168, Width::Double, self.busy_time),
+            ("rwnd_limited", 176, Width::Double, self.rwnd_limited),
+            ("sndbuf_limited", 184, Width::Double, self.sndbuf_limited),
+            ("delivered", 192, Width::Word, self.delivered.into()),
+            ("delivered_ce", 196, Width::Word, self.delivered_ce.into()),
+            ("bytes_sent", 200, Width::Double, self.bytes_sent),
+            ("bytes_retrans", 208, Width::Double, self.bytes_retrans),
+            ("dsack_dups", 216, Width::Word, self.dsack_dups.into()),
+            ("reord_seen", 220, Width::Word, self.reord_seen.into()),
+            ("rcv_ooopack", 224, Width::Word, self.rcv_ooopack.into()),
+            ("snd_wnd", 228, Width::Word, self.snd_wnd.into()),
+            ("rcv_wnd", 232, Width::Word, self.rcv_wnd.into()),
+            ("total_rto", 240, Width::Short, self.total_rto.into()),
             (
                 "total_rto_recoveries",
                 242,
-                Short,
-                total_rto_recoveries.into(),
+                Width::Short,
+                self.total_rto_recoveries.into(),
             ),
-            ("total_rto_time", 244, Word, total_rto_time.into()),
+            (
+                "total_rto_time",
+                244,
+                Width::Word,
+                self.total_rto_time.into(),
+            ),
         ]
     }
 }
@@ -575,11 +545,7 @@ mod tests {
         assert_eq!(bytes[228..232], 7_u32.to_ne_bytes());
         assert_eq!(bytes[240..242], 8_u16.to_ne_bytes());
         assert_eq!(bytes[244..248], 9_u32.to_ne_bytes());
-        let named = info
-            .fields()
-            .iter()
-            .filter(|(_, value)| *value != 0)
-            .count();
+        let named = info.fields().filter(|(_, value)| *value != 0).count();
         assert_eq!(named, 9);
     }
 }
