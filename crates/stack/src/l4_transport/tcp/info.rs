@@ -418,6 +418,7 @@ impl Tcb {
     fn receiver_info(&self, info: &mut Info) {
         info.rcv_ssthresh = self.rcv.space();
         info.rcv_space = self.rcv.taken_in_a_round_trip();
+        info.rcv_rtt = micros(self.rcv.round_trip());
         info.rcv_wnd = self.rcv.wnd();
         info.bytes_received = self.rcv.bytes();
     }

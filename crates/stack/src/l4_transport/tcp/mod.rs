@@ -39,6 +39,7 @@ mod segment;
 mod sender;
 mod seq;
 mod settle;
+mod sizing;
 mod states;
 mod status;
 mod tally;
@@ -143,6 +144,10 @@ pub struct Options {
     pub quickack: bool,
     /// SO_REUSEPORT: listeners of one address share its connections.
     pub reuse_port: bool,
+    /// TCP_WINDOW_CLAMP, bytes; 0: none.
+    pub window_clamp: u32,
+    /// TCP_NOTSENT_LOWAT: bytes not yet sent at which the program is to wait; 0: the host's.
+    pub notsent_lowat: u32,
     /// IPV6_V6ONLY: a listener at `::` leaves IPv4 alone.
     pub v6_only: bool,
     /// Of which family the socket is.
@@ -188,6 +193,8 @@ impl Default for Options {
             cork: false,
             quickack: true,
             reuse_port: false,
+            window_clamp: 0,
+            notsent_lowat: 0,
             v6_only: false,
             family: Family::V4,
         }
@@ -219,6 +226,10 @@ pub struct Config {
     pub rmem: (u32, u32),
     /// Send buffer: initial and largest, bytes (tcp_wmem 16384 → 87040 usable, 4194304).
     pub wmem: (u32, u32),
+    /// Whether receive buffers grow by themselves (tcp_moderate_rcvbuf).
+    pub moderate_rcvbuf: bool,
+    /// Bytes not yet sent at which programs are to wait (tcp_notsent_lowat; without end).
+    pub notsent_lowat: u32,
     /// Whether the congestion window shrinks while nothing is sent (tcp_slow_start_after_idle; RFC 5681 4.1).
     pub slow_start_after_idle: bool,
     /// Fewest segments that a super-segment has where there is text for them (tcp_min_tso_segs, 2).
@@ -240,6 +251,8 @@ impl Default for Config {
             max_time_wait: 65_536,
             rmem: (131_072, 6_291_456),
             wmem: (87_040, 4_194_304),
+            moderate_rcvbuf: true,
+            notsent_lowat: u32::MAX,
             slow_start_after_idle: true,
             least_burst: 2,
             memory: 1 << 30,

@@ -291,6 +291,10 @@ impl Tcb {
             self.recovery.probe = Some((self.snd.nxt, false));
         }
         self.persist.due = false;
+        if self.wants_room && self.is_writable() {
+            self.wants_room = false;
+            self.ep.notify = true;
+        }
         self.ack.sent(self.rcv.nxt, len > 0, cx.now);
         self.last_sent = cx.now;
         self.recovery.sent(total);

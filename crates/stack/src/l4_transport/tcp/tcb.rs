@@ -271,6 +271,8 @@ pub struct Tcb {
     pub last_stray: Option<Instant>,
     /// Bytes that may wait to be sent, and the bound of their growth.
     pub send_space: Space,
+    /// Bytes not yet sent at which the program is to wait.
+    pub lowat: u32,
     /// Segments sent again.
     pub retransmits: u32,
     pub segs_out: u32,
@@ -300,6 +302,14 @@ impl Tcb {
         let (rtt, window) = measured(shake, u32::from(mss), now);
         let controller = Controller::new(ep.options.congestion);
         let nxt = irs + 1;
+        let mut rcv = Receiver::new(
+            nxt,
+            edge,
+            agreed.rcv_scale,
+            receive_space(config, &ep.options),
+            now,
+        );
+        rcv.clamp(ep.options.window_clamp);
         Self {
             snd: Snd {
                 iss,
@@ -311,13 +321,7 @@ impl Tcb {
                 max_wnd: wnd,
                 sml: una,
             },
-            rcv: Receiver::new(
-                nxt,
-                edge,
-                agreed.rcv_scale,
-                receive_space(config, &ep.options),
-                now,
-            ),
+            rcv,
             tx: SendQueue::default(),
             fin_queued: false,
             reset_owed: false,
@@ -349,6 +353,7 @@ impl Tcb {
             wants_room: false,
             last_stray: None,
             send_space: send_space(config, &ep.options),
+            lowat: unsent_bound(config, &ep.options),
             retransmits: 0,
             // the SYN or SYN,ACK, and the peer's
             segs_out: 1,
@@ -407,9 +412,14 @@ impl Tcb {
     pub fn send_room(&self) -> u32 {
         self.send_space.initial.saturating_sub(self.tx.len())
     }
-    /// Linux's sk_stream_is_writeable: a third of the buffer is free.
+    /// Bytes that may join those not yet sent (TCP_NOTSENT_LOWAT).
+    pub fn unsent_room(&self) -> u32 {
+        self.lowat.saturating_sub(self.unsent())
+    }
+    /// Linux's sk_stream_is_writeable: a third of the buffer is free, and what was not sent is less than half of its bound.
     pub fn is_writable(&self) -> bool {
-        self.send_room() >= self.send_space.initial / 3
+        let room = self.send_room() >= self.send_space.initial / 3;
+        room && self.unsent() <= self.lowat.saturating_sub(1) / 2
     }
     /// Memory that it holds for its peer and its program.
     pub fn charge(&self) -> usize {
@@ -505,7 +515,18 @@ pub fn receive_space(config: &Config, options: &Options) -> Space {
     }
     Space {
         initial: config.rmem.0 / 2,
-        most: config.rmem.1 / 2,
+        most: match config.moderate_rcvbuf {
+            true => config.rmem.1 / 2,
+            false => config.rmem.0 / 2,
+        },
+    }
+}
+
+/// TCP_NOTSENT_LOWAT, or the host's.
+pub fn unsent_bound(config: &Config, options: &Options) -> u32 {
+    match options.notsent_lowat {
+        0 => config.notsent_lowat,
+        bound => bound,
     }
 }
 

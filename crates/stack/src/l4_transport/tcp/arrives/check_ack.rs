@@ -81,6 +81,7 @@ fn update_window(tcb: &mut Tcb, seg: &Segment) -> bool {
 
 fn acknowledge(tcb: &mut Tcb, seg: &Segment, window_moved: bool, cx: &mut Cx<'_>) {
     let had_flight = !tcb.flight.is_empty();
+    let was_writable = tcb.is_writable();
     let mut delivered = Delivered::default();
     let una = tcb.snd.una;
     let advanced = seg.ack.after(una);
@@ -111,11 +112,22 @@ fn acknowledge(tcb: &mut Tcb, seg: &Segment, window_moved: bool, cx: &mut Cx<'_>
     if advanced || delivered.bytes > 0 {
         tcb.arm_retransmission(cx.now, advanced);
     }
+    if advanced {
+        make_room(tcb, was_writable);
+    }
+}
+
+/// The send buffer follows the congestion window, and the program hears of room.
+fn make_room(tcb: &mut Tcb, was_writable: bool) {
+    tcb.grow_send_buffer();
+    if tcb.is_writable() && (!was_writable || tcb.wants_room) {
+        tcb.wants_room = false;
+        tcb.ep.notify = true;
+    }
 }
 
 /// SND.UNA moves.
 fn advance(tcb: &mut Tcb, ack: SeqNum, delivered: &mut Delivered, cx: &mut Cx<'_>) {
-    let was_writable = tcb.is_writable();
     let fin_acked = tcb.fin_sent() && ack.after(tcb.text_end());
     let bytes = ack.since(tcb.snd.una) - u32::from(fin_acked);
     tcb.flight.acknowledge(ack, delivered);
@@ -124,11 +136,6 @@ fn advance(tcb: &mut Tcb, ack: SeqNum, delivered: &mut Delivered, cx: &mut Cx<'_
     tcb.recovery.timeouts = 0;
     tcb.unanswered_since = cx.now;
     tcb.ep.soft_error = None;
-    tcb.grow_send_buffer();
-    if tcb.is_writable() && (!was_writable || tcb.wants_room) {
-        tcb.wants_room = false;
-        tcb.ep.notify = true;
-    }
     if fin_acked {
         tcb.fin_queued = false;
         tcb.ep.transition(Trigger::AckOfFin, cx);
