@@ -2,7 +2,7 @@
 use core::net::IpAddr;
 use core::time::Duration;
 
-use heptad_stack::l4_transport::tcp::{Config, Congestion};
+use heptad_stack::l4_transport::tcp::{Config, Congestion, MtuProbing};
 
 use crate::solo::SoloConfig;
 
@@ -150,6 +150,7 @@ impl Settings {
         config.sack = true;
         config.window_scaling = true;
         config.slow_start_after_idle = false;
+        config.mtu_probing = MtuProbing::Off;
         config.syn_retries = 5;
         config.rmem = (540_000, 15_728_640);
         config.wmem = (262_144, 4_194_304);
@@ -187,6 +188,14 @@ impl Settings {
             "tcp_window_scaling" => config.window_scaling = number()? != 0,
             "tcp_slow_start_after_idle" => config.slow_start_after_idle = number()? != 0,
             "tcp_syn_retries" => config.syn_retries = number()?,
+            "tcp_mtu_probing" => {
+                config.mtu_probing = match number()? {
+                    0 => MtuProbing::Off,
+                    1 => MtuProbing::BlackHoles,
+                    _ => MtuProbing::Always,
+                }
+            }
+            "tcp_base_mss" => config.base_mss = u16::try_from(number()?).unwrap_or(u16::MAX),
             "tcp_moderate_rcvbuf" => config.moderate_rcvbuf = number()? != 0,
             "tcp_notsent_lowat" => config.notsent_lowat = number()?,
             "tcp_min_tso_segs" => config.least_burst = u8::try_from(number()?).unwrap_or(u8::MAX),
@@ -212,7 +221,7 @@ fn as_it_is(name: &str, value: &str) -> Result<(), String> {
         "tcp_early_retrans" => &["3", "4"],
         "tcp_ecn" => &["0", "2"],
         "tcp_fastopen" => &["0"],
-        "tcp_mtu_probing" | "tcp_shrink_window" => &["0"],
+        "tcp_shrink_window" => &["0"],
         "tcp_min_tso_segs"
         | "tcp_tso_win_divisor"
         | "tcp_limit_output_bytes"

@@ -27,6 +27,7 @@ mod inspect;
 mod isn;
 mod keepalive;
 mod listener;
+mod mtu_search;
 mod opening;
 mod options;
 mod output;
@@ -105,6 +106,18 @@ pub enum Congestion {
     /// RFC 9438.
     #[default]
     Cubic,
+}
+
+/// When segments longer than those known to get through are tried (tcp_mtu_probing; RFC 4821).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum MtuProbing {
+    /// Never: what the network swallows without a word stops a connection.
+    Off,
+    /// Once a black hole is suspected.
+    #[default]
+    BlackHoles,
+    /// From the start of each connection.
+    Always,
 }
 
 /// What a socket may choose about its connection; a listener's are inherited. Defaults are Linux's.
@@ -232,6 +245,10 @@ pub struct Config {
     pub notsent_lowat: u32,
     /// Whether the congestion window shrinks while nothing is sent (tcp_slow_start_after_idle; RFC 5681 4.1).
     pub slow_start_after_idle: bool,
+    /// When the path is probed for its MTU. Linux's is off.
+    pub mtu_probing: MtuProbing,
+    /// Text of the segments that such a search begins with (tcp_base_mss, 1024).
+    pub base_mss: u16,
     /// Fewest segments that a super-segment has where there is text for them (tcp_min_tso_segs, 2).
     pub least_burst: u8,
     /// Host-wide bound on payload memory, bytes.
@@ -254,6 +271,8 @@ impl Default for Config {
             moderate_rcvbuf: true,
             notsent_lowat: u32::MAX,
             slow_start_after_idle: true,
+            mtu_probing: MtuProbing::BlackHoles,
+            base_mss: 1024,
             least_burst: 2,
             memory: 1 << 30,
         }

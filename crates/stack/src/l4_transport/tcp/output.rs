@@ -4,6 +4,7 @@ use heptad_wire::tcp::Flags;
 
 use super::congestion::Window;
 use super::isn;
+use super::mtu_search::Crowded;
 use super::options::data_options;
 use super::recovery::Phase;
 use super::segment::Outgoing;
@@ -28,6 +29,8 @@ pub enum Next {
     Resend { seq: SeqNum, len: u32, cause: Cause },
     /// For the first time: text and perhaps FIN.
     New { len: u32, fin: bool },
+    /// The same as one segment that is longer than those known to get through.
+    MtuProbe { len: u32 },
     /// ACK alone.
     Ack,
 }
@@ -51,7 +54,10 @@ impl Tcb {
             return Some(Next::Probe);
         }
         self.next_resend()
-            .or_else(|| self.next_new())
+            .or_else(|| match self.next_mtu_probe() {
+                Ok(probe) => probe.or_else(|| self.next_new()),
+                Err(Crowded) => None,
+            })
             .or_else(|| self.ack.is_due().then_some(Next::Ack))
     }
 
@@ -72,10 +78,8 @@ impl Tcb {
         let len = record.len.min(room.max(mss)).min(self.burst(mss));
         // The FIN rides on the last text, it does not make a segment longer than a frame.
         let cause = match self.recovery.phase {
-            Phase::Timeout => Cause::Rto,
-            Phase::Open => Cause::PathMtu,
             Phase::Fast if record.resent && self.agreed.sack => Cause::Rack,
-            Phase::Fast => self.recovery.evidence,
+            _ => self.recovery.evidence,
         };
         Some(Next::Resend {
             seq: record.seq,
@@ -215,7 +219,12 @@ impl Tcb {
             Next::Reset => self.transmit_reset(cx),
             Next::Probe => self.transmit_probe(cx),
             Next::Ack => self.transmit_ack(cx),
-            Next::New { len, fin } => self.transmit_new(len, fin, cx),
+            Next::New { len, fin } => self.transmit_new((len, fin), self.frame_mss(), cx),
+            Next::MtuProbe { len } => {
+                let probe = self.transmit_new((len, false), len, cx);
+                self.mtu_probe_left(len);
+                probe
+            }
             Next::Resend { seq, len, cause } => self.transmit_again(seq, len, cause, cx),
         }
     }
@@ -264,8 +273,8 @@ impl Tcb {
         self.ack.sent(self.rcv.nxt, false, cx.now);
         out.depart(Vec::new(), 1, cx)
     }
-    fn transmit_new(&mut self, len: u32, fin: bool, cx: &mut Cx<'_>) -> Departure {
-        let mss = self.frame_mss();
+    /// Text in segments of `mss` bytes.
+    fn transmit_new(&mut self, (len, fin): (u32, bool), mss: u32, cx: &mut Cx<'_>) -> Departure {
         let seq = self.snd.nxt;
         let all = len == self.unsent();
         let text = self.tx.share(seq.since(self.snd.una), len);
@@ -314,6 +323,7 @@ impl Tcb {
         cx: &mut Cx<'_>,
     ) -> Departure {
         let mss = self.frame_mss();
+        self.forget_mtu_probe();
         let len = self.flight.resend(seq, len, cx.now);
         let end = seq + len;
         let fin = self.fin_queued && end.after(self.text_end());

@@ -208,12 +208,16 @@ impl Tcb {
             return;
         }
         let segments = self.window.cwnd / self.mss().max(1);
+        self.bound_search(limit);
         self.agreed.mss = limit;
         let mss = self.mss();
         self.window.mss = mss;
         self.window.cwnd = segments.max(1).saturating_mul(mss);
         self.tell_window(WindowCause::PathMtu, cx);
         self.flight.lose_where(|record| record.len > mss);
+        if self.flight.lost() > 0 {
+            self.resend_shorter();
+        }
         self.arm_retransmission(cx.now, true);
     }
 }

@@ -8,6 +8,7 @@ use super::delayed_ack::DelayedAck;
 use super::demux::Pair;
 use super::isn;
 use super::keepalive::Keepalive;
+use super::mtu_search::Search;
 use super::opening::Handshake;
 use super::options::{Agreed, TIMESTAMPS_LEN};
 use super::probe::Persist;
@@ -277,6 +278,8 @@ pub struct Tcb {
     pub retransmits: u32,
     pub segs_out: u32,
     pub segs_in: u32,
+    /// Of the path's MTU, where ICMP does not tell.
+    pub search: Option<Box<Search>>,
     /// Counts of what carries text.
     pub tally: Option<Box<Tally>>,
     /// What was last added to the host's account.
@@ -291,7 +294,7 @@ impl Tcb {
             irs,
             agreed,
             wnd,
-            edge,
+            edge: _,
             ts_recent,
             ts_offset,
             sent_at: _,
@@ -302,15 +305,8 @@ impl Tcb {
         let (rtt, window) = measured(shake, u32::from(mss), now);
         let controller = Controller::new(ep.options.congestion);
         let nxt = irs + 1;
-        let mut rcv = Receiver::new(
-            nxt,
-            edge,
-            agreed.rcv_scale,
-            receive_space(config, &ep.options),
-            now,
-        );
-        rcv.clamp(ep.options.window_clamp);
-        Self {
+        let rcv = receiver(config, &ep.options, shake, now);
+        let mut tcb = Self {
             snd: Snd {
                 iss,
                 una,
@@ -358,11 +354,14 @@ impl Tcb {
             // the SYN or SYN,ACK, and the peer's
             segs_out: 1,
             segs_in: 1,
+            search: None,
             tally: None,
             charged: 0,
             agreed,
             ep,
-        }
+        };
+        tcb.begin_search(config, now);
+        tcb
     }
 
     /// SMSS: text that a frame carries beside its usual options.
@@ -494,6 +493,14 @@ fn measured(shake: &Handshake, mss: u32, now: Instant) -> (Rtt, Window) {
         rtt.sample(now.since(shake.sent_at));
     }
     (rtt, window)
+}
+
+fn receiver(config: &Config, options: &Options, shake: &Handshake, now: Instant) -> Receiver {
+    let (nxt, scale) = (shake.irs + 1, shake.agreed.rcv_scale);
+    let space = receive_space(config, options);
+    let mut rcv = Receiver::new(nxt, shake.edge, scale, space, now);
+    rcv.clamp(options.window_clamp);
+    rcv
 }
 
 fn payload_mss(agreed: &Agreed) -> u16 {

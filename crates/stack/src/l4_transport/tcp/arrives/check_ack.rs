@@ -113,6 +113,7 @@ fn acknowledge(tcb: &mut Tcb, seg: &Segment, window_moved: bool, cx: &mut Cx<'_>
         tcb.arm_retransmission(cx.now, advanced);
     }
     if advanced {
+        tcb.settle_mtu_probe(cx);
         make_room(tcb, was_writable);
     }
 }
@@ -211,8 +212,10 @@ fn recover(tcb: &mut Tcb, advanced: bool, duplicate: bool, delivered: &Delivered
     match tcb.recovery.phase {
         Phase::Open => {
             if tcb.flight.lost() > 0 {
-                tcb.enter_fast_recovery(cx);
-                reduce(tcb, bytes, advanced);
+                if !tcb.mtu_probe_failed(cx) {
+                    tcb.enter_fast_recovery(cx);
+                    reduce(tcb, bytes, advanced);
+                }
             } else if advanced {
                 grow(tcb, bytes, cx);
             }

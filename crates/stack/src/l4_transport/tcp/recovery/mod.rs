@@ -101,10 +101,20 @@ impl Recovery {
     /// Begins recovery by the timer.
     pub fn enter_timeout(&mut self, nxt: SeqNum) {
         self.phase = Phase::Timeout;
+        self.evidence = Cause::Rto;
         self.timeouts = self.timeouts.saturating_add(1);
         self.high = nxt;
         self.dupacks = 0;
         self.probe = None;
+    }
+    /// Segments were too long: as after a timeout, but none expired.
+    pub fn enter_gently(&mut self, nxt: SeqNum) {
+        self.phase = Phase::Timeout;
+        self.evidence = Cause::PathMtu;
+        self.high = nxt;
+        self.dupacks = 0;
+        self.probe = None;
+        self.undo = None;
     }
     /// Ends recovery.
     pub fn leave(&mut self) {

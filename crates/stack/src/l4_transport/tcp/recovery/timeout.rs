@@ -39,6 +39,16 @@ impl Tcb {
             Counter::TcpExtTcpRenoRecovery
         });
     }
+    /// What is lost was too long for the path: it leaves again in shorter segments, without a reduction (Linux's
+    /// tcp_simple_retransmit).
+    pub fn resend_shorter(&mut self) {
+        if self.recovery.phase != Phase::Open {
+            return;
+        }
+        self.recovery.enter_gently(self.snd.nxt);
+        let window = &mut self.window;
+        window.ssthresh = window.ssthresh.max(window.cwnd / 4 * 3);
+    }
     //= rfc6298#5.3
     //# When an ACK is received that acknowledges new data, restart the retransmission timer so that it will expire after RTO seconds
     /// Restarts the timers after an ACK or after sending. `restart`: also one that runs.
@@ -88,7 +98,8 @@ impl Tcb {
     /// Patience with reordering is over.
     pub fn on_reordering(&mut self, cx: &mut Cx<'_>) {
         self.detect_losses(cx.now);
-        if self.flight.lost() > 0 && self.recovery.phase == Phase::Open {
+        let found = self.flight.lost() > 0 && self.recovery.phase == Phase::Open;
+        if found && !self.mtu_probe_failed(cx) {
             self.enter_fast_recovery(cx);
             let pipe = self.pipe();
             self.recovery.reduce(&mut self.window, pipe, 0, false);
@@ -111,6 +122,8 @@ impl Tcb {
             self.fail(error, cx);
             return;
         }
+        self.suspect_black_hole(config, cx);
+        self.forget_mtu_probe();
         let flight = self.flight.outstanding();
         //= rfc5681#3.1
         //# when a TCP sender detects segment loss using the retransmission timer and the given segment has already been retransmitted, the value of ssthresh is held constant
