@@ -93,7 +93,7 @@ counters! {
         TcpExtTcpKeepAlive = "TCPKeepAlive", TcpExtTcpWinProbe = "TCPWinProbe",
         TcpExtTcpPureAcks = "TCPPureAcks", TcpExtTcpOrigDataSent = "TCPOrigDataSent",
         TcpExtTcpSpuriousRtos = "TCPSpuriousRTOs", TcpExtTcpToZeroWindowAdv = "TCPToZeroWindowAdv",
-        TcpExtTcpMtupFail = "TCPMTUPFail", TcpExtTcpMtupSuccess = "TCPMTUPSuccess",
+        TcpExtTcpSackReneging = "TCPSACKReneging", TcpExtTcpMtupFail = "TCPMTUPFail", TcpExtTcpMtupSuccess = "TCPMTUPSuccess",
         TcpExtTcpRcvCoalesce = "TCPRcvCoalesce", TcpExtTcpTimeWaitOverflow = "TCPTimeWaitOverflow",
     }
     IpExt {

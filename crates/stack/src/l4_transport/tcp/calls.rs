@@ -169,7 +169,6 @@ impl Tcp {
     /// Takes as many bytes as fit; `WouldBlock` if none, `BrokenPipe` after shutdown or reset, `NotConnected`.
     pub fn send(&mut self, id: ConnId, data: &[u8], cx: &mut Cx<'_>) -> Result<usize, SocketError> {
         let full = self.memory >= self.config.memory;
-        let idle_restart = self.config.slow_start_after_idle;
         let tcb = self.sender(id)?;
         if data.is_empty() {
             return Ok(0);
@@ -184,7 +183,7 @@ impl Tcp {
             tcb.wants_room = true;
             return Err(SocketError::WouldBlock);
         }
-        tcb.begin_to_send(idle_restart, cx);
+        tcb.begin_to_send(cx);
         tcb.tx.push(now);
         self.sent(id, now.len(), cx);
         Ok(now.len())
@@ -197,7 +196,6 @@ impl Tcp {
         cx: &mut Cx<'_>,
     ) -> Result<(), SocketError> {
         let full = self.memory >= self.config.memory;
-        let idle_restart = self.config.slow_start_after_idle;
         let tcb = self.sender(id)?;
         if data.is_empty() {
             return Ok(());
@@ -213,7 +211,7 @@ impl Tcp {
             tcb.wants_room = true;
             return Err(SocketError::WouldBlock);
         }
-        tcb.begin_to_send(idle_restart, cx);
+        tcb.begin_to_send(cx);
         tcb.tx.push_bytes(data);
         self.sent(id, len, cx);
         Ok(())

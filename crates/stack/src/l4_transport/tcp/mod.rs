@@ -48,6 +48,7 @@ mod tcb;
 mod telling;
 mod time_wait;
 mod timers;
+mod validation;
 
 use alloc::boxed::Box;
 use alloc::collections::VecDeque;

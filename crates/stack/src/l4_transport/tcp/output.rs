@@ -10,10 +10,9 @@ use super::recovery::Phase;
 use super::segment::Outgoing;
 use super::seq::SeqNum;
 use super::tcb::Tcb;
-use crate::event::{Cause, WindowCause};
+use crate::event::Cause;
 use crate::l3_network::Departure;
-use crate::time::Duration;
-use crate::{Counter, Cx, Instant};
+use crate::{Counter, Cx};
 
 /// Most text of a super-segment: with its headers it is an IPv4 packet.
 const MOST_TEXT: u32 = 65_535 - 20 - 60;
@@ -307,7 +306,7 @@ impl Tcb {
         self.ack.sent(self.rcv.nxt, len > 0, cx.now);
         self.last_sent = cx.now;
         self.recovery.sent(total);
-        self.note_usage();
+        self.validate_window(cx);
         self.arm_retransmission(cx.now, false);
         let frames = len.div_ceil(mss).max(1);
         cx.counters
@@ -374,50 +373,6 @@ impl Tcb {
             let tally = self.tally();
             tally.data_segs_out = tally.data_segs_out.wrapping_add(frames);
         }
-    }
-    /// Whether the congestion window is what limits this connection (Linux's tcp_cwnd_validate).
-    fn note_usage(&mut self) {
-        let limited = self.unsent() > 0 && self.pipe() + self.mss() > self.window.cwnd;
-        let out = self.flight.outstanding();
-        let usage = &mut self.usage;
-        let over = self.snd.una.at_or_after(usage.until);
-        if over || limited || (!usage.limited && out > usage.most_out) {
-            usage.limited = limited;
-            usage.most_out = out;
-            usage.until = self.snd.nxt;
-        }
-    }
-    /// The program gives text: if nothing was under way, idleness ends.
-    pub fn begin_to_send(&mut self, shrink: bool, cx: &mut Cx<'_>) {
-        if !self.flight.is_empty() || self.unsent() > 0 {
-            return;
-        }
-        self.controller.get().on_idle(cx.now.since(self.last_sent));
-        let before = self.window;
-        if shrink {
-            self.restart_after_idle(cx.now);
-        }
-        if self.window != before {
-            self.tell_window(WindowCause::Idle, cx);
-        }
-    }
-    //= rfc5681#4.1
-    //# a TCP SHOULD set cwnd to no more than RW before beginning transmission if the TCP has not sent data in an interval exceeding the retransmission timeout
-    /// Sending begins again: for each RTO of idleness the window halves, down to the initial one.
-    fn restart_after_idle(&mut self, now: Instant) {
-        let rto = self.rtt.base_rto().max(Duration::from_millis(1));
-        let mut idle = now.since(self.last_sent);
-        if idle <= rto {
-            return;
-        }
-        let window = &mut self.window;
-        let least = (window.mss * super::congestion::INITIAL_WINDOW).min(window.cwnd);
-        window.ssthresh = window.ssthresh.max(window.cwnd / 4 * 3);
-        while idle > rto && window.cwnd > least {
-            idle -= rto;
-            window.cwnd /= 2;
-        }
-        window.cwnd = window.cwnd.max(least);
     }
     /// Send buffer autotuning: room for twice the congestion window (Linux's tcp_sndbuf_expand).
     pub fn grow_send_buffer(&mut self) {

@@ -21,6 +21,7 @@ use super::sender::SendQueue;
 use super::seq::SeqNum;
 use super::states::{self, Trigger};
 use super::tally::Tally;
+use super::validation::Usage;
 use super::{Config, Options, State};
 use crate::event::Event;
 use crate::l1_physical::PortId;
@@ -180,14 +181,6 @@ pub struct Timestamps {
     pub recent_at: Instant,
 }
 
-/// Whether the window was the limit of late (RFC 7661's reason, Linux's rule).
-#[derive(Clone, Copy, Debug)]
-pub struct Usage {
-    pub limited: bool,
-    pub most_out: u32,
-    pub until: SeqNum,
-}
-
 /// When something is due. What is `None` is off.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Timers {
@@ -327,11 +320,7 @@ impl Tcb {
             recovery: Recovery::new(iss),
             rtt,
             window,
-            usage: Usage {
-                limited: false,
-                most_out: 0,
-                until: una,
-            },
+            usage: Usage::new(una, config.slow_start_after_idle, now),
             controller,
             ts: Timestamps {
                 offset: ts_offset,

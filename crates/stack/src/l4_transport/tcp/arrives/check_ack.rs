@@ -113,6 +113,7 @@ fn acknowledge(tcb: &mut Tcb, seg: &Segment, window_moved: bool, cx: &mut Cx<'_>
         tcb.arm_retransmission(cx.now, advanced);
     }
     if advanced {
+        tcb.suspect_reneging(cx.now);
         tcb.settle_mtu_probe(cx);
         make_room(tcb, was_writable);
     }
@@ -280,9 +281,7 @@ fn reduce(tcb: &mut Tcb, bytes: u32, advanced: bool) {
 }
 
 fn grow(tcb: &mut Tcb, bytes: u32, cx: &mut Cx<'_>) {
-    let limited = tcb.usage.limited
-        || (tcb.window.in_slow_start() && tcb.window.cwnd < tcb.usage.most_out.saturating_mul(2));
-    if limited {
+    if tcb.is_limited() {
         let acked = Acked {
             now: cx.now,
             bytes,

@@ -242,9 +242,14 @@ impl Flight {
             }
         }
     }
+    /// The peer asks for what it reported to have: it threw that away (RFC 2018 8).
+    pub fn is_reneged(&self) -> bool {
+        let front = self.records.front();
+        front.is_some_and(|record| record.mark == Mark::Sacked)
+    }
     /// The retransmission timer expired: all that the peer is not known to have is lost. If the peer took back what it had reported, that too (RFC 2018 8).
     pub fn lose_all(&mut self) {
-        let reneged = self.records.front().is_some_and(|r| r.mark == Mark::Sacked);
+        let reneged = self.is_reneged();
         for i in 0..self.records.len() {
             let keep = self
                 .records

@@ -46,8 +46,7 @@ impl Tcb {
             return;
         }
         self.recovery.enter_gently(self.snd.nxt);
-        let window = &mut self.window;
-        window.ssthresh = window.ssthresh.max(window.cwnd / 4 * 3);
+        self.window.remember();
     }
     //= rfc6298#5.3
     //# When an ACK is received that acknowledges new data, restart the retransmission timer so that it will expire after RTO seconds
@@ -63,6 +62,15 @@ impl Tcb {
             self.timers.rto = Some(self.timeout_from(now));
         }
         self.arm_tail_probe(now);
+    }
+    /// The peer asks for what it reported to have. It may yet change its mind (the ACK may be an old one), but not for a whole
+    /// RTO (Linux's tcp_check_sack_reneging).
+    pub fn suspect_reneging(&mut self, now: Instant) {
+        if self.flight.is_reneged() {
+            let half = self.rtt.srtt().unwrap_or_default() / 2;
+            self.timers.rto = Some(now + half.max(Duration::from_millis(10)));
+            self.timers.probe_timeout = None;
+        }
     }
     //= rfc8985#7.2
     //# PTO = 2 * SRTT; if FlightSize is one segment, PTO += TLP.max_ack_delay
@@ -137,6 +145,9 @@ impl Tcb {
                 .on_loss(&mut self.window, &Lost { flight });
         }
         self.controller.get().on_timeout();
+        if self.flight.is_reneged() {
+            cx.count(Counter::TcpExtTcpSackReneging);
+        }
         self.recovery.enter_timeout(self.snd.nxt);
         self.flight.lose_all();
         self.window.cwnd = self.window.mss;
