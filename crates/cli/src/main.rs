@@ -33,14 +33,16 @@ fn main() -> ExitCode {
     }
 }
 
-/// Prints clap's message; `netstat`, `ip` and `bridge` keep their own exit codes for a bad option.
+/// Prints clap's message; `netstat`, `ss`, `ip` and `bridge` keep their own exit codes for a bad option.
 fn usage(error: &clap::Error) -> ExitCode {
     let _ = error.print(); // a closed terminal changes nothing about the code
     match error.kind() {
         ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => ExitCode::SUCCESS,
         _ => ExitCode::from(match std::env::args_os().nth(1) {
             Some(command) if command == "netstat" => 3,
-            Some(command) if command == "ip" || command == "bridge" => commands::ip::USAGE,
+            Some(command) if command == "ip" || command == "bridge" || command == "ss" => {
+                commands::ip::USAGE
+            }
             _ => failure::USAGE,
         }),
     }
@@ -57,6 +59,7 @@ fn run(cli: Cli) -> Result<u8, Failure> {
         Some(Command::Exec(exec)) => commands::exec::exec(&exec),
         Some(Command::Run(run)) => commands::run::run(&run, cli.json),
         Some(Command::Netstat(netstat)) => commands::netstat::netstat(&netstat, cli.json),
+        Some(Command::Ss(ss)) => commands::ss::ss(&ss, cli.json),
         Some(Command::Link(link)) => commands::link::link(&link, cli.json),
         Some(Command::Ping(ping)) => commands::ping::ping(&ping, cli.json),
         Some(Command::Traceroute(trace)) => commands::traceroute::traceroute(&trace, cli.json),

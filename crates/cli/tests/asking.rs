@@ -332,3 +332,59 @@ fn a_ping_goes_on_until_it_is_told_to_end() {
     sandbox.run(&["lab", "down"]).expect_code(0);
     sandbox.expect_nothing_left();
 }
+
+#[test]
+fn ss_tells_what_tcp_knows() {
+    if !has_program("python3") {
+        return;
+    }
+    let sandbox = Sandbox::new();
+    lab(&sandbox);
+    let talk = "import socket, sys\n\
+        l = socket.socket(); l.bind(('', 7000)); l.listen()\n\
+        c = socket.create_connection(('10.0.0.2', 7000))\n\
+        s, _ = l.accept(); c.sendall(b'x' * 5000)\n\
+        n = 0\n\
+        while n < 5000: n += len(s.recv(5000))\n\
+        print(\"ready\", flush=True); sys.stdin.read()\n";
+    let mut program = sandbox
+        .heptad(&["exec", "b", "--", "python3", "-c", talk])
+        .stdin(std::process::Stdio::piped())
+        .stdout(std::process::Stdio::piped())
+        .spawn()
+        .expect("a program");
+    let mut first = String::new();
+    let out = program.stdout.take().expect("a pipe");
+    std::io::BufRead::read_line(&mut std::io::BufReader::new(out), &mut first).expect("a line");
+    let said = |words: &[&str]| sandbox.run(words).expect_code(0).stdout;
+    let text = said(&["ss", "-tanpi", "--node", "b"]);
+    assert!(text.starts_with("State  Recv-Q Send-Q"), "{text}");
+    assert!(text.contains("LISTEN 0      128"), "{text}");
+    assert!(text.contains("users:((\"python3\",pid="), "{text}");
+    assert!(text.contains("\t cubic wscale:7,7 rto:20"), "{text}");
+    for words in [
+        " bytes_sent:5000 bytes_acked:5000 ",
+        " bytes_received:5000 ",
+        " cwnd:",
+        " rtt:",
+    ] {
+        assert!(text.contains(words), "{words}: {text}");
+    }
+    let listening = said(&["ss", "-Hltn", "--node", "b"]);
+    assert_eq!(listening.lines().count(), 1, "{listening}");
+    let json = sandbox
+        .run(&["ss", "-tan", "--node", "b", "--json"])
+        .expect_code(0)
+        .json();
+    let sockets = json["nodes"][0]["sockets"].as_array().expect("a list");
+    assert_eq!(sockets.len(), 3, "{json}");
+    let sent = sockets
+        .iter()
+        .filter(|s| s["tcp_info"]["bytes_sent"] == 5000);
+    assert_eq!(sent.count(), 1, "{json}");
+    drop(program.stdin.take());
+    program.wait().expect("its end");
+    sandbox.run(&["ss", "-Z"]).expect_code(255);
+    sandbox.run(&["ss", "--node", "c"]).expect_code(2);
+    sandbox.run(&["lab", "down"]).expect_code(0);
+}

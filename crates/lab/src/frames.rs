@@ -31,7 +31,8 @@ pub struct FrameRecord {
     pub moment: Moment,
     /// Stays the same over hops.
     pub id: PacketId,
-    /// What an impairment did to this frame, if anything (`corrupted bit 112`, `duplicate`, `reordered by 3 ms`).
+    /// What an impairment did to this frame, if anything (`corrupted bit 112`, `duplicate`, `reordered by 3 ms`); where it left,
+    /// why TCP sent it again and what its window did (`TCP retransmission: RTO, 2nd of seq 1:1449`).
     pub note: Option<String>,
     /// The frame, cut and filled, without the frame check sequence.
     pub bytes: Vec<u8>,

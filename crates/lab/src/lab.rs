@@ -313,23 +313,37 @@ impl Lab {
         self.rearm(id);
     }
     fn drain_host(&mut self, id: MachineId) {
-        let now = self.now;
-        let Machine { ports, body, .. } = &mut self.machines[id.0 as usize];
-        if let Body::Host(host) = body {
-            for port in ports.iter() {
-                let next =
-                    |host: &mut Host| host.with(now, |stack, cx| stack.poll_transmit(port.id, cx));
-                while let Some(frame) = next(host) {
-                    self.fabric.transmit(now, port, frame, &mut host.pool);
-                }
-            }
-            if host.ready.is_none() {
-                host.ready = host.stack.poll_ready();
-                if host.ready.is_some() {
-                    self.ready.push_back(id);
-                }
+        for port in 0..self.machines[id.0 as usize].ports.len() {
+            while self.transmit(id, port) {}
+        }
+        if let Body::Host(host) = &mut self.machines[id.0 as usize].body
+            && host.ready.is_none()
+        {
+            host.ready = host.stack.poll_ready();
+            if host.ready.is_some() {
+                self.ready.push_back(id);
             }
         }
+    }
+    /// The next frame of a port leaves; what the host says of it is heard first. Returns whether there was one.
+    fn transmit(&mut self, id: MachineId, port: usize) -> bool {
+        let now = self.now;
+        let by = self.machines[id.0 as usize].ports[port].id;
+        let Body::Host(host) = &mut self.machines[id.0 as usize].body else {
+            return false;
+        };
+        let Some(frame) = host.with(now, |stack, cx| stack.poll_transmit(by, cx)) else {
+            return false;
+        };
+        if self.fabric.observation.is_recording() {
+            self.collect(id, &[]);
+        }
+        let Machine { ports, body, .. } = &mut self.machines[id.0 as usize];
+        if let Body::Host(host) = body {
+            self.fabric
+                .transmit(now, &ports[port], frame, &mut host.pool);
+        }
+        true
     }
     /// Stands a machine in the agenda where it belongs.
     pub(crate) fn rearm(&mut self, id: MachineId) {
@@ -352,13 +366,15 @@ impl Lab {
         let Machine { ports, body, .. } = &mut self.machines[id.0 as usize];
         let Body::Host(host) = body else { return };
         while let Some((at, event)) = host.events.take() {
-            if let Event::Drop { id, reason } = event {
-                if !refused.contains(&id) && self.fabric.observation.is_recording() {
-                    self.fabric.dropped_later(self.now, ports, id, reason);
-                }
-                if !self.asked_events.intersects(EventMask::DROP) {
-                    continue;
-                }
+            if let Event::Drop { id, reason } = event
+                && !refused.contains(&id)
+                && self.fabric.observation.is_recording()
+            {
+                self.fabric.dropped_later(self.now, ports, id, reason);
+            }
+            self.fabric.observation.hear(id, &event);
+            if !self.asked_events.intersects(event.class()) {
+                continue;
             }
             if self.events.len() >= EVENT_BOUND {
                 self.events.pop_front();
@@ -495,10 +511,18 @@ impl Lab {
             }
         }
     }
-    /// Hosts tell of their drops too while frames are recorded.
+    /// Hosts tell what captures say of them too while frames are recorded.
     pub(crate) fn events_of_hosts(&self) -> EventMask {
+        let said = [
+            EventMask::DROP,
+            EventMask::TCP_RECOVERY,
+            EventMask::TCP_WINDOW,
+        ];
         match self.fabric.observation.is_recording() {
-            true => EventMask(self.asked_events.0 | EventMask::DROP.0),
+            true => EventMask(
+                said.iter()
+                    .fold(self.asked_events.0, |all, one| all | one.0),
+            ),
             false => self.asked_events,
         }
     }

@@ -22,6 +22,7 @@ pub mod lab;
 mod link;
 mod machine;
 mod names;
+mod notes;
 mod observation;
 pub mod outside;
 pub mod pkt;

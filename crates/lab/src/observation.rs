@@ -2,10 +2,11 @@
 use std::collections::VecDeque;
 
 use heptad_stack::wire::{PacketBuf, PacketId, Pool};
-use heptad_stack::{DropReason, Instant};
+use heptad_stack::{DropReason, Event, Instant};
 use sha2::{Digest, Sha256};
 
 use crate::frames::{FrameRecord, Moment};
+use crate::notes::Notes;
 use crate::{EventHash, MachineId};
 
 /// Most bytes of records held until somebody takes them; then the oldest go.
@@ -38,6 +39,7 @@ pub(crate) struct Direction {
 
 pub(crate) struct Observation {
     records: Option<VecDeque<FrameRecord>>,
+    notes: Notes,
     held: usize,
     lost: u64,
     hash: Option<Sha256>,
@@ -47,6 +49,7 @@ impl Observation {
     pub fn new(observe: bool, event_hash: bool) -> Self {
         Self {
             records: observe.then(VecDeque::new),
+            notes: Notes::default(),
             held: 0,
             lost: 0,
             hash: event_hash.then(Sha256::new),
@@ -56,6 +59,7 @@ impl Observation {
     /// Records from now on, or no more; what was not taken is gone then.
     pub fn set_recording(&mut self, on: bool) {
         self.records = on.then(VecDeque::new);
+        self.notes = Notes::default();
         self.held = 0;
     }
     /// Whether frames are recorded.
@@ -77,9 +81,20 @@ impl Observation {
         }
         copies
     }
+    /// A machine tells of something that frames' records are to say.
+    pub fn hear(&mut self, machine: MachineId, event: &Event) {
+        if self.is_recording() {
+            self.notes.hear(machine, event);
+        }
+    }
+    fn note(&mut self, place: Place, copies: &[Copy]) -> Option<String> {
+        let first = copies.first().filter(|_| self.records.is_some())?;
+        self.notes.of(place.machine, first.id)
+    }
     /// A packet left a port and is under way.
     pub fn sent(&mut self, place: Place, copies: Vec<Copy>) {
-        self.record(place, Moment::Sent, None, copies);
+        let note = self.note(place, &copies);
+        self.record(place, Moment::Sent, note, copies);
     }
     /// A packet left a port and is lost.
     pub fn lost(
@@ -92,6 +107,7 @@ impl Observation {
     ) {
         let kind = cause.split([':', ' ']).next().unwrap_or(cause);
         self.hash(place.at, way, &format!("lost {kind}"), &copies);
+        let note = note.or_else(|| self.note(place, &copies));
         self.record(place, Moment::Lost(cause.to_owned()), note, copies);
     }
     /// A packet arrived.

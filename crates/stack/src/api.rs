@@ -8,7 +8,7 @@ use crate::l4_transport::{echo, tcp, udp};
 use crate::l5_session::{
     Below, Family, Ready, Shutdown, SocketError, SocketId, SocketKind, Sockets,
 };
-use crate::stack::{Filter, Link, Membership, SocketOption, SocketRow};
+use crate::stack::{Filter, Link, Membership, SocketDetail, SocketOption, SocketRow};
 use crate::{Cx, Instant, Stack};
 
 impl Stack {
@@ -286,8 +286,11 @@ impl Stack {
         }
         self.transport.tcp.status(self.sockets.connection(socket)?)
     }
-    /// TCP_INFO of a stream socket that has a connection.
+    /// TCP_INFO of a stream socket that has a connection or listens.
     pub fn tcp_info(&self, socket: SocketId, now: Instant) -> Option<tcp::Info> {
+        if let Some(listener) = self.sockets.listener(socket) {
+            return self.transport.tcp.listener_info(listener);
+        }
         self.transport
             .tcp
             .info(self.sockets.connection(socket)?, now)
@@ -295,5 +298,9 @@ impl Stack {
     /// Every socket and every connection without one, for `netstat`: TCP by (local, remote), then UDP.
     pub fn rows(&self) -> Vec<SocketRow> {
         self.sockets.rows(&self.transport)
+    }
+    /// The same inside out, for `ss`.
+    pub fn details(&self, now: Instant) -> Vec<SocketDetail> {
+        self.sockets.details(&self.transport, now)
     }
 }

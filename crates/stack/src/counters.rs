@@ -93,6 +93,7 @@ counters! {
         TcpExtTcpKeepAlive = "TCPKeepAlive", TcpExtTcpWinProbe = "TCPWinProbe",
         TcpExtTcpPureAcks = "TCPPureAcks", TcpExtTcpOrigDataSent = "TCPOrigDataSent",
         TcpExtTcpSpuriousRtos = "TCPSpuriousRTOs", TcpExtTcpToZeroWindowAdv = "TCPToZeroWindowAdv",
+        TcpExtTcpSackReneging = "TCPSACKReneging", TcpExtTcpMtupFail = "TCPMTUPFail", TcpExtTcpMtupSuccess = "TCPMTUPSuccess",
         TcpExtTcpRcvCoalesce = "TCPRcvCoalesce", TcpExtTcpTimeWaitOverflow = "TCPTimeWaitOverflow",
     }
     IpExt {

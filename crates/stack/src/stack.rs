@@ -20,7 +20,7 @@ pub use crate::l3_network::groups::{Filter, Link, Membership, Mode};
 pub use crate::l3_network::ipv6::Advertising;
 pub use crate::l3_network::ipv6::address::{Address6, AddressState, Origin};
 pub use crate::l3_network::{Route, RouteOrigin, RouteRow};
-pub use crate::l5_session::{SocketOption, SocketRow};
+pub use crate::l5_session::{SocketDetail, SocketOption, SocketRow};
 
 /// How to make a host.
 #[derive(Clone, Debug, Default)]

@@ -157,26 +157,11 @@ fn timeval(time: Option<Duration>) -> Vec<u8> {
         .concat()
 }
 
-/// TCP_INFO; of a listener how many wait and how many may (Linux: tcpi_unacked, tcpi_sacked).
+/// TCP_INFO.
 fn info(inner: &Inner, socket: Socket) -> Info {
-    const CLOSED: u8 = 7;
-    const LISTEN: u8 = 10;
     let stack = inner.solo.stack();
-    if let Some(info) = stack.tcp_info(socket.id, inner.solo.now()) {
-        return info;
-    }
-    match stack.tcp_status(socket.id) {
-        Some(status) if status.state == State::Listen => Info {
-            state: LISTEN,
-            unacked: status.recv_q,
-            sacked: status.send_q,
-            ..Info::default()
-        },
-        _ => Info {
-            state: CLOSED,
-            ..Info::default()
-        },
-    }
+    let info = stack.tcp_info(socket.id, inner.solo.now());
+    info.unwrap_or(Info::CLOSED)
 }
 
 /// SO_MEMINFO: nine words in the order of `include/uapi/linux/sock_diag.h`. What waits to be read, and what waits to be

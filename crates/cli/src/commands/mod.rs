@@ -16,6 +16,7 @@ pub mod netstat;
 pub mod ping;
 pub mod pkt;
 pub mod run;
+pub mod ss;
 pub mod tracepath;
 pub mod traceroute;
 

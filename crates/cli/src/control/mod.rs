@@ -4,6 +4,7 @@
 pub mod client;
 pub mod folder;
 pub mod server;
+pub mod sockets;
 
 use std::net::IpAddr;
 
@@ -25,6 +26,8 @@ pub enum Ask {
     Exec { node: String },
     /// The sockets of one node, or of all.
     Sockets { node: Option<String> },
+    /// The same, inside out.
+    Insides { node: Option<String> },
     /// The MIB of one node, or of all.
     Counters { node: Option<String> },
     /// The neighbours of one node, or of all.
@@ -89,6 +92,9 @@ pub enum Answer {
     Exec,
     Sockets {
         nodes: Vec<NodeSockets>,
+    },
+    Insides {
+        nodes: Vec<sockets::NodeInsides>,
     },
     Counters {
         nodes: Vec<NodeCounters>,

@@ -20,6 +20,7 @@ use probes::Probing;
 
 mod cables;
 mod capture;
+mod insides;
 mod ping;
 mod probes;
 mod switches;
@@ -57,6 +58,7 @@ impl Answers {
                     .chain(self.only_drops(node.as_deref()))
                     .collect(),
             }),
+            Ask::Insides { node } => self.insides(node.as_deref()),
             Ask::Neighbours { node } => self.neighbours(node.as_deref()),
             Ask::Ports { node } => self.ports(node.as_deref()),
             Ask::Routes { node } => self.routes(node.as_deref()),

@@ -8,8 +8,7 @@ pub(super) fn fields(info: Option<Info>) -> Vec<(String, Scalar)> {
     let Some(info) = info else {
         return Vec::new();
     };
-    let named = info.fields().into_iter();
-    named
+    info.fields()
         .map(|(name, value)| (format!("tcpi_{name}"), Scalar::Int(value.into())))
         .collect()
 }

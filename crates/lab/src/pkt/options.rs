@@ -107,6 +107,8 @@ pub(super) fn asked(level: &Value, option: &Value) -> Result<SocketOption, Strin
         ("SOL_TCP" | "IPPROTO_TCP", "TCP_KEEPCNT") => O::KeepCount(0),
         ("SOL_TCP" | "IPPROTO_TCP", "TCP_USER_TIMEOUT") => O::UserTimeout(zero),
         ("SOL_TCP" | "IPPROTO_TCP", "TCP_MAXSEG") => O::MaxSegment(0),
+        ("SOL_TCP" | "IPPROTO_TCP", "TCP_WINDOW_CLAMP") => O::WindowClamp(0),
+        ("SOL_TCP" | "IPPROTO_TCP", "TCP_NOTSENT_LOWAT") => O::NotSentLowat(0),
         ("SOL_TCP" | "IPPROTO_TCP", "TCP_CONGESTION") => O::Congestion(Congestion::default()),
         (level, option) => return Err(format!("the option {level}, {option} is not known here")),
     })
@@ -137,6 +139,8 @@ fn filled(option: SocketOption, number: i64) -> Result<SocketOption, String> {
         O::KeepIdle(_) => O::KeepIdle(Duration::from_secs(small()?.into())),
         O::KeepInterval(_) => O::KeepInterval(Duration::from_secs(small()?.into())),
         O::KeepCount(_) => O::KeepCount(small()?),
+        O::WindowClamp(_) => O::WindowClamp(small()?),
+        O::NotSentLowat(_) => O::NotSentLowat(small()?),
         O::UserTimeout(_) => O::UserTimeout(Duration::from_millis(small()?.into())),
         O::MaxSegment(_) => {
             O::MaxSegment(u16::try_from(number).map_err(|_| format!("{number} is out of range"))?)

@@ -2,7 +2,7 @@
 use core::net::IpAddr;
 use core::time::Duration;
 
-use heptad_stack::l4_transport::tcp::{Config, Congestion};
+use heptad_stack::l4_transport::tcp::{Config, Congestion, MtuProbing};
 
 use crate::solo::SoloConfig;
 
@@ -108,8 +108,7 @@ impl Settings {
         let joined = text.replace("\\\n", " ");
         let lines = joined.split(['\n', ';']).flat_map(|line| line.split("&&"));
         for line in lines {
-            let words: Vec<&str> = line.split_whitespace().collect();
-            self.command(&words)?;
+            self.command(&words(line))?;
         }
         Ok(())
     }
@@ -151,6 +150,7 @@ impl Settings {
         config.sack = true;
         config.window_scaling = true;
         config.slow_start_after_idle = false;
+        config.mtu_probing = MtuProbing::Off;
         config.syn_retries = 5;
         config.rmem = (540_000, 15_728_640);
         config.wmem = (262_144, 4_194_304);
@@ -188,6 +188,16 @@ impl Settings {
             "tcp_window_scaling" => config.window_scaling = number()? != 0,
             "tcp_slow_start_after_idle" => config.slow_start_after_idle = number()? != 0,
             "tcp_syn_retries" => config.syn_retries = number()?,
+            "tcp_mtu_probing" => {
+                config.mtu_probing = match number()? {
+                    0 => MtuProbing::Off,
+                    1 => MtuProbing::BlackHoles,
+                    _ => MtuProbing::Always,
+                }
+            }
+            "tcp_base_mss" => config.base_mss = u16::try_from(number()?).unwrap_or(u16::MAX),
+            "tcp_moderate_rcvbuf" => config.moderate_rcvbuf = number()? != 0,
+            "tcp_notsent_lowat" => config.notsent_lowat = number()?,
             "tcp_min_tso_segs" => config.least_burst = u8::try_from(number()?).unwrap_or(u8::MAX),
             "tcp_synack_retries" => config.synack_retries = number()?,
             "tcp_retries2" => config.retries2 = number()?,
@@ -206,12 +216,12 @@ impl Settings {
 /// pieces does not change what scripts see.
 fn as_it_is(name: &str, value: &str) -> Result<(), String> {
     let fixed: &[&str] = match name {
-        "tcp_dsack" | "tcp_recovery" | "tcp_moderate_rcvbuf" | "tcp_no_metrics_save" => &["1"],
+        "tcp_dsack" | "tcp_recovery" | "tcp_no_metrics_save" => &["1"],
         "tcp_frto" => &["2", "1"],
         "tcp_early_retrans" => &["3", "4"],
         "tcp_ecn" => &["0", "2"],
         "tcp_fastopen" => &["0"],
-        "tcp_mtu_probing" | "tcp_shrink_window" => &["0"],
+        "tcp_shrink_window" => &["0"],
         "tcp_min_tso_segs"
         | "tcp_tso_win_divisor"
         | "tcp_limit_output_bytes"
@@ -240,6 +250,15 @@ fn sizes(name: &str, value: &str) -> Result<(u32, u32), String> {
         Ok(&[_, initial, most]) => Ok((initial, most)),
         _ => Err(format!("{name} wants three sizes, not `{value}`")),
     }
+}
+/// As a shell cuts a line: blanks between quotes do not count.
+fn words(line: &str) -> Vec<&str> {
+    let mut quoted = false;
+    let cuts = line.split(|c: char| {
+        quoted ^= c == '"';
+        c.is_whitespace() && !quoted
+    });
+    cuts.filter(|word| !word.is_empty()).collect()
 }
 fn small<T: TryFrom<u64>>(name: &str, number: u64) -> Result<T, String> {
     T::try_from(number).map_err(|_| format!("--{name}: {number} is out of range"))

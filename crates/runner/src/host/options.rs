@@ -1,20 +1,16 @@
 //! Socket options by the numbers of Linux (socket(7), ip(7), tcp(7), udp(7)).
 
-use heptad_runtime::stack::l4_transport::tcp::State;
+use heptad_runtime::stack::l4_transport::tcp::Info;
 use heptad_runtime::stack::l4_transport::udp::MtuDiscovery;
 use heptad_runtime::stack::l5_session::numbered;
 pub(super) use heptad_runtime::stack::l5_session::numbered::int;
 use heptad_runtime::stack::stack::SocketOption as Set;
-use heptad_runtime::stack::time::Duration;
 use heptad_runtime::stack::{Family, SocketError};
 
 use super::entry::{Entry, Role};
 use super::groups;
 use super::server::Gone;
 use super::sockets::{At, Sockets};
-
-/// `struct tcp_info` up to and including `tcpi_total_retrans`.
-const TCP_INFO: usize = 104;
 
 /// What Linux's datagram sockets begin with and the stack's do not: path MTU discovery (ip_no_pmtu_disc is 0).
 pub fn begin(network: &impl Sockets, at: At, family: Family) {
@@ -114,7 +110,10 @@ pub fn get(
             error.map_or(0, SocketError::errno)
         }
         (libc::SOL_SOCKET, libc::SO_BINDTODEVICE) => return Ok(Vec::new()),
-        (libc::IPPROTO_TCP, libc::TCP_INFO) if entry.stream => return Ok(info(network, entry)),
+        (libc::IPPROTO_TCP, libc::TCP_INFO) if entry.stream => {
+            let info = network.tcp_info(entry.at).unwrap_or(Info::CLOSED);
+            return Ok(info.bytes().to_vec());
+        }
         (libc::IPPROTO_TCP, libc::TCP_MAXSEG) => max_segment(network, entry.at)?,
         (libc::IPPROTO_IP, libc::IP_MTU) | (libc::IPPROTO_IPV6, libc::IPV6_MTU) => {
             let mtu = network.socket_mtu(entry.at).map_err(SocketError::errno)?;
@@ -138,11 +137,7 @@ pub fn get_gone(gone: &mut Gone, (level, name): (i32, i32)) -> Result<Vec<u8>, i
         (libc::SOL_SOCKET, libc::SO_TYPE) => libc::SOCK_STREAM,
         (libc::SOL_SOCKET, libc::SO_DOMAIN) => domain(gone.family),
         (libc::SOL_SOCKET, libc::SO_PROTOCOL) => libc::IPPROTO_TCP,
-        (libc::IPPROTO_TCP, libc::TCP_INFO) => {
-            let mut info = vec![0; TCP_INFO];
-            info[0] = kernel_state(State::Closed);
-            return Ok(info);
-        }
+        (libc::IPPROTO_TCP, libc::TCP_INFO) => return Ok(Info::CLOSED.bytes().to_vec()),
         _ => numbered::asked(level, name).map(|_| 0)?,
     };
     Ok(value.to_ne_bytes().to_vec())
@@ -171,51 +166,4 @@ fn max_segment(network: &impl Sockets, at: At) -> Result<i32, i32> {
         .into_iter()
         .find(|mss| *mss > 0)
         .unwrap_or(0))
-}
-
-/// `struct tcp_info` of `linux/tcp.h`, the fields that the stack knows.
-fn info(network: &impl Sockets, entry: &Entry) -> Vec<u8> {
-    let mut bytes = vec![0_u8; TCP_INFO];
-    let closed = Some(kernel_state(State::Closed));
-    let Some(status) = network.status(entry.at) else {
-        bytes.splice(0..1, closed);
-        return bytes;
-    };
-    bytes.splice(0..1, Some(kernel_state(status.state)));
-    let micros = |time: Duration| u32::try_from(time.as_micros()).unwrap_or(u32::MAX);
-    let mss = u32::from(status.mss);
-    let retransmits = u32::try_from(status.retransmits).unwrap_or(u32::MAX);
-    // Offsets of tcpi_rto, snd_mss, rcv_mss, pmtu, rtt, snd_ssthresh, snd_cwnd, advmss, total_retrans.
-    let fields = [
-        (8, micros(status.rto)),
-        (16, mss),
-        (20, mss),
-        (60, mss + 52),
-        (68, status.srtt.map_or(0, micros)),
-        (76, status.ssthresh / mss.max(1)),
-        (80, status.cwnd / mss.max(1)),
-        (84, mss),
-        (100, retransmits),
-    ];
-    for (at, value) in fields {
-        bytes.splice(at..at + 4, value.to_ne_bytes());
-    }
-    bytes
-}
-
-/// Numbers of `enum tcp_state` in `net/tcp_states.h`.
-fn kernel_state(state: State) -> u8 {
-    match state {
-        State::Established => 1,
-        State::SynSent => 2,
-        State::SynReceived => 3,
-        State::FinWait1 => 4,
-        State::FinWait2 => 5,
-        State::TimeWait => 6,
-        State::Closed => 7,
-        State::CloseWait => 8,
-        State::LastAck => 9,
-        State::Listen => 10,
-        State::Closing => 11,
-    }
 }

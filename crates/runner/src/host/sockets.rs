@@ -5,7 +5,7 @@ use std::task::Waker;
 
 use heptad_runtime::Network;
 use heptad_runtime::lab::MachineId;
-use heptad_runtime::stack::l4_transport::tcp::Status;
+use heptad_runtime::stack::l4_transport::tcp::{Info, Status};
 use heptad_runtime::stack::l4_transport::udp::{Choices, Received, Reported};
 use heptad_runtime::stack::stack::{Link, Membership, SocketOption};
 use heptad_runtime::stack::{Family, Medium, Ready, Shutdown, SocketError, SocketId, SocketKind};
@@ -147,6 +147,8 @@ pub trait Sockets: Send + 'static {
     fn peer(&self, at: At) -> Result<SocketAddr, SocketError>;
     /// `Stack::tcp_status`.
     fn status(&self, at: At) -> Option<Status>;
+    /// `Stack::tcp_info`.
+    fn tcp_info(&self, at: At) -> Option<Info>;
     /// `Network::register`.
     fn register(&self, at: At, interest: Ready, waker: &Waker);
     /// `Network::watch`.
@@ -266,6 +268,9 @@ impl Sockets for Network {
     }
     fn status(&self, at: At) -> Option<Status> {
         self.with(at.machine, |stack, _| stack.tcp_status(at.socket))
+    }
+    fn tcp_info(&self, at: At) -> Option<Info> {
+        self.with(at.machine, |stack, cx| stack.tcp_info(at.socket, cx.now))
     }
     fn register(&self, at: At, interest: Ready, waker: &Waker) {
         Network::register(self, at.machine, at.socket, interest, waker);

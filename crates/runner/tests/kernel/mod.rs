@@ -10,7 +10,7 @@ use std::task::Waker;
 
 use heptad_runner::host::{At, Interface, Sockets};
 use heptad_runtime::lab::MachineId;
-use heptad_runtime::stack::l4_transport::tcp::{Congestion, Status};
+use heptad_runtime::stack::l4_transport::tcp::{Congestion, Info, Status};
 use heptad_runtime::stack::l4_transport::udp::{Choices, Received, Reported, Way};
 use heptad_runtime::stack::stack::{Link, Membership, SocketOption};
 use heptad_runtime::stack::{Family, PortId, Ready, Shutdown, SocketError, SocketId, SocketKind};
@@ -358,6 +358,9 @@ impl Sockets for Kernel {
             .map_err(error)
     }
     fn status(&self, _: At) -> Option<Status> {
+        None
+    }
+    fn tcp_info(&self, _: At) -> Option<Info> {
         None
     }
     fn register(&self, at: At, interest: Ready, waker: &Waker) {

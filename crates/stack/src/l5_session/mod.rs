@@ -19,7 +19,7 @@ mod transfer;
 pub use crate::l4_transport::family::Family;
 pub use crate::l4_transport::readiness::{Owner, Ready, SocketError};
 pub use options::SocketOption;
-pub use table::{SocketRow, Sockets};
+pub use table::{SocketDetail, SocketRow, Sockets};
 
 use crate::Cx;
 use crate::l3_network::Network;

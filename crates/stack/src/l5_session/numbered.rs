@@ -163,11 +163,13 @@ fn of_tcp(name: i32) -> Option<Known> {
         4 => Known::Seconds(Set::KeepIdle),
         5 => Known::Seconds(Set::KeepInterval),
         6 => Known::Number(Set::KeepCount),
+        10 => Known::Number(Set::WindowClamp),
         12 => Known::Flag(Set::QuickAck),
         13 => Known::Congestion,
         18 => Known::Millis(Set::UserTimeout),
-        // TCP_SYNCNT, TCP_LINGER2, TCP_DEFER_ACCEPT, TCP_WINDOW_CLAMP, TCP_NOTSENT_LOWAT.
-        7..=10 | 25 => Known::Ignored,
+        25 => Known::Number(Set::NotSentLowat),
+        // TCP_SYNCNT, TCP_LINGER2, TCP_DEFER_ACCEPT.
+        7..=9 => Known::Ignored,
         _ => return None,
     })
 }
@@ -249,7 +251,11 @@ fn as_number(option: Set) -> i32 {
         | Set::Hops(n)
         | Set::TrafficClass(n) => i32::from(n),
         Set::MaxSegment(n) => i32::from(n),
-        Set::KeepCount(n) | Set::ReceiveBuffer(n) | Set::SendBuffer(n) => clamped(n),
+        Set::KeepCount(n)
+        | Set::ReceiveBuffer(n)
+        | Set::SendBuffer(n)
+        | Set::WindowClamp(n)
+        | Set::NotSentLowat(n) => clamped(n),
         Set::KeepIdle(time) | Set::KeepInterval(time) => clamped(time.as_secs()),
         Set::UserTimeout(time) => clamped(time.as_millis()),
         Set::MtuDiscovery(wanted) | Set::MtuDiscoveryV6(wanted) => wanted as i32,

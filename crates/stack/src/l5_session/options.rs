@@ -72,6 +72,8 @@ pub enum SocketOption {
     KeepCount(u32),
     UserTimeout(Duration),
     MaxSegment(u16),
+    WindowClamp(u32),
+    NotSentLowat(u32),
     Congestion(tcp::Congestion),
 }
 
@@ -193,6 +195,8 @@ impl Options {
             SocketOption::UserTimeout(time) => tcp.user_timeout = time,
             SocketOption::MaxSegment(0) => tcp.maxseg = 0,
             SocketOption::MaxSegment(size) => tcp.maxseg = within(size, 88, 32_767)?,
+            SocketOption::WindowClamp(size) => tcp.window_clamp = size,
+            SocketOption::NotSentLowat(size) => tcp.notsent_lowat = size,
             SocketOption::Congestion(which) => tcp.congestion = which,
         }
         Ok(())
@@ -231,6 +235,8 @@ fn is_tcp(option: SocketOption) -> bool {
             | SocketOption::KeepCount(_)
             | SocketOption::UserTimeout(_)
             | SocketOption::MaxSegment(_)
+            | SocketOption::WindowClamp(_)
+            | SocketOption::NotSentLowat(_)
             | SocketOption::Congestion(_)
     )
 }
@@ -411,6 +417,8 @@ impl Sockets {
             SocketOption::KeepCount(_) => SocketOption::KeepCount(tcp.keepcnt),
             SocketOption::UserTimeout(_) => SocketOption::UserTimeout(tcp.user_timeout),
             SocketOption::MaxSegment(_) => SocketOption::MaxSegment(tcp.maxseg),
+            SocketOption::WindowClamp(_) => SocketOption::WindowClamp(tcp.window_clamp),
+            SocketOption::NotSentLowat(_) => SocketOption::NotSentLowat(tcp.notsent_lowat),
             SocketOption::Congestion(_) => SocketOption::Congestion(tcp.congestion),
         })
     }

@@ -10,6 +10,7 @@ use slab::Slab;
 use super::options::Options;
 use super::raw::beginning;
 use super::{Family, Ready, SocketError, SocketId, SocketKind};
+use crate::Instant;
 use crate::l4_transport::Transport;
 use crate::l4_transport::echo::EchoId;
 use crate::l4_transport::family::with_scope;
@@ -40,6 +41,17 @@ pub struct SocketRow {
     pub recv_q: u32,
     /// As [`tcp::Status::send_q`].
     pub send_q: u32,
+}
+
+/// A row, and what `ss` adds.
+#[derive(Clone, Debug)]
+pub struct SocketDetail {
+    /// As `netstat` shows it.
+    pub row: SocketRow,
+    /// What TCP knows.
+    pub tcp: Option<tcp::Detail>,
+    /// IPV6_V6ONLY.
+    pub v6_only: bool,
 }
 
 /// The sockets of one host.
@@ -243,21 +255,51 @@ impl Sockets {
             .all()
             .into_iter()
             .filter(|status| status.state != tcp::State::Closed)
-            .map(|status| SocketRow {
-                kind: SocketKind::Stream,
-                family: status.family,
-                socket: status
-                    .owner
-                    .map(SocketId::of)
-                    .filter(|id| self.socket(*id).is_ok()),
-                local: with_scope(status.local),
-                remote: status.remote.map(with_scope),
-                state: Some(status.state),
-                recv_q: status.recv_q,
-                send_q: status.send_q,
-            })
+            .map(|status| self.stream_row(&status))
             .collect();
         rows.sort_by_key(|row| (row.local, row.remote));
+        rows.append(&mut self.datagram_rows(transport));
+        rows
+    }
+    /// The same inside out, for `ss`.
+    pub fn details(&self, transport: &Transport, now: Instant) -> Vec<SocketDetail> {
+        let streams = transport.tcp.details(now).into_iter();
+        let mut details: Vec<SocketDetail> = streams
+            .map(|tcp| SocketDetail {
+                row: self.stream_row(&tcp.status),
+                tcp: Some(tcp),
+                v6_only: false,
+            })
+            .collect();
+        details.sort_by_key(|detail| (detail.row.local, detail.row.remote));
+        let datagrams = self.datagram_rows(transport).into_iter();
+        details.extend(datagrams.map(|row| SocketDetail {
+            row,
+            tcp: None,
+            v6_only: false,
+        }));
+        for SocketDetail { row, v6_only, .. } in &mut details {
+            let socket = row.socket.and_then(|id| self.socket(id).ok());
+            *v6_only = socket.is_some_and(|socket| socket.options.tcp.v6_only);
+        }
+        details
+    }
+    fn stream_row(&self, status: &tcp::Status) -> SocketRow {
+        SocketRow {
+            kind: SocketKind::Stream,
+            family: status.family,
+            socket: status
+                .owner
+                .map(SocketId::of)
+                .filter(|id| self.socket(*id).is_ok()),
+            local: with_scope(status.local),
+            remote: status.remote.map(with_scope),
+            state: Some(status.state),
+            recv_q: status.recv_q,
+            send_q: status.send_q,
+        }
+    }
+    fn datagram_rows(&self, transport: &Transport) -> Vec<SocketRow> {
         let mut datagrams: Vec<SocketRow> = self
             .table
             .iter()
@@ -275,8 +317,7 @@ impl Sockets {
                 row.socket,
             )
         });
-        rows.append(&mut datagrams);
-        rows
+        datagrams
     }
 }
 

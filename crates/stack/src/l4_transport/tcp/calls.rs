@@ -10,7 +10,7 @@ use super::listener::Listener;
 use super::opening::{ActiveOpening, our_offer, syn_timeout};
 use super::settle::ReadyKey;
 use super::states::Trigger;
-use super::tcb::{Endpoint, Tcb, receive_space, send_space};
+use super::tcb::{Endpoint, Tcb, receive_space, send_space, unsent_bound};
 use super::{Conn, ConnId, ListenerId, Options, State, Tcp};
 use crate::event::Event;
 use crate::l3_network::Path;
@@ -169,7 +169,6 @@ impl Tcp {
     /// Takes as many bytes as fit; `WouldBlock` if none, `BrokenPipe` after shutdown or reset, `NotConnected`.
     pub fn send(&mut self, id: ConnId, data: &[u8], cx: &mut Cx<'_>) -> Result<usize, SocketError> {
         let full = self.memory >= self.config.memory;
-        let idle_restart = self.config.slow_start_after_idle;
         let tcb = self.sender(id)?;
         if data.is_empty() {
             return Ok(0);
@@ -177,14 +176,14 @@ impl Tcp {
         let room = if full && tcb.tx.len() > 0 {
             0
         } else {
-            tcb.send_room() as usize
+            tcb.send_room().min(tcb.unsent_room()) as usize
         };
         let (now, _) = data.split_at(room.min(data.len()));
         if now.is_empty() {
             tcb.wants_room = true;
             return Err(SocketError::WouldBlock);
         }
-        tcb.begin_to_send(idle_restart, cx.now);
+        tcb.begin_to_send(cx);
         tcb.tx.push(now);
         self.sent(id, now.len(), cx);
         Ok(now.len())
@@ -197,7 +196,6 @@ impl Tcp {
         cx: &mut Cx<'_>,
     ) -> Result<(), SocketError> {
         let full = self.memory >= self.config.memory;
-        let idle_restart = self.config.slow_start_after_idle;
         let tcb = self.sender(id)?;
         if data.is_empty() {
             return Ok(());
@@ -208,11 +206,12 @@ impl Tcp {
         }
         // what is larger than the whole buffer is taken when the buffer is empty, else it could never be sent
         let fits = len <= tcb.send_room() as usize || tcb.tx.len() == 0;
+        let fits = fits && tcb.unsent_room() > 0;
         if !fits || (full && tcb.tx.len() > 0) {
             tcb.wants_room = true;
             return Err(SocketError::WouldBlock);
         }
-        tcb.begin_to_send(idle_restart, cx.now);
+        tcb.begin_to_send(cx);
         tcb.tx.push_bytes(data);
         self.sent(id, len, cx);
         Ok(())
@@ -311,7 +310,7 @@ impl Tcp {
                 remote,
                 len: n as u32,
             });
-        let (rtt, mss) = (tcb.round_trip(), tcb.receive_mss());
+        let (rtt, mss) = (tcb.round_trip_of_receiver(), tcb.receive_mss());
         tcb.rcv.consumed(n, cx.now, rtt, mss);
         if tcb.ep.state.may_receive() && tcb.rcv.should_update(mss) {
             tcb.ack.now();
@@ -388,6 +387,7 @@ impl Tcp {
             receive_space(&self.config, &options),
             send_space(&self.config, &options),
         );
+        let lowat = unsent_bound(&self.config, &options);
         let shared = self.share(options);
         let Some(conn) = self.conn_mut(id) else {
             return;
@@ -396,6 +396,13 @@ impl Tcp {
         if let Conn::Open(tcb) = conn {
             if old.rcvbuf != options.rcvbuf {
                 tcb.rcv.resize(receive);
+            }
+            if old.window_clamp != options.window_clamp {
+                tcb.rcv.clamp(options.window_clamp);
+            }
+            if old.notsent_lowat != options.notsent_lowat {
+                tcb.lowat = lowat;
+                tcb.ep.notify = true;
             }
             if old.sndbuf != options.sndbuf {
                 tcb.send_space = send;

@@ -73,6 +73,10 @@ impl DelayedAck {
     pub fn last_text(&self) -> Option<Instant> {
         self.last_text
     }
+    /// How long an ACK waits.
+    pub fn ato(&self) -> Duration {
+        self.ato.duration()
+    }
     /// Whether an ACK must leave now.
     pub fn is_due(&self) -> bool {
         self.due == Due::Now

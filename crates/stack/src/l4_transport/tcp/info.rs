@@ -1,8 +1,9 @@
-//! TCP_INFO: a connection's state by the names of Linux's `struct tcp_info` (`include/uapi/linux/tcp.h`).
+//! TCP_INFO: a connection's state by the names and in the places of Linux's `struct tcp_info` (`include/uapi/linux/tcp.h`).
 use super::recovery::Phase;
 use super::recovery::scoreboard::Mark;
+use super::tally::Tally;
 use super::tcb::Tcb;
-use super::{Conn, ConnId, State, Tcp};
+use super::{Conn, ConnId, ListenerId, State, Tcp};
 use crate::Instant;
 use crate::time::Duration;
 
@@ -16,142 +17,296 @@ pub struct Info {
     pub state: u8,
     /// Open, Disorder, CWR, Recovery, Loss.
     pub ca_state: u8,
+    /// Timeouts in a row.
+    pub retransmits: u8,
+    /// Of a shut window or of keepalive, not answered.
+    pub probes: u8,
+    pub backoff: u8,
     /// Bits: timestamps 1, SACK 2, window scaling 4.
     pub options: u8,
     pub snd_wscale: u8,
     pub rcv_wscale: u8,
-    pub backoff: u8,
+    pub delivery_rate_app_limited: u8,
     /// Microseconds.
     pub rto: u32,
+    /// Microseconds that an ACK may wait.
+    pub ato: u32,
     pub snd_mss: u32,
     pub rcv_mss: u32,
     pub unacked: u32,
     pub sacked: u32,
     pub lost: u32,
     pub retrans: u32,
-    /// Milliseconds.
+    /// Milliseconds ago.
     pub last_data_sent: u32,
-    /// Milliseconds.
+    /// Milliseconds ago.
     pub last_data_recv: u32,
+    /// Milliseconds ago.
+    pub last_ack_recv: u32,
     pub pmtu: u32,
+    pub rcv_ssthresh: u32,
     /// Microseconds.
     pub rtt: u32,
     /// Microseconds.
     pub rttvar: u32,
     pub snd_ssthresh: u32,
     pub snd_cwnd: u32,
+    pub advmss: u32,
     pub reordering: u32,
+    /// Microseconds, as the receiver sees it.
+    pub rcv_rtt: u32,
+    /// Bytes that the program took in a round trip.
+    pub rcv_space: u32,
     pub total_retrans: u32,
+    /// Bytes a second.
+    pub pacing_rate: u64,
+    /// Bytes a second.
+    pub max_pacing_rate: u64,
+    pub bytes_acked: u64,
+    pub bytes_received: u64,
+    pub segs_out: u32,
+    pub segs_in: u32,
+    /// Bytes.
     pub notsent_bytes: u32,
     /// Microseconds.
     pub min_rtt: u32,
+    pub data_segs_in: u32,
+    pub data_segs_out: u32,
+    /// Bytes a second.
+    pub delivery_rate: u64,
+    /// Microseconds with something to send; of these:
+    pub busy_time: u64,
+    /// stopped by the window of the peer,
+    pub rwnd_limited: u64,
+    /// by our own buffer.
+    pub sndbuf_limited: u64,
+    pub delivered: u32,
+    pub delivered_ce: u32,
+    pub bytes_sent: u64,
+    pub bytes_retrans: u64,
+    pub dsack_dups: u32,
+    pub reord_seen: u32,
+    pub rcv_ooopack: u32,
     /// Bytes.
     pub snd_wnd: u32,
+    /// Bytes.
+    pub rcv_wnd: u32,
+    pub total_rto: u16,
+    pub total_rto_recoveries: u16,
+    /// Milliseconds in recoveries by the timer.
+    pub total_rto_time: u32,
 }
-impl Info {
-    /// Each field by its name, without Linux's `tcpi_`.
-    pub fn fields(&self) -> [(&'static str, u64); 25] {
-        let Self {
-            state,
-            ca_state,
-            options,
-            snd_wscale,
-            rcv_wscale,
-            backoff,
-            rto,
-            snd_mss,
-            rcv_mss,
-            unacked,
-            sacked,
-            lost,
-            retrans,
-            last_data_sent,
-            last_data_recv,
-            pmtu,
-            rtt,
-            rttvar,
-            snd_ssthresh,
-            snd_cwnd,
-            reordering,
-            total_retrans,
-            notsent_bytes,
-            min_rtt,
-            snd_wnd,
-        } = *self;
-        [
-            ("state", state.into()),
-            ("ca_state", ca_state.into()),
-            ("options", options.into()),
-            ("snd_wscale", snd_wscale.into()),
-            ("rcv_wscale", rcv_wscale.into()),
-            ("backoff", backoff.into()),
-            ("rto", rto.into()),
-            ("snd_mss", snd_mss.into()),
-            ("rcv_mss", rcv_mss.into()),
-            ("unacked", unacked.into()),
-            ("sacked", sacked.into()),
-            ("lost", lost.into()),
-            ("retrans", retrans.into()),
-            ("last_data_sent", last_data_sent.into()),
-            ("last_data_recv", last_data_recv.into()),
-            ("pmtu", pmtu.into()),
-            ("rtt", rtt.into()),
-            ("rttvar", rttvar.into()),
-            ("snd_ssthresh", snd_ssthresh.into()),
-            ("snd_cwnd", snd_cwnd.into()),
-            ("reordering", reordering.into()),
-            ("total_retrans", total_retrans.into()),
-            ("notsent_bytes", notsent_bytes.into()),
-            ("min_rtt", min_rtt.into()),
-            ("snd_wnd", snd_wnd.into()),
-        ]
-    }
 
+/// How wide a field is: nibbles, or bytes.
+#[derive(Clone, Copy)]
+enum Width {
+    Low,
+    High,
+    Byte,
+    Short,
+    Word,
+    Double,
+}
+
+/// Name, place, width, value.
+type Row = (&'static str, usize, Width, u64);
+
+impl Info {
+    const NOTHING: Self = Self {
+        state: 0,
+        ca_state: 0,
+        retransmits: 0,
+        probes: 0,
+        backoff: 0,
+        options: 0,
+        snd_wscale: 0,
+        rcv_wscale: 0,
+        delivery_rate_app_limited: 0,
+        rto: 0,
+        ato: 0,
+        snd_mss: 0,
+        rcv_mss: 0,
+        unacked: 0,
+        sacked: 0,
+        lost: 0,
+        retrans: 0,
+        last_data_sent: 0,
+        last_data_recv: 0,
+        last_ack_recv: 0,
+        pmtu: 0,
+        rcv_ssthresh: 0,
+        rtt: 0,
+        rttvar: 0,
+        snd_ssthresh: 0,
+        snd_cwnd: 0,
+        advmss: 0,
+        reordering: 0,
+        rcv_rtt: 0,
+        rcv_space: 0,
+        total_retrans: 0,
+        pacing_rate: 0,
+        max_pacing_rate: 0,
+        bytes_acked: 0,
+        bytes_received: 0,
+        segs_out: 0,
+        segs_in: 0,
+        notsent_bytes: 0,
+        min_rtt: 0,
+        data_segs_in: 0,
+        data_segs_out: 0,
+        delivery_rate: 0,
+        busy_time: 0,
+        rwnd_limited: 0,
+        sndbuf_limited: 0,
+        delivered: 0,
+        delivered_ce: 0,
+        bytes_sent: 0,
+        bytes_retrans: 0,
+        dsack_dups: 0,
+        reord_seen: 0,
+        rcv_ooopack: 0,
+        snd_wnd: 0,
+        rcv_wnd: 0,
+        total_rto: 0,
+        total_rto_recoveries: 0,
+        total_rto_time: 0,
+    };
+    /// A socket without a connection.
+    pub const CLOSED: Self = Self::of_state(State::Closed);
+    /// Nothing but a state.
+    pub const fn of_state(state: State) -> Self {
+        let mut info = Self::NOTHING;
+        info.state = number(state);
+        info
+    }
+    /// Each field by its name, without Linux's `tcpi_`.
+    pub fn fields(&self) -> impl Iterator<Item = (&'static str, u64)> + use<> {
+        self.table().map(|(name, _, _, value)| (name, value))
+    }
     /// `struct tcp_info`; fields that are not here are zero.
     pub fn bytes(&self) -> [u8; TCP_INFO] {
         let mut bytes = [0; TCP_INFO];
-        let small = [
-            self.state,
-            self.ca_state,
-            u8::try_from(self.retransmits()).unwrap_or(u8::MAX),
-            0, // probes
-            self.backoff,
-            self.options,
-            self.snd_wscale | self.rcv_wscale << 4,
-        ];
-        bytes[..small.len()].copy_from_slice(&small);
-        for (at, value) in self.words() {
-            bytes[at..at + 4].copy_from_slice(&value.to_ne_bytes());
+        for (_, at, width, value) in self.table() {
+            let word = value.to_ne_bytes();
+            let mut put = |len: usize| {
+                // the lowest bytes, wherever this machine has them
+                let low = if cfg!(target_endian = "big") {
+                    &word[8 - len..]
+                } else {
+                    &word[..len]
+                };
+                bytes[at..at + len].copy_from_slice(low);
+            };
+            match width {
+                Width::Low => bytes[at] |= value as u8 & 0xf,
+                Width::High => bytes[at] |= (value as u8) << 4,
+                Width::Byte => put(1),
+                Width::Short => put(2),
+                Width::Word => put(4),
+                Width::Double => put(8),
+            }
         }
         bytes
     }
-    /// tcpi_retransmits: timeouts in a row.
-    fn retransmits(&self) -> u32 {
-        self.backoff.into()
+    fn table(&self) -> impl Iterator<Item = Row> + use<> {
+        let (state, path, counts) = (self.state_rows(), self.path_rows(), self.count_rows());
+        state.into_iter().chain(path).chain(counts)
     }
-    /// The fields of 32 bits and their places. tcpi_min_rtt and what follows it stand behind fields of 64 bits.
-    fn words(&self) -> [(usize, u32); 20] {
+    /// Up to `tcpi_fackets`.
+    fn state_rows(&self) -> [Row; 17] {
         [
-            (8, self.rto),
-            (16, self.snd_mss),
-            (20, self.rcv_mss),
-            (24, self.unacked),
-            (28, self.sacked),
-            (32, self.lost),
-            (36, self.retrans),
-            (44, self.last_data_sent),
-            (52, self.last_data_recv),
-            (60, self.pmtu),
-            (68, self.rtt),
-            (72, self.rttvar),
-            (76, self.snd_ssthresh),
-            (80, self.snd_cwnd),
-            (84, self.snd_mss), // advmss
-            (88, self.reordering),
-            (100, self.total_retrans),
-            (144, self.notsent_bytes),
-            (148, self.min_rtt),
-            (228, self.snd_wnd),
+            ("state", 0, Width::Byte, self.state.into()),
+            ("ca_state", 1, Width::Byte, self.ca_state.into()),
+            ("retransmits", 2, Width::Byte, self.retransmits.into()),
+            ("probes", 3, Width::Byte, self.probes.into()),
+            ("backoff", 4, Width::Byte, self.backoff.into()),
+            ("options", 5, Width::Byte, self.options.into()),
+            ("snd_wscale", 6, Width::Low, self.snd_wscale.into()),
+            ("rcv_wscale", 6, Width::High, self.rcv_wscale.into()),
+            (
+                "delivery_rate_app_limited",
+                7,
+                Width::Low,
+                self.delivery_rate_app_limited.into(),
+            ),
+            ("rto", 8, Width::Word, self.rto.into()),
+            ("ato", 12, Width::Word, self.ato.into()),
+            ("snd_mss", 16, Width::Word, self.snd_mss.into()),
+            ("rcv_mss", 20, Width::Word, self.rcv_mss.into()),
+            ("unacked", 24, Width::Word, self.unacked.into()),
+            ("sacked", 28, Width::Word, self.sacked.into()),
+            ("lost", 32, Width::Word, self.lost.into()),
+            ("retrans", 36, Width::Word, self.retrans.into()),
+        ]
+    }
+    /// Up to `tcpi_total_retrans`.
+    fn path_rows(&self) -> [Row; 14] {
+        [
+            (
+                "last_data_sent",
+                44,
+                Width::Word,
+                self.last_data_sent.into(),
+            ),
+            (
+                "last_data_recv",
+                52,
+                Width::Word,
+                self.last_data_recv.into(),
+            ),
+            ("last_ack_recv", 56, Width::Word, self.last_ack_recv.into()),
+            ("pmtu", 60, Width::Word, self.pmtu.into()),
+            ("rcv_ssthresh", 64, Width::Word, self.rcv_ssthresh.into()),
+            ("rtt", 68, Width::Word, self.rtt.into()),
+            ("rttvar", 72, Width::Word, self.rttvar.into()),
+            ("snd_ssthresh", 76, Width::Word, self.snd_ssthresh.into()),
+            ("snd_cwnd", 80, Width::Word, self.snd_cwnd.into()),
+            ("advmss", 84, Width::Word, self.advmss.into()),
+            ("reordering", 88, Width::Word, self.reordering.into()),
+            ("rcv_rtt", 92, Width::Word, self.rcv_rtt.into()),
+            ("rcv_space", 96, Width::Word, self.rcv_space.into()),
+            ("total_retrans", 100, Width::Word, self.total_retrans.into()),
+        ]
+    }
+    /// The rest.
+    fn count_rows(&self) -> [Row; 26] {
+        [
+            ("pacing_rate", 104, Width::Double, self.pacing_rate),
+            ("max_pacing_rate", 112, Width::Double, self.max_pacing_rate),
+            ("bytes_acked", 120, Width::Double, self.bytes_acked),
+            ("bytes_received", 128, Width::Double, self.bytes_received),
+            ("segs_out", 136, Width::Word, self.segs_out.into()),
+            ("segs_in", 140, Width::Word, self.segs_in.into()),
+            ("notsent_bytes", 144, Width::Word, self.notsent_bytes.into()),
+            ("min_rtt", 148, Width::Word, self.min_rtt.into()),
+            ("data_segs_in", 152, Width::Word, self.data_segs_in.into()),
+            ("data_segs_out", 156, Width::Word, self.data_segs_out.into()),
+            ("delivery_rate", 160, Width::Double, self.delivery_rate),
+            ("busy_time", 168, Width::Double, self.busy_time),
+            ("rwnd_limited", 176, Width::Double, self.rwnd_limited),
+            ("sndbuf_limited", 184, Width::Double, self.sndbuf_limited),
+            ("delivered", 192, Width::Word, self.delivered.into()),
+            ("delivered_ce", 196, Width::Word, self.delivered_ce.into()),
+            ("bytes_sent", 200, Width::Double, self.bytes_sent),
+            ("bytes_retrans", 208, Width::Double, self.bytes_retrans),
+            ("dsack_dups", 216, Width::Word, self.dsack_dups.into()),
+            ("reord_seen", 220, Width::Word, self.reord_seen.into()),
+            ("rcv_ooopack", 224, Width::Word, self.rcv_ooopack.into()),
+            ("snd_wnd", 228, Width::Word, self.snd_wnd.into()),
+            ("rcv_wnd", 232, Width::Word, self.rcv_wnd.into()),
+            ("total_rto", 240, Width::Short, self.total_rto.into()),
+            (
+                "total_rto_recoveries",
+                242,
+                Width::Short,
+                self.total_rto_recoveries.into(),
+            ),
+            (
+                "total_rto_time",
+                244,
+                Width::Word,
+                self.total_rto_time.into(),
+            ),
         ]
     }
 }
@@ -159,61 +314,149 @@ impl Info {
 impl Tcp {
     /// TCP_INFO of a connection.
     pub fn info(&self, id: ConnId, now: Instant) -> Option<Info> {
-        Some(match self.conn(id)? {
-            Conn::Open(tcb) => tcb.info(now),
-            Conn::Opening(opening) => Info {
-                state: number(opening.ep.state),
-                snd_mss: opening.offer_mss.into(),
-                pmtu: opening.ep.path.mtu,
-                total_retrans: opening.retries.into(),
-                ..Info::default()
-            },
+        self.conn(id).map(|conn| conn.info(now))
+    }
+    /// TCP_INFO of a listener: how many connections wait to be accepted, and how many may.
+    pub fn listener_info(&self, id: ListenerId) -> Option<Info> {
+        let status = self.listener_status(id)?;
+        Some(Info {
+            unacked: status.recv_q,
+            sacked: status.send_q,
+            snd_cwnd: super::congestion::INITIAL_WINDOW,
+            reordering: 3,
+            pacing_rate: u64::MAX,
+            max_pacing_rate: u64::MAX,
+            ..Info::of_state(State::Listen)
         })
+    }
+}
+
+impl Conn {
+    pub(super) fn info(&self, now: Instant) -> Info {
+        match self {
+            Self::Open(tcb) => tcb.info(now),
+            Self::Opening(opening) => Info {
+                retransmits: opening.retries,
+                backoff: opening.retries,
+                rto: micros(Some(super::opening::syn_timeout(opening.retries))),
+                snd_mss: opening.offer_mss.into(),
+                rcv_mss: opening.offer_mss.into(),
+                advmss: opening.offer_mss.into(),
+                pmtu: opening.ep.path.mtu,
+                unacked: 1,
+                snd_cwnd: 1,
+                total_retrans: opening.retries.into(),
+                segs_out: u32::from(opening.retries) + 1,
+                ..Info::of_state(opening.ep.state)
+            },
+        }
     }
 }
 
 impl Tcb {
     fn info(&self, now: Instant) -> Info {
-        let mss = self.mss();
-        let segments = |bytes: u32| bytes.div_ceil(mss.max(1));
-        let marked = self.marked(mss);
-        let agreed = &self.agreed;
-        Info {
-            state: number(self.ep.state),
+        let mut info = Info {
             ca_state: self.congestion_state(),
-            options: u8::from(agreed.timestamps)
-                | u8::from(agreed.sack) << 1
-                | u8::from(agreed.scaling) << 2,
-            snd_wscale: agreed.snd_scale,
-            rcv_wscale: agreed.rcv_scale,
+            retransmits: self.recovery.timeouts,
+            probes: u8::try_from(self.persist.unanswered + self.keepalive.probes)
+                .unwrap_or(u8::MAX),
             backoff: self.rtt.backoff(),
-            rto: micros(Some(self.rtt.rto())),
-            snd_mss: mss,
-            rcv_mss: self.ack.rcv_mss(),
-            unacked: segments(self.flight.outstanding()),
-            sacked: match agreed.sack {
-                true => marked.sacked,
-                false => self.recovery.dupacks,
-            },
-            lost: marked.lost,
-            retrans: marked.resent,
-            last_data_sent: millis(now.since(self.last_sent)),
-            last_data_recv: millis(now.since(self.ack.last_text().unwrap_or(self.keepalive.heard))),
-            pmtu: self.ep.path.mtu,
-            rtt: micros(self.rtt.srtt()),
-            rttvar: micros(self.rtt.srtt().map(|_| self.rtt.rttvar())),
-            // Linux's TCP_INFINITE_SSTHRESH, as segments.
-            snd_ssthresh: match self.window.ssthresh {
-                u32::MAX => 0x7fff_ffff,
-                bytes => bytes / mss.max(1),
-            },
-            snd_cwnd: self.window.cwnd / mss.max(1),
-            reordering: self.recovery.reordering().into(),
-            total_retrans: u32::try_from(self.retransmits).unwrap_or(u32::MAX),
-            notsent_bytes: self.unsent(),
-            min_rtt: micros(self.rtt.min()),
-            snd_wnd: self.snd.wnd,
-        }
+            ..Info::of_state(self.ep.state)
+        };
+        self.agreed_info(&mut info);
+        self.path_info(&mut info, now);
+        self.flight_info(&mut info);
+        self.receiver_info(&mut info);
+        self.tally_info(&mut info, now);
+        info
+    }
+    fn agreed_info(&self, info: &mut Info) {
+        let agreed = &self.agreed;
+        info.options = u8::from(agreed.timestamps)
+            | u8::from(agreed.sack) << 1
+            | u8::from(agreed.scaling) << 2;
+        info.snd_wscale = agreed.snd_scale;
+        info.rcv_wscale = agreed.rcv_scale;
+        info.snd_mss = self.mss();
+        info.rcv_mss = self.ack.rcv_mss();
+        info.advmss = self.offered_mss();
+        info.pmtu = self.ep.path.mtu;
+    }
+    fn path_info(&self, info: &mut Info, now: Instant) {
+        info.rto = micros(Some(self.rtt.rto()));
+        info.ato = micros(Some(self.ack.ato()));
+        info.rtt = micros(self.rtt.srtt());
+        info.rttvar = micros(self.rtt.srtt().map(|_| self.rtt.rttvar()));
+        info.min_rtt = micros(self.rtt.min());
+        let heard = self.keepalive.heard;
+        info.last_data_sent = millis(now.since(self.last_sent));
+        info.last_data_recv = millis(now.since(self.ack.last_text().unwrap_or(heard)));
+        info.last_ack_recv = millis(now.since(heard));
+        info.pacing_rate = self.rate().unwrap_or(u64::MAX);
+        info.max_pacing_rate = u64::MAX;
+    }
+    fn flight_info(&self, info: &mut Info) {
+        let mss = self.mss().max(1);
+        let marked = self.marked(mss);
+        info.unacked = self.flight.outstanding().div_ceil(mss);
+        info.sacked = match self.agreed.sack {
+            true => marked.sacked,
+            false => self.recovery.dupacks,
+        };
+        info.lost = marked.lost;
+        info.retrans = marked.resent;
+        // Linux's TCP_INFINITE_SSTHRESH, as segments.
+        info.snd_ssthresh = match self.window.ssthresh {
+            u32::MAX => 0x7fff_ffff,
+            bytes => bytes / mss,
+        };
+        info.snd_cwnd = self.window.cwnd / mss;
+        info.reordering = self.recovery.reordering().into();
+        info.notsent_bytes = self.unsent();
+        info.snd_wnd = self.snd.wnd;
+    }
+    fn receiver_info(&self, info: &mut Info) {
+        info.rcv_ssthresh = self.rcv.space();
+        info.rcv_space = self.rcv.taken_in_a_round_trip();
+        info.rcv_rtt = micros(self.rcv.round_trip());
+        info.rcv_wnd = self.rcv.wnd();
+        info.bytes_received = self.rcv.bytes();
+    }
+    fn tally_info(&self, info: &mut Info, now: Instant) {
+        let none = Tally::default();
+        let tally = self.tally.as_deref().unwrap_or(&none);
+        let (acked, on_the_way) = (self.tx.acknowledged(), self.snd.nxt.since(self.snd.una));
+        info.total_retrans = self.retransmits;
+        info.segs_out = self.segs_out;
+        info.segs_in = self.segs_in;
+        info.bytes_acked = acked;
+        info.bytes_retrans = tally.bytes_retrans;
+        info.bytes_sent = acked + u64::from(on_the_way) + tally.bytes_retrans;
+        info.data_segs_out = tally.data_segs_out;
+        info.data_segs_in = tally.data_segs_in;
+        // the SYN or SYN,ACK too
+        info.delivered = tally.delivered.saturating_add(1);
+        info.dsack_dups = tally.dsack_dups;
+        info.reord_seen = tally.reord_seen;
+        info.rcv_ooopack = tally.ooo;
+        info.total_rto = tally.timeouts;
+        info.total_rto_recoveries = tally.timeout_recoveries;
+        info.total_rto_time = tally.millis_in_timeout(now);
+        [info.busy_time, info.rwnd_limited, info.sndbuf_limited] = tally.busy(now);
+    }
+    /// What our SYN offered, less the room for timestamps.
+    fn offered_mss(&self) -> u32 {
+        let offer = super::options::mss_limit(
+            self.ep.path.mtu,
+            self.ep.local().ip(),
+            self.ep.options.maxseg,
+        );
+        let stamps = if self.agreed.timestamps {
+            super::options::TIMESTAMPS_LEN
+        } else {
+            0
+        };
+        offer.saturating_sub(stamps).into()
     }
     fn congestion_state(&self) -> u8 {
         match self.recovery.phase {
@@ -253,7 +496,7 @@ struct Marked {
 }
 
 /// Linux's number of a state (`include/net/tcp_states.h`).
-fn number(state: State) -> u8 {
+const fn number(state: State) -> u8 {
     match state {
         State::Established => 1,
         State::SynSent => 2,
@@ -275,4 +518,35 @@ fn micros(time: Option<Duration>) -> u32 {
 }
 fn millis(time: Duration) -> u32 {
     u32::try_from(time.as_millis()).unwrap_or(u32::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_bytes_are_those_of_linux() {
+        let info = Info {
+            snd_wscale: 7,
+            rcv_wscale: 9,
+            rto: 0x0102_0304,
+            pacing_rate: 5,
+            bytes_sent: 6,
+            snd_wnd: 7,
+            total_rto: 8,
+            total_rto_time: 9,
+            ..Info::of_state(State::Listen)
+        };
+        let bytes = info.bytes();
+        assert_eq!((bytes[0], bytes[6]), (10, 0x97));
+        assert_eq!(bytes[8..12], 0x0102_0304_u32.to_ne_bytes());
+        for (at, value) in [(104, 5_u64), (200, 6)] {
+            assert_eq!(bytes[at..at + 8], value.to_ne_bytes(), "at {at}");
+        }
+        assert_eq!(bytes[228..232], 7_u32.to_ne_bytes());
+        assert_eq!(bytes[240..242], 8_u16.to_ne_bytes());
+        assert_eq!(bytes[244..248], 9_u32.to_ne_bytes());
+        let named = info.fields().filter(|(_, value)| *value != 0).count();
+        assert_eq!(named, 9);
+    }
 }

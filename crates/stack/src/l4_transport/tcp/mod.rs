@@ -23,9 +23,11 @@ mod congestion;
 mod delayed_ack;
 mod demux;
 mod info;
+mod inspect;
 mod isn;
 mod keepalive;
 mod listener;
+mod mtu_search;
 mod opening;
 mod options;
 mod output;
@@ -38,11 +40,15 @@ mod segment;
 mod sender;
 mod seq;
 mod settle;
+mod sizing;
 mod states;
 mod status;
+mod tally;
 mod tcb;
+mod telling;
 mod time_wait;
 mod timers;
+mod validation;
 
 use alloc::boxed::Box;
 use alloc::collections::VecDeque;
@@ -60,6 +66,7 @@ use crate::{Counter, Cx, DropReason, Instant};
 
 pub use crate::l4_transport::readiness::{Ready, SocketError};
 pub use info::{Info, TCP_INFO};
+pub use inspect::{Detail, Timer, TimerKind};
 
 /// The eleven states of RFC 9293 3.3.2.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -102,6 +109,18 @@ pub enum Congestion {
     Cubic,
 }
 
+/// When segments longer than those known to get through are tried (tcp_mtu_probing; RFC 4821).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum MtuProbing {
+    /// Never: what the network swallows without a word stops a connection.
+    Off,
+    /// Once a black hole is suspected.
+    #[default]
+    BlackHoles,
+    /// From the start of each connection.
+    Always,
+}
+
 /// What a socket may choose about its connection; a listener's are inherited. Defaults are Linux's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Options {
@@ -139,6 +158,10 @@ pub struct Options {
     pub quickack: bool,
     /// SO_REUSEPORT: listeners of one address share its connections.
     pub reuse_port: bool,
+    /// TCP_WINDOW_CLAMP, bytes; 0: none.
+    pub window_clamp: u32,
+    /// TCP_NOTSENT_LOWAT: bytes not yet sent at which the program is to wait; 0: the host's.
+    pub notsent_lowat: u32,
     /// IPV6_V6ONLY: a listener at `::` leaves IPv4 alone.
     pub v6_only: bool,
     /// Of which family the socket is.
@@ -184,6 +207,8 @@ impl Default for Options {
             cork: false,
             quickack: true,
             reuse_port: false,
+            window_clamp: 0,
+            notsent_lowat: 0,
             v6_only: false,
             family: Family::V4,
         }
@@ -215,8 +240,16 @@ pub struct Config {
     pub rmem: (u32, u32),
     /// Send buffer: initial and largest, bytes (tcp_wmem 16384 → 87040 usable, 4194304).
     pub wmem: (u32, u32),
+    /// Whether receive buffers grow by themselves (tcp_moderate_rcvbuf).
+    pub moderate_rcvbuf: bool,
+    /// Bytes not yet sent at which programs are to wait (tcp_notsent_lowat; without end).
+    pub notsent_lowat: u32,
     /// Whether the congestion window shrinks while nothing is sent (tcp_slow_start_after_idle; RFC 5681 4.1).
     pub slow_start_after_idle: bool,
+    /// When the path is probed for its MTU. Linux's is off.
+    pub mtu_probing: MtuProbing,
+    /// Text of the segments that such a search begins with (tcp_base_mss, 1024).
+    pub base_mss: u16,
     /// Fewest segments that a super-segment has where there is text for them (tcp_min_tso_segs, 2).
     pub least_burst: u8,
     /// Host-wide bound on payload memory, bytes.
@@ -236,7 +269,11 @@ impl Default for Config {
             max_time_wait: 65_536,
             rmem: (131_072, 6_291_456),
             wmem: (87_040, 4_194_304),
+            moderate_rcvbuf: true,
+            notsent_lowat: u32::MAX,
             slow_start_after_idle: true,
+            mtu_probing: MtuProbing::BlackHoles,
+            base_mss: 1024,
             least_burst: 2,
             memory: 1 << 30,
         }

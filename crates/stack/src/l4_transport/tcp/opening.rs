@@ -92,12 +92,17 @@ pub fn our_offer(
     } else {
         config.rmem.1
     };
-    let scale = scale_for(largest).min(MAX_SCALE);
+    let clamp = match options.window_clamp {
+        0 => u32::MAX,
+        clamp => clamp,
+    };
+    let scale = scale_for(largest.min(clamp)).min(MAX_SCALE);
+    let initial = space.initial.min(clamp);
     let unit = u32::from(mss).saturating_sub(if timestamps { 12 } else { 0 });
-    let field = if space.initial > unit {
-        space.initial.min(65_535) / unit.max(1) * unit
+    let field = if initial > unit {
+        initial.min(65_535) / unit.max(1) * unit
     } else {
-        space.initial
+        initial
     };
     (mss, scale, field.min(65_535) as u16)
 }

@@ -4,15 +4,15 @@ use heptad_wire::tcp::Flags;
 
 use super::congestion::Window;
 use super::isn;
+use super::mtu_search::Crowded;
 use super::options::data_options;
 use super::recovery::Phase;
 use super::segment::Outgoing;
 use super::seq::SeqNum;
 use super::tcb::Tcb;
-use crate::event::{Cause, Event};
+use crate::event::Cause;
 use crate::l3_network::Departure;
-use crate::time::Duration;
-use crate::{Counter, Cx, EventMask, Instant};
+use crate::{Counter, Cx};
 
 /// Most text of a super-segment: with its headers it is an IPv4 packet.
 const MOST_TEXT: u32 = 65_535 - 20 - 60;
@@ -28,6 +28,8 @@ pub enum Next {
     Resend { seq: SeqNum, len: u32, cause: Cause },
     /// For the first time: text and perhaps FIN.
     New { len: u32, fin: bool },
+    /// The same as one segment that is longer than those known to get through.
+    MtuProbe { len: u32 },
     /// ACK alone.
     Ack,
 }
@@ -51,7 +53,10 @@ impl Tcb {
             return Some(Next::Probe);
         }
         self.next_resend()
-            .or_else(|| self.next_new())
+            .or_else(|| match self.next_mtu_probe() {
+                Ok(probe) => probe.or_else(|| self.next_new()),
+                Err(Crowded) => None,
+            })
             .or_else(|| self.ack.is_due().then_some(Next::Ack))
     }
 
@@ -71,10 +76,9 @@ impl Tcb {
         }
         let len = record.len.min(room.max(mss)).min(self.burst(mss));
         // The FIN rides on the last text, it does not make a segment longer than a frame.
-        let cause = if self.recovery.phase == Phase::Timeout {
-            Cause::Rto
-        } else {
-            Cause::FastRetransmit
+        let cause = match self.recovery.phase {
+            Phase::Fast if record.resent && self.agreed.sack => Cause::Rack,
+            _ => self.recovery.evidence,
         };
         Some(Next::Resend {
             seq: record.seq,
@@ -130,13 +134,9 @@ impl Tcb {
     /// What leaves in about a millisecond at the rate that the window allows, more where the way is short (Linux's
     /// tcp_tso_autosize): the longer the way, the smaller the bursts.
     fn burst(&self, mss: u32) -> u32 {
-        let (Some(srtt), Some(min)) = (self.rtt.srtt(), self.rtt.min()) else {
+        let (Some(per_second), Some(min)) = (self.rate(), self.rtt.min()) else {
             return most_text(mss);
         };
-        let Window { cwnd, ssthresh, .. } = self.window;
-        let percent = if cwnd < ssthresh / 2 { 200 } else { 120 };
-        let micros = u64::try_from(srtt.as_micros()).unwrap_or(u64::MAX).max(1);
-        let per_second = u64::from(cwnd) * percent * 10_000 / micros;
         let halvings = min.as_micros() >> 9;
         let short_way = if halvings < 32 {
             u64::from(MOST_TEXT) >> halvings
@@ -146,6 +146,14 @@ impl Tcb {
         let bytes = (per_second / 1024 + short_way).min(MOST_TEXT.into()) as u32;
         let least = u32::from(self.agreed.least_burst) * mss;
         whole(bytes, mss).max(least).min(most_text(mss))
+    }
+    /// Bytes a second that the window allows, with room for growth (Linux's tcp_update_pacing_rate).
+    pub fn rate(&self) -> Option<u64> {
+        let srtt = self.rtt.srtt()?;
+        let Window { cwnd, ssthresh, .. } = self.window;
+        let percent = if cwnd < ssthresh / 2 { 200 } else { 120 };
+        let micros = u64::try_from(srtt.as_micros()).unwrap_or(u64::MAX).max(1);
+        Some(u64::from(cwnd) * percent * 10_000 / micros)
     }
     //= rfc9293#3.8.6.2.1
     //# Send data if at least a fraction of the maximum window can be sent, i.e., if: [SND.NXT = SND.UNA and] min(D,U) >= Fs * Max(SND.WND)
@@ -205,11 +213,17 @@ impl Tcb {
 
     /// Sends what was decided.
     pub fn transmit(&mut self, next: Next, cx: &mut Cx<'_>) -> Departure {
+        self.segs_out = self.segs_out.wrapping_add(1);
         match next {
             Next::Reset => self.transmit_reset(cx),
             Next::Probe => self.transmit_probe(cx),
             Next::Ack => self.transmit_ack(cx),
-            Next::New { len, fin } => self.transmit_new(len, fin, cx),
+            Next::New { len, fin } => self.transmit_new((len, fin), self.frame_mss(), cx),
+            Next::MtuProbe { len } => {
+                let probe = self.transmit_new((len, false), len, cx);
+                self.mtu_probe_left(len);
+                probe
+            }
             Next::Resend { seq, len, cause } => self.transmit_again(seq, len, cause, cx),
         }
     }
@@ -258,8 +272,8 @@ impl Tcb {
         self.ack.sent(self.rcv.nxt, false, cx.now);
         out.depart(Vec::new(), 1, cx)
     }
-    fn transmit_new(&mut self, len: u32, fin: bool, cx: &mut Cx<'_>) -> Departure {
-        let mss = self.frame_mss();
+    /// Text in segments of `mss` bytes.
+    fn transmit_new(&mut self, (len, fin): (u32, bool), mss: u32, cx: &mut Cx<'_>) -> Departure {
         let seq = self.snd.nxt;
         let all = len == self.unsent();
         let text = self.tx.share(seq.since(self.snd.una), len);
@@ -285,14 +299,19 @@ impl Tcb {
             self.recovery.probe = Some((self.snd.nxt, false));
         }
         self.persist.due = false;
+        if self.wants_room && self.is_writable() {
+            self.wants_room = false;
+            self.ep.notify = true;
+        }
         self.ack.sent(self.rcv.nxt, len > 0, cx.now);
         self.last_sent = cx.now;
         self.recovery.sent(total);
-        self.note_usage();
+        self.validate_window(cx);
         self.arm_retransmission(cx.now, false);
         let frames = len.div_ceil(mss).max(1);
         cx.counters
             .add(Counter::TcpExtTcpOrigDataSent, u64::from(frames));
+        self.count_sent(frames, len);
         out.depart(text, mss as u16, cx)
     }
     fn transmit_again(
@@ -303,6 +322,7 @@ impl Tcb {
         cx: &mut Cx<'_>,
     ) -> Departure {
         let mss = self.frame_mss();
+        self.forget_mtu_probe();
         let len = self.flight.resend(seq, len, cx.now);
         let end = seq + len;
         let fin = self.fin_queued && end.after(self.text_end());
@@ -327,66 +347,32 @@ impl Tcb {
         //# a segment is never retransmitted too early, i.e., less than one RTO after the previous transmission of that segment
         let first = seq == self.snd.una;
         self.arm_retransmission(cx.now, first);
-        let frames = u64::from(text_len.div_ceil(mss).max(1));
-        self.retransmits += frames;
-        self.note_resent(frames as u32, isn::timestamp(cx.now, self.ts.offset));
+        let frames = text_len.div_ceil(mss).max(1);
+        self.retransmits = self.retransmits.wrapping_add(frames);
+        self.count_sent(frames, text_len);
+        self.tally().bytes_retrans += u64::from(text_len);
+        self.note_resent(frames, isn::timestamp(cx.now, self.ts.offset));
+        let frames = u64::from(frames);
         cx.counters.add(Counter::TcpRetransSegs, frames);
         match cause {
-            Cause::FastRetransmit => cx.counters.add(Counter::TcpExtTcpFastRetrans, frames),
+            Cause::FastRetransmit | Cause::Sack | Cause::Rack | Cause::PathMtu => {
+                cx.counters.add(Counter::TcpExtTcpFastRetrans, frames);
+            }
             Cause::Rto => cx.counters.add(Counter::TcpExtTcpSlowStartRetrans, frames),
             Cause::Probe => {}
         }
-        let (local, remote, iss) = (self.ep.local(), self.ep.remote(), self.snd.iss);
-        cx.events
-            .emit(cx.now, EventMask::TCP_RECOVERY, || Event::Retransmit {
-                local,
-                remote,
-                seq: seq.since(iss),
-                len,
-                cause,
-            });
-        out.depart(text, mss as u16, cx)
+        let departure = out.depart(text, mss as u16, cx);
+        self.tell_resent(seq, len, cause, departure.packet.id(), cx);
+        departure
     }
 
-    /// Whether the congestion window is what limits this connection (Linux's tcp_cwnd_validate).
-    fn note_usage(&mut self) {
-        let limited = self.unsent() > 0 && self.pipe() + self.mss() > self.window.cwnd;
-        let out = self.flight.outstanding();
-        let usage = &mut self.usage;
-        let over = self.snd.una.at_or_after(usage.until);
-        if over || limited || (!usage.limited && out > usage.most_out) {
-            usage.limited = limited;
-            usage.most_out = out;
-            usage.until = self.snd.nxt;
+    /// Frames with text left; the first of them is counted already.
+    fn count_sent(&mut self, frames: u32, text: u32) {
+        self.segs_out = self.segs_out.wrapping_add(frames - 1);
+        if text > 0 {
+            let tally = self.tally();
+            tally.data_segs_out = tally.data_segs_out.wrapping_add(frames);
         }
-    }
-    /// The program gives text: if nothing was under way, idleness ends.
-    pub fn begin_to_send(&mut self, shrink: bool, now: Instant) {
-        if !self.flight.is_empty() || self.unsent() > 0 {
-            return;
-        }
-        self.controller.get().on_idle(now.since(self.last_sent));
-        if shrink {
-            self.restart_after_idle(now);
-        }
-    }
-    //= rfc5681#4.1
-    //# a TCP SHOULD set cwnd to no more than RW before beginning transmission if the TCP has not sent data in an interval exceeding the retransmission timeout
-    /// Sending begins again: for each RTO of idleness the window halves, down to the initial one.
-    fn restart_after_idle(&mut self, now: Instant) {
-        let rto = self.rtt.base_rto().max(Duration::from_millis(1));
-        let mut idle = now.since(self.last_sent);
-        if idle <= rto {
-            return;
-        }
-        let window = &mut self.window;
-        let least = (window.mss * super::congestion::INITIAL_WINDOW).min(window.cwnd);
-        window.ssthresh = window.ssthresh.max(window.cwnd / 4 * 3);
-        while idle > rto && window.cwnd > least {
-            idle -= rto;
-            window.cwnd /= 2;
-        }
-        window.cwnd = window.cwnd.max(least);
     }
     /// Send buffer autotuning: room for twice the congestion window (Linux's tcp_sndbuf_expand).
     pub fn grow_send_buffer(&mut self) {

@@ -7,8 +7,12 @@ use heptad_wire::Chunk;
 
 use super::reassembly::{self, CHUNK_COST, Reassembly};
 use super::seq::SeqNum;
+use super::sizing::{Heard, Sizing};
 use crate::Instant;
 use crate::time::Duration;
+
+/// The least that TCP_WINDOW_CLAMP may be (half of Linux's SOCK_MIN_RCVBUF).
+const LEAST_CLAMP: u32 = 1152;
 
 /// What text met in the queue.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,15 +46,9 @@ pub struct Receiver {
     /// Bytes that may wait for the program.
     space: u32,
     most: u32,
+    /// TCP_WINDOW_CLAMP.
+    clamp: u32,
     sizing: Sizing,
-}
-
-/// Dynamic right-sizing: how much the program reads in a round trip.
-#[derive(Debug, Clone, Copy)]
-struct Sizing {
-    since: Instant,
-    copied: u32,
-    measured: u32,
 }
 
 /// How much window an initial one is told from.
@@ -77,11 +75,8 @@ impl Receiver {
             dsack: None,
             space: space.initial,
             most: space.most,
-            sizing: Sizing {
-                since: now,
-                copied: 0,
-                measured: space.initial.min(14_600),
-            },
+            clamp: u32::MAX,
+            sizing: Sizing::new(space.initial, now),
         }
     }
     /// RCV.WND as told.
@@ -96,6 +91,18 @@ impl Receiver {
     pub fn edge(&self) -> SeqNum {
         self.edge
     }
+    /// Bytes in order since the beginning, and the FIN.
+    pub fn bytes(&self) -> u64 {
+        self.position
+    }
+    /// Bytes that may wait for the program.
+    pub fn space(&self) -> u32 {
+        self.space
+    }
+    /// Most that the program took in a round trip.
+    pub fn taken_in_a_round_trip(&self) -> u32 {
+        self.sizing.measured()
+    }
     /// Bytes in order that wait for the program.
     pub fn queued(&self) -> u32 {
         self.queued
@@ -106,7 +113,7 @@ impl Receiver {
     }
     /// What the next segment may tell, in bytes: silly windows are told as zero (RFC 9293 3.8.6.2.2), and what was told stays told.
     fn window(&self, mss: u32) -> u32 {
-        let free = self.space.saturating_sub(self.queued);
+        let free = self.space.saturating_sub(self.queued).min(self.clamp);
         let open = if free < (self.space / 2).min(mss) {
             0
         } else if self.scale == 0 {
@@ -275,24 +282,32 @@ impl Receiver {
         }
         Some(bytes)
     }
+    /// Text came in order; perhaps with the timestamp that it echoes, and its age.
+    pub fn heard(&mut self, now: Instant, echo: Option<(u32, Duration)>) {
+        let (nxt, wnd) = (self.nxt, self.wnd());
+        self.sizing.heard(&Heard {
+            now,
+            nxt,
+            wnd,
+            echo,
+        });
+    }
+    /// The round trip as text in order tells it.
+    pub fn round_trip(&self) -> Option<Duration> {
+        self.sizing.round_trip()
+    }
     /// The program took `n` bytes: once a round trip the space follows what it reads.
     pub fn consumed(&mut self, n: usize, now: Instant, rtt: Duration, mss: u32) {
-        let sizing = &mut self.sizing;
-        sizing.copied = sizing.copied.saturating_add(n as u32);
-        if now.since(sizing.since) < rtt {
-            return;
+        if let Some(wanted) = self.sizing.consumed(n, now, rtt, mss) {
+            self.space = self.space.max(wanted.min(self.most));
         }
-        let (copied, measured) = (sizing.copied, sizing.measured);
-        sizing.since = now;
-        sizing.copied = 0;
-        if copied <= measured {
-            return;
-        }
-        sizing.measured = copied;
-        let base = u64::from(copied) * 2 + 16 * u64::from(mss);
-        let grow = base * u64::from(copied - measured) / u64::from(measured.max(1));
-        let wanted = u32::try_from(base + grow.min(base)).unwrap_or(u32::MAX);
-        self.space = self.space.max(wanted.min(self.most));
+    }
+    /// TCP_WINDOW_CLAMP: no window larger than this is told; 0: any.
+    pub fn clamp(&mut self, most: u32) {
+        self.clamp = match most {
+            0 => u32::MAX,
+            most => most.max(LEAST_CLAMP),
+        };
     }
     /// SO_RCVBUF changed.
     pub fn resize(&mut self, space: Space) {

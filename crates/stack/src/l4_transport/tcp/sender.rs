@@ -75,6 +75,10 @@ impl SendQueue {
         }
         shared
     }
+    /// Bytes acknowledged in all.
+    pub fn acknowledged(&self) -> u64 {
+        self.base
+    }
     /// The first `n` bytes were acknowledged.
     pub fn acknowledge(&mut self, n: u32) {
         let n = n.min(self.len);

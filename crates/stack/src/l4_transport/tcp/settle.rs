@@ -5,6 +5,7 @@ use alloc::vec::Vec;
 use super::demux::Entry;
 use super::keepalive;
 use super::tcb::tell_state;
+use super::telling::tell_syn_resent;
 use super::time_wait::TimeWait;
 use super::timers::{Item, Key};
 use super::{Conn, ConnId, State, Tcp};
@@ -232,8 +233,11 @@ impl Tcp {
         }
         cx.count(Counter::TcpExtTcpSynRetrans);
         cx.count(Counter::TcpRetransSegs);
+        let (ends, times) = (opening.ends(), opening.retries);
         let out = opening.syn_ack(&self.config, cx.now);
-        Some(out.depart(Vec::new(), 1, cx))
+        let departure = out.depart(Vec::new(), 1, cx);
+        tell_syn_resent(ends, times, departure.packet.id(), cx);
+        Some(departure)
     }
     fn transmit_conn(&mut self, key: Key, cx: &mut Cx<'_>) -> Option<Departure> {
         let id = ConnId {
@@ -248,8 +252,13 @@ impl Tcp {
         conn.ep_mut().in_output = false;
         let departure = match conn {
             Conn::Opening(opening) => core::mem::take(&mut opening.wants).then(|| {
+                let (ends, times) = ((opening.ep.local(), opening.ep.remote()), opening.retries);
                 let out = opening.syn(config, cx.now);
-                out.depart(Vec::new(), 1, cx)
+                let departure = out.depart(Vec::new(), 1, cx);
+                if times > 0 {
+                    tell_syn_resent(ends, times, departure.packet.id(), cx);
+                }
+                departure
             }),
             Conn::Open(tcb) => tcb.next_segment().map(|next| tcb.transmit(next, cx)),
         };
@@ -364,6 +373,7 @@ impl Conn {
             return;
         }
         tcb.update_persist(now);
+        tcb.clock_tally(now);
         if tcb.ep.state == State::FinWait2 && tcb.ep.orphan && tcb.timers.linger.is_none() {
             tcb.timers.linger = Some(now + fin_timeout);
         }

@@ -7,7 +7,9 @@ use super::opening::Opening;
 use super::options::mss_limit;
 use super::seq::SeqNum;
 use super::tcb::{Endpoint, Tcb};
+use super::time_wait::TimeWait;
 use super::{Conn, ConnId, ListenerId, Options, State, Status, Tcp};
+use crate::event::WindowCause;
 use crate::l3_network::{Flow, NetError};
 use crate::l4_transport::family::Family;
 use crate::l4_transport::net_error;
@@ -57,20 +59,11 @@ impl Tcp {
             .listeners
             .iter()
             .filter_map(|(i, _)| self.listener_status(ListenerId(i as u32)));
-        let family = |opening: &Opening| {
-            let listener = self.listeners.get(opening.listener as usize);
-            listener.map_or_else(Family::default, |listener| listener.options.family)
-        };
-        let openings = self
-            .openings
-            .iter()
-            .map(|(_, o)| blank(State::SynReceived, o.local, Some(o.remote), family(o)));
+        let openings = self.openings.iter();
+        let openings = openings.map(|(_, opening)| self.opening_status(opening));
         let conns = self.conns.iter().map(|(_, conn)| conn.status());
         let conns = conns.filter(|status| status.state != State::Closed);
-        let time_waits = self
-            .time_waits
-            .iter()
-            .map(|(_, t)| blank(State::TimeWait, t.local, Some(t.remote), t.family));
+        let time_waits = self.time_waits.iter().map(|(_, entry)| of_time_wait(entry));
         let mut rows: Vec<Status> = listeners
             .chain(openings)
             .chain(conns)
@@ -78,6 +71,14 @@ impl Tcp {
             .collect();
         rows.sort_by_key(|row| (row.local, row.remote));
         rows
+    }
+
+    /// SYN-RECEIVED of a listener.
+    pub(super) fn opening_status(&self, opening: &Opening) -> Status {
+        let listener = self.listeners.get(opening.listener as usize);
+        let family = listener.map_or_else(Family::default, |listener| listener.options.family);
+        let Opening { local, remote, .. } = *opening;
+        blank(State::SynReceived, local, Some(remote), family)
     }
 
     /// What an ICMP error speaks of, if the sequence number that it quotes is on its way (RFC 5927 4.1): a connection, or
@@ -164,7 +165,7 @@ impl Conn {
             Self::Opening(_) => Ready::NONE,
         }
     }
-    fn status(&self) -> Status {
+    pub(super) fn status(&self) -> Status {
         let Endpoint {
             state,
             ends,
@@ -188,7 +189,7 @@ impl Conn {
                 status.srtt = tcb.rtt.srtt();
                 status.rto = tcb.rtt.rto();
                 status.mss = tcb.mss() as u16;
-                status.retransmits = tcb.retransmits;
+                status.retransmits = tcb.retransmits.into();
             }
         }
         status
@@ -207,13 +208,29 @@ impl Tcb {
             return;
         }
         let segments = self.window.cwnd / self.mss().max(1);
+        self.bound_search(limit);
         self.agreed.mss = limit;
         let mss = self.mss();
         self.window.mss = mss;
         self.window.cwnd = segments.max(1).saturating_mul(mss);
+        self.tell_window(WindowCause::PathMtu, cx);
         self.flight.lose_where(|record| record.len > mss);
+        if self.flight.lost() > 0 {
+            self.resend_shorter();
+        }
         self.arm_retransmission(cx.now, true);
     }
+}
+
+/// TIME-WAIT.
+pub fn of_time_wait(entry: &TimeWait) -> Status {
+    let TimeWait {
+        local,
+        remote,
+        family,
+        ..
+    } = *entry;
+    blank(State::TimeWait, local, Some(remote), family)
 }
 
 fn blank(state: State, local: SocketAddr, remote: Option<SocketAddr>, family: Family) -> Status {

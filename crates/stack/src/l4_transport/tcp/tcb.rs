@@ -1,4 +1,5 @@
 //! The transmission control block: one connection in a synchronised state (RFC 9293 3.3.1).
+use alloc::boxed::Box;
 use alloc::sync::Arc;
 use core::net::SocketAddr;
 
@@ -7,6 +8,7 @@ use super::delayed_ack::DelayedAck;
 use super::demux::Pair;
 use super::isn;
 use super::keepalive::Keepalive;
+use super::mtu_search::Search;
 use super::opening::Handshake;
 use super::options::{Agreed, TIMESTAMPS_LEN};
 use super::probe::Persist;
@@ -18,6 +20,8 @@ use super::segment::Segment;
 use super::sender::SendQueue;
 use super::seq::SeqNum;
 use super::states::{self, Trigger};
+use super::tally::Tally;
+use super::validation::Usage;
 use super::{Config, Options, State};
 use crate::event::Event;
 use crate::l1_physical::PortId;
@@ -177,14 +181,6 @@ pub struct Timestamps {
     pub recent_at: Instant,
 }
 
-/// Whether the window was the limit of late (RFC 7661's reason, Linux's rule).
-#[derive(Clone, Copy, Debug)]
-pub struct Usage {
-    pub limited: bool,
-    pub most_out: u32,
-    pub until: SeqNum,
-}
-
 /// When something is due. What is `None` is off.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Timers {
@@ -269,7 +265,16 @@ pub struct Tcb {
     pub last_stray: Option<Instant>,
     /// Bytes that may wait to be sent, and the bound of their growth.
     pub send_space: Space,
-    pub retransmits: u64,
+    /// Bytes not yet sent at which the program is to wait.
+    pub lowat: u32,
+    /// Segments sent again.
+    pub retransmits: u32,
+    pub segs_out: u32,
+    pub segs_in: u32,
+    /// Of the path's MTU, where ICMP does not tell.
+    pub search: Option<Box<Search>>,
+    /// Counts of what carries text.
+    pub tally: Option<Box<Tally>>,
     /// What was last added to the host's account.
     pub charged: usize,
 }
@@ -282,7 +287,7 @@ impl Tcb {
             irs,
             agreed,
             wnd,
-            edge,
+            edge: _,
             ts_recent,
             ts_offset,
             sent_at: _,
@@ -293,7 +298,8 @@ impl Tcb {
         let (rtt, window) = measured(shake, u32::from(mss), now);
         let controller = Controller::new(ep.options.congestion);
         let nxt = irs + 1;
-        Self {
+        let rcv = receiver(config, &ep.options, shake, now);
+        let mut tcb = Self {
             snd: Snd {
                 iss,
                 una,
@@ -304,13 +310,7 @@ impl Tcb {
                 max_wnd: wnd,
                 sml: una,
             },
-            rcv: Receiver::new(
-                nxt,
-                edge,
-                agreed.rcv_scale,
-                receive_space(config, &ep.options),
-                now,
-            ),
+            rcv,
             tx: SendQueue::default(),
             fin_queued: false,
             reset_owed: false,
@@ -320,11 +320,7 @@ impl Tcb {
             recovery: Recovery::new(iss),
             rtt,
             window,
-            usage: Usage {
-                limited: false,
-                most_out: 0,
-                until: una,
-            },
+            usage: Usage::new(una, config.slow_start_after_idle, now),
             controller,
             ts: Timestamps {
                 offset: ts_offset,
@@ -342,11 +338,19 @@ impl Tcb {
             wants_room: false,
             last_stray: None,
             send_space: send_space(config, &ep.options),
+            lowat: unsent_bound(config, &ep.options),
             retransmits: 0,
+            // the SYN or SYN,ACK, and the peer's
+            segs_out: 1,
+            segs_in: 1,
+            search: None,
+            tally: None,
             charged: 0,
             agreed,
             ep,
-        }
+        };
+        tcb.begin_search(config, now);
+        tcb
     }
 
     /// SMSS: text that a frame carries beside its usual options.
@@ -396,9 +400,14 @@ impl Tcb {
     pub fn send_room(&self) -> u32 {
         self.send_space.initial.saturating_sub(self.tx.len())
     }
-    /// Linux's sk_stream_is_writeable: a third of the buffer is free.
+    /// Bytes that may join those not yet sent (TCP_NOTSENT_LOWAT).
+    pub fn unsent_room(&self) -> u32 {
+        self.lowat.saturating_sub(self.unsent())
+    }
+    /// Linux's sk_stream_is_writeable: a third of the buffer is free, and what was not sent is less than half of its bound.
     pub fn is_writable(&self) -> bool {
-        self.send_room() >= self.send_space.initial / 3
+        let room = self.send_room() >= self.send_space.initial / 3;
+        room && self.unsent() <= self.lowat.saturating_sub(1) / 2
     }
     /// Memory that it holds for its peer and its program.
     pub fn charge(&self) -> usize {
@@ -475,6 +484,14 @@ fn measured(shake: &Handshake, mss: u32, now: Instant) -> (Rtt, Window) {
     (rtt, window)
 }
 
+fn receiver(config: &Config, options: &Options, shake: &Handshake, now: Instant) -> Receiver {
+    let (nxt, scale) = (shake.irs + 1, shake.agreed.rcv_scale);
+    let space = receive_space(config, options);
+    let mut rcv = Receiver::new(nxt, shake.edge, scale, space, now);
+    rcv.clamp(options.window_clamp);
+    rcv
+}
+
 fn payload_mss(agreed: &Agreed) -> u16 {
     if agreed.timestamps {
         agreed.mss.saturating_sub(TIMESTAMPS_LEN).max(1)
@@ -494,7 +511,18 @@ pub fn receive_space(config: &Config, options: &Options) -> Space {
     }
     Space {
         initial: config.rmem.0 / 2,
-        most: config.rmem.1 / 2,
+        most: match config.moderate_rcvbuf {
+            true => config.rmem.1 / 2,
+            false => config.rmem.0 / 2,
+        },
+    }
+}
+
+/// TCP_NOTSENT_LOWAT, or the host's.
+pub fn unsent_bound(config: &Config, options: &Options) -> u32 {
+    match options.notsent_lowat {
+        0 => config.notsent_lowat,
+        bound => bound,
     }
 }
 

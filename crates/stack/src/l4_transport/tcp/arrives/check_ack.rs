@@ -2,6 +2,7 @@
 use heptad_wire::tcp::Flags;
 
 use super::{Host, answer_stray, challenge};
+use crate::event::WindowCause;
 use crate::l4_transport::tcp::State;
 use crate::l4_transport::tcp::congestion::{Acked, Lost};
 use crate::l4_transport::tcp::recovery::scoreboard::Delivered;
@@ -80,6 +81,7 @@ fn update_window(tcb: &mut Tcb, seg: &Segment) -> bool {
 
 fn acknowledge(tcb: &mut Tcb, seg: &Segment, window_moved: bool, cx: &mut Cx<'_>) {
     let had_flight = !tcb.flight.is_empty();
+    let was_writable = tcb.is_writable();
     let mut delivered = Delivered::default();
     let una = tcb.snd.una;
     let advanced = seg.ack.after(una);
@@ -89,6 +91,7 @@ fn acknowledge(tcb: &mut Tcb, seg: &Segment, window_moved: bool, cx: &mut Cx<'_>
     let (dsack, sacked) = read_sack(tcb, seg, una, &mut delivered);
     if dsack.is_some() {
         cx.count(Counter::TcpExtTcpDsackRecv);
+        tcb.tally().dsack_dups += 1;
         tcb.recovery.dsack(tcb.snd.una, tcb.snd.nxt);
     }
     let echo = seg.options.timestamps.map(|(_, echo)| echo);
@@ -97,6 +100,7 @@ fn acknowledge(tcb: &mut Tcb, seg: &Segment, window_moved: bool, cx: &mut Cx<'_>
     if !had_flight {
         return;
     }
+    count_delivered(tcb, &delivered);
     sample_rtt(tcb, seg, advanced, &delivered, cx);
     let duplicate = !advanced && seg.len() == 0 && !window_moved;
     if tcb.agreed.sack {
@@ -104,15 +108,28 @@ fn acknowledge(tcb: &mut Tcb, seg: &Segment, window_moved: bool, cx: &mut Cx<'_>
         tcb.recovery.learn(&delivered, cx.now, tcb.rtt.min(), mss);
     }
     recover(tcb, advanced, duplicate || sacked, &delivered, cx);
-    settle_tail_probe(tcb, seg, dsack.is_some(), duplicate && !sacked);
+    settle_tail_probe(tcb, seg, dsack.is_some(), duplicate && !sacked, cx);
     if advanced || delivered.bytes > 0 {
         tcb.arm_retransmission(cx.now, advanced);
+    }
+    if advanced {
+        tcb.suspect_reneging(cx.now);
+        tcb.settle_mtu_probe(cx);
+        make_room(tcb, was_writable);
+    }
+}
+
+/// The send buffer follows the congestion window, and the program hears of room.
+fn make_room(tcb: &mut Tcb, was_writable: bool) {
+    tcb.grow_send_buffer();
+    if tcb.is_writable() && (!was_writable || tcb.wants_room) {
+        tcb.wants_room = false;
+        tcb.ep.notify = true;
     }
 }
 
 /// SND.UNA moves.
 fn advance(tcb: &mut Tcb, ack: SeqNum, delivered: &mut Delivered, cx: &mut Cx<'_>) {
-    let was_writable = tcb.is_writable();
     let fin_acked = tcb.fin_sent() && ack.after(tcb.text_end());
     let bytes = ack.since(tcb.snd.una) - u32::from(fin_acked);
     tcb.flight.acknowledge(ack, delivered);
@@ -121,11 +138,6 @@ fn advance(tcb: &mut Tcb, ack: SeqNum, delivered: &mut Delivered, cx: &mut Cx<'_
     tcb.recovery.timeouts = 0;
     tcb.unanswered_since = cx.now;
     tcb.ep.soft_error = None;
-    tcb.grow_send_buffer();
-    if tcb.is_writable() && (!was_writable || tcb.wants_room) {
-        tcb.wants_room = false;
-        tcb.ep.notify = true;
-    }
     if fin_acked {
         tcb.fin_queued = false;
         tcb.ep.transition(Trigger::AckOfFin, cx);
@@ -170,6 +182,16 @@ fn read_sack(
     (dsack, delivered.bytes > before)
 }
 
+fn count_delivered(tcb: &mut Tcb, delivered: &Delivered) {
+    if delivered.bytes == 0 {
+        return;
+    }
+    let segments = delivered.bytes.div_ceil(tcb.mss());
+    let tally = tcb.tally();
+    tally.delivered = tally.delivered.wrapping_add(segments);
+    tally.reord_seen += u32::from(delivered.reordered.is_some());
+}
+
 //= rfc7323#4.1
 //# A TSecr value received in a segment MAY be used to update the averaged RTT measurement only if the segment advances the left edge of the send window
 /// RFC 6298 3 (Karn), or by timestamps.
@@ -191,8 +213,10 @@ fn recover(tcb: &mut Tcb, advanced: bool, duplicate: bool, delivered: &Delivered
     match tcb.recovery.phase {
         Phase::Open => {
             if tcb.flight.lost() > 0 {
-                tcb.enter_fast_recovery(cx);
-                reduce(tcb, bytes, advanced);
+                if !tcb.mtu_probe_failed(cx) {
+                    tcb.enter_fast_recovery(cx);
+                    reduce(tcb, bytes, advanced);
+                }
             } else if advanced {
                 grow(tcb, bytes, cx);
             }
@@ -200,6 +224,7 @@ fn recover(tcb: &mut Tcb, advanced: bool, duplicate: bool, delivered: &Delivered
         Phase::Fast if tcb.snd.una.at_or_after(tcb.recovery.high) => {
             tcb.window.cwnd = tcb.window.ssthresh;
             tcb.recovery.leave();
+            tcb.tell_window(WindowCause::Recovered, cx);
         }
         Phase::Fast => {
             //= rfc6582#3.2
@@ -213,6 +238,8 @@ fn recover(tcb: &mut Tcb, advanced: bool, duplicate: bool, delivered: &Delivered
         Phase::Timeout => {
             if tcb.snd.una.at_or_after(tcb.recovery.high) {
                 tcb.recovery.leave();
+                tcb.tally().recovered(cx.now);
+                tcb.tell_window(WindowCause::Recovered, cx);
             }
             if advanced {
                 grow(tcb, bytes, cx);
@@ -253,22 +280,22 @@ fn reduce(tcb: &mut Tcb, bytes: u32, advanced: bool) {
     tcb.recovery.reduce(&mut tcb.window, pipe, bytes, advanced);
 }
 
-fn grow(tcb: &mut Tcb, bytes: u32, cx: &Cx<'_>) {
-    let limited = tcb.usage.limited
-        || (tcb.window.in_slow_start() && tcb.window.cwnd < tcb.usage.most_out.saturating_mul(2));
-    if limited {
+fn grow(tcb: &mut Tcb, bytes: u32, cx: &mut Cx<'_>) {
+    if tcb.is_limited() {
         let acked = Acked {
             now: cx.now,
             bytes,
             srtt: tcb.round_trip(),
         };
+        let before = tcb.window;
         tcb.controller.get().on_ack(&mut tcb.window, &acked);
+        tcb.tell_growth(before, cx);
     }
 }
 
 //= rfc8985#7.4
 //# TLP ... detects a loss repaired by the probe if the ACK beyond TLP.end_seq brings no DSACK
-fn settle_tail_probe(tcb: &mut Tcb, seg: &Segment, dsack: bool, bare: bool) {
+fn settle_tail_probe(tcb: &mut Tcb, seg: &Segment, dsack: bool, bare: bool, cx: &mut Cx<'_>) {
     let Some((high, resent)) = tcb.recovery.probe else {
         return;
     };
@@ -284,6 +311,7 @@ fn settle_tail_probe(tcb: &mut Tcb, seg: &Segment, dsack: bool, bare: bool) {
             let lost = Lost { flight };
             tcb.controller.get().on_loss(&mut tcb.window, &lost);
             tcb.window.cwnd = tcb.window.cwnd.min(tcb.window.ssthresh);
+            tcb.tell_window(WindowCause::TailLoss, cx);
         }
     }
 }

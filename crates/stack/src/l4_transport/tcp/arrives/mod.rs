@@ -28,6 +28,11 @@ pub fn arrives(
     host: &mut Host<'_>,
     cx: &mut Cx<'_>,
 ) -> Result<(), DropReason> {
+    tcb.segs_in = tcb.segs_in.wrapping_add(seg.frames);
+    if seg.text_len > 0 {
+        let tally = tcb.tally();
+        tally.data_segs_in = tally.data_segs_in.wrapping_add(seg.frames);
+    }
     check_seq::check(tcb, &seg, host, cx)?;
     check_rst::check(tcb, &seg, host, cx)?;
     check_syn::check(tcb, &seg, host, cx)?;

@@ -49,6 +49,7 @@ pub fn process(
             if hurry {
                 tcb.ack.now();
             }
+            tcb.size_by(seg, len, cx.now);
             tcb.ack.text(&Heard {
                 now: cx.now,
                 len,
@@ -62,6 +63,7 @@ pub fn process(
         }
         Taken::OutOfOrder => {
             cx.count(Counter::TcpExtTcpOfoQueue);
+            tcb.tally().ooo += frames;
             tcb.ack.hurry();
             Ok(())
         }

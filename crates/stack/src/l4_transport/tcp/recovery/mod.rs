@@ -9,6 +9,7 @@ mod undo;
 use alloc::boxed::Box;
 
 use crate::Instant;
+use crate::event::Cause;
 use crate::l4_transport::tcp::congestion::Window;
 use crate::l4_transport::tcp::seq::SeqNum;
 use crate::time::{Duration, Span};
@@ -38,6 +39,8 @@ pub struct Recovery {
     pub high: SeqNum,
     /// Duplicate ACKs in a row (without SACK they stand for segments that left the network).
     pub dupacks: u32,
+    /// What told of the latest loss.
+    pub evidence: Cause,
     /// Timeouts since something new was acknowledged (RFC 9293 3.8.3's count of transmissions).
     pub timeouts: u8,
     prr_delivered: u32,
@@ -73,6 +76,7 @@ impl Recovery {
             phase: Phase::Open,
             high: iss,
             dupacks: 0,
+            evidence: Cause::FastRetransmit,
             timeouts: 0,
             prr_delivered: 0,
             prr_out: 0,
@@ -97,10 +101,20 @@ impl Recovery {
     /// Begins recovery by the timer.
     pub fn enter_timeout(&mut self, nxt: SeqNum) {
         self.phase = Phase::Timeout;
+        self.evidence = Cause::Rto;
         self.timeouts = self.timeouts.saturating_add(1);
         self.high = nxt;
         self.dupacks = 0;
         self.probe = None;
+    }
+    /// Segments were too long: as after a timeout, but none expired.
+    pub fn enter_gently(&mut self, nxt: SeqNum) {
+        self.phase = Phase::Timeout;
+        self.evidence = Cause::PathMtu;
+        self.high = nxt;
+        self.dupacks = 0;
+        self.probe = None;
+        self.undo = None;
     }
     /// Ends recovery.
     pub fn leave(&mut self) {
@@ -188,7 +202,7 @@ impl Recovery {
     /// Marks what was sent long enough before something that arrived (RFC 8985 6.2 step 5).
     /// Returns when to look again, if something may be lost but is given time.
     pub fn detect(
-        &self,
+        &mut self,
         flight: &mut Flight,
         now: Instant,
         min_rtt: Option<Duration>,
@@ -197,6 +211,8 @@ impl Recovery {
     ) -> Option<Instant> {
         let (newest, end) = self.rack.newest?;
         let patience = self.patience(flight, min_rtt, srtt, mss);
+        let rtt = self.rack.rtt.duration();
+        let before = flight.lost();
         let mut again: Option<Instant> = None;
         flight.lose_where(|record: &Record| {
             let earlier =
@@ -204,13 +220,19 @@ impl Recovery {
             if !earlier {
                 return false;
             }
-            let deadline = record.sent_at + self.rack.rtt.duration() + patience;
+            let deadline = record.sent_at + rtt + patience;
             if deadline <= now {
                 return true;
             }
             again = Some(again.map_or(deadline, |a| a.max(deadline)));
             false
         });
+        if flight.lost() > before {
+            self.evidence = match patience.is_zero() {
+                true => Cause::Sack,
+                false => Cause::Rack,
+            };
+        }
         again
     }
     fn patience(

@@ -25,6 +25,8 @@ pub struct Record {
     pub mark: Mark,
     /// Sent more than once.
     pub resent: bool,
+    /// How often it was sent again.
+    pub resends: u8,
 }
 impl Record {
     /// The first sequence number after it.
@@ -113,6 +115,7 @@ impl Flight {
             sent_at: now,
             mark: Mark::InFlight,
             resent: false,
+            resends: 0,
         });
     }
     /// The newest.
@@ -239,9 +242,14 @@ impl Flight {
             }
         }
     }
+    /// The peer asks for what it reported to have: it threw that away (RFC 2018 8).
+    pub fn is_reneged(&self) -> bool {
+        let front = self.records.front();
+        front.is_some_and(|record| record.mark == Mark::Sacked)
+    }
     /// The retransmission timer expired: all that the peer is not known to have is lost. If the peer took back what it had reported, that too (RFC 2018 8).
     pub fn lose_all(&mut self) {
-        let reneged = self.records.front().is_some_and(|r| r.mark == Mark::Sacked);
+        let reneged = self.is_reneged();
         for i in 0..self.records.len() {
             let keep = self
                 .records
@@ -276,7 +284,13 @@ impl Flight {
         };
         record.sent_at = now;
         record.resent = true;
+        record.resends = record.resends.saturating_add(1);
         record.len
+    }
+    /// How often the record at `seq` was sent again.
+    pub fn resends(&self, seq: SeqNum) -> u8 {
+        let i = self.records.partition_point(|r| r.end().at_or_before(seq));
+        self.records.get(i).map_or(0, |record| record.resends)
     }
     fn split(&mut self, i: usize, at: u32) {
         let Some(record) = self.records.get_mut(i) else {

@@ -1,5 +1,6 @@
 //! Recovery's acts on a connection: entering it, its three timers (RFC 6298, RFC 8985 6.3 and 7).
 use super::Phase;
+use crate::event::WindowCause;
 use crate::l4_transport::readiness::SocketError;
 use crate::l4_transport::tcp::Config;
 use crate::l4_transport::tcp::congestion::Lost;
@@ -28,6 +29,7 @@ impl Tcb {
         self.controller
             .get()
             .on_loss(&mut self.window, &Lost { flight });
+        self.tell_window(WindowCause::Loss, cx);
         self.recovery.enter_fast(self.snd.nxt, cwnd);
         self.recovery.probe = None;
         self.timers.probe_timeout = None;
@@ -36,6 +38,15 @@ impl Tcb {
         } else {
             Counter::TcpExtTcpRenoRecovery
         });
+    }
+    /// What is lost was too long for the path: it leaves again in shorter segments, without a reduction (Linux's
+    /// tcp_simple_retransmit).
+    pub fn resend_shorter(&mut self) {
+        if self.recovery.phase != Phase::Open {
+            return;
+        }
+        self.recovery.enter_gently(self.snd.nxt);
+        self.window.remember();
     }
     //= rfc6298#5.3
     //# When an ACK is received that acknowledges new data, restart the retransmission timer so that it will expire after RTO seconds
@@ -51,6 +62,15 @@ impl Tcb {
             self.timers.rto = Some(self.timeout_from(now));
         }
         self.arm_tail_probe(now);
+    }
+    /// The peer asks for what it reported to have. It may yet change its mind (the ACK may be an old one), but not for a whole
+    /// RTO (Linux's tcp_check_sack_reneging).
+    pub fn suspect_reneging(&mut self, now: Instant) {
+        if self.flight.is_reneged() {
+            let half = self.rtt.srtt().unwrap_or_default() / 2;
+            self.timers.rto = Some(now + half.max(Duration::from_millis(10)));
+            self.timers.probe_timeout = None;
+        }
     }
     //= rfc8985#7.2
     //# PTO = 2 * SRTT; if FlightSize is one segment, PTO += TLP.max_ack_delay
@@ -86,7 +106,8 @@ impl Tcb {
     /// Patience with reordering is over.
     pub fn on_reordering(&mut self, cx: &mut Cx<'_>) {
         self.detect_losses(cx.now);
-        if self.flight.lost() > 0 && self.recovery.phase == Phase::Open {
+        let found = self.flight.lost() > 0 && self.recovery.phase == Phase::Open;
+        if found && !self.mtu_probe_failed(cx) {
             self.enter_fast_recovery(cx);
             let pipe = self.pipe();
             self.recovery.reduce(&mut self.window, pipe, 0, false);
@@ -102,12 +123,15 @@ impl Tcb {
             return;
         }
         cx.count(Counter::TcpExtTcpTimeouts);
+        self.tally().timed_out(cx.now);
         if self.gives_up(config, cx.now) {
             cx.count(Counter::TcpExtTcpAbortOnTimeout);
             let error = self.ep.soft_error.unwrap_or(SocketError::TimedOut);
             self.fail(error, cx);
             return;
         }
+        self.suspect_black_hole(config, cx);
+        self.forget_mtu_probe();
         let flight = self.flight.outstanding();
         //= rfc5681#3.1
         //# when a TCP sender detects segment loss using the retransmission timer and the given segment has already been retransmitted, the value of ssthresh is held constant
@@ -121,9 +145,13 @@ impl Tcb {
                 .on_loss(&mut self.window, &Lost { flight });
         }
         self.controller.get().on_timeout();
+        if self.flight.is_reneged() {
+            cx.count(Counter::TcpExtTcpSackReneging);
+        }
         self.recovery.enter_timeout(self.snd.nxt);
         self.flight.lose_all();
         self.window.cwnd = self.window.mss;
+        self.tell_window(WindowCause::Timeout, cx);
         self.timers.probe_timeout = None;
         self.timers.reordering = None;
         self.tail_probe = false;

@@ -5,6 +5,7 @@
 use alloc::boxed::Box;
 
 use super::Phase;
+use crate::event::WindowCause;
 use crate::l4_transport::tcp::seq::SeqNum;
 use crate::l4_transport::tcp::tcb::Tcb;
 use crate::{Counter, Cx};
@@ -76,6 +77,8 @@ impl Tcb {
         }
         self.window.cwnd = self.window.cwnd.max(undo.cwnd);
         self.window.ssthresh = self.window.ssthresh.max(undo.ssthresh);
+        self.tell_window(WindowCause::Undo, cx);
+        self.tally().recovered(cx.now);
         self.flight.unlose();
         self.recovery.leave();
         self.recovery.expect_reordering();

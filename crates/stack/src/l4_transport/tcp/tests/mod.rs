@@ -6,6 +6,7 @@ mod pair;
 mod peer;
 mod programs;
 mod recovery;
+mod telling;
 mod transfer;
 
 use alloc::string::String;

@@ -1,0 +1,207 @@
+//! Dynamic right-sizing of the receive buffer (Linux's tcp_rcv_space_adjust): once a round trip it follows what the program took.
+use alloc::boxed::Box;
+
+use super::segment::Segment;
+use super::seq::SeqNum;
+use super::tcb::Tcb;
+use crate::Instant;
+use crate::time::{Duration, Span};
+
+/// What the program took since when.
+#[derive(Debug)]
+pub struct Sizing {
+    since: Instant,
+    copied: u32,
+    /// Most that it took in a round trip.
+    measured: u32,
+    /// Made when the first text comes.
+    round_trip: Option<Box<ReceiverRtt>>,
+}
+
+/// The round trip as a receiver sees it: who only receives has no other.
+#[derive(Debug, Clone, Copy)]
+struct ReceiverRtt {
+    estimate: Option<Span>,
+    /// The last echo that was a sample.
+    echo: u32,
+    /// When this comes, the window that was told at `since` is used up: a round trip at least.
+    until: SeqNum,
+    since: Instant,
+}
+
+/// Text in order.
+#[derive(Debug, Clone, Copy)]
+pub struct Heard {
+    /// When.
+    pub now: Instant,
+    /// RCV.NXT behind it.
+    pub nxt: SeqNum,
+    /// RCV.WND behind it.
+    pub wnd: u32,
+    /// The timestamp that it echoes, and how long ago that left; only of a full segment.
+    pub echo: Option<(u32, Duration)>,
+}
+
+impl Sizing {
+    /// At the start of a connection.
+    pub fn new(initial: u32, now: Instant) -> Self {
+        Self {
+            since: now,
+            copied: 0,
+            measured: initial.min(14_600),
+            round_trip: None,
+        }
+    }
+    /// Most that the program took in a round trip.
+    pub fn measured(&self) -> u32 {
+        self.measured
+    }
+    /// The round trip, if the receiver could tell.
+    pub fn round_trip(&self) -> Option<Duration> {
+        let known = self.round_trip.as_deref()?;
+        known.estimate.map(Span::duration)
+    }
+    /// Text came in order: what it tells of the round trip.
+    pub fn heard(&mut self, heard: &Heard) {
+        let fresh = ReceiverRtt {
+            estimate: None,
+            echo: 0,
+            until: heard.nxt + heard.wnd,
+            since: heard.now,
+        };
+        self.round_trip
+            .get_or_insert_with(|| Box::new(fresh))
+            .heard(heard);
+    }
+    /// The program took `n` bytes: how large the buffer should be, if it is to grow.
+    pub fn consumed(&mut self, n: usize, now: Instant, rtt: Duration, mss: u32) -> Option<u32> {
+        self.copied = self.copied.saturating_add(n as u32);
+        if now.since(self.since) < rtt {
+            return None;
+        }
+        self.since = now;
+        let copied = core::mem::take(&mut self.copied);
+        let before = self.measured;
+        self.measured = before.max(copied);
+        if copied <= before {
+            return None;
+        }
+        // twice what it took, since the sender may double, and more where that was not enough
+        let base = u64::from(copied) * 2 + 16 * u64::from(mss);
+        let grow = base * u64::from(copied - before) / u64::from(before.max(1));
+        Some(u32::try_from(base + grow * 2).unwrap_or(u32::MAX))
+    }
+}
+
+impl ReceiverRtt {
+    fn heard(&mut self, heard: &Heard) {
+        if let Some((echo, elapsed)) = heard.echo.filter(|(echo, _)| *echo != self.echo) {
+            self.echo = echo;
+            self.smooth(elapsed);
+        }
+        if heard.nxt.before(self.until) {
+            return;
+        }
+        if heard.echo.is_none() {
+            self.shorten(heard.now.since(self.since));
+        }
+        self.until = heard.nxt + heard.wnd;
+        self.since = heard.now;
+    }
+    fn smooth(&mut self, sample: Duration) {
+        let sample = Span::of(sample).as_nanos();
+        let smooth = match self.estimate {
+            None => sample,
+            Some(old) => old.as_nanos() / 8 * 7 + sample / 8,
+        };
+        self.estimate = Some(Span::from_nanos(smooth));
+    }
+    /// A window takes a round trip, or longer.
+    fn shorten(&mut self, sample: Duration) {
+        let sample = Span::of(sample);
+        self.estimate = Some(self.estimate.map_or(sample, |old| old.min(sample)));
+    }
+}
+
+impl Tcb {
+    /// Text came in order.
+    pub fn size_by(&mut self, seg: &Segment, len: u32, now: Instant) {
+        // of a full segment only: a small one may have waited for our ACK
+        let full = len >= self.ack.rcv_mss();
+        let stamps = seg.options.timestamps.filter(|_| full);
+        let echo = stamps.and_then(|(_, echo)| Some((echo, self.echoed(seg, now)?)));
+        self.rcv.heard(now, echo);
+    }
+    /// The round trip for sizing the receive buffer: the receiver's, else the sender's.
+    pub fn round_trip_of_receiver(&self) -> Duration {
+        let known = self.rcv.round_trip();
+        known.unwrap_or_else(|| self.round_trip())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const fn ms(n: u64) -> Duration {
+        Duration::from_millis(n)
+    }
+    fn at(n: u64) -> Instant {
+        Instant::ZERO + ms(n)
+    }
+    fn heard(now: u64, nxt: u32, echo: Option<(u32, u64)>) -> Heard {
+        Heard {
+            now: at(now),
+            nxt: SeqNum(nxt),
+            wnd: 10_000,
+            echo: echo.map(|(echo, elapsed)| (echo, ms(elapsed))),
+        }
+    }
+
+    #[test]
+    fn a_window_used_up_is_a_round_trip_at_most() {
+        let mut sizing = Sizing::new(65_536, at(0));
+        sizing.heard(&heard(0, 1000, None));
+        sizing.heard(&heard(50, 10_000, None));
+        assert_eq!(sizing.round_trip(), None);
+        sizing.heard(&heard(80, 11_000, None));
+        assert_eq!(sizing.round_trip(), Some(ms(80)));
+        sizing.heard(&heard(280, 21_000, None));
+        assert_eq!(
+            sizing.round_trip(),
+            Some(ms(80)),
+            "a pause is no round trip"
+        );
+        sizing.heard(&heard(330, 31_000, None));
+        assert_eq!(sizing.round_trip(), Some(ms(50)));
+    }
+
+    #[test]
+    fn timestamps_are_samples_once_each() {
+        let mut sizing = Sizing::new(65_536, at(0));
+        sizing.heard(&heard(0, 1000, Some((7, 80))));
+        sizing.heard(&heard(40, 2000, Some((7, 120))));
+        assert_eq!(sizing.round_trip(), Some(ms(80)));
+        sizing.heard(&heard(80, 3000, Some((8, 160))));
+        assert_eq!(sizing.round_trip(), Some(ms(90)));
+    }
+
+    #[test]
+    fn the_buffer_follows_what_is_read_in_a_round_trip() {
+        let mut sizing = Sizing::new(65_536, at(0));
+        assert_eq!(sizing.consumed(20_000, at(50), ms(100), 1000), None);
+        // 40,000 bytes and 16 segments, and what they are more than before
+        let wanted = 96_000 + 2 * (96_000 * 25_400_u64 / 14_600) as u32;
+        assert_eq!(
+            sizing.consumed(20_000, at(100), ms(100), 1000),
+            Some(wanted)
+        );
+        assert_eq!(
+            sizing.consumed(40_000, at(200), ms(100), 1000),
+            None,
+            "no more"
+        );
+        assert_eq!(sizing.consumed(10_000, at(300), ms(100), 1000), None);
+        assert_eq!(sizing.measured(), 40_000);
+    }
+}
