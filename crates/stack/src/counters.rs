@@ -80,6 +80,9 @@ counters! {
         UdpInCsumErrors = "InCsumErrors", UdpIgnoredMulti = "IgnoredMulti",
     }
     TcpExt {
+        TcpExtSyncookiesSent = "SyncookiesSent", TcpExtSyncookiesRecv = "SyncookiesRecv",
+        TcpExtSyncookiesFailed = "SyncookiesFailed", TcpExtTcpReqQFullDoCookies = "TCPReqQFullDoCookies",
+        TcpExtTcpReqQFullDrop = "TCPReqQFullDrop",
         TcpExtListenOverflows = "ListenOverflows", TcpExtListenDrops = "ListenDrops",
         TcpExtEmbryonicRsts = "EmbryonicRsts", TcpExtOutOfWindowIcmps = "OutOfWindowIcmps", TcpExtDelayedAcks = "DelayedACKs", TcpExtTw = "TW",
         TcpExtPawsEstab = "PAWSEstab", TcpExtTcpTimeouts = "TCPTimeouts", TcpExtTcpSynRetrans = "TCPSynRetrans",

@@ -165,6 +165,10 @@ reasons! {
     TcpDuplicate = "duplicate segment",
     /// The listener's SYN queue was full.
     TcpSynQueueFull = "SYN queue full",
+    /// An ACK at a listener that sends SYN cookies, of none of them.
+    TcpCookieForged = "forged SYN cookie",
+    /// An ACK of a SYN cookie that was sent more than two minutes ago.
+    TcpCookieOld = "expired SYN cookie",
     /// The listener's accept queue was full.
     TcpAcceptQueueFull = "accept queue full",
     /// Out-of-order data beyond the bound.

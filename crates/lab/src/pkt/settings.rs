@@ -2,7 +2,7 @@
 use core::net::IpAddr;
 use core::time::Duration;
 
-use heptad_stack::l4_transport::tcp::{Config, Congestion, MtuProbing};
+use heptad_stack::l4_transport::tcp::{Config, Congestion, MtuProbing, SynCookies};
 
 use crate::solo::SoloConfig;
 
@@ -201,6 +201,7 @@ impl Settings {
             "tcp_min_tso_segs" => config.least_burst = u8::try_from(number()?).unwrap_or(u8::MAX),
             "tcp_synack_retries" => config.synack_retries = number()?,
             "tcp_retries2" => config.retries2 = number()?,
+            "tcp_syncookies" => config.syn_cookies = syn_cookies(number()?)?,
             "somaxconn" => config.somaxconn = number()?,
             "tcp_fin_timeout" => config.fin_timeout = Duration::from_secs(number()?.into()),
             "tcp_rmem" => config.rmem = sizes(name, value)?,
@@ -227,8 +228,7 @@ fn as_it_is(name: &str, value: &str) -> Result<(), String> {
         | "tcp_limit_output_bytes"
         | "default_qdisc"
         | "tcp_pacing_ss_ratio"
-        | "tcp_pacing_ca_ratio"
-        | "tcp_syncookies" => return Ok(()),
+        | "tcp_pacing_ca_ratio" => return Ok(()),
         _ => return Err(format!("the setting {name} is not known here")),
     };
     match fixed.contains(&value) {
@@ -241,6 +241,14 @@ fn congestion(name: &str) -> Result<Congestion, String> {
         "cubic" => Ok(Congestion::Cubic),
         "reno" => Ok(Congestion::Reno),
         _ => Err(format!("the congestion control {name} is not known here")),
+    }
+}
+fn syn_cookies(number: u32) -> Result<SynCookies, String> {
+    match number {
+        0 => Ok(SynCookies::Never),
+        1 => Ok(SynCookies::WhenFull),
+        2 => Ok(SynCookies::Always),
+        _ => Err(format!("tcp_syncookies is 0, 1 or 2, not {number}")),
     }
 }
 /// Three sizes, of which the first is never needed here.

@@ -155,7 +155,7 @@ fn handshake(opening: &ActiveOpening, seg: &Segment, config: &Config) -> Handsha
         edge: seg.seq + 1 + u32::from(opening.wnd),
         ts_recent: seg.options.timestamps.map_or(0, |(value, _)| value),
         ts_offset: opening.ts_offset,
-        sent_at: opening.sent_at,
+        sent_at: Some(opening.sent_at),
         resent: opening.retries > 0,
     }
 }

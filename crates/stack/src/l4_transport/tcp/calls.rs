@@ -44,6 +44,7 @@ impl Tcp {
             openings: BTreeSet::new(),
             accept: VecDeque::new(),
             in_ready: false,
+            cookie_at: None,
         });
         Ok(ListenerId(index))
     }

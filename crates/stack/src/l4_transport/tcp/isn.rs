@@ -26,6 +26,16 @@ impl Secrets {
     pub fn isn(&self, local: SocketAddr, remote: SocketAddr, now: Instant) -> SeqNum {
         SeqNum((now.as_micros() / 4) as u32) + hash(self.isn, local, remote)
     }
+    /// A key for another purpose, which tells nothing of these: it takes no chance of its own.
+    pub fn derive(&self, purpose: &str) -> (u64, u64) {
+        let half = |n: u8| {
+            let mut hasher = KeyedHasher::new(self.isn);
+            purpose.hash(&mut hasher);
+            hasher.write_u8(n);
+            hasher.finish()
+        };
+        (half(0), half(1))
+    }
     /// What a connection adds to its millisecond clock (RFC 7323 5.4).
     pub fn timestamp_offset(&self, local: SocketAddr, remote: SocketAddr) -> u32 {
         hash(self.timestamps, local, remote)

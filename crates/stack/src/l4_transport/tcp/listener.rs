@@ -13,15 +13,12 @@ use super::opening::{Handshake, Opening, our_offer, syn_timeout};
 use super::options::{Agreed, mss_limit};
 use super::segment::{Segment, reset_for};
 use super::seq::SeqNum;
-use super::tcb::{Endpoint, Tcb, tell_state};
+use super::tcb::{Endpoint, Tcb, Way, tell_state};
 use super::timers::{Item, Key};
-use super::{Conn, ConnId, Options, State, Tcp, states};
+use super::{Conn, ConnId, Options, State, SynCookies, Tcp, states};
 use crate::l3_network::{Path, Reply, Up};
 use crate::l4_transport::readiness::Owner;
-use crate::{Counter, Cx, DropReason};
-
-/// Least bound of the SYN queue.
-const LEAST_SYN_QUEUE: usize = 256;
+use crate::{Counter, Cx, DropReason, Instant};
 
 /// One listener.
 #[derive(Debug)]
@@ -35,14 +32,16 @@ pub struct Listener {
     /// Established, oldest first.
     pub accept: VecDeque<ConnId>,
     pub in_ready: bool,
+    /// When the last SYN cookie left.
+    pub cookie_at: Option<Instant>,
 }
 impl Listener {
-    /// Linux holds one more than the backlog says.
+    /// Linux holds one more than the backlog says, in either queue.
     fn accept_queue_full(&self, somaxconn: u32) -> bool {
         self.accept.len() > self.backlog.min(somaxconn) as usize
     }
     fn syn_queue_full(&self, somaxconn: u32) -> bool {
-        self.openings.len() >= (self.backlog.min(somaxconn) as usize).max(LEAST_SYN_QUEUE)
+        self.openings.len() > self.backlog.min(somaxconn) as usize
     }
 }
 
@@ -60,20 +59,19 @@ impl Tcp {
         &mut self,
         index: u32,
         knock: &Knock<'_>,
-        seg: &Segment,
+        seg: Segment,
         cx: &mut Cx<'_>,
     ) -> Up<()> {
         if seg.has(Flags::RST) {
             return Up::Drop(DropReason::TcpNoSocket, None);
         }
         if seg.has(Flags::ACK) {
-            let reset = reset_for(knock.local, knock.remote, seg, cx);
-            return Up::Drop(DropReason::TcpNoSocket, reset.map(Reply::Transport));
+            return self.cookie_returns(index, knock, seg, cx);
         }
         if !seg.has(Flags::SYN) {
             return Up::Drop(DropReason::TcpNoAck, None);
         }
-        match self.open_passively(index, knock, seg, cx) {
+        match self.open_passively(index, knock, &seg, cx) {
             Ok(reply) => Up::Reply(reply),
             Err(reason) => {
                 cx.count(Counter::TcpExtListenDrops);
@@ -98,8 +96,9 @@ impl Tcp {
             cx.count(Counter::TcpExtListenOverflows);
             return Err(DropReason::TcpAcceptQueueFull);
         }
-        if listener.syn_queue_full(most) {
-            return Err(DropReason::TcpSynQueueFull);
+        let full = listener.syn_queue_full(most);
+        if self.wants_cookie(full, knock, cx)? {
+            return self.send_cookie(index, knock, seg, cx);
         }
         let path = (knock.route)(knock.remote.ip()).ok_or(DropReason::NoRoute)?;
         let options = Arc::clone(&listener.options);
@@ -124,6 +123,25 @@ impl Tcp {
             .syn_ack(&self.config, cx.now)
             .depart(Vec::new(), 1, cx);
         Ok(Reply::Transport(reply))
+    }
+
+    /// Whether a SYN is answered by a cookie. One that takes the place of a TIME-WAIT entry also takes its memory.
+    fn wants_cookie(
+        &self,
+        full: bool,
+        knock: &Knock<'_>,
+        cx: &mut Cx<'_>,
+    ) -> Result<bool, DropReason> {
+        let cookies = self.config.syn_cookies;
+        if knock.isn.is_some() || !(full || cookies == SynCookies::Always) {
+            return Ok(false);
+        }
+        if cookies == SynCookies::Never {
+            cx.count(Counter::TcpExtTcpReqQFullDrop);
+            return Err(DropReason::TcpSynQueueFull);
+        }
+        cx.count(Counter::TcpExtTcpReqQFullDoCookies);
+        Ok(true)
     }
 
     fn new_opening(
@@ -158,7 +176,7 @@ impl Tcp {
                 edge: irs + 1 + u32::from(wnd),
                 ts_recent: seg.options.timestamps.map_or(0, |(value, _)| value),
                 ts_offset: self.secrets.timestamp_offset(local, remote),
-                sent_at: cx.now,
+                sent_at: Some(cx.now),
                 resent: false,
             },
             ttl,
@@ -228,36 +246,63 @@ impl Tcp {
         seg: Segment,
         cx: &mut Cx<'_>,
     ) -> Up<()> {
+        if let Err(reason) = self.find_room(opening.listener, cx) {
+            return Up::Drop(reason, None);
+        }
+        self.remove_opening(index);
+        let path = opening.path.into();
+        self.accept_later(
+            opening.listener,
+            opening.ends(),
+            path,
+            &opening.shake,
+            seg,
+            cx,
+        )
+    }
+    /// Whether the accept queue takes one more.
+    pub(super) fn find_room(&self, listener: u32, cx: &mut Cx<'_>) -> Result<(), DropReason> {
         let most = self.config.somaxconn;
-        let Some(listener) = self.listeners.get(opening.listener as usize) else {
-            return Up::Drop(DropReason::TcpNoSocket, None);
-        };
+        let listener = self.listeners.get(listener as usize);
+        let listener = listener.ok_or(DropReason::TcpNoSocket)?;
         if listener.accept_queue_full(most) {
             cx.count(Counter::TcpExtListenOverflows);
             cx.count(Counter::TcpExtListenDrops);
-            return Up::Drop(DropReason::TcpAcceptQueueFull, None);
+            return Err(DropReason::TcpAcceptQueueFull);
         }
+        Ok(())
+    }
+    /// Whose handshake is complete becomes a connection that waits to be accepted; the ACK is its first segment.
+    pub(super) fn accept_later(
+        &mut self,
+        index: u32,
+        (local, remote): (SocketAddr, SocketAddr),
+        path: Way,
+        shake: &Handshake,
+        seg: Segment,
+        cx: &mut Cx<'_>,
+    ) -> Up<()> {
+        let Some(listener) = self.listeners.get(index as usize) else {
+            return Up::Drop(DropReason::TcpNoSocket, None);
+        };
         let options = Arc::clone(&listener.options);
-        self.remove_opening(index);
         let generation = self.next_generation();
-        let ends = (opening.local, opening.remote);
-        let mut ep = Endpoint::new(ends, opening.path.into(), options, generation);
-        ep.listener = Some(opening.listener);
+        let mut ep = Endpoint::new((local, remote), path, options, generation);
+        ep.listener = Some(index);
         ep.state = State::SynReceived;
         ep.transition(states::Trigger::AckOfSyn, cx);
         cx.count(Counter::TcpPassiveOpens);
-        let mut tcb = Box::new(Tcb::new(ep, &opening.shake, &self.config, cx.now));
-        tcb.sample_handshake(&opening.shake, &seg, cx.now);
+        let mut tcb = Box::new(Tcb::new(ep, shake, &self.config, cx.now));
+        tcb.sample_handshake(shake, &seg, cx.now);
         let id = ConnId {
             index: self.conns.insert(Conn::Open(tcb)) as u32,
             generation,
         };
-        self.demux
-            .insert(opening.local, opening.remote, Entry::Conn(id));
-        if let Some(listener) = self.listeners.get_mut(opening.listener as usize) {
+        self.demux.insert(local, remote, Entry::Conn(id));
+        if let Some(listener) = self.listeners.get_mut(index as usize) {
             listener.accept.push_back(id);
         }
-        self.listener_changed(opening.listener);
+        self.listener_changed(index);
         self.conn_receives(id, seg, cx)
     }
 

@@ -43,6 +43,7 @@ mod settle;
 mod sizing;
 mod states;
 mod status;
+mod syn_cookie;
 mod tally;
 mod tcb;
 mod telling;
@@ -67,6 +68,7 @@ use crate::{Counter, Cx, DropReason, Instant};
 pub use crate::l4_transport::readiness::{Ready, SocketError};
 pub use info::{Info, TCP_INFO};
 pub use inspect::{Detail, Timer, TimerKind};
+pub use syn_cookie::SynCookies;
 
 /// The eleven states of RFC 9293 3.3.2.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -232,6 +234,8 @@ pub struct Config {
     pub retries2: u32,
     /// Bound on the backlog, somaxconn (4096).
     pub somaxconn: u32,
+    /// Whether a listener answers without remembering (tcp_syncookies, 1).
+    pub syn_cookies: SynCookies,
     /// How long TIME-WAIT lasts (60 s) and FIN-WAIT-2 without a socket (60 s).
     pub fin_timeout: Duration,
     /// Most TIME-WAIT entries (tcp_max_tw_buckets).
@@ -265,6 +269,7 @@ impl Default for Config {
             synack_retries: 5,
             retries2: 15,
             somaxconn: 4096,
+            syn_cookies: SynCookies::WhenFull,
             fin_timeout: Duration::from_secs(60),
             max_time_wait: 65_536,
             rmem: (131_072, 6_291_456),
@@ -323,6 +328,7 @@ pub struct Tcp {
     /// What a connection has that chose nothing, by the family of its socket.
     default_options: [Arc<Options>; 2],
     secrets: isn::Secrets,
+    cookies: syn_cookie::CookieKeys,
     demux: demux::Demux,
     listeners: Slab<listener::Listener>,
     openings: Slab<opening::Opening>,
@@ -340,10 +346,12 @@ pub struct Tcp {
 impl Tcp {
     /// A TCP without connections. Secrets (ISN, hash keys) are drawn from `cx.rng`.
     pub fn new(config: Config, cx: &mut Cx<'_>) -> Self {
+        let secrets = isn::Secrets::draw(cx);
         Self {
             config,
+            cookies: syn_cookie::CookieKeys::new(&secrets),
             default_options: [Family::V4, Family::V6].map(|family| Arc::new(Options::of(family))),
-            secrets: isn::Secrets::draw(cx),
+            secrets,
             demux: demux::Demux::new(cx),
             listeners: Slab::new(),
             openings: Slab::new(),
@@ -418,7 +426,7 @@ impl Tcp {
                     isn,
                     route,
                 };
-                return self.listener_receives(index, &knock, &seg, cx);
+                return self.listener_receives(index, &knock, seg, cx);
             }
             Some(demux::Entry::TimeWait(_)) | None => {}
         }

@@ -24,8 +24,8 @@ pub struct Handshake {
     pub edge: SeqNum,
     pub ts_recent: u32,
     pub ts_offset: u32,
-    /// When our SYN or SYN,ACK left.
-    pub sent_at: Instant,
+    /// When our SYN or SYN,ACK left, where that is remembered.
+    pub sent_at: Option<Instant>,
     /// It left more than once.
     pub resent: bool,
 }

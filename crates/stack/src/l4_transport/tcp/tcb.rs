@@ -478,8 +478,8 @@ fn measured(shake: &Handshake, mss: u32, now: Instant) -> (Rtt, Window) {
         //# if the SYN or SYN/ACK is lost, the initial window used by a sender after a correctly transmitted SYN MUST be one segment
         window.cwnd = mss;
         rtt.note_lost_syn();
-    } else {
-        rtt.sample(now.since(shake.sent_at));
+    } else if let Some(sent_at) = shake.sent_at {
+        rtt.sample(now.since(sent_at));
     }
     (rtt, window)
 }

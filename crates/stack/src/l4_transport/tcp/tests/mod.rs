@@ -6,6 +6,7 @@ mod pair;
 mod peer;
 mod programs;
 mod recovery;
+mod syn_cookies;
 mod telling;
 mod transfer;
 
