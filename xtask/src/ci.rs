@@ -10,10 +10,10 @@ use clap::builder::PossibleValuesParser;
 use crate::source::Violation;
 use crate::suite::{self, Outcome, Selection, Tally};
 use crate::tools::{cargo, cargo_deny};
-use crate::{captures, conformance, layers, programs, size};
+use crate::{captures, conformance, layers, measuring, programs, size};
 
 /// Every step, in order.
-pub const STEPS: [&str; 11] = [
+pub const STEPS: [&str; 12] = [
     "programs",
     "test",
     "fmt",
@@ -25,9 +25,10 @@ pub const STEPS: [&str; 11] = [
     "sweeps",
     "neighbours",
     "captures",
+    "goodput",
 ];
 /// Those that `--full` adds.
-const FULL: [&str; 3] = ["sweeps", "neighbours", "captures"];
+const FULL: [&str; 4] = ["sweeps", "neighbours", "captures", "goodput"];
 /// Tests that measure or load the machine: they run alone, in the step `neighbours`.
 const ALONE: &str = "a_gigabyte_";
 /// The test that reads captures which a step of its own fetches.
@@ -87,10 +88,12 @@ pub fn run(root: &Path, choice: &Choice) -> Result<ExitCode> {
         run.step("captures", || {
             captures::run(root, &captures::Choice::default())
         });
+        run.step("goodput", || goodput(root));
     } else {
         run.skip("sweeps");
         run.skip("neighbours");
         run.skip("captures");
+        run.skip("goodput");
     }
     print!("{}", run.table());
     if run.chosen.contains(&"test") {
@@ -163,6 +166,13 @@ fn sweeps(root: &Path) -> Result<()> {
         "--skip",
         CAPTURES,
     ]))
+}
+
+/// The snapshot of docs/sweep.md holds.
+fn goodput(root: &Path) -> Result<()> {
+    let code = measuring::run(root, "heptad-sweep", &[])?;
+    ensure!(code == ExitCode::SUCCESS, "docs/sweep.md says otherwise");
+    Ok(())
 }
 
 /// Linux as a neighbour over TAP, with the figures of a gigabyte each way. Alone: other tests would be measured as well.

@@ -3,13 +3,13 @@
 //! `cargo xtask --help` lists them. Start reading at [`ci`], which names every check in order.
 #![forbid(unsafe_code)]
 
-mod bench;
 mod captures;
 mod ci;
 mod conformance;
 mod fuzz;
 mod layers;
 mod lexer;
+mod measuring;
 mod mentions;
 mod programs;
 mod size;
@@ -42,6 +42,8 @@ const EXAMPLES: &str = "Examples:
   cargo xtask fuzz --seconds 600 --frames-seconds 3600
                                         every parser for ten minutes and whole hosts for an hour, with a table at the end
   cargo xtask bench --quick             figures beside those of another stack
+  cargo xtask sweep                     goodput over loss, round trip and rate, compared with docs/sweep.md
+  cargo xtask sweep linux               the same beside Linux in real time
   cargo xtask layers                    who names whom against the rules
   cargo xtask conformance --update      writes docs/conformance from its tables
 
@@ -65,6 +67,17 @@ enum Command {
     #[command(disable_help_flag = true)]
     Bench {
         /// What heptad-bench takes.
+        #[arg(
+            trailing_var_arg = true,
+            allow_hyphen_values = true,
+            value_name = "FLAGS"
+        )]
+        flags: Vec<OsString>,
+    },
+    /// Goodput of TCP over loss, round trip, rate and congestion control, compared with docs/sweep.md; `sweep --help`.
+    #[command(disable_help_flag = true)]
+    Sweep {
+        /// What heptad-sweep takes.
         #[arg(
             trailing_var_arg = true,
             allow_hyphen_values = true,
@@ -99,7 +112,8 @@ fn run(command: Command) -> Result<ExitCode> {
     match command {
         Command::Test(selection) => suite::command(&root, &selection),
         Command::Ci(choice) => ci::run(&root, &choice),
-        Command::Bench { flags } => bench::run(&root, &flags),
+        Command::Bench { flags } => measuring::run(&root, "heptad-bench", &flags),
+        Command::Sweep { flags } => measuring::run(&root, "heptad-sweep", &flags),
         Command::Captures(choice) => captures::run(&root, &choice).map(|()| ExitCode::SUCCESS),
         Command::Conformance(choice) => {
             Ok(report("conformance", &conformance::check(&root, &choice)?))

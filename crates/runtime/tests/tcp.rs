@@ -5,6 +5,7 @@ use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::Shutdown;
 
 use heptad_runtime::stack::Instant;
+use heptad_runtime::stack::l4_transport::tcp::Congestion;
 use heptad_runtime::stack::time::Duration;
 use heptad_runtime::{Clock, TcpListener, TcpStream};
 use rig::{Pair, delay, pair};
@@ -193,9 +194,12 @@ fn options_are_those_that_were_set() {
     let pair = pair(Clock::Virtual, delay(2));
     let (client, server) = connected(&pair);
     client.set_nodelay(true).expect("set");
+    assert_eq!(client.congestion().expect("get"), Congestion::Cubic);
+    client.set_congestion(Congestion::Reno).expect("set");
     client.set_ttl(7).expect("set");
     client.set_linger(Some(Duration::ZERO)).expect("set");
     assert!(client.nodelay().expect("get"));
+    assert_eq!(client.congestion().expect("get"), Congestion::Reno);
     assert_eq!(client.ttl().expect("get"), 7);
     assert_eq!(client.linger().expect("get"), Some(Duration::ZERO));
     assert_eq!(

@@ -6,6 +6,7 @@ use std::net::Shutdown;
 use std::sync::Arc;
 use std::time::Duration;
 
+use heptad_stack::l4_transport::tcp::Congestion;
 use heptad_stack::stack::SocketOption;
 use heptad_stack::{Ready, SocketError, SocketKind};
 
@@ -133,6 +134,20 @@ impl TcpStream {
     /// Switches Nagle's algorithm off.
     pub fn set_nodelay(&self, nodelay: bool) -> io::Result<()> {
         self.handle.set(SocketOption::NoDelay(nodelay))
+    }
+    /// Which congestion control decides what it sends (TCP_CONGESTION).
+    pub fn congestion(&self) -> io::Result<Congestion> {
+        match self
+            .handle
+            .get(SocketOption::Congestion(Congestion::default()))?
+        {
+            SocketOption::Congestion(which) => Ok(which),
+            other => Err(unexpected(other)),
+        }
+    }
+    /// Chooses the congestion control.
+    pub fn set_congestion(&self, which: Congestion) -> io::Result<()> {
+        self.handle.set(SocketOption::Congestion(which))
     }
     /// The TTL of packets that it sends.
     pub fn ttl(&self) -> io::Result<u32> {

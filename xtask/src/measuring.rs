@@ -1,4 +1,4 @@
-//! `cargo xtask bench`: builds heptad-bench with all optimisations and runs it.
+//! `cargo xtask bench` and `cargo xtask sweep`: programs that measure, built with all optimisations.
 
 use std::ffi::OsString;
 use std::path::Path;
@@ -8,8 +8,8 @@ use anyhow::{Context, Result};
 
 use crate::tools::cargo;
 
-/// The command. Ends with heptad-bench's own code.
-pub fn run(root: &Path, flags: &[OsString]) -> Result<ExitCode> {
+/// Runs the package's program; ends with its own code.
+pub fn run(root: &Path, package: &str, flags: &[OsString]) -> Result<ExitCode> {
     let status = cargo(root)
         .args([
             "run",
@@ -17,7 +17,7 @@ pub fn run(root: &Path, flags: &[OsString]) -> Result<ExitCode> {
             "--profile",
             "bench",
             "--package",
-            "heptad-bench",
+            package,
             "--",
         ])
         .args(flags)
