@@ -577,7 +577,7 @@ fn the_smaller_mss_and_maxseg_win() {
         ("<mss 9000>", 0, 1460),
         ("", 0, 536),
         ("<mss 1400>", 500, 500),
-        ("<mss 1>", 0, 64),
+        ("<mss 1>", 0, 48),
     ] {
         let peer = play_with(
             Config::default(),
