@@ -440,6 +440,7 @@ impl Tcp {
         let Some(conn) = self.conns.get_mut(id.index as usize) else {
             return Up::Drop(DropReason::TcpNoSocket, None);
         };
+        let ack = seg.ack;
         let verdict = match conn {
             Conn::Open(tcb) => arrives::arrives(tcb, seg, &host, cx).map_err(|r| (r, None)),
             Conn::Opening(opening) => match active::arrives(opening, seg, host.config, cx) {
@@ -451,9 +452,15 @@ impl Tcp {
                 }
             },
         };
+        let (local, remote) = (conn.ep().local(), conn.ep().remote());
         self.settle(id, cx);
         match verdict {
             Ok(()) => Up::Done,
+            // The program's end is gone: as a segment that nobody here knows.
+            Err((DropReason::TcpAfterClose, _)) => {
+                let reset = segment::reset_at(local, remote, ack, cx);
+                Up::Drop(DropReason::TcpAfterClose, Some(Reply::Transport(reset)))
+            }
             Err((reason, reply)) => Up::Drop(reason, reply),
         }
     }

@@ -506,7 +506,7 @@ fn data_for_a_closed_socket_is_reset() {
         < . 1:1(0) ack 2 win 32792
         < P. 1:101(100) ack 2 win 32792
         drop TcpAfterClose
-        > R. 2:2(0) ack 1
+        > R 2:2(0)
         state CLOSED
     ",
     );
