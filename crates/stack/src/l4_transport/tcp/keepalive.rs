@@ -64,6 +64,8 @@ impl Tcb {
         if over {
             cx.count(Counter::TcpExtTcpAbortOnTimeout);
             let error = self.ep.soft_error.unwrap_or(SocketError::TimedOut);
+            // As Linux: should the peer only have been silent, it learns that this end is gone.
+            self.reset_owed = true;
             self.fail(error, cx);
             return;
         }

@@ -218,10 +218,12 @@ impl Tcp {
             }
             Verdict::Challenge(reason) => {
                 let mut last = opening.last_stray;
-                let allowed = allow_again(&mut last, cx.now) && self.challenges.allow(cx);
+                let allowed = allow_again(&mut last, cx.now);
                 self.note_opening_stray(index, last, false);
-                let reply = allowed
-                    .then(|| Reply::Transport(opening.ack(cx.now).depart(Vec::new(), 1, cx)));
+                let reply = allowed.then(|| {
+                    cx.count(Counter::TcpExtTcpChallengeAck);
+                    Reply::Transport(opening.ack(cx.now).depart(Vec::new(), 1, cx))
+                });
                 Up::Drop(reason, reply)
             }
             Verdict::Refuse(reason) => {

@@ -337,7 +337,6 @@ pub struct Tcp {
     agenda: timers::Agenda,
     output: settle::OutputLists,
     ready: VecDeque<settle::ReadyKey>,
-    challenges: challenge::ChallengeLimit,
     generation: u32,
     /// Payload memory of all connections, bytes.
     memory: usize,
@@ -360,7 +359,6 @@ impl Tcp {
             agenda: timers::Agenda::default(),
             output: settle::OutputLists::default(),
             ready: VecDeque::new(),
-            challenges: challenge::ChallengeLimit::default(),
             generation: 0,
             memory: 0,
         }
@@ -435,28 +433,34 @@ impl Tcp {
     }
     /// A segment for a connection or an active opening.
     fn conn_receives(&mut self, id: ConnId, seg: segment::Segment, cx: &mut Cx<'_>) -> Up<()> {
-        let mut host = arrives::Host {
+        let host = arrives::Host {
             config: &self.config,
-            challenges: &mut self.challenges,
             full: self.memory >= self.config.memory,
         };
         let Some(conn) = self.conns.get_mut(id.index as usize) else {
             return Up::Drop(DropReason::TcpNoSocket, None);
         };
+        let ack = seg.ack;
         let verdict = match conn {
-            Conn::Open(tcb) => arrives::arrives(tcb, seg, &mut host, cx).map_err(|r| (r, None)),
+            Conn::Open(tcb) => arrives::arrives(tcb, seg, &host, cx).map_err(|r| (r, None)),
             Conn::Opening(opening) => match active::arrives(opening, seg, host.config, cx) {
                 active::Outcome::Stays(verdict) => verdict,
                 active::Outcome::Opened(mut tcb, seg) => {
-                    let verdict = arrives::arrives(&mut tcb, seg, &mut host, cx);
+                    let verdict = arrives::arrives(&mut tcb, seg, &host, cx);
                     *conn = Conn::Open(tcb);
                     verdict.map_err(|r| (r, None))
                 }
             },
         };
+        let (local, remote) = (conn.ep().local(), conn.ep().remote());
         self.settle(id, cx);
         match verdict {
             Ok(()) => Up::Done,
+            // The program's end is gone: as a segment that nobody here knows.
+            Err((DropReason::TcpAfterClose, _)) => {
+                let reset = segment::reset_at(local, remote, ack, cx);
+                Up::Drop(DropReason::TcpAfterClose, Some(Reply::Transport(reset)))
+            }
             Err((reason, reply)) => Up::Drop(reason, reply),
         }
     }

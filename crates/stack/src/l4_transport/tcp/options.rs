@@ -13,7 +13,8 @@ pub const DEFAULT_MSS: u16 = 536;
 /// The same over IPv6, whose packets are never cut below 1280 bytes.
 const DEFAULT_MSS_IPV6: u16 = 1220;
 /// Peers that offer less are taken to offer this, lest they make us send all header.
-pub const LEAST_MSS: u16 = 64;
+/// (Linux's tcp_min_snd_mss; CVE-2019-11479).
+pub const LEAST_MSS: u16 = 48;
 /// A program that asks for less gets this (Linux's TCP_MIN_MSS).
 const LEAST_MAXSEG: u16 = 88;
 /// The largest shift (RFC 7323 2.3).

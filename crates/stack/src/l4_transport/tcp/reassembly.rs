@@ -1,6 +1,6 @@
 //! Text that arrived out of order (RFC 9293 3.10.7.4, RFC 2018): disjoint blocks, and which of them changed last.
 use alloc::boxed::Box;
-use alloc::collections::BTreeMap;
+use alloc::collections::{BTreeMap, VecDeque};
 use alloc::vec::Vec;
 
 use heptad_wire::Chunk;
@@ -24,12 +24,15 @@ struct Blocks {
     /// A position in each of the blocks that changed last, latest first.
     recent: Vec<u64>,
     charge: usize,
+    /// Chunks that were moved to join blocks, in all.
+    #[cfg(test)]
+    moved: usize,
 }
 
 #[derive(Debug)]
 struct Block {
     end: u64,
-    chunks: Vec<Chunk>,
+    chunks: VecDeque<Chunk>,
 }
 
 impl Reassembly {
@@ -100,11 +103,10 @@ impl Blocks {
         self.charge = self.charge.saturating_sub(cost(&block.chunks));
         self.recent.retain(|p| !(start..end).contains(p));
         let duplicate = (start < next).then_some((start, end.min(next)));
-        let chunks = if start < next {
-            slice(&block.chunks, (next - start).min(end - start), end - start)
-        } else {
-            block.chunks
-        };
+        let mut chunks = Vec::from(block.chunks);
+        if start < next {
+            chunks = slice(&chunks, (next - start).min(end - start), end - start);
+        }
         Some((chunks, duplicate))
     }
     fn recent_blocks(&self) -> impl Iterator<Item = (u64, u64)> + '_ {
@@ -129,19 +131,42 @@ impl Blocks {
     /// Puts bytes into a gap and joins the blocks at its two sides.
     fn fill(&mut self, left: u64, right: u64, chunks: Vec<Chunk>) {
         self.charge += cost(&chunks);
-        let mut block = Block { end: right, chunks };
+        let mut block = Block {
+            end: right,
+            chunks: chunks.into(),
+        };
         if let Some(after) = self.blocks.remove(&right) {
-            block.end = after.end;
-            block.chunks.extend(after.chunks);
+            block = self.join(block, after);
         }
-        if let Some((_, before)) = self.blocks.range_mut(..left).next_back()
-            && before.end == left
+        let before = self.blocks.range(..left).next_back();
+        let start = before.filter(|(_, b)| b.end == left).map(|(at, _)| *at);
+        if let Some(start) = start
+            && let Some(before) = self.blocks.remove(&start)
         {
-            before.end = block.end;
-            before.chunks.append(&mut block.chunks);
-            return;
+            block = self.join(before, block);
         }
-        self.blocks.insert(left, block);
+        self.blocks.insert(start.unwrap_or(left), block);
+    }
+    /// Two blocks that touch. The chunks of the smaller one move, so that nobody can make us move many for each byte that he sends.
+    fn join(&mut self, before: Block, after: Block) -> Block {
+        let (mut front, mut back) = (before.chunks, after.chunks);
+        #[cfg(test)]
+        {
+            self.moved += front.len().min(back.len());
+        }
+        let chunks = if front.len() < back.len() {
+            while let Some(chunk) = front.pop_back() {
+                back.push_front(chunk);
+            }
+            back
+        } else {
+            front.append(&mut back);
+            front
+        };
+        Block {
+            end: after.end,
+            chunks,
+        }
     }
     fn remember(&mut self, position: u64) {
         let Some((start, end)) = self.block_at(position) else {
@@ -153,8 +178,8 @@ impl Blocks {
     }
 }
 
-fn cost(chunks: &[Chunk]) -> usize {
-    chunks.iter().map(|c| c.pinned() + CHUNK_COST).sum()
+fn cost<'a>(chunks: impl IntoIterator<Item = &'a Chunk>) -> usize {
+    chunks.into_iter().map(|c| c.pinned() + CHUNK_COST).sum()
 }
 
 /// Bytes `from..to` of a run of chunks.
@@ -180,6 +205,40 @@ mod tests {
     fn text(at: u64, len: u64) -> Vec<Chunk> {
         let bytes: Vec<u8> = (at..at + len).map(|p| (p % 251) as u8).collect();
         bytes.chunks(7).map(Chunk::copy_from).collect()
+    }
+
+    //= rfc9293#3.10.7.4
+    /// CVE-2018-5390, "SegmentSmack": the order in which tiny segments come must not make each of them dear.
+    #[test]
+    fn tiny_segments_in_the_worst_order_move_few_chunks() {
+        const COUNT: u64 = 20_000;
+        type Place = fn(u64) -> u64;
+        let orders: [(&str, Place); 3] = [
+            ("backwards", |i| COUNT - i),
+            ("evens, then odds", |i| {
+                if i < COUNT / 2 {
+                    2 * i
+                } else {
+                    2 * (i - COUNT / 2) + 1
+                }
+            }),
+            (
+                "from both ends",
+                |i| if i % 2 == 0 { i } else { 2 * COUNT - i },
+            ),
+        ];
+        for (order, place) in orders {
+            let mut blocks = Blocks::default();
+            for i in 0..COUNT {
+                blocks.insert(10 + place(i), &text(place(i), 1));
+            }
+            assert!(
+                blocks.moved <= 16 * COUNT as usize,
+                "{order}: {}",
+                blocks.moved
+            );
+            assert!(blocks.recent.len() <= REPORTED);
+        }
     }
 
     proptest! {

@@ -207,13 +207,19 @@ pub fn reset_for(
     if seg.has(Flags::RST) {
         return None;
     }
-    let mut out = Outgoing::new(local, remote, &Options::default());
     if seg.has(Flags::ACK) {
-        out.seq = seg.ack;
-        out.flags = Flags::RST;
-    } else {
-        out.ack = seg.end();
-        out.flags = Flags::RST | Flags::ACK;
+        return Some(reset_at(local, remote, seg.ack, cx));
     }
+    let mut out = Outgoing::new(local, remote, &Options::default());
+    out.ack = seg.end();
+    out.flags = Flags::RST | Flags::ACK;
     Some(out.depart(Vec::new(), 1, cx))
+}
+
+/// The bare RST that answers a segment whose ACK this is: <SEQ=SEG.ACK><CTL=RST>.
+pub fn reset_at(local: SocketAddr, remote: SocketAddr, ack: SeqNum, cx: &mut Cx<'_>) -> Departure {
+    let mut out = Outgoing::new(local, remote, &Options::default());
+    out.seq = ack;
+    out.flags = Flags::RST;
+    out.depart(Vec::new(), 1, cx)
 }

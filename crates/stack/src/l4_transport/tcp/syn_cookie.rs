@@ -37,7 +37,7 @@ pub enum SynCookies {
 }
 
 /// What an MSS is rounded down to: the usual ones, so that most peers lose nothing.
-const MSS_TABLE: [u16; 8] = [64, 536, 1220, 1300, 1400, 1440, 1460, 8940];
+const MSS_TABLE: [u16; 8] = [48, 536, 1220, 1300, 1400, 1440, 1460, 8940];
 /// The counter moves so often.
 const PERIOD: Duration = Duration::from_secs(60);
 /// A cookie is believed in its own period and the next.
@@ -300,9 +300,9 @@ mod tests {
     #[test]
     fn a_cookie_brings_back_the_mss_rounded_down() {
         let rows = [
-            (0, 64),
-            (64, 64),
-            (535, 64),
+            (0, 48),
+            (48, 48),
+            (535, 48),
             (536, 536),
             (1219, 536),
             (1460, 1460),

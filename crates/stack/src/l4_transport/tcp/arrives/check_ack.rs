@@ -1,7 +1,7 @@
 //! Fifth: the ACK field: what it acknowledges, the window that it tells, what recovery and congestion control learn from it.
 use heptad_wire::tcp::Flags;
 
-use super::{Host, answer_stray, challenge};
+use super::{answer_stray, challenge};
 use crate::event::WindowCause;
 use crate::l4_transport::tcp::State;
 use crate::l4_transport::tcp::congestion::{Acked, Lost};
@@ -14,12 +14,7 @@ use crate::l4_transport::tcp::tcb::Tcb;
 use crate::{Counter, Cx, DropReason};
 
 /// Processes SEG.ACK.
-pub fn check(
-    tcb: &mut Tcb,
-    seg: &Segment,
-    host: &mut Host<'_>,
-    cx: &mut Cx<'_>,
-) -> Result<(), DropReason> {
+pub fn check(tcb: &mut Tcb, seg: &Segment, cx: &mut Cx<'_>) -> Result<(), DropReason> {
     if seg.has(Flags::RST) || tcb.ep.state == State::Closed {
         return Ok(());
     }
@@ -37,7 +32,7 @@ pub fn check(
     //= rfc5961#5.2
     //# The ACK value is considered acceptable only if it is in the range of ((SND.UNA - MAX.SND.WND) <= SEG.ACK <= SND.NXT)
     if seg.ack.before(tcb.snd.una - tcb.snd.max_wnd.max(1)) {
-        challenge(tcb, host, cx);
+        challenge(tcb, cx);
         return Err(DropReason::TcpAckInvalid);
     }
     if seg.len() == 0 {

@@ -1,7 +1,7 @@
 //! Second: the RST bit (RFC 5961 3.2).
 use heptad_wire::tcp::Flags;
 
-use super::{Host, challenge};
+use super::challenge;
 use crate::l4_transport::readiness::SocketError;
 use crate::l4_transport::tcp::State;
 use crate::l4_transport::tcp::segment::Segment;
@@ -9,12 +9,7 @@ use crate::l4_transport::tcp::tcb::Tcb;
 use crate::{Cx, DropReason};
 
 /// A RST at RCV.NXT resets; one elsewhere in the window is challenged.
-pub fn check(
-    tcb: &mut Tcb,
-    seg: &Segment,
-    host: &mut Host<'_>,
-    cx: &mut Cx<'_>,
-) -> Result<(), DropReason> {
+pub fn check(tcb: &mut Tcb, seg: &Segment, cx: &mut Cx<'_>) -> Result<(), DropReason> {
     if !seg.has(Flags::RST) {
         return Ok(());
     }
@@ -24,7 +19,7 @@ pub fn check(
         if seg.seq.before(tcb.rcv.nxt) {
             return Err(DropReason::TcpOutOfWindow);
         }
-        challenge(tcb, host, cx);
+        challenge(tcb, cx);
         return Err(DropReason::TcpRstChallenged);
     }
     let error = if tcb.ep.state == State::CloseWait {

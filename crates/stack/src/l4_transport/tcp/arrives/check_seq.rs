@@ -1,7 +1,7 @@
 //! First: the timestamp (RFC 7323 5.3) and the sequence number.
 use heptad_wire::tcp::Flags;
 
-use super::{Host, answer_stray, check_syn};
+use super::{answer_stray, check_syn};
 use crate::l4_transport::tcp::segment::Segment;
 use crate::l4_transport::tcp::seq::SeqNum;
 use crate::l4_transport::tcp::tcb::Tcb;
@@ -12,19 +12,14 @@ use crate::{Counter, Cx, DropReason};
 const STALE: Duration = Duration::from_secs(24 * 24 * 3600);
 
 /// Discards what is old or outside the window; remembers the peer's timestamp.
-pub fn check(
-    tcb: &mut Tcb,
-    seg: &Segment,
-    host: &mut Host<'_>,
-    cx: &mut Cx<'_>,
-) -> Result<(), DropReason> {
+pub fn check(tcb: &mut Tcb, seg: &Segment, cx: &mut Cx<'_>) -> Result<(), DropReason> {
     if is_old(tcb, seg, cx) {
         cx.count(Counter::TcpExtPawsEstab);
         answer_stray(tcb, seg, cx);
         return Err(DropReason::TcpPaws);
     }
     if !is_acceptable(tcb, seg) {
-        return Err(refuse(tcb, seg, host, cx));
+        return Err(refuse(tcb, seg, cx));
     }
     remember_timestamp(tcb, seg, cx);
     Ok(())
@@ -49,13 +44,13 @@ fn is_acceptable(tcb: &Tcb, seg: &Segment) -> bool {
 
 //= rfc9293#3.10.7.4
 //# If an incoming segment is not acceptable, an acknowledgment should be sent in reply (unless the RST bit is set, if so drop the segment and return)
-fn refuse(tcb: &mut Tcb, seg: &Segment, host: &mut Host<'_>, cx: &mut Cx<'_>) -> DropReason {
+fn refuse(tcb: &mut Tcb, seg: &Segment, cx: &mut Cx<'_>) -> DropReason {
     let duplicate = seg.end().at_or_before(tcb.rcv.nxt) && seg.len() > 0;
     if seg.has(Flags::RST) {
         return DropReason::TcpOutOfWindow;
     }
     if seg.has(Flags::SYN) {
-        return check_syn::refuse(tcb, host, cx);
+        return check_syn::refuse(tcb, cx);
     }
     if seg.text_len > 0 && seg.seq.before(tcb.rcv.nxt) {
         cx.count(Counter::TcpExtTcpDsackOldSent);

@@ -7,15 +7,13 @@ mod fin;
 mod text;
 
 use super::Config;
-use super::challenge::ChallengeLimit;
 use super::segment::Segment;
 use super::tcb::Tcb;
-use crate::{Cx, DropReason};
+use crate::{Counter, Cx, DropReason};
 
 /// What of the host an arrival may need.
 pub struct Host<'a> {
     pub config: &'a Config,
-    pub challenges: &'a mut ChallengeLimit,
     /// The host's bound on memory is reached.
     pub full: bool,
 }
@@ -25,7 +23,7 @@ pub struct Host<'a> {
 pub fn arrives(
     tcb: &mut Tcb,
     mut seg: Segment,
-    host: &mut Host<'_>,
+    host: &Host<'_>,
     cx: &mut Cx<'_>,
 ) -> Result<(), DropReason> {
     tcb.segs_in = tcb.segs_in.wrapping_add(seg.frames);
@@ -33,10 +31,10 @@ pub fn arrives(
         let tally = tcb.tally();
         tally.data_segs_in = tally.data_segs_in.wrapping_add(seg.frames);
     }
-    check_seq::check(tcb, &seg, host, cx)?;
-    check_rst::check(tcb, &seg, host, cx)?;
-    check_syn::check(tcb, &seg, host, cx)?;
-    check_ack::check(tcb, &seg, host, cx)?;
+    check_seq::check(tcb, &seg, cx)?;
+    check_rst::check(tcb, &seg, cx)?;
+    check_syn::check(tcb, &seg, cx)?;
+    check_ack::check(tcb, &seg, cx)?;
     let text = text::process(tcb, &mut seg, host, cx);
     let fin = fin::process(tcb, &seg, cx);
     text.or(if fin { Ok(()) } else { text })
@@ -50,8 +48,9 @@ fn answer_stray(tcb: &mut Tcb, seg: &Segment, cx: &mut Cx<'_>) {
 }
 
 /// A challenge ACK (RFC 5961 3.2, 4.2, 5.2).
-fn challenge(tcb: &mut Tcb, host: &mut Host<'_>, cx: &mut Cx<'_>) {
-    if super::challenge::allow_again(&mut tcb.last_stray, cx.now) && host.challenges.allow(cx) {
+fn challenge(tcb: &mut Tcb, cx: &mut Cx<'_>) {
+    if super::challenge::allow_again(&mut tcb.last_stray, cx.now) {
+        cx.count(Counter::TcpExtTcpChallengeAck);
         tcb.ack.now();
     }
 }

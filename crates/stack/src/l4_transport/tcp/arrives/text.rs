@@ -32,7 +32,6 @@ pub fn process(
     //# If new data arrives after CLOSE is called, its TCP SHOULD send a RST to show that data was lost
     if tcb.ep.orphan && (seg.seq + seg.text_len).after(tcb.rcv.nxt) {
         cx.count(Counter::TcpExtTcpAbortOnData);
-        tcb.reset_owed = true;
         tcb.ep.fail(None, cx);
         tcb.release();
         return Err(DropReason::TcpAfterClose);

@@ -94,20 +94,6 @@ fn a_segment_without_ack_is_not_taken() {
 }
 
 #[test]
-fn a_host_sends_a_thousand_challenges_a_second() {
-    let mut host = Host::new(A, 1, Config::default());
-    let mut limit = super::super::challenge::ChallengeLimit::default();
-    let allowed = |host: &mut Host, limit: &mut super::super::challenge::ChallengeLimit| {
-        (0..1500)
-            .filter(|_| host.with(|_, cx| limit.allow(cx)))
-            .count()
-    };
-    assert_eq!(allowed(&mut host, &mut limit), 1000);
-    host.now = Instant::from_nanos(1_000_000_000);
-    assert_eq!(allowed(&mut host, &mut limit), 1000);
-}
-
-#[test]
 fn a_bad_checksum_is_counted_and_discarded() {
     let mut host = Host::new(A, 1, Config::default());
     host.listen(80, 1, Options::default());

@@ -506,7 +506,7 @@ fn data_for_a_closed_socket_is_reset() {
         < . 1:1(0) ack 2 win 32792
         < P. 1:101(100) ack 2 win 32792
         drop TcpAfterClose
-        > R. 2:2(0) ack 1
+        > R 2:2(0)
         state CLOSED
     ",
     );
@@ -577,7 +577,7 @@ fn the_smaller_mss_and_maxseg_win() {
         ("<mss 9000>", 0, 1460),
         ("", 0, 536),
         ("<mss 1400>", 500, 500),
-        ("<mss 1>", 0, 64),
+        ("<mss 1>", 0, 48),
     ] {
         let peer = play_with(
             Config::default(),

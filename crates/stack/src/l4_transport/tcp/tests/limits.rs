@@ -141,21 +141,6 @@ fn the_window_of_a_syn_ack_is_not_scaled() {
 }
 
 #[test]
-fn a_host_that_has_challenged_enough_for_a_second_is_silent_for_the_rest_of_it() {
-    let mut peer = after(PLAIN, "");
-    peer.host.with(|tcp, cx| while tcp.challenges.allow(cx) {});
-    peer.play(
-        "
-        < S 1:1(0) win 1000 <mss 1000>
-        drop TcpSynChallenged
-        +1 < S 1:1(0) win 1000 <mss 1000>
-        drop TcpSynChallenged
-        > . 1:1(0) ack 1
-    ",
-    );
-}
-
-#[test]
 fn a_connection_stands_once_in_the_list_of_the_ready() {
     let mut peer = after(PLAIN, "");
     while peer.host.tcp.poll_ready().is_some() {}

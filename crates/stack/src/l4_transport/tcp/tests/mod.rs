@@ -1,6 +1,7 @@
 //! A hand-driven peer, and two hosts joined by a lossy wire with virtual time.
 mod attacks;
 mod handshake;
+mod known_attacks;
 mod limits;
 mod pair;
 mod peer;

@@ -430,7 +430,8 @@ fn keepalive_probes_a_silent_peer_and_gives_up() {
         +10 > . 0:0(0) ack 1
         +2 > . 0:0(0) ack 1
         +1.9 state ESTABLISHED
-        +.2 state CLOSED
+        +.1 > R. 1:1(0) ack 1
+        +.1 state CLOSED
         ready = 31
         read 1 = TimedOut
     "
