@@ -10,7 +10,7 @@ use super::listener::Listener;
 use super::opening::{ActiveOpening, our_offer, syn_timeout};
 use super::settle::ReadyKey;
 use super::states::Trigger;
-use super::tcb::{Endpoint, Tcb, receive_space, send_space, unsent_bound};
+use super::tcb::{Endpoint, Tcb, receive_space, send_space};
 use super::{Conn, ConnId, ListenerId, Options, State, Tcp};
 use crate::event::Event;
 use crate::l3_network::Path;
@@ -311,9 +311,9 @@ impl Tcp {
                 remote,
                 len: n as u32,
             });
-        let (rtt, mss) = (tcb.round_trip_of_receiver(), tcb.receive_mss());
-        tcb.rcv.consumed(n, cx.now, rtt, mss);
-        if tcb.ep.state.may_receive() && tcb.rcv.should_update(mss) {
+        tcb.size_after(n, cx.now);
+        let (mss, clamp) = (tcb.receive_mss(), tcb.ep.options.window_clamp);
+        if tcb.ep.state.may_receive() && tcb.rcv.should_update(mss, clamp) {
             tcb.ack.now();
         }
         if tcb.rcv.queued() == 0 {
@@ -388,7 +388,6 @@ impl Tcp {
             receive_space(&self.config, &options),
             send_space(&self.config, &options),
         );
-        let lowat = unsent_bound(&self.config, &options);
         let shared = self.share(options);
         let Some(conn) = self.conn_mut(id) else {
             return;
@@ -398,13 +397,7 @@ impl Tcp {
             if old.rcvbuf != options.rcvbuf {
                 tcb.rcv.resize(receive);
             }
-            if old.window_clamp != options.window_clamp {
-                tcb.rcv.clamp(options.window_clamp);
-            }
-            if old.notsent_lowat != options.notsent_lowat {
-                tcb.lowat = lowat;
-                tcb.ep.notify = true;
-            }
+            tcb.ep.notify |= old.notsent_lowat != tcb.ep.options.notsent_lowat;
             if old.sndbuf != options.sndbuf {
                 tcb.send_space = send;
                 tcb.ep.notify = true;

@@ -1,7 +1,7 @@
 //! TCP_INFO: a connection's state by the names and in the places of Linux's `struct tcp_info` (`include/uapi/linux/tcp.h`).
 use super::recovery::Phase;
 use super::recovery::scoreboard::Mark;
-use super::tally::Tally;
+use super::tally::{Count, Tally};
 use super::tcb::Tcb;
 use super::{Conn, ConnId, ListenerId, State, Tcp};
 use crate::Instant;
@@ -417,25 +417,29 @@ impl Tcb {
     }
     fn receiver_info(&self, info: &mut Info) {
         info.rcv_ssthresh = self.rcv.space();
-        info.rcv_space = self.rcv.taken_in_a_round_trip();
-        info.rcv_rtt = micros(self.rcv.round_trip());
+        let sizing = self
+            .busy
+            .as_ref()
+            .map(|busy| busy.sizing)
+            .unwrap_or_default();
+        info.rcv_space = sizing.measured(self.rcv.space());
+        info.rcv_rtt = micros(self.round_trip_of_receiver());
         info.rcv_wnd = self.rcv.wnd();
         info.bytes_received = self.rcv.bytes();
     }
     fn tally_info(&self, info: &mut Info, now: Instant) {
         let none = Tally::default();
-        let tally = self.tally.as_deref().unwrap_or(&none);
+        let tally = self.busy.as_ref().map_or(&none, |busy| &busy.tally);
         let (acked, on_the_way) = (self.tx.acknowledged(), self.snd.nxt.since(self.snd.una));
-        info.total_retrans = self.retransmits;
-        info.segs_out = self.segs_out;
-        info.segs_in = self.segs_in;
+        info.total_retrans = tally.retransmits;
+        info.segs_out = self.counted(Count::SegsOut);
+        info.segs_in = self.counted(Count::SegsIn);
         info.bytes_acked = acked;
         info.bytes_retrans = tally.bytes_retrans;
         info.bytes_sent = acked + u64::from(on_the_way) + tally.bytes_retrans;
-        info.data_segs_out = tally.data_segs_out;
-        info.data_segs_in = tally.data_segs_in;
-        // the SYN or SYN,ACK too
-        info.delivered = tally.delivered.saturating_add(1);
+        info.data_segs_out = self.counted(Count::DataSegsOut);
+        info.data_segs_in = self.counted(Count::DataSegsIn);
+        info.delivered = self.counted(Count::Delivered);
         info.dsack_dups = tally.dsack_dups;
         info.reord_seen = tally.reord_seen;
         info.rcv_ooopack = tally.ooo;

@@ -17,6 +17,7 @@
 //! The states and their one table of transitions: `states`. Sequence numbers: `seq`, the only place that compares them.
 mod active;
 mod arrives;
+mod busy;
 mod calls;
 mod challenge;
 mod congestion;
@@ -347,9 +348,14 @@ impl Tcp {
     pub fn new(config: Config, cx: &mut Cx<'_>) -> Self {
         let secrets = isn::Secrets::draw(cx);
         Self {
+            default_options: [Family::V4, Family::V6].map(|family| {
+                Arc::new(Options {
+                    notsent_lowat: config.notsent_lowat,
+                    ..Options::of(family)
+                })
+            }),
             config,
             cookies: syn_cookie::CookieKeys::new(&secrets),
-            default_options: [Family::V4, Family::V6].map(|family| Arc::new(Options::of(family))),
             secrets,
             demux: demux::Demux::new(cx),
             listeners: Slab::new(),
@@ -365,7 +371,10 @@ impl Tcp {
     }
 
     /// One allocation for all that chose nothing.
-    fn share(&self, options: Options) -> Arc<Options> {
+    fn share(&self, mut options: Options) -> Arc<Options> {
+        if options.notsent_lowat == 0 {
+            options.notsent_lowat = self.config.notsent_lowat;
+        }
         let default = self
             .default_options
             .iter()

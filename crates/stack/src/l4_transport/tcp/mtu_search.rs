@@ -1,8 +1,6 @@
 //! Packetization layer path MTU discovery (RFC 4821, RFC 8899), as Linux's tcp_mtu_probing has it: where the network swallows
 //! what is too long and says nothing, the segment size falls to a base that gets through nearly everywhere, and a binary
 //! search with single longer segments finds what the path really takes.
-use alloc::boxed::Box;
-
 use super::options::TIMESTAMPS_LEN;
 use super::output::Next;
 use super::recovery::Phase;
@@ -55,7 +53,8 @@ impl Tcb {
     /// From the start, if the host is set so.
     pub fn begin_search(&mut self, config: &Config, now: Instant) {
         if config.mtu_probing == MtuProbing::Always {
-            self.search = Some(Box::new(self.new_search(config, now)));
+            let search = self.new_search(config, now);
+            self.busy().search = Some(search);
             let segments = self.window.cwnd / self.mss();
             self.use_mss(self.agreed.mss.min(self.base_mss(config)));
             self.window.cwnd = segments * self.mss();
@@ -88,8 +87,9 @@ impl Tcb {
         }
         let base = self.base_mss(config);
         let fresh = self.new_search(config, cx.now);
-        let low = match &mut self.search {
-            None => self.search.insert(Box::new(fresh)).low,
+        let busy = self.busy();
+        let low = match &mut busy.search {
+            None => busy.search.insert(fresh).low,
             Some(search) => {
                 search.probe = None;
                 search.low = base.min(search.low / 2).max(FLOOR.min(search.low));
@@ -103,7 +103,7 @@ impl Tcb {
     }
     /// The path is known to be narrower (ICMP).
     pub fn bound_search(&mut self, limit: u16) {
-        if let Some(search) = &mut self.search {
+        if let Some(search) = self.search() {
             search.high = search.high.min(limit);
             search.low = search.low.min(limit);
             search.clamp = search.clamp.min(limit);
@@ -116,7 +116,7 @@ impl Tcb {
 
     /// One longer segment, with enough behind it to tell of its loss (RFC 4821 7.4), if all that it takes is there.
     pub fn next_mtu_probe(&self) -> Result<Option<Next>, Crowded> {
-        let Some(size) = self.search.as_deref().and_then(Search::next) else {
+        let Some(size) = self.busy.as_ref().and_then(|busy| busy.search?.next()) else {
             return Ok(None);
         };
         let mss = self.mss();
@@ -146,20 +146,20 @@ impl Tcb {
         let grown = len.saturating_sub(self.mss());
         let size = u32::from(self.agreed.mss) + grown;
         let (from, to) = (self.snd.nxt - len, self.snd.nxt);
-        if let Some(search) = &mut self.search {
+        if let Some(search) = self.search() {
             search.probe = Some((from, to, size as u16));
         }
     }
     /// Something else was lost meanwhile: what becomes of the probe says nothing.
     pub fn forget_mtu_probe(&mut self) {
-        if let Some(search) = &mut self.search {
+        if let Some(search) = self.search() {
             search.probe = None;
         }
     }
     /// An ACK came: the probe may have arrived, or a new search may be due.
     pub fn settle_mtu_probe(&mut self, cx: &mut Cx<'_>) {
         let (una, mss) = (self.snd.una, self.agreed.mss);
-        let Some(search) = &mut self.search else {
+        let Some(search) = self.search() else {
             return;
         };
         match search.probe {
@@ -183,7 +183,7 @@ impl Tcb {
     /// this is no sign of congestion (RFC 4821 7.6.2).
     pub fn mtu_probe_failed(&mut self, cx: &mut Cx<'_>) -> bool {
         let una = self.snd.una;
-        let Some(search) = &mut self.search else {
+        let Some(search) = self.search() else {
             return false;
         };
         let Some((from, _, size)) = search.probe.take() else {

@@ -9,6 +9,7 @@ use super::options::data_options;
 use super::recovery::Phase;
 use super::segment::Outgoing;
 use super::seq::SeqNum;
+use super::tally::Count;
 use super::tcb::Tcb;
 use crate::event::Cause;
 use crate::l3_network::Departure;
@@ -213,7 +214,7 @@ impl Tcb {
 
     /// Sends what was decided.
     pub fn transmit(&mut self, next: Next, cx: &mut Cx<'_>) -> Departure {
-        self.segs_out = self.segs_out.wrapping_add(1);
+        self.count(Count::SegsOut, 1);
         match next {
             Next::Reset => self.transmit_reset(cx),
             Next::Probe => self.transmit_probe(cx),
@@ -234,7 +235,7 @@ impl Tcb {
         out.flags = flags;
         let mss = self.receive_mss();
         let before = self.rcv.wnd();
-        out.wnd = self.rcv.tell_window(mss);
+        out.wnd = self.rcv.tell_window(mss, self.ep.options.window_clamp);
         if out.wnd == 0 && before > 0 {
             cx.count(Counter::TcpExtTcpToZeroWindowAdv);
         }
@@ -348,9 +349,10 @@ impl Tcb {
         let first = seq == self.snd.una;
         self.arm_retransmission(cx.now, first);
         let frames = text_len.div_ceil(mss).max(1);
-        self.retransmits = self.retransmits.wrapping_add(frames);
         self.count_sent(frames, text_len);
-        self.tally().bytes_retrans += u64::from(text_len);
+        let tally = self.tally();
+        tally.retransmits = tally.retransmits.wrapping_add(frames);
+        tally.bytes_retrans += u64::from(text_len);
         self.note_resent(frames, isn::timestamp(cx.now, self.ts.offset));
         let frames = u64::from(frames);
         cx.counters.add(Counter::TcpRetransSegs, frames);
@@ -368,10 +370,9 @@ impl Tcb {
 
     /// Frames with text left; the first of them is counted already.
     fn count_sent(&mut self, frames: u32, text: u32) {
-        self.segs_out = self.segs_out.wrapping_add(frames - 1);
+        self.count(Count::SegsOut, frames - 1);
         if text > 0 {
-            let tally = self.tally();
-            tally.data_segs_out = tally.data_segs_out.wrapping_add(frames);
+            self.count(Count::DataSegsOut, frames);
         }
     }
     /// Send buffer autotuning: room for twice the congestion window (Linux's tcp_sndbuf_expand).

@@ -7,9 +7,6 @@ use heptad_wire::Chunk;
 
 use super::reassembly::{self, CHUNK_COST, Reassembly};
 use super::seq::SeqNum;
-use super::sizing::{Heard, Sizing};
-use crate::Instant;
-use crate::time::Duration;
 
 /// The least that TCP_WINDOW_CLAMP may be (half of Linux's SOCK_MIN_RCVBUF).
 const LEAST_CLAMP: u32 = 1152;
@@ -46,9 +43,6 @@ pub struct Receiver {
     /// Bytes that may wait for the program.
     space: u32,
     most: u32,
-    /// TCP_WINDOW_CLAMP.
-    clamp: u32,
-    sizing: Sizing,
 }
 
 /// How much window an initial one is told from.
@@ -62,7 +56,7 @@ pub struct Space {
 
 impl Receiver {
     /// After the peer's SYN; `edge` is the right edge that our SYN told.
-    pub fn new(nxt: SeqNum, edge: SeqNum, scale: u8, space: Space, now: Instant) -> Self {
+    pub fn new(nxt: SeqNum, edge: SeqNum, scale: u8, space: Space) -> Self {
         Self {
             nxt,
             edge,
@@ -75,8 +69,6 @@ impl Receiver {
             dsack: None,
             space: space.initial,
             most: space.most,
-            clamp: u32::MAX,
-            sizing: Sizing::new(space.initial, now),
         }
     }
     /// RCV.WND as told.
@@ -99,10 +91,6 @@ impl Receiver {
     pub fn space(&self) -> u32 {
         self.space
     }
-    /// Most that the program took in a round trip.
-    pub fn taken_in_a_round_trip(&self) -> u32 {
-        self.sizing.measured()
-    }
     /// Bytes in order that wait for the program.
     pub fn queued(&self) -> u32 {
         self.queued
@@ -112,8 +100,9 @@ impl Receiver {
         self.pinned + self.ooo.charge()
     }
     /// What the next segment may tell, in bytes: silly windows are told as zero (RFC 9293 3.8.6.2.2), and what was told stays told.
-    fn window(&self, mss: u32) -> u32 {
-        let free = self.space.saturating_sub(self.queued).min(self.clamp);
+    /// `clamp`: TCP_WINDOW_CLAMP, or 0.
+    fn window(&self, mss: u32, clamp: u32) -> u32 {
+        let free = self.space.saturating_sub(self.queued).min(at_least(clamp));
         let open = if free < (self.space / 2).min(mss) {
             0
         } else if self.scale == 0 {
@@ -124,15 +113,18 @@ impl Receiver {
         open.max(self.wnd()).min(65_535 << self.scale)
     }
     /// The window field of a segment that leaves now; moves the edge.
-    pub fn tell_window(&mut self, mss: u32) -> u16 {
-        let field = self.window(mss).div_ceil(1 << self.scale).min(65_535);
+    pub fn tell_window(&mut self, mss: u32, clamp: u32) -> u16 {
+        let field = self
+            .window(mss, clamp)
+            .div_ceil(1 << self.scale)
+            .min(65_535);
         self.edge = self.edge.later(self.nxt + (field << self.scale));
         field as u16
     }
     /// Whether the program's reading opened the window so far that the peer should hear of it (Linux: doubled).
-    pub fn should_update(&self, mss: u32) -> bool {
+    pub fn should_update(&self, mss: u32, clamp: u32) -> bool {
         let now = self.wnd();
-        let next = self.window(mss);
+        let next = self.window(mss, clamp);
         u64::from(now) * 2 <= u64::from(self.space) && next > 0 && next >= now.saturating_mul(2)
     }
 
@@ -282,32 +274,9 @@ impl Receiver {
         }
         Some(bytes)
     }
-    /// Text came in order; perhaps with the timestamp that it echoes, and its age.
-    pub fn heard(&mut self, now: Instant, echo: Option<(u32, Duration)>) {
-        let (nxt, wnd) = (self.nxt, self.wnd());
-        self.sizing.heard(&Heard {
-            now,
-            nxt,
-            wnd,
-            echo,
-        });
-    }
-    /// The round trip as text in order tells it.
-    pub fn round_trip(&self) -> Option<Duration> {
-        self.sizing.round_trip()
-    }
-    /// The program took `n` bytes: once a round trip the space follows what it reads.
-    pub fn consumed(&mut self, n: usize, now: Instant, rtt: Duration, mss: u32) {
-        if let Some(wanted) = self.sizing.consumed(n, now, rtt, mss) {
-            self.space = self.space.max(wanted.min(self.most));
-        }
-    }
-    /// TCP_WINDOW_CLAMP: no window larger than this is told; 0: any.
-    pub fn clamp(&mut self, most: u32) {
-        self.clamp = match most {
-            0 => u32::MAX,
-            most => most.max(LEAST_CLAMP),
-        };
+    /// The buffer grows, within its bound.
+    pub fn grow(&mut self, wanted: u32) {
+        self.space = self.space.max(wanted.min(self.most));
     }
     /// SO_RCVBUF changed.
     pub fn resize(&mut self, space: Space) {
@@ -322,6 +291,14 @@ impl Receiver {
         self.pinned = 0;
         self.ooo.clear();
         unread
+    }
+}
+
+/// TCP_WINDOW_CLAMP within its bound; 0: none.
+fn at_least(clamp: u32) -> u32 {
+    match clamp {
+        0 => u32::MAX,
+        clamp => clamp.max(LEAST_CLAMP),
     }
 }
 

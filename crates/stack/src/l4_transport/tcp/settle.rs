@@ -406,7 +406,9 @@ impl Conn {
             Self::Opening(_) => (0, 0),
             Self::Open(tcb) => {
                 let charge = tcb.charge();
-                (core::mem::replace(&mut tcb.charged, charge), charge)
+                let charged = u32::try_from(charge).unwrap_or(u32::MAX);
+                let before = core::mem::replace(&mut tcb.charged, charged);
+                (before as usize, charged as usize)
             }
         }
     }

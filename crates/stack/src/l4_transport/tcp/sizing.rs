@@ -1,21 +1,22 @@
 //! Dynamic right-sizing of the receive buffer (Linux's tcp_rcv_space_adjust): once a round trip it follows what the program took.
-use alloc::boxed::Box;
-
 use super::segment::Segment;
 use super::seq::SeqNum;
 use super::tcb::Tcb;
 use crate::Instant;
 use crate::time::{Duration, Span};
 
+/// Until more was taken in a round trip: Linux's ten segments of the initial window.
+const BEGINNING: u32 = 14_600;
+
 /// What the program took since when.
-#[derive(Debug)]
+#[derive(Debug, Clone, Copy, Default)]
 pub struct Sizing {
-    since: Instant,
+    since: Option<Instant>,
     copied: u32,
     /// Most that it took in a round trip.
     measured: u32,
-    /// Made when the first text comes.
-    round_trip: Option<Box<ReceiverRtt>>,
+    /// From the first text on.
+    round_trip: Option<ReceiverRtt>,
 }
 
 /// The round trip as a receiver sees it: who only receives has no other.
@@ -42,24 +43,24 @@ pub struct Heard {
     pub echo: Option<(u32, Duration)>,
 }
 
+/// When and from what buffer a program takes.
+#[derive(Debug, Clone, Copy)]
+pub struct Taken {
+    pub now: Instant,
+    pub rtt: Duration,
+    pub mss: u32,
+    /// Bytes that may wait.
+    pub space: u32,
+}
+
 impl Sizing {
-    /// At the start of a connection.
-    pub fn new(initial: u32, now: Instant) -> Self {
-        Self {
-            since: now,
-            copied: 0,
-            measured: initial.min(14_600),
-            round_trip: None,
-        }
-    }
     /// Most that the program took in a round trip.
-    pub fn measured(&self) -> u32 {
-        self.measured
+    pub fn measured(&self, space: u32) -> u32 {
+        self.measured.max(space.min(BEGINNING))
     }
     /// The round trip, if the receiver could tell.
     pub fn round_trip(&self) -> Option<Duration> {
-        let known = self.round_trip.as_deref()?;
-        known.estimate.map(Span::duration)
+        self.round_trip?.estimate.map(Span::duration)
     }
     /// Text came in order: what it tells of the round trip.
     pub fn heard(&mut self, heard: &Heard) {
@@ -69,19 +70,23 @@ impl Sizing {
             until: heard.nxt + heard.wnd,
             since: heard.now,
         };
-        self.round_trip
-            .get_or_insert_with(|| Box::new(fresh))
-            .heard(heard);
+        self.round_trip.get_or_insert(fresh).heard(heard);
     }
-    /// The program took `n` bytes: how large the buffer should be, if it is to grow.
-    pub fn consumed(&mut self, n: usize, now: Instant, rtt: Duration, mss: u32) -> Option<u32> {
+    /// The program took `n` bytes of a buffer of `space`: how large it should be, if it is to grow.
+    pub fn consumed(&mut self, n: usize, taken: &Taken) -> Option<u32> {
+        let Taken {
+            now,
+            rtt,
+            mss,
+            space,
+        } = *taken;
         self.copied = self.copied.saturating_add(n as u32);
-        if now.since(self.since) < rtt {
+        if now.since(*self.since.get_or_insert(now)) < rtt {
             return None;
         }
-        self.since = now;
+        self.since = Some(now);
         let copied = core::mem::take(&mut self.copied);
-        let before = self.measured;
+        let before = self.measured(space);
         self.measured = before.max(copied);
         if copied <= before {
             return None;
@@ -126,16 +131,42 @@ impl ReceiverRtt {
 impl Tcb {
     /// Text came in order.
     pub fn size_by(&mut self, seg: &Segment, len: u32, now: Instant) {
+        if !self.is_busy() {
+            return;
+        }
         // of a full segment only: a small one may have waited for our ACK
         let full = len >= self.ack.rcv_mss();
         let stamps = seg.options.timestamps.filter(|_| full);
         let echo = stamps.and_then(|(_, echo)| Some((echo, self.echoed(seg, now)?)));
-        self.rcv.heard(now, echo);
+        let (nxt, wnd) = (self.rcv.nxt, self.rcv.wnd());
+        self.busy().sizing.heard(&Heard {
+            now,
+            nxt,
+            wnd,
+            echo,
+        });
     }
-    /// The round trip for sizing the receive buffer: the receiver's, else the sender's.
-    pub fn round_trip_of_receiver(&self) -> Duration {
-        let known = self.rcv.round_trip();
-        known.unwrap_or_else(|| self.round_trip())
+    /// The program took `n` bytes: once a round trip the buffer follows what it reads.
+    pub fn size_after(&mut self, n: usize, now: Instant) {
+        if !self.is_busy() {
+            return;
+        }
+        let (mss, space) = (self.receive_mss(), self.rcv.space());
+        let rtt = self.round_trip_of_receiver();
+        let rtt = rtt.unwrap_or_else(|| self.round_trip());
+        let taken = Taken {
+            now,
+            rtt,
+            mss,
+            space,
+        };
+        if let Some(wanted) = self.busy().sizing.consumed(n, &taken) {
+            self.rcv.grow(wanted);
+        }
+    }
+    /// The round trip as text in order tells it.
+    pub fn round_trip_of_receiver(&self) -> Option<Duration> {
+        self.busy.as_deref()?.sizing.round_trip()
     }
 }
 
@@ -160,7 +191,7 @@ mod tests {
 
     #[test]
     fn a_window_used_up_is_a_round_trip_at_most() {
-        let mut sizing = Sizing::new(65_536, at(0));
+        let mut sizing = Sizing::default();
         sizing.heard(&heard(0, 1000, None));
         sizing.heard(&heard(50, 10_000, None));
         assert_eq!(sizing.round_trip(), None);
@@ -178,7 +209,7 @@ mod tests {
 
     #[test]
     fn timestamps_are_samples_once_each() {
-        let mut sizing = Sizing::new(65_536, at(0));
+        let mut sizing = Sizing::default();
         sizing.heard(&heard(0, 1000, Some((7, 80))));
         sizing.heard(&heard(40, 2000, Some((7, 120))));
         assert_eq!(sizing.round_trip(), Some(ms(80)));
@@ -188,20 +219,23 @@ mod tests {
 
     #[test]
     fn the_buffer_follows_what_is_read_in_a_round_trip() {
-        let mut sizing = Sizing::new(65_536, at(0));
-        assert_eq!(sizing.consumed(20_000, at(50), ms(100), 1000), None);
+        let mut sizing = Sizing::default();
+        let mut take = |n, now| {
+            let taken = Taken {
+                now: at(now),
+                rtt: ms(100),
+                mss: 1000,
+                space: 65_536,
+            };
+            sizing.consumed(n, &taken)
+        };
+        assert_eq!(take(0, 0), None);
+        assert_eq!(take(20_000, 50), None);
         // 40,000 bytes and 16 segments, and what they are more than before
         let wanted = 96_000 + 2 * (96_000 * 25_400_u64 / 14_600) as u32;
-        assert_eq!(
-            sizing.consumed(20_000, at(100), ms(100), 1000),
-            Some(wanted)
-        );
-        assert_eq!(
-            sizing.consumed(40_000, at(200), ms(100), 1000),
-            None,
-            "no more"
-        );
-        assert_eq!(sizing.consumed(10_000, at(300), ms(100), 1000), None);
-        assert_eq!(sizing.measured(), 40_000);
+        assert_eq!(take(20_000, 100), Some(wanted));
+        assert_eq!(take(40_000, 200), None, "no more");
+        assert_eq!(take(10_000, 300), None);
+        assert_eq!(sizing.measured(65_536), 40_000);
     }
 }

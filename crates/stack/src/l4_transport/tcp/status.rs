@@ -189,7 +189,8 @@ impl Conn {
                 status.srtt = tcb.rtt.srtt();
                 status.rto = tcb.rtt.rto();
                 status.mss = tcb.mss() as u16;
-                status.retransmits = tcb.retransmits.into();
+                let busy = tcb.busy.as_ref();
+                status.retransmits = busy.map_or(0, |busy| busy.tally.retransmits.into());
             }
         }
         status

@@ -1,18 +1,28 @@
-//! What a connection counts for TCP_INFO (RFC 4898's names are in `info`): made when the first text comes or goes.
-use alloc::boxed::Box;
-
+//! What a connection counts for TCP_INFO (RFC 4898's names are in `info`), and where its time went.
 use super::tcb::Tcb;
 use crate::Instant;
 use crate::time::Duration;
 
+/// What is counted of every connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Count {
+    SegsOut,
+    SegsIn,
+    DataSegsOut,
+    DataSegsIn,
+    /// Segments that the peer has.
+    Delivered,
+}
+/// By what is counted, as long as it is little.
+pub type SmallCounts = [u16; 5];
+
 /// Counts of segments, and where the time went.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Tally {
-    pub data_segs_out: u32,
-    pub data_segs_in: u32,
+    counts: [u32; 5],
+    /// Segments sent again.
+    pub retransmits: u32,
     pub bytes_retrans: u64,
-    /// Segments that the peer has.
-    pub delivered: u32,
     pub dsack_dups: u32,
     /// How often reordering was seen.
     pub reord_seen: u32,
@@ -74,6 +84,22 @@ impl Clock {
 }
 
 impl Tally {
+    /// Goes on from what was counted so far.
+    pub fn new(small: SmallCounts) -> Self {
+        Self {
+            counts: small.map(u32::from),
+            ..Self::default()
+        }
+    }
+    /// Counts segments.
+    pub fn count(&mut self, what: Count, n: u32) {
+        let count = &mut self.counts[what as usize];
+        *count = count.wrapping_add(n);
+    }
+    /// How many there were.
+    pub fn counted(&self, what: Count) -> u32 {
+        self.counts[what as usize]
+    }
     /// Microseconds busy in all, and of these stopped by the peer's window and by our buffer.
     pub fn busy(&self, now: Instant) -> [u64; 3] {
         let [busy, window, buffer] = self
@@ -105,14 +131,11 @@ impl Tally {
 }
 
 impl Tcb {
-    /// The counts, made now if there were none.
-    pub fn tally(&mut self) -> &mut Tally {
-        self.tally.get_or_insert_with(Box::default)
-    }
     /// What sending waits for from now on.
     pub fn clock_tally(&mut self, now: Instant) {
         let waits = self.waits();
-        if waits != Waits::Idle || self.tally.is_some() {
+        let held_back = matches!(waits, Waits::Window | Waits::Buffer);
+        if held_back || self.is_busy() {
             self.tally().clock.turn(waits, now);
         }
     }

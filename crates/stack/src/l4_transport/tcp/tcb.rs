@@ -3,12 +3,12 @@ use alloc::boxed::Box;
 use alloc::sync::Arc;
 use core::net::SocketAddr;
 
+use super::busy::Busy;
 use super::congestion::{Controller, Window};
 use super::delayed_ack::DelayedAck;
 use super::demux::Pair;
 use super::isn;
 use super::keepalive::Keepalive;
-use super::mtu_search::Search;
 use super::opening::Handshake;
 use super::options::{Agreed, TIMESTAMPS_LEN};
 use super::probe::Persist;
@@ -20,7 +20,7 @@ use super::segment::Segment;
 use super::sender::SendQueue;
 use super::seq::SeqNum;
 use super::states::{self, Trigger};
-use super::tally::Tally;
+use super::tally::SmallCounts;
 use super::validation::Usage;
 use super::{Config, Options, State};
 use crate::event::Event;
@@ -265,18 +265,12 @@ pub struct Tcb {
     pub last_stray: Option<Instant>,
     /// Bytes that may wait to be sent, and the bound of their growth.
     pub send_space: Space,
-    /// Bytes not yet sent at which the program is to wait.
-    pub lowat: u32,
-    /// Segments sent again.
-    pub retransmits: u32,
-    pub segs_out: u32,
-    pub segs_in: u32,
-    /// Of the path's MTU, where ICMP does not tell.
-    pub search: Option<Box<Search>>,
-    /// Counts of what carries text.
-    pub tally: Option<Box<Tally>>,
+    /// Counts, while they are few.
+    pub counts: SmallCounts,
+    /// What silent connections do without.
+    pub busy: Option<Box<Busy>>,
     /// What was last added to the host's account.
-    pub charged: usize,
+    pub charged: u32,
 }
 
 impl Tcb {
@@ -287,7 +281,7 @@ impl Tcb {
             irs,
             agreed,
             wnd,
-            edge: _,
+            edge,
             ts_recent,
             ts_offset,
             sent_at: _,
@@ -298,7 +292,7 @@ impl Tcb {
         let (rtt, window) = measured(shake, u32::from(mss), now);
         let controller = Controller::new(ep.options.congestion);
         let nxt = irs + 1;
-        let rcv = receiver(config, &ep.options, shake, now);
+        let space = receive_space(config, &ep.options);
         let mut tcb = Self {
             snd: Snd {
                 iss,
@@ -310,7 +304,7 @@ impl Tcb {
                 max_wnd: wnd,
                 sml: una,
             },
-            rcv,
+            rcv: Receiver::new(nxt, edge, agreed.rcv_scale, space),
             tx: SendQueue::default(),
             fin_queued: false,
             reset_owed: false,
@@ -320,7 +314,7 @@ impl Tcb {
             recovery: Recovery::new(iss),
             rtt,
             window,
-            usage: Usage::new(una, config.slow_start_after_idle, now),
+            usage: Usage::new(una, config.slow_start_after_idle),
             controller,
             ts: Timestamps {
                 offset: ts_offset,
@@ -338,13 +332,9 @@ impl Tcb {
             wants_room: false,
             last_stray: None,
             send_space: send_space(config, &ep.options),
-            lowat: unsent_bound(config, &ep.options),
-            retransmits: 0,
-            // the SYN or SYN,ACK, and the peer's
-            segs_out: 1,
-            segs_in: 1,
-            search: None,
-            tally: None,
+            // the SYN or SYN,ACK, the peer's, and that it arrived
+            counts: [1, 1, 0, 0, 1],
+            busy: None,
             charged: 0,
             agreed,
             ep,
@@ -402,12 +392,18 @@ impl Tcb {
     }
     /// Bytes that may join those not yet sent (TCP_NOTSENT_LOWAT).
     pub fn unsent_room(&self) -> u32 {
-        self.lowat.saturating_sub(self.unsent())
+        self.lowat().saturating_sub(self.unsent())
     }
     /// Linux's sk_stream_is_writeable: a third of the buffer is free, and what was not sent is less than half of its bound.
     pub fn is_writable(&self) -> bool {
         let room = self.send_room() >= self.send_space.initial / 3;
-        room && self.unsent() <= self.lowat.saturating_sub(1) / 2
+        room && self.unsent() <= self.lowat().saturating_sub(1) / 2
+    }
+    fn lowat(&self) -> u32 {
+        match self.ep.options.notsent_lowat {
+            0 => u32::MAX,
+            bound => bound,
+        }
     }
     /// Memory that it holds for its peer and its program.
     pub fn charge(&self) -> usize {
@@ -484,14 +480,6 @@ fn measured(shake: &Handshake, mss: u32, now: Instant) -> (Rtt, Window) {
     (rtt, window)
 }
 
-fn receiver(config: &Config, options: &Options, shake: &Handshake, now: Instant) -> Receiver {
-    let (nxt, scale) = (shake.irs + 1, shake.agreed.rcv_scale);
-    let space = receive_space(config, options);
-    let mut rcv = Receiver::new(nxt, shake.edge, scale, space, now);
-    rcv.clamp(options.window_clamp);
-    rcv
-}
-
 fn payload_mss(agreed: &Agreed) -> u16 {
     if agreed.timestamps {
         agreed.mss.saturating_sub(TIMESTAMPS_LEN).max(1)
@@ -515,14 +503,6 @@ pub fn receive_space(config: &Config, options: &Options) -> Space {
             true => config.rmem.1 / 2,
             false => config.rmem.0 / 2,
         },
-    }
-}
-
-/// TCP_NOTSENT_LOWAT, or the host's.
-pub fn unsent_bound(config: &Config, options: &Options) -> u32 {
-    match options.notsent_lowat {
-        0 => config.notsent_lowat,
-        bound => bound,
     }
 }
 

@@ -39,7 +39,7 @@ impl TimeWait {
     /// From a connection that has closed both ways.
     pub fn new(tcb: &mut Tcb, generation: u32, expires: Instant) -> Self {
         let mss = tcb.mss();
-        let wnd = tcb.rcv.tell_window(mss);
+        let wnd = tcb.rcv.tell_window(mss, tcb.ep.options.window_clamp);
         let (ttl, tos) = tcb.ep.options.hops_to(tcb.ep.remote().ip());
         Self {
             generation,

@@ -15,22 +15,24 @@ pub struct Usage {
     /// Most bytes that were under way at once.
     pub most_out: u32,
     until: SeqNum,
-    /// Most since the window was last used up or reduced, and when that was.
-    used: u32,
-    since: Instant,
     /// Whether it shrinks while it is not used.
     shrinks: bool,
 }
 
+/// Most that was under way since the window was last used up or reduced, and when that was.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Used {
+    most: u32,
+    since: Option<Instant>,
+}
+
 impl Usage {
     /// At the start; `una` is the first number of text.
-    pub fn new(una: SeqNum, shrinks: bool, now: Instant) -> Self {
+    pub fn new(una: SeqNum, shrinks: bool) -> Self {
         Self {
             limited: false,
             most_out: 0,
             until: una,
-            used: 0,
-            since: now,
             shrinks,
         }
     }
@@ -51,15 +53,22 @@ impl Tcb {
     /// Text left (Linux's tcp_cwnd_validate).
     pub fn validate_window(&mut self, cx: &mut Cx<'_>) {
         self.note_usage();
-        let out = self.flight.outstanding();
-        if self.is_limited() {
-            self.usage.used = 0;
-            self.usage.since = cx.now;
+        // a window that never grew cannot shrink
+        if !self.usage.shrinks || !self.is_busy() {
             return;
         }
-        self.usage.used = self.usage.used.max(out);
-        let long = cx.now.since(self.usage.since) >= self.rtt.base_rto();
-        if self.usage.shrinks && long {
+        let (limited, out) = (self.is_limited(), self.flight.outstanding());
+        let rto = self.rtt.base_rto();
+        let used = &mut self.busy().used;
+        if limited {
+            *used = Used {
+                most: 0,
+                since: Some(cx.now),
+            };
+            return;
+        }
+        used.most = used.most.max(out);
+        if cx.now.since(*used.since.get_or_insert(cx.now)) >= rto {
             self.shrink_to_use(cx);
         }
     }
@@ -82,12 +91,14 @@ impl Tcb {
     /// For a whole RTO less was under way than could have been: halfway down to what was (Linux's
     /// tcp_cwnd_application_limited).
     fn shrink_to_use(&mut self, cx: &mut Cx<'_>) {
-        let used = self.usage.used.max(self.window.initial_bytes());
-        self.usage.since = cx.now;
-        if self.recovery.phase != Phase::Open || self.wants_room {
+        let least = self.window.initial_bytes();
+        let waits = self.recovery.phase != Phase::Open || self.wants_room;
+        let used = &mut self.busy().used;
+        used.since = Some(cx.now);
+        if waits {
             return;
         }
-        self.usage.used = 0;
+        let used = core::mem::take(&mut used.most).max(least);
         if used < self.window.cwnd {
             self.window.remember();
             self.window.cwnd = self.window.cwnd.midpoint(used);
@@ -125,7 +136,11 @@ impl Tcb {
             window.cwnd /= 2;
         }
         window.cwnd = window.cwnd.max(least);
-        self.usage.used = 0;
-        self.usage.since = now;
+        if let Some(busy) = &mut self.busy {
+            busy.used = Used {
+                most: 0,
+                since: Some(now),
+            };
+        }
     }
 }

@@ -10,6 +10,7 @@ use crate::l4_transport::tcp::recovery::{DUP_THRESH, Phase};
 use crate::l4_transport::tcp::segment::Segment;
 use crate::l4_transport::tcp::seq::SeqNum;
 use crate::l4_transport::tcp::states::Trigger;
+use crate::l4_transport::tcp::tally::Count;
 use crate::l4_transport::tcp::tcb::Tcb;
 use crate::{Counter, Cx, DropReason};
 
@@ -182,9 +183,10 @@ fn count_delivered(tcb: &mut Tcb, delivered: &Delivered) {
         return;
     }
     let segments = delivered.bytes.div_ceil(tcb.mss());
-    let tally = tcb.tally();
-    tally.delivered = tally.delivered.wrapping_add(segments);
-    tally.reord_seen += u32::from(delivered.reordered.is_some());
+    tcb.count(Count::Delivered, segments);
+    if delivered.reordered.is_some() {
+        tcb.tally().reord_seen += 1;
+    }
 }
 
 //= rfc7323#4.1
@@ -233,7 +235,9 @@ fn recover(tcb: &mut Tcb, advanced: bool, duplicate: bool, delivered: &Delivered
         Phase::Timeout => {
             if tcb.snd.una.at_or_after(tcb.recovery.high) {
                 tcb.recovery.leave();
-                tcb.tally().recovered(cx.now);
+                if let Some(busy) = &mut tcb.busy {
+                    busy.tally.recovered(cx.now);
+                }
                 tcb.tell_window(WindowCause::Recovered, cx);
             }
             if advanced {

@@ -8,6 +8,7 @@ mod text;
 
 use super::Config;
 use super::segment::Segment;
+use super::tally::Count;
 use super::tcb::Tcb;
 use crate::{Counter, Cx, DropReason};
 
@@ -26,10 +27,9 @@ pub fn arrives(
     host: &Host<'_>,
     cx: &mut Cx<'_>,
 ) -> Result<(), DropReason> {
-    tcb.segs_in = tcb.segs_in.wrapping_add(seg.frames);
+    tcb.count(Count::SegsIn, seg.frames);
     if seg.text_len > 0 {
-        let tally = tcb.tally();
-        tally.data_segs_in = tally.data_segs_in.wrapping_add(seg.frames);
+        tcb.count(Count::DataSegsIn, seg.frames);
     }
     check_seq::check(tcb, &seg, cx)?;
     check_rst::check(tcb, &seg, cx)?;
