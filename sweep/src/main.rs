@@ -3,6 +3,8 @@
 #![forbid(unsafe_code)]
 
 mod cell;
+#[cfg(test)]
+mod claims;
 mod goodput;
 mod linux;
 mod page;

@@ -84,6 +84,14 @@ impl Streams {
         }
         Ok(())
     }
+    /// Share of a stream's segments with text that were sent more than once.
+    #[cfg(test)]
+    pub fn sent_again(&self, index: usize) -> f64 {
+        let (machine, id) = self.all[index].sender;
+        let stack = self.lab.stack(machine).expect("a host");
+        let info = stack.tcp_info(id, self.lab.now()).expect("a connection");
+        f64::from(info.total_retrans) / f64::from(info.data_segs_out)
+    }
     fn serve(&mut self, index: usize) -> Result<()> {
         let Self { lab, all, block } = self;
         let stream = &mut all[index];
