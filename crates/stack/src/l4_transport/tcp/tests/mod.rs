@@ -3,6 +3,7 @@ mod attacks;
 mod handshake;
 mod known_attacks;
 mod limits;
+mod long_run;
 mod pair;
 mod peer;
 mod programs;
