@@ -187,6 +187,7 @@ impl Settings {
             "tcp_sack" => config.sack = number()? != 0,
             "tcp_window_scaling" => config.window_scaling = number()? != 0,
             "tcp_slow_start_after_idle" => config.slow_start_after_idle = number()? != 0,
+            "tcp_frto" => config.frto = number()? != 0,
             "tcp_syn_retries" => config.syn_retries = number()?,
             "tcp_mtu_probing" => {
                 config.mtu_probing = match number()? {
@@ -218,7 +219,6 @@ impl Settings {
 fn as_it_is(name: &str, value: &str) -> Result<(), String> {
     let fixed: &[&str] = match name {
         "tcp_dsack" | "tcp_recovery" | "tcp_no_metrics_save" => &["1"],
-        "tcp_frto" => &["2", "1"],
         "tcp_early_retrans" => &["3", "4"],
         "tcp_ecn" => &["0", "2"],
         "tcp_fastopen" => &["0"],

@@ -255,6 +255,8 @@ pub struct Config {
     pub mtu_probing: MtuProbing,
     /// Text of the segments that such a search begins with (tcp_base_mss, 1024).
     pub base_mss: u16,
+    /// Whether a timeout may be found needless by what is acknowledged after it (tcp_frto; RFC 5682).
+    pub frto: bool,
     /// Fewest segments that a super-segment has where there is text for them (tcp_min_tso_segs, 2).
     pub least_burst: u8,
     /// Host-wide bound on payload memory, bytes.
@@ -280,6 +282,7 @@ impl Default for Config {
             slow_start_after_idle: true,
             mtu_probing: MtuProbing::BlackHoles,
             base_mss: 1024,
+            frto: true,
             least_burst: 2,
             memory: 1 << 30,
         }

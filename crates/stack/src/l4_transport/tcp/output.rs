@@ -6,7 +6,7 @@ use super::congestion::Window;
 use super::isn;
 use super::mtu_search::Crowded;
 use super::options::data_options;
-use super::recovery::Phase;
+use super::recovery::{Frto, Phase};
 use super::segment::Outgoing;
 use super::seq::SeqNum;
 use super::tally::Count;
@@ -53,17 +53,26 @@ impl Tcb {
         if self.keepalive.due {
             return Some(Next::Probe);
         }
-        self.next_resend()
-            .or_else(|| match self.next_mtu_probe() {
-                Ok(probe) => probe.or_else(|| self.next_new()),
-                Err(Crowded) => None,
-            })
-            .or_else(|| self.ack.is_due().then_some(Next::Ack))
+        let text = match self.recovery.frto {
+            Frto::Second => self.next_new().or_else(|| self.next_resend()),
+            Frto::Off | Frto::First => self.next_resend().or_else(|| self.next_probe_or_new()),
+        };
+        text.or_else(|| self.ack.is_due().then_some(Next::Ack))
     }
 
+    fn next_probe_or_new(&self) -> Option<Next> {
+        match self.next_mtu_probe() {
+            Ok(probe) => probe.or_else(|| self.next_new()),
+            Err(Crowded) => None,
+        }
+    }
     /// Lost bytes, as far as the congestion window allows (RFC 6675 5 step C).
     fn next_resend(&self) -> Option<Next> {
         let record = self.flight.first_lost()?;
+        // new text was sent to learn whether this one is lost at all
+        if self.recovery.frto == Frto::Second && self.snd.nxt.after(self.recovery.high) {
+            return None;
+        }
         let mss = self.frame_mss();
         let (pipe, cwnd) = (self.pipe(), self.window.cwnd);
         let room = cwnd.saturating_sub(pipe) / mss * mss;
@@ -346,6 +355,9 @@ impl Tcb {
         self.recovery.sent(len);
         //= rfc6298#5
         //# a segment is never retransmitted too early, i.e., less than one RTO after the previous transmission of that segment
+        if self.recovery.frto == Frto::Second && cause == Cause::Rto {
+            self.recovery.frto = Frto::Off;
+        }
         let first = seq == self.snd.una;
         self.arm_retransmission(cx.now, first);
         let frames = text_len.div_ceil(mss).max(1);

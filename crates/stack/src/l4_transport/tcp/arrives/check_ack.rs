@@ -103,6 +103,7 @@ fn acknowledge(tcb: &mut Tcb, seg: &Segment, window_moved: bool, cx: &mut Cx<'_>
         let mss = tcb.mss();
         tcb.recovery.learn(&delivered, cx.now, tcb.rtt.min(), mss);
     }
+    tcb.consider_frto(advanced, duplicate || sacked, &delivered, cx);
     recover(tcb, advanced, duplicate || sacked, &delivered, cx);
     settle_tail_probe(tcb, seg, dsack.is_some(), duplicate && !sacked, cx);
     if advanced || delivered.bytes > 0 {

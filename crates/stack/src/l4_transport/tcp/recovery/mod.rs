@@ -2,6 +2,7 @@
 //!
 //! RFC 6675's scoreboard and pipe, RFC 8985's evidence by time (RACK) and its probe of the tail, RFC 6582 without SACK,
 //! RFC 9937's proportional reduction, RFC 6298's timer.
+mod frto;
 pub mod scoreboard;
 mod timeout;
 mod undo;
@@ -13,6 +14,7 @@ use crate::event::Cause;
 use crate::l4_transport::tcp::congestion::Window;
 use crate::l4_transport::tcp::seq::SeqNum;
 use crate::time::{Duration, Span};
+pub use frto::Frto;
 use scoreboard::{Delivered, Flight, Record};
 
 /// Duplicate ACKs that mean a loss (RFC 5681 3.2).
@@ -43,6 +45,8 @@ pub struct Recovery {
     pub evidence: Cause,
     /// Timeouts since something new was acknowledged (RFC 9293 3.8.3's count of transmissions).
     pub timeouts: u8,
+    /// What is known of the last timeout (RFC 5682).
+    pub frto: Frto,
     prr_delivered: u32,
     prr_out: u32,
     prior_cwnd: u32,
@@ -78,6 +82,7 @@ impl Recovery {
             dupacks: 0,
             evidence: Cause::FastRetransmit,
             timeouts: 0,
+            frto: Frto::Off,
             prr_delivered: 0,
             prr_out: 0,
             prior_cwnd: 0,
@@ -99,7 +104,8 @@ impl Recovery {
         self.prr_out = 0;
     }
     /// Begins recovery by the timer.
-    pub fn enter_timeout(&mut self, nxt: SeqNum) {
+    pub fn enter_timeout(&mut self, nxt: SeqNum, frto: bool) {
+        self.frto = if frto { Frto::First } else { Frto::Off };
         self.phase = Phase::Timeout;
         self.evidence = Cause::Rto;
         self.timeouts = self.timeouts.saturating_add(1);
@@ -119,6 +125,7 @@ impl Recovery {
     /// Ends recovery.
     pub fn leave(&mut self) {
         self.phase = Phase::Open;
+        self.frto = Frto::Off;
         self.dupacks = 0;
         if self.rack.persist > 0 {
             self.rack.persist -= 1;

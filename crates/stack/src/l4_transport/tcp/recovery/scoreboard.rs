@@ -42,6 +42,8 @@ pub struct Delivered {
     pub bytes: u32,
     /// When the oldest segment that was sent only once had been sent.
     pub rtt_from: Option<Instant>,
+    /// End of the first of them that was sent only once.
+    pub first_original: Option<SeqNum>,
     /// A segment that was sent more than once is among them.
     pub resent: bool,
     /// The newest (time of sending, end) among them, with whether it was sent again.
@@ -57,6 +59,8 @@ impl Delivered {
         } else {
             let at = record.sent_at;
             self.rtt_from = Some(self.rtt_from.map_or(at, |old| old.min(at)));
+            let end = record.end();
+            self.first_original = Some(self.first_original.map_or(end, |old| old.earlier(end)));
         }
         let newer = match self.newest {
             None => true,

@@ -148,7 +148,8 @@ impl Tcb {
         if self.flight.is_reneged() {
             cx.count(Counter::TcpExtTcpSackReneging);
         }
-        self.recovery.enter_timeout(self.snd.nxt);
+        let frto = self.may_use_frto(config.frto);
+        self.recovery.enter_timeout(self.snd.nxt, frto);
         self.flight.lose_all();
         self.window.cwnd = self.window.mss;
         self.tell_window(WindowCause::Timeout, cx);

@@ -6,17 +6,20 @@ use alloc::boxed::Box;
 
 use super::Phase;
 use crate::event::WindowCause;
+use crate::l4_transport::tcp::congestion::Controller;
 use crate::l4_transport::tcp::seq::SeqNum;
 use crate::l4_transport::tcp::tcb::Tcb;
 use crate::{Counter, Cx};
 
 /// The state before the reduction.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Undo {
     /// SND.UNA then.
     una: SeqNum,
     cwnd: u32,
     ssthresh: u32,
+    /// RFC 9438 4.9: its variables too.
+    controller: Controller,
     /// Frames sent again since then that no D-SACK has spoken of; `None` before the first.
     resent: Option<u32>,
     /// TSval of the first of them.
@@ -30,6 +33,7 @@ impl Tcb {
             una: self.snd.una,
             cwnd: self.window.cwnd,
             ssthresh: self.window.ssthresh,
+            controller: self.controller.clone(),
             resent: None,
             stamp: None,
         }));
@@ -68,6 +72,15 @@ impl Tcb {
             self.undo(cx);
         }
     }
+    /// F-RTO: what was late is acknowledged. Of a timeout whose reduction is undone already, or was none, recovery ends all the same.
+    pub fn undo_timeout(&mut self, cx: &mut Cx<'_>) {
+        if self.recovery.undo.is_some() {
+            self.undo(cx);
+        } else {
+            self.flight.unlose();
+            self.recovery.leave();
+        }
+    }
     fn undo(&mut self, cx: &mut Cx<'_>) {
         let Some(undo) = self.recovery.undo.take() else {
             return;
@@ -79,6 +92,7 @@ impl Tcb {
         self.window.ssthresh = self.window.ssthresh.max(undo.ssthresh);
         self.tell_window(WindowCause::Undo, cx);
         self.tally().recovered(cx.now);
+        self.controller = undo.controller;
         self.flight.unlose();
         self.recovery.leave();
         self.recovery.expect_reordering();
