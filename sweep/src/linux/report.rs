@@ -57,6 +57,10 @@ impl fmt::Display for Row {
             seeds,
         } = self;
         let path = path.to_string();
+        if *kept == 0 {
+            let late = "the cable was late in each run";
+            return write!(f, "{path:25} {late:>31} {kept:>2}/{seeds}  NO");
+        }
         let (ours, linux) = (megabits(*ours), megabits(*linux));
         let mark = if self.holds() { "" } else { "  NO" };
         write!(
@@ -132,6 +136,8 @@ mod tests {
         let less = row(&[(Some(94.0), Some(100.0))]);
         let more = row(&[(Some(101.0), Some(100.0))]);
         assert_eq!([&none, &less, &more].map(Row::holds), [false, false, true]);
+        let told = "1 %, 20 ms, 100 Mbit/s     the cable was late in each run  0/1  NO";
+        assert_eq!(none.to_string(), told);
         let verdict = Verdict::of(&[none, less, more]).to_string();
         assert_eq!(
             verdict,
