@@ -57,6 +57,27 @@ fn two_streams_share_a_link_whoever_began() {
     }
 }
 
+#[test]
+fn bbr_hardly_minds_losses_that_are_not_congestion() {
+    for (loss, rtt, least) in [(0.001, 100, 0.8), (0.01, 20, 0.7), (0.01, 100, 0.6)] {
+        let path = Path {
+            loss,
+            rtt: Duration::from_millis(rtt),
+            rate: RATE,
+        };
+        let goodput = |which| {
+            let mut streams = streams(&path.topology(), 1);
+            streams.begin("a", "b", which).expect("a stream");
+            streams.run(Duration::from_secs(20)).expect("it runs");
+            streams.all[0].arrived as f64 * 8.0 / 20.0 / RATE as f64
+        };
+        let (bbr, cubic) = (goodput(Congestion::Bbr), goodput(Congestion::Cubic));
+        println!("{path}: BBR {bbr:.3} of the rate, CUBIC {cubic:.3}");
+        assert!(bbr >= least, "{path}: {bbr} of the rate");
+        assert!(bbr > 2.0 * cubic, "{path}: {bbr}, CUBIC {cubic}");
+    }
+}
+
 /// Bytes that arrive in 20 s at 40 ms, and the share of segments that are sent again.
 fn over_a_link_that_reorders(share: f64) -> (u64, f64) {
     let there = Impairments {

@@ -19,21 +19,11 @@ pub const LOSSES: [f64; 5] = [0.0, 0.001, 0.01, 0.03, 0.1];
 pub const RTTS: [u64; 4] = [1, 20, 100, 300];
 /// Megabits a second.
 pub const RATES: [u64; 3] = [10, 100, 1000];
-/// In the order of the table.
-pub const CONGESTIONS: [(Congestion, &str); 2] =
-    [(Congestion::Reno, "reno"), (Congestion::Cubic, "cubic")];
 /// By its name.
 pub fn congestion(name: &str) -> Result<Congestion> {
-    let found = CONGESTIONS.into_iter().find(|(_, known)| *known == name);
-    let all = CONGESTIONS.map(|(_, name)| name).join(", ");
-    found
-        .map(|(which, _)| which)
+    let all = Congestion::ALL.map(|(name, _)| name).join(", ");
+    Congestion::named(name)
         .with_context(|| format!("the congestion control {name} is none of {all}"))
-}
-/// Its name.
-pub fn name(which: Congestion) -> &'static str {
-    let found = CONGESTIONS.into_iter().find(|(known, _)| *known == which);
-    found.map_or("", |(_, name)| name)
 }
 
 /// How long a stream runs, its handshake and slow start included.
@@ -54,16 +44,18 @@ pub struct Figure {
 pub fn cells() -> Vec<Cell> {
     let paths = RATES.into_iter().flat_map(|rate| {
         LOSSES.into_iter().flat_map(move |loss| {
-            CONGESTIONS.into_iter().flat_map(move |(congestion, _)| {
-                RTTS.into_iter().map(move |rtt| Cell {
-                    path: Path {
-                        loss,
-                        rtt: Duration::from_millis(rtt),
-                        rate: rate * 1_000_000,
-                    },
-                    congestion,
+            Congestion::ALL
+                .into_iter()
+                .flat_map(move |(_, congestion)| {
+                    RTTS.into_iter().map(move |rtt| Cell {
+                        path: Path {
+                            loss,
+                            rtt: Duration::from_millis(rtt),
+                            rate: rate * 1_000_000,
+                        },
+                        congestion,
+                    })
                 })
-            })
         })
     });
     paths.collect()

@@ -2,7 +2,9 @@
 use anyhow::{Context, Result};
 
 use crate::cell::percent;
-use crate::goodput::{CONGESTIONS, Figure, LOSSES, RATES, RTTS};
+use heptad_lab::stack::l4_transport::tcp::Congestion;
+
+use crate::goodput::{Figure, LOSSES, RATES, RTTS};
 
 /// Where the tables stand, between two lines.
 const BEGIN: &str = "<!-- `cargo xtask sweep --update` writes from here … -->\n";
@@ -26,7 +28,7 @@ fn table(figures: &[Figure]) -> String {
     );
     let rows = LOSSES
         .into_iter()
-        .flat_map(|loss| CONGESTIONS.map(|(_, name)| (loss, name)));
+        .flat_map(|loss| Congestion::ALL.map(|(name, _)| (loss, name)));
     for ((loss, name), row) in rows.zip(figures.chunks(RTTS.len())) {
         let cells: String = row
             .iter()

@@ -86,6 +86,8 @@ pub enum WindowCause {
     Unused,
     /// Segments have another size.
     PathMtu,
+    /// BBR's model of the path.
+    Model,
     /// ACKs.
     Growth,
 }
@@ -102,6 +104,7 @@ impl WindowCause {
             Self::Idle => "idle restart",
             Self::Unused => "not used by the program",
             Self::PathMtu => "path MTU",
+            Self::Model => "model of the path",
             Self::Growth => "growth",
         }
     }

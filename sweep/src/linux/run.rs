@@ -8,7 +8,6 @@ use anyhow::{Context, Result, ensure};
 use super::ends::Side;
 use super::{Cable, End, Stack};
 use crate::cell::Cell;
-use crate::goodput::name;
 
 /// What it came to.
 pub struct Run {
@@ -20,7 +19,7 @@ pub struct Run {
 
 /// A stream of one stack over the cell's cable.
 pub fn run(cell: &Cell, stack: Stack, seed: u64, time: Duration) -> Result<Run> {
-    let word = name(cell.congestion);
+    let word = cell.congestion.name();
     let end = |side| {
         let flags = End::flags(stack, side, word, time)?;
         let mut end = Process::start("end", &flags, &[])?;

@@ -72,11 +72,10 @@ fn congestion(value: &Value) -> Result<SocketOption, String> {
         Some(Value::Text(text)) => String::from_utf8_lossy(text),
         _ => return Err("TCP_CONGESTION wants a name".into()),
     };
-    match name.as_ref() {
-        "reno" => Ok(SocketOption::Congestion(Congestion::Reno)),
-        "cubic" => Ok(SocketOption::Congestion(Congestion::Cubic)),
-        other => Err(format!("the congestion control {other} is not known here")),
-    }
+    let which = Congestion::named(&name);
+    which
+        .map(SocketOption::Congestion)
+        .ok_or_else(|| format!("the congestion control {name} is not known here"))
 }
 
 /// Which option is meant. `Err`: it is not known.
@@ -91,6 +90,7 @@ pub(super) fn asked(level: &Value, option: &Value) -> Result<SocketOption, Strin
         ("SOL_SOCKET", "SO_LINGER") => O::Linger(None),
         ("SOL_SOCKET", "SO_RCVBUF") => O::ReceiveBuffer(0),
         ("SOL_SOCKET", "SO_SNDBUF") => O::SendBuffer(0),
+        ("SOL_SOCKET", "SO_MAX_PACING_RATE") => O::MaxPacingRate(0),
         ("SOL_IP" | "IPPROTO_IP", "IP_TTL") => O::Ttl(0),
         ("SOL_IP" | "IPPROTO_IP", "IP_TOS") => O::Tos(0),
         ("SOL_IP" | "IPPROTO_IP", "IP_RECVERR") | ("SOL_IPV6" | "IPPROTO_IPV6", "IPV6_RECVERR") => {
@@ -127,6 +127,7 @@ fn filled(option: SocketOption, number: i64) -> Result<SocketOption, String> {
         O::KeepAlive(_) => O::KeepAlive(on),
         O::ReceiveBuffer(_) => O::ReceiveBuffer(small()?),
         O::SendBuffer(_) => O::SendBuffer(small()?),
+        O::MaxPacingRate(_) => O::MaxPacingRate(rate(number)),
         O::Ttl(_) => O::Ttl(byte()?),
         O::Tos(_) => O::Tos(byte()?),
         O::RecvErr(_) => O::RecvErr(on),
@@ -147,6 +148,13 @@ fn filled(option: SocketOption, number: i64) -> Result<SocketOption, String> {
         }
         _ => return Err("that option has no number for a value".into()),
     })
+}
+
+/// As Linux: what fills four bytes, or is below zero, is no bound.
+fn rate(number: i64) -> u64 {
+    let rate = u64::try_from(number).ok();
+    rate.filter(|rate| *rate != u64::from(u32::MAX))
+        .unwrap_or(u64::MAX)
 }
 
 /// Whether getsockopt gave what the script expects.

@@ -237,11 +237,8 @@ fn as_it_is(name: &str, value: &str) -> Result<(), String> {
     }
 }
 fn congestion(name: &str) -> Result<Congestion, String> {
-    match name {
-        "cubic" => Ok(Congestion::Cubic),
-        "reno" => Ok(Congestion::Reno),
-        _ => Err(format!("the congestion control {name} is not known here")),
-    }
+    Congestion::named(name)
+        .ok_or_else(|| format!("the congestion control {name} is not known here"))
 }
 fn syn_cookies(number: u32) -> Result<SynCookies, String> {
     match number {

@@ -37,6 +37,8 @@ enum Known {
     Linger,
     /// A name.
     Congestion,
+    /// Bytes a second: four bytes or eight.
+    Rate,
     /// Taken and of no effect: it asks for more to be told, or for a saving.
     Ignored,
 }
@@ -56,6 +58,7 @@ pub fn given(level: i32, name: i32, value: &[u8]) -> Result<Option<Set>, i32> {
         Known::Millis(set) => set(Duration::from_millis(number(value)?.into())),
         Known::Linger => linger(value)?,
         Known::Congestion => Set::Congestion(congestion(value)?),
+        Known::Rate => Set::MaxPacingRate(rate(value)?),
         Known::Ignored => return int(value).map(|_| None),
     }))
 }
@@ -72,6 +75,7 @@ pub fn asked(level: i32, name: i32) -> Result<Option<Set>, i32> {
         Known::Seconds(set) | Known::Millis(set) => set(Duration::ZERO),
         Known::Linger => Set::Linger(None),
         Known::Congestion => Set::Congestion(Congestion::default()),
+        Known::Rate => Set::MaxPacingRate(0),
         Known::Ignored => return Ok(None),
     }))
 }
@@ -85,14 +89,14 @@ pub fn shown(option: Set) -> Vec<u8> {
             [on, seconds.to_ne_bytes()].concat()
         }
         Set::Congestion(which) => {
-            let name: &[u8] = match which {
-                Congestion::Reno => b"reno",
-                Congestion::Cubic => b"cubic",
-            };
-            let mut bytes = name.to_vec();
+            let mut bytes = which.name().as_bytes().to_vec();
             bytes.resize(CONGESTION_NAME, 0);
             bytes
         }
+        Set::MaxPacingRate(rate) => u32::try_from(rate)
+            .unwrap_or(u32::MAX)
+            .to_ne_bytes()
+            .to_vec(),
         option => as_number(option).to_ne_bytes().to_vec(),
     }
 }
@@ -116,6 +120,7 @@ fn of_sockets(name: i32) -> Option<Known> {
         9 => Known::Flag(Set::KeepAlive),
         13 => Known::Linger,
         15 => Known::Flag(Set::ReusePort),
+        47 => Known::Rate,
         // SO_PRIORITY, SO_MARK, SO_ZEROCOPY.
         12 | 36 | 60 => Known::Ignored,
         _ => return None,
@@ -203,11 +208,20 @@ fn linger(value: &[u8]) -> Result<Set, i32> {
     Ok(Set::Linger(on.then_some(time)))
 }
 fn congestion(value: &[u8]) -> Result<Congestion, i32> {
-    match value.split(|byte| *byte == 0).next().unwrap_or(&[]) {
-        b"reno" => Ok(Congestion::Reno),
-        b"cubic" => Ok(Congestion::Cubic),
-        _ => Err(ENOENT),
+    let name = value.split(|byte| *byte == 0).next().unwrap_or(&[]);
+    let name = core::str::from_utf8(name).map_err(|_| ENOENT)?;
+    Congestion::named(name).ok_or(ENOENT)
+}
+/// As Linux: of four bytes all ones stand for no bound, as they do of eight.
+fn rate(value: &[u8]) -> Result<u64, i32> {
+    if let Some(bytes) = value.first_chunk::<8>() {
+        return Ok(u64::from_ne_bytes(*bytes));
     }
+    let rate = u32::from_ne_bytes(int(value)?.to_ne_bytes());
+    Ok(match rate {
+        u32::MAX => u64::MAX,
+        rate => rate.into(),
+    })
 }
 
 /// A number of four bytes, or of one as ip(7) allows.
@@ -261,6 +275,7 @@ fn as_number(option: Set) -> i32 {
         Set::MtuDiscovery(wanted) | Set::MtuDiscoveryV6(wanted) => wanted as i32,
         Set::Linger(_)
         | Set::Congestion(_)
+        | Set::MaxPacingRate(_)
         | Set::IcmpFilter(_)
         | Set::Checksum(_)
         | Set::MulticastLink(_)

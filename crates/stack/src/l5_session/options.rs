@@ -64,6 +64,8 @@ pub enum SocketOption {
     IcmpFilter(IcmpFilter),
     /// IPV6_CHECKSUM: of raw sockets of IPv6, an even number. That of ICMPv6 is always made and checked.
     Checksum(Option<u16>),
+    /// SO_MAX_PACING_RATE, bytes a second; `u64::MAX`: no bound. Of TCP.
+    MaxPacingRate(u64),
     NoDelay(bool),
     Cork(bool),
     QuickAck(bool),
@@ -186,6 +188,7 @@ impl Options {
             SocketOption::HeaderIncluded(on) => self.raw.header_included = on,
             SocketOption::IcmpFilter(filter) => self.raw.filter = filter,
             SocketOption::Checksum(at) => self.raw.checksum = even(at)?,
+            SocketOption::MaxPacingRate(rate) => tcp.max_pacing_rate = rate,
             SocketOption::NoDelay(on) => tcp.nodelay = on,
             SocketOption::Cork(on) => tcp.cork = on,
             SocketOption::QuickAck(on) => tcp.quickack = on,
@@ -409,6 +412,7 @@ impl Sockets {
             SocketOption::HeaderIncluded(_) => SocketOption::HeaderIncluded(raw.header_included),
             SocketOption::IcmpFilter(_) => SocketOption::IcmpFilter(raw.filter),
             SocketOption::Checksum(_) => SocketOption::Checksum(raw.checksum),
+            SocketOption::MaxPacingRate(_) => SocketOption::MaxPacingRate(tcp.max_pacing_rate),
             SocketOption::NoDelay(_) => SocketOption::NoDelay(tcp.nodelay),
             SocketOption::Cork(_) => SocketOption::Cork(tcp.cork),
             SocketOption::QuickAck(_) => SocketOption::QuickAck(tcp.quickack),

@@ -3,7 +3,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use heptad_lab::MachineInfo;
-use heptad_stack::l4_transport::tcp::{Congestion, Detail, State, TimerKind};
+use heptad_stack::l4_transport::tcp::{Detail, State, TimerKind};
 use heptad_stack::stack::{SocketDetail, SocketRow};
 use heptad_stack::{Family, SocketKind};
 
@@ -78,13 +78,7 @@ fn inside(SocketDetail { row, tcp, v6_only }: &SocketDetail) -> Option<Inside> {
 
 fn add_tcp(inside: &mut Inside, tcp: &Detail) {
     inside.skmem = tcp.memory;
-    inside.congestion = tcp.congestion.map(|which| {
-        let name = match which {
-            Congestion::Reno => "reno",
-            Congestion::Cubic => "cubic",
-        };
-        name.into()
-    });
+    inside.congestion = tcp.congestion.map(|which| which.name().into());
     inside.timer = tcp.timer.map(|timer| SsTimer {
         kind: match timer.kind {
             TimerKind::Retransmission => "on",

@@ -1,7 +1,9 @@
 //! What only a busy connection has: one that moved more than a message, or met something unusual. Silent ones do without it.
 use alloc::boxed::Box;
 
+use super::delivery::Delivery;
 use super::mtu_search::Search;
+use super::pacing::Pacing;
 use super::sizing::Sizing;
 use super::tally::{Count, Tally};
 use super::tcb::Tcb;
@@ -16,6 +18,8 @@ pub struct Busy {
     pub tally: Tally,
     pub sizing: Sizing,
     pub used: Used,
+    pub delivery: Delivery,
+    pub pacing: Pacing,
     /// Of the path's MTU, where ICMP does not tell.
     pub search: Option<Search>,
 }

@@ -406,7 +406,7 @@ impl Tcp {
                 tcb.ack.prefer_quick(options.quickack);
             }
             if old.congestion != options.congestion {
-                tcb.controller = super::congestion::Controller::new(options.congestion);
+                tcb.choose_controller(options.congestion, cx.now);
             }
             tcb.timers.keepalive = None;
         }

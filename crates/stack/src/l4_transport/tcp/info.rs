@@ -392,8 +392,8 @@ impl Tcb {
         info.last_data_sent = millis(now.since(self.last_sent));
         info.last_data_recv = millis(now.since(self.ack.last_text().unwrap_or(heard)));
         info.last_ack_recv = millis(now.since(heard));
-        info.pacing_rate = self.rate().unwrap_or(u64::MAX);
-        info.max_pacing_rate = u64::MAX;
+        info.pacing_rate = self.pacing_rate().unwrap_or(u64::MAX);
+        info.max_pacing_rate = self.ep.options.max_pacing_rate;
     }
     fn flight_info(&self, info: &mut Info) {
         let mss = self.mss().max(1);
@@ -446,6 +446,11 @@ impl Tcb {
         info.total_rto = tally.timeouts;
         info.total_rto_recoveries = tally.timeout_recoveries;
         info.total_rto_time = tally.millis_in_timeout(now);
+        if let Some(busy) = &self.busy {
+            let told = &busy.delivery.told;
+            info.delivery_rate = told.rate();
+            info.delivery_rate_app_limited = told.app_limited.into();
+        }
         [info.busy_time, info.rwnd_limited, info.sndbuf_limited] = tally.busy(now);
     }
     /// What our SYN offered, less the room for timestamps.

@@ -9,7 +9,7 @@
 //!                             ├─ active (SYN-SENT) ──┼──▶ tcb ◀── shutdown close abort
 //!                             ├─ arrives/ ───────────┘    │ sender  receiver ─ reassembly
 //!                             └─ time_wait                │ rtt  recovery/  congestion/
-//!                                                         │ delayed_ack keepalive probe
+//!                                                         │ delivery  pacing  delayed_ack keepalive probe
 //!                      ▲                                  ▼
 //!                  departure ◀── output (the only place that decides) ◀── settle, timers
 //! ```
@@ -22,16 +22,19 @@ mod calls;
 mod challenge;
 mod congestion;
 mod delayed_ack;
+mod delivery;
 mod demux;
 mod info;
 mod inspect;
 mod isn;
 mod keepalive;
 mod listener;
+mod model;
 mod mtu_search;
 mod opening;
 mod options;
 mod output;
+mod pacing;
 mod probe;
 mod reassembly;
 mod receiver;
@@ -110,6 +113,26 @@ pub enum Congestion {
     /// RFC 9438.
     #[default]
     Cubic,
+    /// Version 3, draft-ietf-ccwg-bbr.
+    Bbr,
+}
+impl Congestion {
+    /// All, by the names that TCP_CONGESTION has for them.
+    pub const ALL: [(&'static str, Self); 3] = [
+        ("reno", Self::Reno),
+        ("cubic", Self::Cubic),
+        ("bbr", Self::Bbr),
+    ];
+    /// By its name.
+    pub fn named(name: &str) -> Option<Self> {
+        let found = Self::ALL.into_iter().find(|(known, _)| *known == name);
+        found.map(|(_, which)| which)
+    }
+    /// Its name.
+    pub fn name(self) -> &'static str {
+        let found = Self::ALL.into_iter().find(|(_, which)| *which == self);
+        found.map_or("", |(name, _)| name)
+    }
 }
 
 /// When segments longer than those known to get through are tried (tcp_mtu_probing; RFC 4821).
@@ -163,6 +186,8 @@ pub struct Options {
     pub reuse_port: bool,
     /// TCP_WINDOW_CLAMP, bytes; 0: none.
     pub window_clamp: u32,
+    /// SO_MAX_PACING_RATE, bytes a second; `u64::MAX`: none.
+    pub max_pacing_rate: u64,
     /// TCP_NOTSENT_LOWAT: bytes not yet sent at which the program is to wait; 0: the host's.
     pub notsent_lowat: u32,
     /// IPV6_V6ONLY: a listener at `::` leaves IPv4 alone.
@@ -211,6 +236,7 @@ impl Default for Options {
             quickack: true,
             reuse_port: false,
             window_clamp: 0,
+            max_pacing_rate: u64::MAX,
             notsent_lowat: 0,
             v6_only: false,
             family: Family::V4,

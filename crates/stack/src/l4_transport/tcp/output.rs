@@ -2,7 +2,6 @@
 use alloc::vec::Vec;
 use heptad_wire::tcp::Flags;
 
-use super::congestion::Window;
 use super::isn;
 use super::mtu_search::Crowded;
 use super::options::data_options;
@@ -54,6 +53,7 @@ impl Tcb {
             return Some(Next::Probe);
         }
         let text = match self.recovery.frto {
+            _ if self.is_held_back() => None,
             Frto::Second => self.next_new().or_else(|| self.next_resend()),
             Frto::Off | Frto::First => self.next_resend().or_else(|| self.next_probe_or_new()),
         };
@@ -144,7 +144,10 @@ impl Tcb {
     /// What leaves in about a millisecond at the rate that the window allows, more where the way is short (Linux's
     /// tcp_tso_autosize): the longer the way, the smaller the bursts.
     fn burst(&self, mss: u32) -> u32 {
-        let (Some(per_second), Some(min)) = (self.rate(), self.rtt.min()) else {
+        if let Some(bbr) = self.controller.model() {
+            return whole(bbr.quantum(mss), mss).min(most_text(mss));
+        }
+        let (Some(per_second), Some(min)) = (self.pacing_rate(), self.rtt.min()) else {
             return most_text(mss);
         };
         let halvings = min.as_micros() >> 9;
@@ -156,14 +159,6 @@ impl Tcb {
         let bytes = (per_second / 1024 + short_way).min(MOST_TEXT.into()) as u32;
         let least = u32::from(self.agreed.least_burst) * mss;
         whole(bytes, mss).max(least).min(most_text(mss))
-    }
-    /// Bytes a second that the window allows, with room for growth (Linux's tcp_update_pacing_rate).
-    pub fn rate(&self) -> Option<u64> {
-        let srtt = self.rtt.srtt()?;
-        let Window { cwnd, ssthresh, .. } = self.window;
-        let percent = if cwnd < ssthresh / 2 { 200 } else { 120 };
-        let micros = u64::try_from(srtt.as_micros()).unwrap_or(u64::MAX).max(1);
-        Some(u64::from(cwnd) * percent * 10_000 / micros)
     }
     //= rfc9293#3.8.6.2.1
     //# Send data if at least a fraction of the maximum window can be sent, i.e., if: [SND.NXT = SND.UNA and] min(D,U) >= Fs * Max(SND.WND)
@@ -299,7 +294,9 @@ impl Tcb {
         if self.flight.is_empty() {
             self.unanswered_since = cx.now;
         }
-        self.flight.push(seq, total, cx.now);
+        let note = self.note_departure(total, cx.now);
+        self.flight.push(seq, total, cx.now, note);
+        self.pace(len, cx.now);
         self.snd.nxt += total;
         if !len.is_multiple_of(mss) {
             self.snd.sml = self.snd.nxt;
@@ -333,7 +330,9 @@ impl Tcb {
     ) -> Departure {
         let mss = self.frame_mss();
         self.forget_mtu_probe();
-        let len = self.flight.resend(seq, len, cx.now);
+        let note = self.note_departure(len, cx.now);
+        let len = self.flight.resend(seq, len, cx.now, note);
+        self.pace(len, cx.now);
         let end = seq + len;
         let fin = self.fin_queued && end.after(self.text_end());
         let text_len = len - u32::from(fin);

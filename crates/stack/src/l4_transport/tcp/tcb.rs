@@ -290,7 +290,8 @@ impl Tcb {
         let una = iss + 1;
         let mss = payload_mss(&agreed);
         let (rtt, window) = measured(shake, u32::from(mss), now);
-        let controller = Controller::new(ep.options.congestion);
+        let which = ep.options.congestion;
+        let controller = Controller::new(which, &window, rtt.srtt(), now);
         let nxt = irs + 1;
         let space = receive_space(config, &ep.options);
         let mut tcb = Self {
@@ -340,6 +341,7 @@ impl Tcb {
             ep,
         };
         tcb.begin_search(config, now);
+        tcb.prepare_model();
         tcb
     }
 

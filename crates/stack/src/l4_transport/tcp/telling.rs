@@ -26,7 +26,7 @@ impl Tcb {
     /// The congestion window or its threshold changed.
     pub fn tell_window(&self, cause: WindowCause, cx: &mut Cx<'_>) {
         let class = match cause {
-            WindowCause::Growth => EventMask::TCP_GROWTH,
+            WindowCause::Growth | WindowCause::Model => EventMask::TCP_GROWTH,
             _ => EventMask::TCP_WINDOW,
         };
         cx.events.emit(cx.now, class, || Event::TcpWindow {

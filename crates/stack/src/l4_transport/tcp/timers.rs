@@ -75,10 +75,8 @@ impl Agenda {
 impl Tcb {
     /// When this connection is due next.
     pub fn next_timeout(&self) -> Option<Instant> {
-        match (self.timers.next(), self.ack.at()) {
-            (Some(a), Some(b)) => Some(a.min(b)),
-            (a, b) => a.or(b),
-        }
+        let all = [self.timers.next(), self.ack.at(), self.held_back_until()];
+        all.into_iter().flatten().min()
     }
     /// Does all that is due.
     pub fn on_timeout(&mut self, config: &Config, cx: &mut Cx<'_>) {
@@ -88,6 +86,8 @@ impl Tcb {
             self.ack.expire();
             cx.count(crate::Counter::TcpExtDelayedAcks);
         }
+        self.release_pace(now);
+        self.note_program_limit();
         if due(self.timers.reordering) {
             self.on_reordering(cx);
         }

@@ -54,7 +54,7 @@ impl Tcb {
     pub fn validate_window(&mut self, cx: &mut Cx<'_>) {
         self.note_usage();
         // a window that never grew cannot shrink
-        if !self.usage.shrinks || !self.is_busy() {
+        if !self.shrinks() || !self.is_busy() {
             return;
         }
         let (limited, out) = (self.is_limited(), self.flight.outstanding());
@@ -71,6 +71,10 @@ impl Tcb {
         if cx.now.since(*used.since.get_or_insert(cx.now)) >= rto {
             self.shrink_to_use(cx);
         }
+    }
+    /// A model of the path knows better what the window may be.
+    fn shrinks(&self) -> bool {
+        self.usage.shrinks && self.controller.model().is_none()
     }
     /// Whether the congestion window is what limits this connection.
     pub fn is_limited(&self) -> bool {
@@ -112,7 +116,8 @@ impl Tcb {
         }
         self.controller.get().on_idle(cx.now.since(self.last_sent));
         let before = self.window;
-        if self.usage.shrinks {
+        self.restart_model(cx);
+        if self.shrinks() {
             self.restart_after_idle(cx.now);
         }
         if self.window != before {

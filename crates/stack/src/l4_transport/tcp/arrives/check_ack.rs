@@ -77,6 +77,7 @@ fn update_window(tcb: &mut Tcb, seg: &Segment) -> bool {
 
 fn acknowledge(tcb: &mut Tcb, seg: &Segment, window_moved: bool, cx: &mut Cx<'_>) {
     let had_flight = !tcb.flight.is_empty();
+    tcb.note_program_limit();
     let was_writable = tcb.is_writable();
     let mut delivered = Delivered::default();
     let una = tcb.snd.una;
@@ -104,7 +105,9 @@ fn acknowledge(tcb: &mut Tcb, seg: &Segment, window_moved: bool, cx: &mut Cx<'_>
         tcb.recovery.learn(&delivered, cx.now, tcb.rtt.min(), mss);
     }
     tcb.consider_frto(advanced, duplicate || sacked, &delivered, cx);
+    let sample = tcb.sample_delivery(&delivered, cx.now);
     recover(tcb, advanced, duplicate || sacked, &delivered, cx);
+    tcb.steer(sample, cx);
     settle_tail_probe(tcb, seg, dsack.is_some(), duplicate && !sacked, cx);
     if advanced || delivered.bytes > 0 {
         tcb.arm_retransmission(cx.now, advanced);
@@ -204,23 +207,23 @@ fn sample_rtt(tcb: &mut Tcb, seg: &Segment, advanced: bool, delivered: &Delivere
 fn recover(tcb: &mut Tcb, advanced: bool, duplicate: bool, delivered: &Delivered, cx: &mut Cx<'_>) {
     let mut bytes = delivered.bytes;
     if tcb.agreed.sack {
-        tcb.detect_losses(cx.now);
+        tcb.detect_losses(cx);
     } else {
-        bytes = count_duplicates(tcb, advanced, duplicate, bytes);
+        bytes = count_duplicates(tcb, advanced, duplicate, bytes, cx);
     }
     match tcb.recovery.phase {
         Phase::Open => {
             if tcb.flight.lost() > 0 {
                 if !tcb.mtu_probe_failed(cx) {
                     tcb.enter_fast_recovery(cx);
-                    reduce(tcb, bytes, advanced);
+                    tcb.reduce(bytes, advanced);
                 }
             } else if advanced {
                 grow(tcb, bytes, cx);
             }
         }
         Phase::Fast if tcb.snd.una.at_or_after(tcb.recovery.high) => {
-            tcb.window.cwnd = tcb.window.ssthresh;
+            tcb.settle_window();
             tcb.recovery.leave();
             tcb.tell_window(WindowCause::Recovered, cx);
         }
@@ -228,13 +231,13 @@ fn recover(tcb: &mut Tcb, advanced: bool, duplicate: bool, delivered: &Delivered
             //= rfc6582#3.2
             //# If this ACK does not acknowledge all of the data up to and including recover, then this is a partial ACK. In this case, retransmit the first unacknowledged segment.
             if advanced && !tcb.agreed.sack {
-                let mss = tcb.mss();
-                tcb.flight.lose_front(mss);
+                tcb.lose_front(cx);
             }
-            reduce(tcb, bytes, advanced);
+            tcb.reduce(bytes, advanced);
         }
         Phase::Timeout => {
             if tcb.snd.una.at_or_after(tcb.recovery.high) {
+                tcb.recovered_by_model();
                 tcb.recovery.leave();
                 if let Some(busy) = &mut tcb.busy {
                     busy.tally.recovered(cx.now);
@@ -249,7 +252,13 @@ fn recover(tcb: &mut Tcb, advanced: bool, duplicate: bool, delivered: &Delivered
 }
 
 /// Without SACK: duplicate ACKs. Returns the bytes that left the network.
-fn count_duplicates(tcb: &mut Tcb, advanced: bool, duplicate: bool, bytes: u32) -> u32 {
+fn count_duplicates(
+    tcb: &mut Tcb,
+    advanced: bool,
+    duplicate: bool,
+    bytes: u32,
+    cx: &mut Cx<'_>,
+) -> u32 {
     let mss = tcb.mss();
     let recovery = &mut tcb.recovery;
     if advanced {
@@ -270,18 +279,13 @@ fn count_duplicates(tcb: &mut Tcb, advanced: bool, duplicate: bool, bytes: u32) 
     recovery.dupacks = recovery.dupacks.saturating_add(1);
     let fresh = tcb.snd.una.after(recovery.high);
     if recovery.phase == Phase::Open && recovery.dupacks == DUP_THRESH && fresh {
-        tcb.flight.lose_front(mss);
+        tcb.lose_front(cx);
     }
     mss
 }
 
-fn reduce(tcb: &mut Tcb, bytes: u32, advanced: bool) {
-    let pipe = tcb.pipe();
-    tcb.recovery.reduce(&mut tcb.window, pipe, bytes, advanced);
-}
-
 fn grow(tcb: &mut Tcb, bytes: u32, cx: &mut Cx<'_>) {
-    if tcb.is_limited() {
+    if tcb.is_limited() && tcb.controller.model().is_none() {
         let acked = Acked {
             now: cx.now,
             bytes,

@@ -1,6 +1,9 @@
-//! Congestion control: one trait, one argument struct for each event (RFC 5681, RFC 9438).
+//! Congestion control: one trait, one argument struct for each event (RFC 5681, RFC 9438). BBR is told of every ACK and every loss besides.
+pub mod bbr;
 mod cubic;
 mod reno;
+
+use alloc::boxed::Box;
 
 use super::Congestion;
 use crate::Instant;
@@ -69,13 +72,33 @@ pub trait CongestionControl {
 pub enum Controller {
     Reno(reno::Reno),
     Cubic(cubic::Cubic),
+    Bbr(Box<bbr::Bbr>),
 }
 impl Controller {
-    /// By its name.
-    pub fn new(which: Congestion) -> Self {
+    /// By its name; `srtt`: what was measured so far.
+    pub fn new(which: Congestion, window: &Window, srtt: Option<Duration>, now: Instant) -> Self {
         match which {
             Congestion::Reno => Self::Reno(reno::Reno::default()),
             Congestion::Cubic => Self::Cubic(cubic::Cubic::default()),
+            Congestion::Bbr => Self::Bbr(Box::new(bbr::Bbr::new(window, srtt, now))),
+        }
+    }
+    /// As it is, to go back to; a model of the path goes its own way back.
+    pub fn remembered(&self) -> Option<Self> {
+        self.model().is_none().then(|| self.clone())
+    }
+    /// One that has a model of the path, and sets window and rate by it.
+    pub fn model(&self) -> Option<&bbr::Bbr> {
+        match self {
+            Self::Bbr(bbr) => Some(bbr),
+            Self::Reno(_) | Self::Cubic(_) => None,
+        }
+    }
+    /// The same, to be told something.
+    pub fn model_mut(&mut self) -> Option<&mut bbr::Bbr> {
+        match self {
+            Self::Bbr(bbr) => Some(bbr),
+            Self::Reno(_) | Self::Cubic(_) => None,
         }
     }
     /// As the trait.
@@ -83,6 +106,7 @@ impl Controller {
         match self {
             Self::Reno(reno) => reno,
             Self::Cubic(cubic) => cubic,
+            Self::Bbr(bbr) => bbr.as_mut(),
         }
     }
 }

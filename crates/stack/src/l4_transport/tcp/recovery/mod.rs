@@ -8,6 +8,7 @@ mod timeout;
 mod undo;
 
 use alloc::boxed::Box;
+use alloc::vec::Vec;
 
 use crate::Instant;
 use crate::event::Cause;
@@ -190,11 +191,12 @@ impl Recovery {
             let segments = distance.div_ceil(mss.max(1)).min(MOST_REORDERING);
             self.rack.reordering = self.rack.reordering.max(segments as u16);
         }
-        let Some((sent_at, end, resent)) = delivered.newest else {
+        let Some(newest) = delivered.newest else {
             return;
         };
+        let (sent_at, end) = (newest.sent_at, newest.end);
         let rtt = now.since(sent_at);
-        if resent && min_rtt.is_some_and(|min| rtt < min) {
+        if newest.resent && min_rtt.is_some_and(|min| rtt < min) {
             return;
         }
         self.rack.rtt = Span::of(rtt);
@@ -207,7 +209,7 @@ impl Recovery {
         }
     }
     /// Marks what was sent long enough before something that arrived (RFC 8985 6.2 step 5).
-    /// Returns when to look again, if something may be lost but is given time.
+    /// Returns what is lost, and when to look again if something may be but is given time.
     pub fn detect(
         &mut self,
         flight: &mut Flight,
@@ -215,13 +217,14 @@ impl Recovery {
         min_rtt: Option<Duration>,
         srtt: Option<Duration>,
         mss: u32,
-    ) -> Option<Instant> {
-        let (newest, end) = self.rack.newest?;
+    ) -> (Vec<Record>, Option<Instant>) {
+        let Some((newest, end)) = self.rack.newest else {
+            return (Vec::new(), None);
+        };
         let patience = self.patience(flight, min_rtt, srtt, mss);
         let rtt = self.rack.rtt.duration();
-        let before = flight.lost();
         let mut again: Option<Instant> = None;
-        flight.lose_where(|record: &Record| {
+        let lost = flight.lose_where(|record: &Record| {
             let earlier =
                 record.sent_at < newest || (record.sent_at == newest && record.end().before(end));
             if !earlier {
@@ -234,13 +237,13 @@ impl Recovery {
             again = Some(again.map_or(deadline, |a| a.max(deadline)));
             false
         });
-        if flight.lost() > before {
+        if !lost.is_empty() {
             self.evidence = match patience.is_zero() {
                 true => Cause::Sack,
                 false => Cause::Rack,
             };
         }
-        again
+        (lost, again)
     }
     fn patience(
         &self,

@@ -1,5 +1,6 @@
 //! What is on its way: one record for each segment sent and not acknowledged (RFC 6675 1's scoreboard, RFC 8985's times of sending).
 use alloc::collections::VecDeque;
+use alloc::vec::Vec;
 
 use crate::Instant;
 use crate::l4_transport::tcp::seq::SeqNum;
@@ -27,12 +28,23 @@ pub struct Record {
     pub resent: bool,
     /// How often it was sent again.
     pub resends: u8,
+    /// Number of what was noted when it left (`Delivery`).
+    pub note: u32,
 }
 impl Record {
     /// The first sequence number after it.
     pub fn end(&self) -> SeqNum {
         self.seq + self.len
     }
+}
+
+/// What was sent last among what an ACK delivered.
+#[derive(Clone, Copy, Debug)]
+pub struct Newest {
+    pub sent_at: Instant,
+    pub end: SeqNum,
+    pub resent: bool,
+    pub note: u32,
 }
 
 /// What an ACK delivered.
@@ -46,8 +58,7 @@ pub struct Delivered {
     pub first_original: Option<SeqNum>,
     /// A segment that was sent more than once is among them.
     pub resent: bool,
-    /// The newest (time of sending, end) among them, with whether it was sent again.
-    pub newest: Option<(Instant, SeqNum, bool)>,
+    pub newest: Option<Newest>,
     /// Something that was sent once lies before bytes known to have arrived, at most by so many: the network reorders.
     pub reordered: Option<u32>,
 }
@@ -64,12 +75,18 @@ impl Delivered {
         }
         let newer = match self.newest {
             None => true,
-            Some((at, end, _)) => {
+            Some(newest) => {
+                let (at, end) = (newest.sent_at, newest.end);
                 record.sent_at > at || (record.sent_at == at && record.end().after(end))
             }
         };
         if newer {
-            self.newest = Some((record.sent_at, record.end(), record.resent));
+            self.newest = Some(Newest {
+                sent_at: record.sent_at,
+                end: record.end(),
+                resent: record.resent,
+                note: record.note,
+            });
         }
     }
 }
@@ -108,7 +125,7 @@ impl Flight {
         self.in_flight + self.sacked + self.lost
     }
     /// A segment was sent for the first time.
-    pub fn push(&mut self, seq: SeqNum, len: u32, now: Instant) {
+    pub fn push(&mut self, seq: SeqNum, len: u32, now: Instant, note: u32) {
         self.in_flight += len;
         if self.records.capacity() == 0 {
             self.records.reserve_exact(1);
@@ -120,6 +137,7 @@ impl Flight {
             mark: Mark::InFlight,
             resent: false,
             resends: 0,
+            note,
         });
     }
     /// The newest.
@@ -213,30 +231,29 @@ impl Flight {
     pub fn sacked_segments(&self, mss: u32) -> u32 {
         self.sacked_records.max(self.sacked.div_ceil(mss.max(1)))
     }
-    /// The first `len` bytes are lost (RFC 6582: the segment that the ACK asks for).
-    pub fn lose_front(&mut self, len: u32) {
-        let Some(record) = self.records.front().copied() else {
-            return;
-        };
+    /// The first `len` bytes are lost (RFC 6582: the segment that the ACK asks for). Returns them.
+    pub fn lose_front(&mut self, len: u32) -> Option<Record> {
+        let record = self.records.front().copied()?;
         if record.mark != Mark::InFlight {
-            return;
+            return None;
         }
         if record.len > len {
             self.split(0, len);
         }
         self.set_mark(0, Mark::Lost);
+        self.records.front().copied()
     }
-    /// All that is on its way and of which `is_lost` holds.
-    pub fn lose_where(&mut self, mut is_lost: impl FnMut(&Record) -> bool) {
+    /// All that is on its way and of which `is_lost` holds is lost. Returns it.
+    pub fn lose_where(&mut self, mut is_lost: impl FnMut(&Record) -> bool) -> Vec<Record> {
+        let mut all = Vec::new();
         for i in 0..self.records.len() {
-            let lost = self
-                .records
-                .get(i)
-                .is_some_and(|r| r.mark == Mark::InFlight && is_lost(r));
-            if lost {
+            let found = self.records.get(i).copied();
+            if let Some(record) = found.filter(|r| r.mark == Mark::InFlight && is_lost(r)) {
                 self.set_mark(i, Mark::Lost);
+                all.push(record);
             }
         }
+        all
     }
     /// What was taken for lost is on its way after all.
     pub fn unlose(&mut self) {
@@ -252,23 +269,29 @@ impl Flight {
         front.is_some_and(|record| record.mark == Mark::Sacked)
     }
     /// The retransmission timer expired: all that the peer is not known to have is lost. If the peer took back what it had reported, that too (RFC 2018 8).
-    pub fn lose_all(&mut self) {
+    /// Returns what was not known to be.
+    pub fn lose_all(&mut self) -> Vec<Record> {
         let reneged = self.is_reneged();
+        let mut all = Vec::new();
         for i in 0..self.records.len() {
-            let keep = self
-                .records
-                .get(i)
-                .is_some_and(|r| r.mark == Mark::Sacked && !reneged);
-            if !keep {
-                self.set_mark(i, Mark::Lost);
+            let Some(record) = self.records.get(i).copied() else {
+                break;
+            };
+            if record.mark == Mark::Sacked && !reneged {
+                continue;
+            }
+            self.set_mark(i, Mark::Lost);
+            if record.mark != Mark::Lost {
+                all.push(record);
             }
         }
         if reneged {
             self.high = None;
         }
+        all
     }
     /// The record at `seq` is sent again: at most `len` bytes of it, the rest stays as it is. Returns how many bytes it now has.
-    pub fn resend(&mut self, seq: SeqNum, len: u32, now: Instant) -> u32 {
+    pub fn resend(&mut self, seq: SeqNum, len: u32, now: Instant, note: u32) -> u32 {
         let mut i = self.records.partition_point(|r| r.end().at_or_before(seq));
         if let Some(record) = self.records.get(i).copied()
             && record.seq.before(seq)
@@ -289,6 +312,7 @@ impl Flight {
         record.sent_at = now;
         record.resent = true;
         record.resends = record.resends.saturating_add(1);
+        record.note = note;
         record.len
     }
     /// How often the record at `seq` was sent again.
@@ -344,7 +368,6 @@ impl Flight {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use alloc::vec::Vec;
     use proptest::prelude::*;
 
     const MSS: u32 = 10;
@@ -353,7 +376,7 @@ mod tests {
     fn flight(segments: u32) -> Flight {
         let mut flight = Flight::default();
         for i in 0..segments {
-            flight.push(SeqNum(i * MSS), MSS, T);
+            flight.push(SeqNum(i * MSS), MSS, T, 0);
         }
         flight
     }
@@ -368,7 +391,7 @@ mod tests {
             let mut flight = Flight::default();
             let mut model: Vec<Mark> = Vec::new();
             for size in sizes {
-                flight.push(base + model.len() as u32, size * MSS, T);
+                flight.push(base + model.len() as u32, size * MSS, T, 0);
                 model.extend((0..size * MSS).map(|_| Mark::InFlight));
             }
             let mut una = 0usize;
@@ -395,7 +418,7 @@ mod tests {
                     4 => if let Some(first) = flight.first_lost().map(|r| r.seq) {
                         let at = first.since(base) as usize;
                         prop_assert_eq!(model[una..].iter().position(|m| *m == Mark::Lost), Some(at - una));
-                        let n = flight.resend(first, MSS, T) as usize;
+                        let n = flight.resend(first, MSS, T, 0) as usize;
                         prop_assert!(n <= MSS as usize);
                         for m in &mut model[at..at + n] { prop_assert_eq!(*m, Mark::Lost); *m = Mark::InFlight; }
                     },
@@ -416,7 +439,7 @@ mod tests {
     #[test]
     fn a_block_inside_a_super_segment_splits_it_at_segments() {
         let mut flight = Flight::default();
-        flight.push(SeqNum(0), 100, T);
+        flight.push(SeqNum(0), 100, T, 0);
         flight.sack(SeqNum(15), SeqNum(47), MSS, &mut Delivered::default());
         assert_eq!(flight.sacked(), 20, "20..40");
         assert_eq!(flight.iter().count(), 3);

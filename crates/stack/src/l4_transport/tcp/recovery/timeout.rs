@@ -11,15 +11,26 @@ use crate::{Counter, Cx, Instant};
 
 impl Tcb {
     /// Looks for losses by time; arms the reordering timer if some need patience.
-    pub fn detect_losses(&mut self, now: Instant) {
+    pub fn detect_losses(&mut self, cx: &mut Cx<'_>) {
+        self.timers.reordering = None;
         let evidence = self.flight.sacked() > 0 || self.recovery.phase != Phase::Open;
-        self.timers.reordering = if evidence {
+        if evidence {
             let mss = self.mss();
             let (min, srtt) = (self.rtt.min(), self.rtt.srtt());
-            self.recovery.detect(&mut self.flight, now, min, srtt, mss)
-        } else {
-            None
-        };
+            let (lost, again) = self
+                .recovery
+                .detect(&mut self.flight, cx.now, min, srtt, mss);
+            self.timers.reordering = again;
+            self.note_lost(&lost, cx);
+        }
+    }
+    /// How far the window opens after `bytes` left the network; a model of the path does that itself.
+    pub fn reduce(&mut self, bytes: u32, advanced: bool) {
+        if self.controller.model().is_none() {
+            let pipe = self.pipe();
+            self.recovery
+                .reduce(&mut self.window, pipe, bytes, advanced);
+        }
     }
     /// Something is lost: ssthresh comes down, once for each window (RFC 6675 5).
     pub fn enter_fast_recovery(&mut self, cx: &mut Cx<'_>) {
@@ -105,12 +116,11 @@ impl Tcb {
     }
     /// Patience with reordering is over.
     pub fn on_reordering(&mut self, cx: &mut Cx<'_>) {
-        self.detect_losses(cx.now);
+        self.detect_losses(cx);
         let found = self.flight.lost() > 0 && self.recovery.phase == Phase::Open;
         if found && !self.mtu_probe_failed(cx) {
             self.enter_fast_recovery(cx);
-            let pipe = self.pipe();
-            self.recovery.reduce(&mut self.window, pipe, 0, false);
+            self.reduce(0, false);
         }
         self.arm_retransmission(cx.now, false);
     }
@@ -150,7 +160,8 @@ impl Tcb {
         }
         let frto = self.may_use_frto(config.frto);
         self.recovery.enter_timeout(self.snd.nxt, frto);
-        self.flight.lose_all();
+        let lost = self.flight.lose_all();
+        self.note_lost(&lost, cx);
         self.window.cwnd = self.window.mss;
         self.tell_window(WindowCause::Timeout, cx);
         self.timers.probe_timeout = None;

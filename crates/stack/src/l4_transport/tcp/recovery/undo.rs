@@ -18,8 +18,8 @@ pub struct Undo {
     una: SeqNum,
     cwnd: u32,
     ssthresh: u32,
-    /// RFC 9438 4.9: its variables too.
-    controller: Controller,
+    /// RFC 9438 4.9: its variables too. A model of the path remembers by itself.
+    controller: Option<Controller>,
     /// Frames sent again since then that no D-SACK has spoken of; `None` before the first.
     resent: Option<u32>,
     /// TSval of the first of them.
@@ -33,7 +33,7 @@ impl Tcb {
             una: self.snd.una,
             cwnd: self.window.cwnd,
             ssthresh: self.window.ssthresh,
-            controller: self.controller.clone(),
+            controller: self.controller.remembered(),
             resent: None,
             stamp: None,
         }));
@@ -88,11 +88,14 @@ impl Tcb {
         if self.recovery.phase == Phase::Timeout {
             cx.count(Counter::TcpExtTcpSpuriousRtos);
         }
+        self.undo_model();
         self.window.cwnd = self.window.cwnd.max(undo.cwnd);
         self.window.ssthresh = self.window.ssthresh.max(undo.ssthresh);
         self.tell_window(WindowCause::Undo, cx);
         self.tally().recovered(cx.now);
-        self.controller = undo.controller;
+        if let Some(controller) = undo.controller {
+            self.controller = controller;
+        }
         self.flight.unlose();
         self.recovery.leave();
         self.recovery.expect_reordering();
