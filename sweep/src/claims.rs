@@ -112,3 +112,13 @@ fn a_link_that_only_reorders_costs_hardly_anything() {
         assert!(kept >= 0.9, "{share}: {kept} of the undisturbed");
     }
 }
+
+#[test]
+fn a_host_may_have_another_congestion_control_than_others() {
+    let lab = "clock = \"virtual\"\n[nodes.a]\naddress = \"10.0.0.1/24\"\ncongestion = \"bbr\"\n\
+               [nodes.b]\naddress = \"10.0.0.2/24\"\n[[links]]\nendpoints = [\"a\", \"b\"]\n";
+    let topology = Topology::parse(lab, "lab").expect("a lab");
+    let all = &topology.nodes;
+    assert_eq!(all["a"].congestion, Congestion::Bbr);
+    assert_eq!(all["b"].congestion, Congestion::Cubic);
+}

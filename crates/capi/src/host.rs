@@ -11,7 +11,6 @@ use std::time::Duration;
 use heptad_lab::pkt::settings::Settings;
 use heptad_lab::solo::Solo;
 use heptad_lab::stack::Instant;
-use heptad_lab::stack::l4_transport::tcp::Congestion;
 
 use crate::descriptors::Descriptors;
 use crate::errno::Errno;
@@ -36,8 +35,6 @@ pub struct Heptad {
 pub(crate) struct Inner {
     pub solo: Solo,
     pub descriptors: Descriptors,
-    /// What a new stream begins with.
-    pub congestion: Congestion,
     /// What the host is made with.
     settings: Settings,
     waits: BTreeMap<u64, Wait>,
@@ -72,7 +69,6 @@ impl Heptad {
         let inner = Inner {
             solo: Solo::new(&settings.host)?,
             descriptors: Descriptors::default(),
-            congestion: settings.congestion,
             settings: settings.clone(),
             waits: BTreeMap::new(),
             next_wait: 0,
@@ -245,7 +241,6 @@ impl Inner {
         };
         solo.advance(self.solo.now());
         self.solo = solo;
-        self.congestion = settings.congestion;
         self.settings = settings;
         true
     }

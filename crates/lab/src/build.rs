@@ -3,7 +3,7 @@ use core::net::IpAddr;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use heptad_stack::stack::{Advertising, Route};
-use heptad_stack::{EventMask, Instant, PortId, SocketError};
+use heptad_stack::{EventMask, Instant, PortId, SocketError, StackConfig};
 
 use crate::agenda::Agenda;
 use crate::fabric::{Cable, Fabric, Work};
@@ -14,7 +14,7 @@ use crate::observation::Observation;
 use crate::outside::{LinkLayer, Outside};
 use crate::routing::{PlannedRoute, routes};
 use crate::switch::{Surroundings, Switch};
-use crate::topology::{End, NodeKind, Topology, is_link_local, segments};
+use crate::topology::{End, Node, NodeKind, Topology, is_link_local, segments};
 use crate::{Lab, LabError, LabOptions, MachineId};
 
 /// Packet ids hold 24 bits of origin: machines, two directions a cable, and one for copies.
@@ -212,6 +212,15 @@ fn timeline(topology: &Topology, lab: &mut Lab) -> Result<(), LabError> {
     Ok(())
 }
 
+fn host_config(node: &Node) -> StackConfig {
+    let mut config = StackConfig {
+        forwarding: node.kind == NodeKind::Router,
+        ..StackConfig::default()
+    };
+    config.tcp.congestion = node.congestion;
+    config
+}
+
 fn machines(
     topology: &Topology,
     lab: &mut Lab,
@@ -231,7 +240,7 @@ fn machines(
             NodeKind::Tap => Body::Outside(Outside::new(id.0, None)),
             NodeKind::Tun => Body::Outside(Outside::new(id.0, layers.remove(&id))),
             NodeKind::Host | NodeKind::Router => {
-                let mut host = Host::new(lab.seed, id, name, node.kind, events);
+                let mut host = Host::new(lab.seed, id, name, host_config(node), events);
                 for (index, port) in ports.iter().enumerate() {
                     let cable = &lab.fabric.cables[port.link];
                     if port.id == PortId::LOOPBACK {

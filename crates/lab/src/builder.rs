@@ -132,6 +132,11 @@ impl LabBuilder {
         table.insert("conflict_detection".into(), true.into());
         self
     }
+    /// What the node's TCP sockets begin with: `"reno"`, `"cubic"` or `"bbr"`.
+    pub fn congestion(mut self, node: &str, name: &str) -> Self {
+        self.table(node).insert("congestion".into(), name.into());
+        self
+    }
     /// A cable between two ends, `alice:eth0` or `alice` (the next free `ethN`); its name is `a-b` unless the cable has one.
     pub fn link(mut self, a: &str, b: &str, cable: Cable) -> Self {
         let mut link = cable.keys;

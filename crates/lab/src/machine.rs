@@ -82,14 +82,7 @@ pub(crate) struct Host {
     pub ready: Option<(SocketId, Ready)>,
 }
 impl Host {
-    pub fn new(seed: u64, id: MachineId, name: &str, kind: NodeKind, events: EventMask) -> Self {
-        let config = StackConfig {
-            forwarding: kind == NodeKind::Router,
-            ..StackConfig::default()
-        };
-        Self::with_config(seed, id, name, config, events)
-    }
-    pub fn with_config(
+    pub fn new(
         seed: u64,
         id: MachineId,
         name: &str,
@@ -190,7 +183,13 @@ mod tests {
     fn the_link_local_address_is_the_one_that_the_stack_makes() {
         let mac = mac(MachineId(7), 3);
         assert_eq!(link_local(mac).to_string(), "fe80::ff:fe08:3");
-        let mut host = Host::new(1, MachineId(7), "h", NodeKind::Host, EventMask::NONE);
+        let mut host = Host::new(
+            1,
+            MachineId(7),
+            "h",
+            StackConfig::default(),
+            EventMask::NONE,
+        );
         let config = port_config(MachineId(7), 3, "eth3", 1500, heptad_stack::Caps::FRAMES);
         let port = host.stack.add_port(config);
         let address = "fd00::1".parse().expect("an address");

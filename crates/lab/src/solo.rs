@@ -49,7 +49,7 @@ impl Solo {
             forwarding: false,
             tcp: settings.tcp.clone(),
         };
-        let mut host = Host::with_config(1, MachineId(0), "pkt", config, EventMask::NONE);
+        let mut host = Host::new(1, MachineId(0), "pkt", config, EventMask::NONE);
         let port = host.stack.add_port(PortConfig {
             name: "tun0".into(),
             medium: Medium::Ip,

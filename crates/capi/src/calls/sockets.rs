@@ -3,7 +3,6 @@ use libc::{c_int, sockaddr, socklen_t};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use heptad_lab::stack::l5_session::sockaddr::Purpose;
-use heptad_lab::stack::stack::SocketOption;
 use heptad_lab::stack::{Family, Shutdown, SocketError, SocketId, SocketKind};
 
 use super::{give_address, given_address};
@@ -27,10 +26,6 @@ pub extern "C" fn heptad_socket(
         };
         let made = kind_of(kind, protocol)?;
         let id = errno::of(inner.solo.with(|stack, _| stack.socket(family, made)))?;
-        if made == SocketKind::Stream {
-            let congestion = SocketOption::Congestion(inner.congestion);
-            errno::of(inner.solo.with(|stack, cx| stack.set(id, congestion, cx)))?;
-        }
         open(
             inner,
             socket_of(id, made, domain, kind & libc::SOCK_NONBLOCK != 0),

@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 
 use heptad_stack::l4_transport::tcp::Info;
-use heptad_stack::stack::SocketOption;
 use heptad_stack::{Family, Instant, Ready, Shutdown, SocketError, SocketId, SocketKind};
 
 use super::script::{Call, Value};
@@ -184,11 +183,6 @@ impl Calls {
             Ok(id) => id,
             Err(error) => return Ok(Outcome::Failed(error.errno_name())),
         };
-        if kind == SocketKind::Stream {
-            let congestion = SocketOption::Congestion(settings.congestion);
-            let set = host.with(|stack, cx| stack.set(id, congestion, cx));
-            set.map_err(|error| Fault::Unknown(error.to_string()))?;
-        }
         progress.opened = Some(Opened::Socket);
         self.opened(args, id, kind, nonblocking)
     }

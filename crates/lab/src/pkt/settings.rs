@@ -11,8 +11,6 @@ use crate::solo::SoloConfig;
 pub struct Settings {
     /// The host.
     pub host: SoloConfig,
-    /// What a new socket begins with.
-    pub congestion: Congestion,
     /// The peer's address.
     pub remote: IpAddr,
     /// Of the sockets, where the script says `...`: AF_INET6 also where the packets are IPv4's.
@@ -44,7 +42,6 @@ impl Default for Settings {
                 mtu: 1500,
                 super_segments: true,
             },
-            congestion: Congestion::Cubic,
             remote: IpAddr::from([192, 0, 2, 1]),
             v6_sockets: false,
             bind_port: 8080,
@@ -154,7 +151,7 @@ impl Settings {
         config.syn_retries = 5;
         config.rmem = (540_000, 15_728_640);
         config.wmem = (262_144, 4_194_304);
-        self.congestion = Congestion::Cubic;
+        config.congestion = Congestion::Cubic;
     }
     fn ethtool(&mut self, words: &[&str]) -> Result<(), String> {
         let [_, _, features @ ..] = words else {
@@ -207,7 +204,7 @@ impl Settings {
             "tcp_fin_timeout" => config.fin_timeout = Duration::from_secs(number()?.into()),
             "tcp_rmem" => config.rmem = sizes(name, value)?,
             "tcp_wmem" => config.wmem = sizes(name, value)?,
-            "tcp_congestion_control" => self.congestion = congestion(value)?,
+            "tcp_congestion_control" => config.congestion = congestion(value)?,
             _ => as_it_is(name, value)?,
         }
         Ok(())

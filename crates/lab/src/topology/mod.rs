@@ -19,6 +19,7 @@
 //! # snooping = true                # of a switch: frames of a group to its members only, while somebody asks for them
 //! # querier = true                 # of a switch: it asks itself; or the address it asks from, "10.0.1.250"
 //! # conflict_detection = true      # addresses of IPv4 are asked for before they are used
+//! # congestion = "bbr"             # what its TCP sockets begin with; else "cubic"
 //! # publish = ["8080:80"]          # with a real clock: 127.0.0.1:8080 outside is alice's port 80; also "5353:53/udp"
 //!
 //! [[links]]
@@ -61,6 +62,7 @@ use core::net::{IpAddr, Ipv4Addr};
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 
+use heptad_stack::l4_transport::tcp::Congestion;
 use heptad_stack::time::Duration;
 use sha2::{Digest, Sha256};
 
@@ -131,6 +133,8 @@ pub struct Node {
     pub privacy: bool,
     /// Whether its addresses of IPv4 are asked for before they are used, announced and defended (RFC 5227).
     pub conflict_detection: bool,
+    /// What its TCP sockets begin with.
+    pub congestion: Congestion,
     /// Default gateways, at most one of each family.
     pub gateways: Vec<Gateway>,
     /// Programs to run.
@@ -353,6 +357,7 @@ impl Topology {
                 addresses: addresses.remove(&name).unwrap_or_default(),
                 privacy: draft.privacy,
                 conflict_detection: draft.conflict_detection,
+                congestion: draft.congestion,
                 gateways: gateways.remove(&name).unwrap_or_default(),
                 programs: draft.programs,
                 publish: draft.publish,
@@ -382,6 +387,7 @@ impl Topology {
             automatic: BTreeSet::new(),
             privacy: false,
             conflict_detection: false,
+            congestion: Congestion::default(),
             gateways: Vec::new(),
             programs: Vec::new(),
             publish: Vec::new(),

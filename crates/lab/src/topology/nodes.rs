@@ -3,6 +3,7 @@ use core::net::IpAddr;
 use std::collections::BTreeMap;
 use std::ops::Range;
 
+use heptad_stack::l4_transport::tcp::Congestion;
 use heptad_stack::time::Duration;
 use toml::de::DeValue;
 
@@ -22,6 +23,8 @@ pub(super) struct NodeDraft {
     pub privacy: bool,
     /// `conflict_detection`: addresses of IPv4 are asked for before they are used.
     pub conflict_detection: bool,
+    /// `congestion`: what its TCP sockets begin with.
+    pub congestion: Congestion,
     pub gateways: Vec<(IpAddr, Range<usize>)>,
     pub programs: Vec<Program>,
     pub publish: Vec<Publish>,
@@ -56,6 +59,7 @@ const NODE_KEYS: &[&str] = &[
     "address",
     "privacy",
     "conflict_detection",
+    "congestion",
     "gateway",
     "ports",
     "programs",
@@ -122,6 +126,7 @@ fn read_node(node: Fields<'_, '_>, span: Range<usize>) -> Result<NodeDraft> {
         addresses: read_addresses(node)?,
         privacy: node.flag("privacy")?.unwrap_or(false),
         conflict_detection: node.flag("conflict_detection")?.unwrap_or(false),
+        congestion: read_congestion(node)?,
         gateways: read_gateways(node)?,
         programs: read_programs(node)?,
         publish: publish::read(node)?,
@@ -139,6 +144,17 @@ fn read_node(node: Fields<'_, '_>, span: Range<usize>) -> Result<NodeDraft> {
     Ok(draft)
 }
 
+fn read_congestion(node: Fields<'_, '_>) -> Result<Congestion> {
+    let Some((name, value)) = node.text("congestion", "bbr")? else {
+        return Ok(Congestion::default());
+    };
+    Congestion::named(name).ok_or_else(|| {
+        let names = Congestion::ALL.map(|(name, _)| name).join(", ");
+        node.error(value, format!("`{name}` is no congestion control"))
+            .help(names)
+    })
+}
+
 /// What a switch can't have, and a router.
 fn check_kind(node: Fields<'_, '_>, draft: &NodeDraft) -> Result<()> {
     let first = match draft.kind {
@@ -150,6 +166,7 @@ fn check_kind(node: Fields<'_, '_>, draft: &NodeDraft) -> Result<()> {
         let keys = [
             "address",
             "conflict_detection",
+            "congestion",
             "gateway",
             "run",
             "builtin",

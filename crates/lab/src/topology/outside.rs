@@ -2,6 +2,8 @@
 use std::collections::BTreeMap;
 use std::ops::Range;
 
+use heptad_stack::l4_transport::tcp::Congestion;
+
 use super::document::{Result, Source};
 use super::links::LinkDraft;
 use super::nodes::NodeDraft;
@@ -76,6 +78,7 @@ pub(super) fn nodes(links: &[LinkDraft]) -> impl Iterator<Item = (String, NodeDr
             addresses: Vec::new(),
             privacy: false,
             conflict_detection: false,
+            congestion: Congestion::default(),
             gateways: Vec::new(),
             programs: Vec::new(),
             publish: Vec::new(),

@@ -379,6 +379,8 @@ const ALONE: &[[&str; 4]] = &[
     ["[nodes.a]\naddress = [7]", "7]", "`address` is a text or a list of texts", ""],
     ["[nodes.a]\naddress = \"fd00::1/64\"\nprivacy = true", "privacy", "`privacy` is about addresses that a router's prefix", "auto"],
     ["[nodes.a]\nconflict_detection = \"yes\"", "\"yes\"", "`conflict_detection` is true or false", ""],
+    ["[nodes.a]\ncongestion = \"vegas\"", "\"vegas\"", "`vegas` is no congestion control", "reno, cubic, bbr"],
+    ["[nodes.s]\nkind = \"switch\"\ncongestion = \"bbr\"", "congestion", "a switch has no `congestion`", ""],
     ["[nodes.s]\nkind = \"switch\"\nconflict_detection = true", "conflict_detection", "a switch has no `conflict_detection`", ""],
     ["[nodes.a]\naddress = \"auto\"\nprivacy = 1", "1", "`privacy` is true or false", ""],
     ["[nodes.r]\nkind = \"router\"\naddress = [\"fd00::1/64\", \"auto\"]", "\"auto\"]", "a router takes no address from others", "leave it out"],

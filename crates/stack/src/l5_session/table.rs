@@ -105,12 +105,14 @@ pub(super) enum Phase {
 impl Sockets {
     /// An empty table.
     pub fn new(config: &tcp::Config) -> Self {
+        let default = |family| {
+            let mut options = Options::of(family);
+            options.tcp.congestion = config.congestion;
+            Arc::new(options)
+        };
         Self {
             table: Slab::new(),
-            default_options: (
-                Arc::new(Options::of(Family::V4)),
-                Arc::new(Options::of(Family::V6)),
-            ),
+            default_options: (default(Family::V4), default(Family::V6)),
             next_generation: 0,
             changed: VecDeque::new(),
             rcvbuf: config.rmem.0,

@@ -275,6 +275,8 @@ pub struct Config {
     pub moderate_rcvbuf: bool,
     /// Bytes not yet sent at which programs are to wait (tcp_notsent_lowat; without end).
     pub notsent_lowat: u32,
+    /// What sockets begin with (tcp_congestion_control).
+    pub congestion: Congestion,
     /// Whether the congestion window shrinks while nothing is sent (tcp_slow_start_after_idle; RFC 5681 4.1).
     pub slow_start_after_idle: bool,
     /// When the path is probed for its MTU. Linux's is off.
@@ -305,6 +307,7 @@ impl Default for Config {
             wmem: (87_040, 4_194_304),
             moderate_rcvbuf: true,
             notsent_lowat: u32::MAX,
+            congestion: Congestion::Cubic,
             slow_start_after_idle: true,
             mtu_probing: MtuProbing::BlackHoles,
             base_mss: 1024,
@@ -380,6 +383,7 @@ impl Tcp {
             default_options: [Family::V4, Family::V6].map(|family| {
                 Arc::new(Options {
                     notsent_lowat: config.notsent_lowat,
+                    congestion: config.congestion,
                     ..Options::of(family)
                 })
             }),
