@@ -219,7 +219,7 @@ fn recover(tcb: &mut Tcb, advanced: bool, duplicate: bool, delivered: &Delivered
                     tcb.reduce(bytes, advanced);
                 }
             } else if advanced {
-                grow(tcb, bytes, cx);
+                grow(tcb, bytes, delivered, cx);
             }
         }
         Phase::Fast if tcb.snd.una.at_or_after(tcb.recovery.high) => {
@@ -245,7 +245,7 @@ fn recover(tcb: &mut Tcb, advanced: bool, duplicate: bool, delivered: &Delivered
                 tcb.tell_window(WindowCause::Recovered, cx);
             }
             if advanced {
-                grow(tcb, bytes, cx);
+                grow(tcb, bytes, delivered, cx);
             }
         }
     }
@@ -284,12 +284,15 @@ fn count_duplicates(
     mss
 }
 
-fn grow(tcb: &mut Tcb, bytes: u32, cx: &mut Cx<'_>) {
+fn grow(tcb: &mut Tcb, bytes: u32, delivered: &Delivered, cx: &mut Cx<'_>) {
     if tcb.is_limited() && tcb.controller.model().is_none() {
         let acked = Acked {
             now: cx.now,
             bytes,
             srtt: tcb.round_trip(),
+            una: tcb.snd.una,
+            nxt: tcb.snd.nxt,
+            rtt: delivered.latest_rtt(cx.now),
         };
         let before = tcb.window;
         tcb.controller.get().on_ack(&mut tcb.window, &acked);

@@ -1,4 +1,5 @@
 //! CUBIC (RFC 9438): C = 0.4, beta = 0.7, fast convergence, the Reno-friendly region. Integers only, so that every machine counts alike.
+use super::hystart::HyStart;
 use super::{Acked, CongestionControl, Lost, Window};
 use alloc::boxed::Box;
 
@@ -14,6 +15,8 @@ pub struct Cubic {
     w_max: u32,
     /// Only of a connection that avoids congestion.
     epoch: Option<Box<Epoch>>,
+    /// Only of a connection in its first slow start.
+    start: Option<Box<HyStart>>,
     /// Bytes acknowledged that have not yet become growth.
     credit: u64,
 }
@@ -31,7 +34,7 @@ struct Epoch {
 impl CongestionControl for Cubic {
     fn on_ack(&mut self, window: &mut Window, acked: &Acked) {
         let rest = if window.in_slow_start() {
-            window.slow_start(acked.bytes)
+            self.slow_start(window, acked)
         } else {
             acked.bytes
         };
@@ -51,6 +54,7 @@ impl CongestionControl for Cubic {
             window.cwnd
         };
         self.epoch = None;
+        self.start = None;
         let segments = cwnd * BETA.0 / BETA.1 / u64::from(window.mss.max(1));
         window.ssthresh = (segments as u32 * window.mss).max(2 * window.mss);
     }
@@ -63,11 +67,27 @@ impl CongestionControl for Cubic {
     }
     fn on_timeout(&mut self) {
         self.epoch = None;
+        self.start = None;
         self.credit = 0;
     }
 }
 
 impl Cubic {
+    //= rfc9406#4.3
+    //# An implementation SHOULD use HyStart++ only for the initial slow start (when the ssthresh is at its initial value of arbitrarily high per [RFC5681]) and fall back to using standard slow start for the remainder of the connection lifetime.
+    fn slow_start(&mut self, window: &mut Window, acked: &Acked) -> u32 {
+        if !window.is_unbounded() {
+            return window.slow_start(acked.bytes);
+        }
+        let start = self
+            .start
+            .get_or_insert_with(|| Box::new(HyStart::new(acked.nxt)));
+        let rest = start.on_ack(window, acked);
+        if !window.is_unbounded() {
+            self.start = None;
+        }
+        rest
+    }
     fn avoid(&mut self, window: &mut Window, acked: &Acked, bytes: u32) {
         let mss = u64::from(window.mss.max(1));
         let cwnd = u64::from(window.cwnd.max(1));
@@ -143,6 +163,7 @@ fn cube_root(n: u64) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::l4_transport::tcp::seq::SeqNum;
 
     #[test]
     fn cube_roots() {
@@ -173,6 +194,9 @@ mod tests {
                             now,
                             bytes: window.mss,
                             srtt,
+                            una: SeqNum(0),
+                            nxt: SeqNum(0),
+                            rtt: None,
                         },
                     );
                 }

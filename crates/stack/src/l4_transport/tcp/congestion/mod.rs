@@ -1,11 +1,13 @@
 //! Congestion control: one trait, one argument struct for each event (RFC 5681, RFC 9438). BBR is told of every ACK and every loss besides.
 pub mod bbr;
 mod cubic;
+mod hystart;
 mod reno;
 
 use alloc::boxed::Box;
 
 use super::Congestion;
+use super::seq::SeqNum;
 use crate::Instant;
 use crate::time::Duration;
 
@@ -29,6 +31,10 @@ impl Window {
             mss,
         }
     }
+    /// In the first slow start: nothing was lost, and nothing else has set a threshold.
+    fn is_unbounded(&self) -> bool {
+        self.ssthresh == u32::MAX
+    }
     /// Below ssthresh.
     pub fn in_slow_start(&self) -> bool {
         self.cwnd < self.ssthresh
@@ -47,6 +53,12 @@ pub struct Acked {
     pub now: Instant,
     pub bytes: u32,
     pub srtt: Duration,
+    /// SND.UNA after it.
+    pub una: SeqNum,
+    /// SND.NXT.
+    pub nxt: SeqNum,
+    /// What the newest of the segments took, if it was sent once.
+    pub rtt: Option<Duration>,
 }
 /// The network lost something; once for each window.
 #[derive(Clone, Copy, Debug)]

@@ -38,12 +38,16 @@ impl CongestionControl for Reno {
 mod tests {
     use super::*;
     use crate::Instant;
+    use crate::l4_transport::tcp::seq::SeqNum;
 
     fn ack(bytes: u32) -> Acked {
         Acked {
             now: Instant::ZERO,
             bytes,
             srtt: Duration::from_millis(100),
+            una: SeqNum(0),
+            nxt: SeqNum(0),
+            rtt: None,
         }
     }
 

@@ -4,6 +4,7 @@ use alloc::vec::Vec;
 
 use crate::Instant;
 use crate::l4_transport::tcp::seq::SeqNum;
+use crate::time::Duration;
 
 /// What is believed of a record's bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -63,6 +64,11 @@ pub struct Delivered {
     pub reordered: Option<u32>,
 }
 impl Delivered {
+    /// What the newest of them took, if it was sent once.
+    pub fn latest_rtt(&self, now: Instant) -> Option<Duration> {
+        let newest = self.newest.filter(|newest| !newest.resent)?;
+        Some(now.since(newest.sent_at))
+    }
     fn add(&mut self, record: &Record) {
         self.bytes += record.len;
         if record.resent {
