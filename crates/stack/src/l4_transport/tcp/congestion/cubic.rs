@@ -13,12 +13,17 @@ const BETA: (u64, u64) = (7, 10);
 #[derive(Clone, Debug, Default)]
 pub struct Cubic {
     w_max: u32,
-    /// Only of a connection that avoids congestion.
-    epoch: Option<Box<Epoch>>,
-    /// Only of a connection in its first slow start.
-    start: Option<Box<HyStart>>,
+    /// Only of a connection that used its window up once.
+    stage: Option<Box<Stage>>,
     /// Bytes acknowledged that have not yet become growth.
     credit: u64,
+}
+
+/// What is remembered: first of slow start, then of the time since the last loss.
+#[derive(Clone, Copy, Debug)]
+enum Stage {
+    Start(HyStart),
+    Epoch(Epoch),
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -53,21 +58,19 @@ impl CongestionControl for Cubic {
         } else {
             window.cwnd
         };
-        self.epoch = None;
-        self.start = None;
+        self.stage = None;
         let segments = cwnd * BETA.0 / BETA.1 / u64::from(window.mss.max(1));
         window.ssthresh = (segments as u32 * window.mss).max(2 * window.mss);
     }
     //= rfc9438#4.2
     //# CUBIC's t does not include any time in which the congestion window was not updated because of application-limited behavior
     fn on_idle(&mut self, idle: Duration) {
-        if let Some(epoch) = &mut self.epoch {
+        if let Some(Stage::Epoch(epoch)) = self.stage.as_deref_mut() {
             epoch.start += idle;
         }
     }
     fn on_timeout(&mut self) {
-        self.epoch = None;
-        self.start = None;
+        self.stage = None;
         self.credit = 0;
     }
 }
@@ -79,22 +82,26 @@ impl Cubic {
         if !window.is_unbounded() {
             return window.slow_start(acked.bytes);
         }
-        let start = self
-            .start
-            .get_or_insert_with(|| Box::new(HyStart::new(acked.nxt)));
-        let rest = start.on_ack(window, acked);
-        if !window.is_unbounded() {
-            self.start = None;
+        let fresh = || Box::new(Stage::Start(HyStart::new(acked.nxt)));
+        let stage = self.stage.get_or_insert_with(fresh);
+        match stage.as_mut() {
+            Stage::Start(start) => start.on_ack(window, acked),
+            // an undone reduction went back to before it
+            Stage::Epoch(_) => window.slow_start(acked.bytes),
         }
-        rest
     }
     fn avoid(&mut self, window: &mut Window, acked: &Acked, bytes: u32) {
         let mss = u64::from(window.mss.max(1));
         let cwnd = u64::from(window.cwnd.max(1));
         let w_max = self.w_max;
-        let epoch = self
-            .epoch
-            .get_or_insert_with(|| Box::new(Epoch::begin(acked.now, window, w_max)));
+        let fresh = || Stage::Epoch(Epoch::begin(acked.now, window, w_max));
+        let stage = self.stage.get_or_insert_with(|| Box::new(fresh()));
+        if matches!(stage.as_ref(), Stage::Start(_)) {
+            **stage = fresh();
+        }
+        let Stage::Epoch(epoch) = stage.as_mut() else {
+            return;
+        };
         epoch.grow_reno(u64::from(bytes), cwnd, mss, w_max);
         let t = acked.now.since(epoch.start) + acked.srtt;
         let cubic = epoch
