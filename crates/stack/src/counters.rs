@@ -92,6 +92,7 @@ counters! {
         TcpExtTcpRcvQDrop = "TCPRcvQDrop", TcpExtTcpDsackOldSent = "TCPDSACKOldSent", TcpExtTcpDsackRecv = "TCPDSACKRecv",
         TcpExtTcpAbortOnData = "TCPAbortOnData", TcpExtTcpAbortOnClose = "TCPAbortOnClose",
         TcpExtTcpAbortOnTimeout = "TCPAbortOnTimeout", TcpExtTcpAbortOnLinger = "TCPAbortOnLinger",
+        TcpExtTcpDeferAcceptDrop = "TCPDeferAcceptDrop",
         TcpExtTcpChallengeAck = "TCPChallengeACK", TcpExtTcpSynChallenge = "TCPSYNChallenge",
         TcpExtTcpKeepAlive = "TCPKeepAlive", TcpExtTcpWinProbe = "TCPWinProbe",
         TcpExtTcpPureAcks = "TCPPureAcks", TcpExtTcpOrigDataSent = "TCPOrigDataSent",

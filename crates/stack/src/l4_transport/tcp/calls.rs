@@ -422,6 +422,11 @@ impl Tcb {
             self.ep.transition(Trigger::Close, cx);
         }
     }
+    /// TCP_LINGER2 below zero: a connection without a program does not wait for the peer's FIN.
+    pub(super) fn leave_at_once(&mut self, cx: &mut Cx<'_>) {
+        cx.count(Counter::TcpExtTcpAbortOnLinger);
+        self.abort(cx);
+    }
     /// ABORT (RFC 9293 3.10.5).
     fn abort(&mut self, cx: &mut Cx<'_>) {
         let needs_reset = matches!(

@@ -184,6 +184,7 @@ impl Tcp {
             wnd,
             offer_mss,
             retries: 0,
+            acked: false,
             due: cx.now + syn_timeout(0),
             wants: false,
             in_output: false,
@@ -197,6 +198,13 @@ impl Tcp {
             return Up::Drop(DropReason::TcpNoSocket, None);
         };
         match check_opening(&opening, &seg) {
+            Verdict::Establish if self.defers(&opening, &seg) => {
+                if let Some(opening) = self.openings.get_mut(index as usize) {
+                    opening.acked = true;
+                }
+                cx.count(Counter::TcpExtTcpDeferAcceptDrop);
+                Up::Drop(DropReason::TcpDeferAccept, None)
+            }
             Verdict::Establish => self.establish(index, &opening, seg, cx),
             Verdict::Reset => {
                 cx.count(Counter::TcpAttemptFails);
@@ -232,6 +240,12 @@ impl Tcp {
             }
             Verdict::Ignore(reason) => Up::Drop(reason, None),
         }
+    }
+    /// TCP_DEFER_ACCEPT: whether the end of a handshake is passed over because nothing for the program came with it.
+    fn defers(&self, opening: &Opening, seg: &Segment) -> bool {
+        let listener = self.listeners.get(opening.listener as usize);
+        let waits = listener.is_some_and(|l| opening.retries < l.options.defer_accept);
+        waits && seg.end() == opening.shake.irs + 1
     }
     fn note_opening_stray(&mut self, index: u32, last: Option<crate::Instant>, resent: bool) {
         if let Some(opening) = self.openings.get_mut(index as usize) {
@@ -323,11 +337,19 @@ impl Tcp {
 
     /// The SYN,ACK was not answered in time.
     pub(super) fn opening_timeout(&mut self, index: u32, cx: &mut Cx<'_>) {
-        let most = self.config.synack_retries;
         let Some(opening) = self.openings.get_mut(index as usize) else {
             return;
         };
-        if u32::from(opening.retries) >= most {
+        let listener = self.listeners.get(opening.listener as usize);
+        let options = listener.map(|listener| &listener.options);
+        let most = match options.map_or(0, |options| options.syn_count) {
+            0 => self.config.synack_retries,
+            count => u32::from(count),
+        };
+        let defer = options.map_or(0, |options| options.defer_accept);
+        // whoever answered and is only waited for has until the end of that time
+        let waited_for = opening.acked && opening.retries < defer;
+        if u32::from(opening.retries) >= most && !waited_for {
             cx.count(Counter::TcpAttemptFails);
             tell_state(opening.ends(), State::SynReceived, State::Closed, cx);
             self.remove_opening(index);
@@ -335,13 +357,16 @@ impl Tcp {
             return;
         }
         opening.retries += 1;
-        opening.shake.resent = true;
         opening.due = cx.now + syn_timeout(opening.retries);
-        opening.wants = true;
+        // Of an answered one the SYN,ACK leaves again at the end of the wait: the answer then makes the connection.
+        let resend = !opening.acked || opening.retries >= defer;
+        opening.shake.resent |= resend;
+        opening.wants |= resend;
         let (at, key, port) = (opening.due, opening_key(index, opening), opening.path.port);
-        let queued = core::mem::replace(&mut opening.in_output, true);
+        let queued = opening.in_output;
+        opening.in_output |= resend;
         self.agenda.add(at, key, false);
-        if !queued {
+        if resend && !queued {
             self.output.add(port, key);
         }
     }

@@ -72,6 +72,7 @@ use crate::{Counter, Cx, DropReason, Instant};
 pub use crate::l4_transport::readiness::{Ready, SocketError};
 pub use info::{Info, TCP_INFO};
 pub use inspect::{Detail, Timer, TimerKind};
+pub(crate) use opening::syn_timeout;
 pub use syn_cookie::SynCookies;
 
 /// The eleven states of RFC 9293 3.3.2.
@@ -147,6 +148,22 @@ pub enum MtuProbing {
     Always,
 }
 
+/// How long FIN-WAIT-2 lasts where no program is left (TCP_LINGER2).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum OrphanWait {
+    /// As the host says (tcp_fin_timeout).
+    #[default]
+    AsHost,
+    /// Not at all: a reset ends the connection.
+    No,
+    /// So long, at most [`OrphanWait::MOST`].
+    For(Duration),
+}
+impl OrphanWait {
+    /// Linux's TCP_FIN_TIMEOUT_MAX.
+    pub const MOST: Duration = Duration::from_secs(120);
+}
+
 /// What a socket may choose about its connection; a listener's are inherited. Defaults are Linux's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Options {
@@ -160,6 +177,12 @@ pub struct Options {
     pub keepintvl: Duration,
     /// TCP_KEEPCNT (9).
     pub keepcnt: u32,
+    /// TCP_SYNCNT: how often a SYN, or a listener's SYN,ACK, leaves again; 0: as the host says.
+    pub syn_count: u8,
+    /// TCP_LINGER2.
+    pub orphan_wait: OrphanWait,
+    /// TCP_DEFER_ACCEPT: a listener's handshakes end with text from the peer, until the SYN,ACK has timed out so often; 0: off.
+    pub defer_accept: u8,
     /// TCP_USER_TIMEOUT; zero: the system's.
     pub user_timeout: Duration,
     /// TCP_MAXSEG; 0: from the MTU.
@@ -223,6 +246,9 @@ impl Default for Options {
             keepidle: Duration::from_secs(7200),
             keepintvl: Duration::from_secs(75),
             keepcnt: 9,
+            syn_count: 0,
+            orphan_wait: OrphanWait::AsHost,
+            defer_accept: 0,
             user_timeout: Duration::ZERO,
             maxseg: 0,
             congestion: Congestion::Cubic,

@@ -44,7 +44,10 @@ pub struct Opening {
     /// What our SYN,ACK tells.
     pub wnd: u16,
     pub offer_mss: u16,
+    /// How often its time was up.
     pub retries: u8,
+    /// Its handshake is over but for the text that the listener waits for (TCP_DEFER_ACCEPT).
+    pub acked: bool,
     /// When the SYN,ACK leaves again.
     pub due: Instant,
     /// The SYN,ACK waits to leave again.
@@ -171,10 +174,10 @@ impl ActiveOpening {
         if self.due.is_none_or(|at| at > cx.now) {
             return;
         }
-        let most = if self.shake.is_some() {
-            config.synack_retries
-        } else {
-            config.syn_retries
+        let most = match (self.ep.options.syn_count, self.shake) {
+            (0, Some(_)) => config.synack_retries,
+            (0, None) => config.syn_retries,
+            (count, _) => u32::from(count),
         };
         let user = self.ep.options.user_timeout;
         let late = !user.is_zero() && cx.now.since(self.sent_at) >= user;

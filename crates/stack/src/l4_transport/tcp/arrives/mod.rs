@@ -6,10 +6,10 @@ mod check_syn;
 mod fin;
 mod text;
 
-use super::Config;
 use super::segment::Segment;
 use super::tally::Count;
 use super::tcb::Tcb;
+use super::{Config, OrphanWait, State};
 use crate::{Counter, Cx, DropReason};
 
 /// What of the host an arrival may need.
@@ -35,9 +35,23 @@ pub fn arrives(
     check_rst::check(tcb, &seg, cx)?;
     check_syn::check(tcb, &seg, cx)?;
     check_ack::check(tcb, &seg, cx)?;
+    leave_at_once(tcb, cx)?;
     let text = text::process(tcb, &mut seg, host, cx);
     let fin = fin::process(tcb, &seg, cx);
     text.or(if fin { Ok(()) } else { text })
+}
+
+/// TCP_LINGER2 below zero: nobody waits for the peer's FIN once ours is acknowledged.
+fn leave_at_once(tcb: &mut Tcb, cx: &mut Cx<'_>) -> Result<(), DropReason> {
+    let ep = &mut tcb.ep;
+    let waits = ep.options.orphan_wait != OrphanWait::No;
+    if waits || !ep.orphan || ep.state != State::FinWait2 {
+        return Ok(());
+    }
+    cx.count(Counter::TcpExtTcpAbortOnData);
+    ep.fail(None, cx);
+    tcb.release();
+    Err(DropReason::TcpAfterClose)
 }
 
 /// An ACK that answers something out of place, at most one each 500 ms for segments without text.
