@@ -109,6 +109,8 @@ pub(super) fn asked(level: &Value, option: &Value) -> Result<SocketOption, Strin
         ("SOL_TCP" | "IPPROTO_TCP", "TCP_SYNCNT") => O::SynCount(0),
         ("SOL_TCP" | "IPPROTO_TCP", "TCP_LINGER2") => O::OrphanWait(OrphanWait::No),
         ("SOL_TCP" | "IPPROTO_TCP", "TCP_DEFER_ACCEPT") => O::DeferAccept(zero),
+        ("SOL_TCP" | "IPPROTO_TCP", "TCP_FASTOPEN") => O::FastOpen(0),
+        ("SOL_TCP" | "IPPROTO_TCP", "TCP_FASTOPEN_CONNECT") => O::FastOpenConnect(false),
         ("SOL_TCP" | "IPPROTO_TCP", "TCP_MAXSEG") => O::MaxSegment(0),
         ("SOL_TCP" | "IPPROTO_TCP", "TCP_WINDOW_CLAMP") => O::WindowClamp(0),
         ("SOL_TCP" | "IPPROTO_TCP", "TCP_NOTSENT_LOWAT") => O::NotSentLowat(0),
@@ -151,6 +153,8 @@ fn filled(option: SocketOption, number: i64) -> Result<SocketOption, String> {
         O::DeferAccept(_) => {
             O::DeferAccept(Duration::from_secs(u64::try_from(number).unwrap_or(0)))
         }
+        O::FastOpen(_) => O::FastOpen(small()?),
+        O::FastOpenConnect(_) => O::FastOpenConnect(on),
         O::WindowClamp(_) => O::WindowClamp(small()?),
         O::NotSentLowat(_) => O::NotSentLowat(small()?),
         O::UserTimeout(_) => O::UserTimeout(Duration::from_millis(small()?.into())),

@@ -183,7 +183,9 @@ fn of_tcp(name: i32) -> Option<Known> {
         12 => Known::Flag(Set::QuickAck),
         13 => Known::Congestion,
         18 => Known::Millis(Set::UserTimeout),
+        23 => Known::Number(Set::FastOpen),
         25 => Known::Number(Set::NotSentLowat),
+        30 => Known::Checked(|n| Some(Set::FastOpenConnect(bit(n)?))),
         _ => return None,
     })
 }
@@ -259,6 +261,7 @@ fn as_number(option: Set) -> i32 {
         | Set::NoDelay(on)
         | Set::Cork(on)
         | Set::QuickAck(on)
+        | Set::FastOpenConnect(on)
         | Set::V6Only(on)
         | Set::DontFragment(on)
         | Set::RecvErr(on)
@@ -276,6 +279,7 @@ fn as_number(option: Set) -> i32 {
         Set::MaxSegment(n) => i32::from(n),
         Set::KeepCount(n)
         | Set::SynCount(n)
+        | Set::FastOpen(n)
         | Set::ReceiveBuffer(n)
         | Set::SendBuffer(n)
         | Set::WindowClamp(n)

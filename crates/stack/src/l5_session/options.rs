@@ -80,6 +80,10 @@ pub enum SocketOption {
     OrphanWait(OrphanWait),
     /// TCP_DEFER_ACCEPT; a time is rounded up to the one after which a SYN,ACK leaves again.
     DeferAccept(Duration),
+    /// TCP_FASTOPEN: of a listener, its queue.
+    FastOpen(u32),
+    /// TCP_FASTOPEN_CONNECT.
+    FastOpenConnect(bool),
     MaxSegment(u16),
     WindowClamp(u32),
     NotSentLowat(u32),
@@ -206,6 +210,8 @@ impl Options {
             SocketOption::SynCount(count) => tcp.syn_count = within(count, 1, 127)? as u8,
             SocketOption::OrphanWait(wait) => tcp.orphan_wait = orphan_wait(wait),
             SocketOption::DeferAccept(time) => tcp.defer_accept = retransmissions(time),
+            SocketOption::FastOpen(most) => tcp.fast_open = most,
+            SocketOption::FastOpenConnect(on) => tcp.fast_open_connect = on,
             SocketOption::MaxSegment(0) => tcp.maxseg = 0,
             SocketOption::MaxSegment(size) => tcp.maxseg = within(size, 88, 32_767)?,
             SocketOption::WindowClamp(size) => tcp.window_clamp = size,
@@ -271,6 +277,8 @@ fn is_tcp(option: SocketOption) -> bool {
             | SocketOption::SynCount(_)
             | SocketOption::OrphanWait(_)
             | SocketOption::DeferAccept(_)
+            | SocketOption::FastOpen(_)
+            | SocketOption::FastOpenConnect(_)
             | SocketOption::MaxSegment(_)
             | SocketOption::WindowClamp(_)
             | SocketOption::NotSentLowat(_)
@@ -387,7 +395,11 @@ impl Sockets {
                 let raw = &mut below.transport.raw;
                 raw.set(endpoint, options.datagram(), options.raw);
             }
-            Phase::Idle | Phase::Listening(_) => {}
+            Phase::Listening(listener) => {
+                let tcp = &mut below.transport.tcp;
+                tcp.set_listener_options(listener, options.tcp);
+            }
+            Phase::Idle => {}
         }
         socket.options = Arc::new(options);
         socket.share(below.transport);
@@ -463,6 +475,10 @@ impl Sockets {
                 other => other,
             }),
             SocketOption::DeferAccept(_) => SocketOption::DeferAccept(after(tcp.defer_accept)),
+            SocketOption::FastOpen(_) => SocketOption::FastOpen(tcp.fast_open),
+            SocketOption::FastOpenConnect(_) => {
+                SocketOption::FastOpenConnect(tcp.fast_open_connect)
+            }
             SocketOption::MaxSegment(_) => SocketOption::MaxSegment(tcp.maxseg),
             SocketOption::WindowClamp(_) => SocketOption::WindowClamp(tcp.window_clamp),
             SocketOption::NotSentLowat(_) => SocketOption::NotSentLowat(tcp.notsent_lowat),

@@ -191,9 +191,11 @@ impl Sockets {
         hold: Hold,
     ) {
         let mut options = Arc::clone(listener);
-        if options.tcp.defer_accept != 0 {
-            // As on Linux: it is of the listener alone.
-            Arc::make_mut(&mut options).tcp.defer_accept = 0;
+        if options.tcp.defer_accept != 0 || options.tcp.fast_open != 0 {
+            // As on Linux: they are of the listener alone.
+            let own = &mut Arc::make_mut(&mut options).tcp;
+            own.defer_accept = 0;
+            own.fast_open = 0;
         }
         self.insert(Socket {
             generation: self.next_generation,

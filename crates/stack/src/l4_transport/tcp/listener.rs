@@ -9,6 +9,7 @@ use heptad_wire::tcp::Flags;
 
 use super::challenge::allow_again;
 use super::demux::Entry;
+use super::fast_open::{FastQueue, Wish};
 use super::opening::{Handshake, Opening, our_offer, syn_timeout};
 use super::options::{Agreed, mss_limit};
 use super::segment::{Segment, reset_for};
@@ -32,6 +33,8 @@ pub struct Listener {
     /// Established, oldest first.
     pub accept: VecDeque<ConnId>,
     pub in_ready: bool,
+    /// Connections in use whose handshake is not over.
+    pub fast: FastQueue,
     /// When the last SYN cookie left.
     pub cookie_at: Option<Instant>,
 }
@@ -71,8 +74,8 @@ impl Tcp {
         if !seg.has(Flags::SYN) {
             return Up::Drop(DropReason::TcpNoAck, None);
         }
-        match self.open_passively(index, knock, &seg, cx) {
-            Ok(reply) => Up::Reply(reply),
+        match self.open_passively(index, knock, seg, cx) {
+            Ok(up) => up,
             Err(reason) => {
                 cx.count(Counter::TcpExtListenDrops);
                 Up::Drop(reason, None)
@@ -84,9 +87,9 @@ impl Tcp {
         &mut self,
         index: u32,
         knock: &Knock<'_>,
-        seg: &Segment,
+        seg: Segment,
         cx: &mut Cx<'_>,
-    ) -> Result<Reply, DropReason> {
+    ) -> Result<Up<()>, DropReason> {
         let most = self.config.somaxconn;
         let listener = self
             .listeners
@@ -98,11 +101,16 @@ impl Tcp {
         }
         let full = listener.syn_queue_full(most);
         if self.wants_cookie(full, knock, cx)? {
-            return self.send_cookie(index, knock, seg, cx);
+            return self.send_cookie(index, knock, &seg, cx).map(Up::Reply);
         }
         let path = (knock.route)(knock.remote.ip()).ok_or(DropReason::NoRoute)?;
         let options = Arc::clone(&listener.options);
-        let mut opening = self.new_opening(index, knock, path, &options, seg, cx);
+        let mut opening = self.new_opening(index, knock, path, &options, &seg, cx);
+        let cookie = match self.fast_open_wish(index, knock, &seg, cx) {
+            Wish::Open => return Ok(self.open_fast(&opening, seg, cx)),
+            Wish::Cookie(cookie) => Some(cookie),
+            Wish::Plain => None,
+        };
         opening.generation = self.next_generation();
         let key = self.openings.insert(opening) as u32;
         if let Some(listener) = self.listeners.get_mut(index as usize) {
@@ -119,10 +127,12 @@ impl Tcp {
             State::SynReceived,
             cx,
         );
-        let reply = opening
-            .syn_ack(&self.config, cx.now)
-            .depart(Vec::new(), 1, cx);
-        Ok(Reply::Transport(reply))
+        let mut out = opening.syn_ack(&self.config, cx.now);
+        if let Some(cookie) = cookie {
+            cookie.write(&mut out.options);
+        }
+        let reply = out.depart(Vec::new(), 1, cx);
+        Ok(Up::Reply(Reply::Transport(reply)))
     }
 
     /// Whether a SYN is answered by a cookie. One that takes the place of a TIME-WAIT entry also takes its memory.
@@ -292,15 +302,30 @@ impl Tcp {
     pub(super) fn accept_later(
         &mut self,
         index: u32,
-        (local, remote): (SocketAddr, SocketAddr),
+        ends: (SocketAddr, SocketAddr),
         path: Way,
         shake: &Handshake,
         seg: Segment,
         cx: &mut Cx<'_>,
     ) -> Up<()> {
-        let Some(listener) = self.listeners.get(index as usize) else {
+        let Some(id) = self.new_passive(index, ends, path, shake, cx) else {
             return Up::Drop(DropReason::TcpNoSocket, None);
         };
+        if let Some(Conn::Open(tcb)) = self.conn_mut(id) {
+            tcb.sample_handshake(shake, &seg, cx.now);
+        }
+        self.conn_receives(id, seg, cx)
+    }
+    /// A connection that waits to be accepted. `None`: its listener is gone.
+    pub(super) fn new_passive(
+        &mut self,
+        index: u32,
+        (local, remote): (SocketAddr, SocketAddr),
+        path: Way,
+        shake: &Handshake,
+        cx: &mut Cx<'_>,
+    ) -> Option<ConnId> {
+        let listener = self.listeners.get(index as usize)?;
         let options = Arc::clone(&listener.options);
         let generation = self.next_generation();
         let mut ep = Endpoint::new((local, remote), path, options, generation);
@@ -308,8 +333,7 @@ impl Tcp {
         ep.state = State::SynReceived;
         ep.transition(states::Trigger::AckOfSyn, cx);
         cx.count(Counter::TcpPassiveOpens);
-        let mut tcb = Box::new(Tcb::new(ep, shake, &self.config, cx.now));
-        tcb.sample_handshake(shake, &seg, cx.now);
+        let tcb = Box::new(Tcb::new(ep, shake, &self.config, cx.now));
         let id = ConnId {
             index: self.conns.insert(Conn::Open(tcb)) as u32,
             generation,
@@ -319,7 +343,7 @@ impl Tcp {
             listener.accept.push_back(id);
         }
         self.listener_changed(index);
-        self.conn_receives(id, seg, cx)
+        Some(id)
     }
 
     /// An opening ends: by a RST, by silence, by its listener's end, or by success.

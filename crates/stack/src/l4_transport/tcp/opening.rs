@@ -1,7 +1,12 @@
 //! Openings: small values for SYN-SENT and SYN-RECEIVED, and simultaneous open (RFC 9293 3.5).
+use alloc::boxed::Box;
 use alloc::sync::Arc;
+use alloc::vec::Vec;
 use core::net::SocketAddr;
 
+use heptad_wire::Chunk;
+
+use super::fast_open::Ride;
 use super::options::{Agreed, MAX_SCALE, Offer, mss_limit, scale_for};
 use super::segment::Outgoing;
 use super::seq::SeqNum;
@@ -65,6 +70,8 @@ pub struct ActiveOpening {
     pub wnd: u16,
     pub offer_mss: u16,
     pub scale: u8,
+    /// What else the SYN carries (Fast Open).
+    pub ride: Option<Box<Ride>>,
     /// Set once the peer's SYN came.
     pub shake: Option<Handshake>,
     pub sent_at: Instant,
@@ -193,6 +200,23 @@ impl ActiveOpening {
         cx.count(Counter::TcpExtTcpSynRetrans);
         cx.count(Counter::TcpRetransSegs);
     }
+    /// Whether an ACK is of our SYN, and of text that rode on it.
+    pub fn is_acked_by(&self, ack: SeqNum) -> bool {
+        let text = self.ride.as_ref().map_or(0, |ride| ride.text.len() as u32);
+        ack.after(self.iss) && ack.at_or_before(self.iss + 1 + text)
+    }
+    /// What of Fast Open a SYN carries: nothing, once it was not answered (RFC 7413 4.1.3.1, 4.2.2).
+    fn rides(&self) -> Option<&Ride> {
+        let first = self.retries == 0 && self.shake.is_none();
+        self.ride.as_deref().filter(|_| first)
+    }
+    /// The text of a SYN.
+    pub fn text(&self) -> Vec<Chunk> {
+        match self.rides() {
+            Some(ride) if !ride.text.is_empty() => [Chunk::copy_from(&ride.text)].into(),
+            _ => Vec::new(),
+        }
+    }
     /// Gives its identity to the connection that it becomes.
     pub fn take_endpoint(&mut self) -> Endpoint {
         let ends = (self.ep.local(), self.ep.remote());
@@ -224,6 +248,9 @@ impl ActiveOpening {
                 .then(|| (super::isn::timestamp(now, self.ts_offset), 0)),
         }
         .write();
+        if let Some(cookie) = self.rides().and_then(|ride| ride.cookie) {
+            cookie.write(&mut out.options);
+        }
         out
     }
 }

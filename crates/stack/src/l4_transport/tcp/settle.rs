@@ -79,6 +79,7 @@ impl Tcp {
     /// A connection changed: put it into the lists that it now belongs to, or let it go.
     pub(super) fn settle(&mut self, id: ConnId, cx: &mut Cx<'_>) {
         self.leave_for_time_wait(id, cx);
+        self.end_fast_open(id, cx.now);
         let Some(conn) = self.conns.get_mut(id.index as usize) else {
             return;
         };
@@ -254,7 +255,7 @@ impl Tcp {
             Conn::Opening(opening) => core::mem::take(&mut opening.wants).then(|| {
                 let (ends, times) = ((opening.ep.local(), opening.ep.remote()), opening.retries);
                 let out = opening.syn(config, cx.now);
-                let departure = out.depart(Vec::new(), 1, cx);
+                let departure = out.depart(opening.text(), u16::MAX, cx);
                 if times > 0 {
                     tell_syn_resent(ends, times, departure.packet.id(), cx);
                 }
