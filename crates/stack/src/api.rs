@@ -140,6 +140,17 @@ impl Stack {
         let (sockets, mut below) = self.session(cx);
         sockets.send_to(socket, data, remote, &mut below)
     }
+    /// Connects a stream with text on its SYN (MSG_FASTOPEN, RFC 7413): how many bytes were taken, or `InProgress`: none was.
+    pub fn send_fast(
+        &mut self,
+        socket: SocketId,
+        data: &[u8],
+        remote: SocketAddr,
+        cx: &mut Cx<'_>,
+    ) -> Result<usize, SocketError> {
+        let (sockets, mut below) = self.session(cx);
+        sockets.send_fast(socket, data, remote, &mut below)
+    }
     /// Receives a datagram: its bytes that fit, its whole length, who sent it.
     pub fn recv_from(
         &mut self,

@@ -167,6 +167,8 @@ reasons! {
     TcpSynQueueFull = "SYN queue full",
     /// An ACK at a listener that sends SYN cookies, of none of them.
     TcpCookieForged = "forged SYN cookie",
+    /// The end of a handshake whose listener waits for text (TCP_DEFER_ACCEPT).
+    TcpDeferAccept = "handshake is over, text is waited for",
     /// An ACK of a SYN cookie that was sent more than two minutes ago.
     TcpCookieOld = "expired SYN cookie",
     /// The listener's accept queue was full.

@@ -51,6 +51,8 @@ pub(super) struct Progress {
     since: Instant,
     /// Bytes that were taken already.
     taken: usize,
+    /// It began to connect.
+    begun: bool,
     pub opened: Option<Opened>,
     /// When it returns though nothing happened.
     pub until: Option<Instant>,
@@ -60,6 +62,7 @@ impl Progress {
         Self {
             since,
             taken: 0,
+            begun: false,
             opened: None,
             until: None,
         }
@@ -88,6 +91,36 @@ struct Socket {
 /// The descriptors.
 #[derive(Default)]
 pub(super) struct Calls(BTreeMap<i64, Descriptor>);
+
+/// sendto with MSG_FASTOPEN, until the connection is there: one that waits then sends the rest. `None`: it is.
+fn fast(
+    host: &mut Solo,
+    (socket, waits): (SocketId, bool),
+    bytes: &[u8],
+    (to, given): (SocketAddr, SocketAddr),
+    progress: &mut Progress,
+) -> Option<Outcome> {
+    let begun = progress.begun;
+    let sent = match begun {
+        false => host.with(|stack, cx| stack.send_fast(socket, bytes, given, cx)),
+        true => host.with(|stack, cx| stack.connect(socket, given, cx).map(|()| 0)),
+    };
+    let connects = matches!(sent, Ok(_) | Err(SocketError::InProgress));
+    if !begun && connects {
+        progress.begun = true;
+        progress.opened = Some(Opened::Connection(plain(to)));
+    }
+    match sent {
+        Ok(_) | Err(SocketError::IsConnected) if begun => None,
+        Ok(taken) if waits => {
+            progress.taken = taken;
+            Some(Outcome::Blocks)
+        }
+        Ok(taken) => Some(Outcome::Returned(taken as i64)),
+        Err(SocketError::InProgress | SocketError::Already) if waits => Some(Outcome::Blocks),
+        Err(error) => Some(Outcome::Failed(error.errno_name())),
+    }
+}
 
 /// Linux's IPPROTO_ICMP.
 const ICMP: i64 = 1;
@@ -347,6 +380,7 @@ impl Calls {
         progress: &mut Progress,
     ) -> Result<Outcome, Fault> {
         const DONT_WAIT: i64 = 0x40;
+        const FAST_OPEN: i64 = 0x2000_0000;
         /// Of them nothing changes what leaves: MSG_NOSIGNAL, MSG_EOR, MSG_ZEROCOPY.
         const HARMLESS: i64 = 0x4000 | 0x80 | 0x0400_0000;
         let socket = self.get(args)?;
@@ -356,7 +390,7 @@ impl Calls {
             "writev" => (vectors(args.at(1)?)?, 0),
             _ => (message(args.at(1)?)?, args.int(2)?),
         };
-        if flags & !(DONT_WAIT | HARMLESS) != 0 {
+        if flags & !(DONT_WAIT | HARMLESS | FAST_OPEN) != 0 {
             return unknown(
                 "of the flags of sending only those are known here that change no packet",
             );
@@ -372,8 +406,18 @@ impl Calls {
             }),
             _ => None,
         };
-        let rest = &bytes[progress.taken.min(bytes.len())..];
         let given = to.map(|to| as_family(settings, to));
+        if let (Some(to), true) = (to, flags & FAST_OPEN != 0) {
+            let waits = !socket.nonblocking && flags & DONT_WAIT == 0;
+            let given = as_family(settings, to);
+            if let Some(outcome) = fast(host, (socket.id, waits), &bytes, (to, given), progress) {
+                return Ok(outcome);
+            }
+        }
+        let rest = &bytes[progress.taken.min(bytes.len())..];
+        if rest.is_empty() && !bytes.is_empty() {
+            return Ok(Outcome::Returned(bytes.len() as i64));
+        }
         let sent = host.with(|stack, cx| match given {
             Some(to) if socket.kind != SocketKind::Stream => stack.send_to(socket.id, rest, to, cx),
             _ => stack.send(socket.id, rest, cx),

@@ -1,7 +1,7 @@
 //! Options of sockets by the names that scripts have for them.
 use core::time::Duration;
 
-use heptad_stack::l4_transport::tcp::Congestion;
+use heptad_stack::l4_transport::tcp::{Congestion, OrphanWait};
 use heptad_stack::stack::SocketOption;
 
 use super::script::Value;
@@ -106,6 +106,11 @@ pub(super) fn asked(level: &Value, option: &Value) -> Result<SocketOption, Strin
         ("SOL_TCP" | "IPPROTO_TCP", "TCP_KEEPINTVL") => O::KeepInterval(zero),
         ("SOL_TCP" | "IPPROTO_TCP", "TCP_KEEPCNT") => O::KeepCount(0),
         ("SOL_TCP" | "IPPROTO_TCP", "TCP_USER_TIMEOUT") => O::UserTimeout(zero),
+        ("SOL_TCP" | "IPPROTO_TCP", "TCP_SYNCNT") => O::SynCount(0),
+        ("SOL_TCP" | "IPPROTO_TCP", "TCP_LINGER2") => O::OrphanWait(OrphanWait::No),
+        ("SOL_TCP" | "IPPROTO_TCP", "TCP_DEFER_ACCEPT") => O::DeferAccept(zero),
+        ("SOL_TCP" | "IPPROTO_TCP", "TCP_FASTOPEN") => O::FastOpen(0),
+        ("SOL_TCP" | "IPPROTO_TCP", "TCP_FASTOPEN_CONNECT") => O::FastOpenConnect(false),
         ("SOL_TCP" | "IPPROTO_TCP", "TCP_MAXSEG") => O::MaxSegment(0),
         ("SOL_TCP" | "IPPROTO_TCP", "TCP_WINDOW_CLAMP") => O::WindowClamp(0),
         ("SOL_TCP" | "IPPROTO_TCP", "TCP_NOTSENT_LOWAT") => O::NotSentLowat(0),
@@ -140,6 +145,16 @@ fn filled(option: SocketOption, number: i64) -> Result<SocketOption, String> {
         O::KeepIdle(_) => O::KeepIdle(Duration::from_secs(small()?.into())),
         O::KeepInterval(_) => O::KeepInterval(Duration::from_secs(small()?.into())),
         O::KeepCount(_) => O::KeepCount(small()?),
+        O::SynCount(_) => O::SynCount(small()?),
+        O::OrphanWait(_) => O::OrphanWait(match u64::try_from(number) {
+            Ok(seconds) => OrphanWait::For(Duration::from_secs(seconds)),
+            Err(_) => OrphanWait::No,
+        }),
+        O::DeferAccept(_) => {
+            O::DeferAccept(Duration::from_secs(u64::try_from(number).unwrap_or(0)))
+        }
+        O::FastOpen(_) => O::FastOpen(small()?),
+        O::FastOpenConnect(_) => O::FastOpenConnect(on),
         O::WindowClamp(_) => O::WindowClamp(small()?),
         O::NotSentLowat(_) => O::NotSentLowat(small()?),
         O::UserTimeout(_) => O::UserTimeout(Duration::from_millis(small()?.into())),

@@ -2,7 +2,7 @@
 use core::net::IpAddr;
 use core::time::Duration;
 
-use heptad_stack::l4_transport::tcp::{Config, Congestion, MtuProbing, SynCookies};
+use heptad_stack::l4_transport::tcp::{Config, Congestion, FastOpenModes, MtuProbing, SynCookies};
 
 use crate::solo::SoloConfig;
 
@@ -199,6 +199,10 @@ impl Settings {
             "tcp_min_tso_segs" => config.least_burst = u8::try_from(number()?).unwrap_or(u8::MAX),
             "tcp_synack_retries" => config.synack_retries = number()?,
             "tcp_retries2" => config.retries2 = number()?,
+            "tcp_fastopen" => config.fast_open = FastOpenModes::of(bits(name, value)?),
+            "tcp_fastopen_key" => config.fast_open_key = Some(fast_open_key(value)?),
+            // Nothing is learnt from connections that went silent.
+            "tcp_fastopen_blackhole_timeout_sec" => {}
             "tcp_syncookies" => config.syn_cookies = syn_cookies(number()?)?,
             "somaxconn" => config.somaxconn = number()?,
             "tcp_fin_timeout" => config.fin_timeout = Duration::from_secs(number()?.into()),
@@ -218,7 +222,6 @@ fn as_it_is(name: &str, value: &str) -> Result<(), String> {
         "tcp_dsack" | "tcp_recovery" | "tcp_no_metrics_save" => &["1"],
         "tcp_early_retrans" => &["3", "4"],
         "tcp_ecn" => &["0", "2"],
-        "tcp_fastopen" => &["0"],
         "tcp_shrink_window" => &["0"],
         "tcp_min_tso_segs"
         | "tcp_tso_win_divisor"
@@ -236,6 +239,26 @@ fn as_it_is(name: &str, value: &str) -> Result<(), String> {
 fn congestion(name: &str) -> Result<Congestion, String> {
     Congestion::named(name)
         .ok_or_else(|| format!("the congestion control {name} is not known here"))
+}
+/// A number, decimal or after 0x.
+fn bits(name: &str, value: &str) -> Result<u32, String> {
+    let bits = match value.strip_prefix("0x") {
+        Some(digits) => u32::from_str_radix(digits, 16),
+        None => value.parse(),
+    };
+    bits.map_err(|_| format!("{name}: `{value}` is no number"))
+}
+/// Four words, as Linux writes its key.
+fn fast_open_key(value: &str) -> Result<(u64, u64), String> {
+    let words = value.split('-').map(|word| {
+        u64::from_str_radix(word, 16)
+            .ok()
+            .filter(|word| word >> 32 == 0)
+    });
+    match words.collect::<Option<Vec<u64>>>().as_deref() {
+        Some(&[a, b, c, d]) => Ok((a | b << 32, c | d << 32)),
+        _ => Err(format!("tcp_fastopen_key wants four words, not `{value}`")),
+    }
 }
 fn syn_cookies(number: u32) -> Result<SynCookies, String> {
     match number {

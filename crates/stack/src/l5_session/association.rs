@@ -343,6 +343,10 @@ impl Socket {
             Ok(conn) => {
                 self.remote = Some(remote);
                 self.phase = Phase::Connecting(conn);
+                if options.fast_open_connect && tcp.opens_fast() && tcp.defer_syn(conn, below.cx) {
+                    self.phase = Phase::Connected(conn);
+                    return Ok(());
+                }
                 Err(SocketError::InProgress)
             }
             Err(error) => {

@@ -5,7 +5,7 @@ use alloc::vec::Vec;
 use core::time::Duration;
 
 use super::SocketOption as Set;
-use crate::l4_transport::tcp::Congestion;
+use crate::l4_transport::tcp::{Congestion, OrphanWait};
 use crate::l4_transport::udp::MtuDiscovery;
 
 const ENOENT: i32 = 2;
@@ -168,13 +168,24 @@ fn of_tcp(name: i32) -> Option<Known> {
         4 => Known::Seconds(Set::KeepIdle),
         5 => Known::Seconds(Set::KeepInterval),
         6 => Known::Number(Set::KeepCount),
+        7 => Known::Number(Set::SynCount),
+        8 => Known::Checked(|n| {
+            Some(Set::OrphanWait(match u64::try_from(n) {
+                Ok(seconds) => OrphanWait::For(Duration::from_secs(seconds)),
+                Err(_) => OrphanWait::No,
+            }))
+        }),
+        9 => Known::Checked(|n| {
+            let seconds = u64::try_from(n).unwrap_or(0);
+            Some(Set::DeferAccept(Duration::from_secs(seconds)))
+        }),
         10 => Known::Number(Set::WindowClamp),
         12 => Known::Flag(Set::QuickAck),
         13 => Known::Congestion,
         18 => Known::Millis(Set::UserTimeout),
+        23 => Known::Number(Set::FastOpen),
         25 => Known::Number(Set::NotSentLowat),
-        // TCP_SYNCNT, TCP_LINGER2, TCP_DEFER_ACCEPT.
-        7..=9 => Known::Ignored,
+        30 => Known::Checked(|n| Some(Set::FastOpenConnect(bit(n)?))),
         _ => return None,
     })
 }
@@ -250,6 +261,7 @@ fn as_number(option: Set) -> i32 {
         | Set::NoDelay(on)
         | Set::Cork(on)
         | Set::QuickAck(on)
+        | Set::FastOpenConnect(on)
         | Set::V6Only(on)
         | Set::DontFragment(on)
         | Set::RecvErr(on)
@@ -266,11 +278,18 @@ fn as_number(option: Set) -> i32 {
         | Set::TrafficClass(n) => i32::from(n),
         Set::MaxSegment(n) => i32::from(n),
         Set::KeepCount(n)
+        | Set::SynCount(n)
+        | Set::FastOpen(n)
         | Set::ReceiveBuffer(n)
         | Set::SendBuffer(n)
         | Set::WindowClamp(n)
         | Set::NotSentLowat(n) => clamped(n),
-        Set::KeepIdle(time) | Set::KeepInterval(time) => clamped(time.as_secs()),
+        Set::KeepIdle(time) | Set::KeepInterval(time) | Set::DeferAccept(time) => {
+            clamped(time.as_secs())
+        }
+        Set::OrphanWait(OrphanWait::For(time)) => clamped(time.as_secs()),
+        Set::OrphanWait(OrphanWait::AsHost) => 0,
+        Set::OrphanWait(OrphanWait::No) => -1,
         Set::UserTimeout(time) => clamped(time.as_millis()),
         Set::MtuDiscovery(wanted) | Set::MtuDiscoveryV6(wanted) => wanted as i32,
         Set::Linger(_)
@@ -315,6 +334,8 @@ mod tests {
         assert_eq!(given(TCP, 1, &[]), Err(EINVAL));
         assert_eq!(given(TCP, 13, b"vegas"), Err(ENOENT));
         assert_eq!(given(SOCKET, 13, &[1, 0, 0, 0]), Err(EINVAL));
-        assert_eq!(given(TCP, 9, &[1, 0, 0, 0]), Ok(None));
+        assert_eq!(given(SOCKET, 12, &[1, 0, 0, 0]), Ok(None));
+        let negative = given(TCP, 8, &(-1i32).to_ne_bytes()).unwrap().unwrap();
+        assert_eq!(shown(negative), (-1i32).to_ne_bytes());
     }
 }

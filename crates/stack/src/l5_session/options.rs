@@ -11,8 +11,9 @@ use crate::l3_network::groups::Link;
 use crate::l4_transport::family::Family;
 use crate::l4_transport::ports::Sharing;
 use crate::l4_transport::raw::{self, IcmpFilter};
+use crate::l4_transport::tcp::{self, OrphanWait};
+use crate::l4_transport::udp;
 use crate::l4_transport::udp::{GroupSettings, MtuDiscovery};
-use crate::l4_transport::{tcp, udp};
 
 /// Options of a socket (`setsockopt`); `get` answers with the same variant filled in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -73,6 +74,16 @@ pub enum SocketOption {
     KeepInterval(Duration),
     KeepCount(u32),
     UserTimeout(Duration),
+    /// TCP_SYNCNT; what was never set is shown as the host's.
+    SynCount(u32),
+    /// TCP_LINGER2, likewise.
+    OrphanWait(OrphanWait),
+    /// TCP_DEFER_ACCEPT; a time is rounded up to the one after which a SYN,ACK leaves again.
+    DeferAccept(Duration),
+    /// TCP_FASTOPEN: of a listener, its queue.
+    FastOpen(u32),
+    /// TCP_FASTOPEN_CONNECT.
+    FastOpenConnect(bool),
     MaxSegment(u16),
     WindowClamp(u32),
     NotSentLowat(u32),
@@ -196,6 +207,11 @@ impl Options {
             SocketOption::KeepInterval(time) => tcp.keepintvl = seconds(time)?,
             SocketOption::KeepCount(count) => tcp.keepcnt = within(count, 1, 127)?,
             SocketOption::UserTimeout(time) => tcp.user_timeout = time,
+            SocketOption::SynCount(count) => tcp.syn_count = within(count, 1, 127)? as u8,
+            SocketOption::OrphanWait(wait) => tcp.orphan_wait = orphan_wait(wait),
+            SocketOption::DeferAccept(time) => tcp.defer_accept = retransmissions(time),
+            SocketOption::FastOpen(most) => tcp.fast_open = most,
+            SocketOption::FastOpenConnect(on) => tcp.fast_open_connect = on,
             SocketOption::MaxSegment(0) => tcp.maxseg = 0,
             SocketOption::MaxSegment(size) => tcp.maxseg = within(size, 88, 32_767)?,
             SocketOption::WindowClamp(size) => tcp.window_clamp = size,
@@ -226,6 +242,27 @@ fn seconds(time: Duration) -> Result<Duration, SocketError> {
     within(time, Duration::from_secs(1), Duration::from_secs(32_767))
 }
 
+/// As Linux: zero stands for the host's time, and there is a bound.
+fn orphan_wait(wait: OrphanWait) -> OrphanWait {
+    match wait {
+        OrphanWait::For(Duration::ZERO) => OrphanWait::AsHost,
+        OrphanWait::For(time) => OrphanWait::For(time.min(OrphanWait::MOST)),
+        other => other,
+    }
+}
+/// After how many timeouts of a SYN,ACK (1, 2, 4, ... seconds) so much time is over.
+fn retransmissions(time: Duration) -> u8 {
+    let counts = 0..=u8::MAX;
+    counts
+        .into_iter()
+        .find(|count| after(*count) >= time)
+        .unwrap_or(u8::MAX)
+}
+/// When the n-th is over.
+fn after(timeouts: u8) -> Duration {
+    (0..timeouts).map(tcp::syn_timeout).sum()
+}
+
 /// Options of TCP's own level, which a datagram socket does not have.
 fn is_tcp(option: SocketOption) -> bool {
     matches!(
@@ -237,6 +274,11 @@ fn is_tcp(option: SocketOption) -> bool {
             | SocketOption::KeepInterval(_)
             | SocketOption::KeepCount(_)
             | SocketOption::UserTimeout(_)
+            | SocketOption::SynCount(_)
+            | SocketOption::OrphanWait(_)
+            | SocketOption::DeferAccept(_)
+            | SocketOption::FastOpen(_)
+            | SocketOption::FastOpenConnect(_)
             | SocketOption::MaxSegment(_)
             | SocketOption::WindowClamp(_)
             | SocketOption::NotSentLowat(_)
@@ -353,7 +395,11 @@ impl Sockets {
                 let raw = &mut below.transport.raw;
                 raw.set(endpoint, options.datagram(), options.raw);
             }
-            Phase::Idle | Phase::Listening(_) => {}
+            Phase::Listening(listener) => {
+                let tcp = &mut below.transport.tcp;
+                tcp.set_listener_options(listener, options.tcp);
+            }
+            Phase::Idle => {}
         }
         socket.options = Arc::new(options);
         socket.share(below.transport);
@@ -420,6 +466,19 @@ impl Sockets {
             SocketOption::KeepInterval(_) => SocketOption::KeepInterval(tcp.keepintvl),
             SocketOption::KeepCount(_) => SocketOption::KeepCount(tcp.keepcnt),
             SocketOption::UserTimeout(_) => SocketOption::UserTimeout(tcp.user_timeout),
+            SocketOption::SynCount(_) => SocketOption::SynCount(match tcp.syn_count {
+                0 => self.syn_retries,
+                count => count.into(),
+            }),
+            SocketOption::OrphanWait(_) => SocketOption::OrphanWait(match tcp.orphan_wait {
+                OrphanWait::AsHost => OrphanWait::For(self.fin_timeout),
+                other => other,
+            }),
+            SocketOption::DeferAccept(_) => SocketOption::DeferAccept(after(tcp.defer_accept)),
+            SocketOption::FastOpen(_) => SocketOption::FastOpen(tcp.fast_open),
+            SocketOption::FastOpenConnect(_) => {
+                SocketOption::FastOpenConnect(tcp.fast_open_connect)
+            }
             SocketOption::MaxSegment(_) => SocketOption::MaxSegment(tcp.maxseg),
             SocketOption::WindowClamp(_) => SocketOption::WindowClamp(tcp.window_clamp),
             SocketOption::NotSentLowat(_) => SocketOption::NotSentLowat(tcp.notsent_lowat),

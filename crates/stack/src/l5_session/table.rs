@@ -4,6 +4,7 @@ use alloc::collections::VecDeque;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::net::{IpAddr, SocketAddr};
+use core::time::Duration;
 
 use slab::Slab;
 
@@ -65,6 +66,9 @@ pub struct Sockets {
     /// What a stream's buffers begin with, bytes.
     pub(super) rcvbuf: u32,
     pub(super) sndbuf: u32,
+    /// How often a SYN leaves again, and how long FIN-WAIT-2 lasts, where a stream does not say.
+    pub(super) syn_retries: u32,
+    pub(super) fin_timeout: Duration,
 }
 
 /// One socket.
@@ -117,6 +121,8 @@ impl Sockets {
             changed: VecDeque::new(),
             rcvbuf: config.rmem.0,
             sndbuf: config.wmem.0,
+            syn_retries: config.syn_retries,
+            fin_timeout: config.fin_timeout,
         }
     }
 
@@ -186,11 +192,18 @@ impl Sockets {
         remote: SocketAddr,
         hold: Hold,
     ) {
+        let mut options = Arc::clone(listener);
+        if options.tcp.defer_accept != 0 || options.tcp.fast_open != 0 {
+            // As on Linux: they are of the listener alone.
+            let own = &mut Arc::make_mut(&mut options).tcp;
+            own.defer_accept = 0;
+            own.fast_open = 0;
+        }
         self.insert(Socket {
             generation: self.next_generation,
             kind: SocketKind::Stream,
             phase: Phase::Connected(conn),
-            options: Arc::clone(listener),
+            options,
             bound: None,
             local,
             remote: Some(remote),

@@ -8,7 +8,7 @@ use heptad_wire::icmpv6::Icmpv6;
 
 use super::association::state;
 use super::table::Phase;
-use super::{Below, SocketError, SocketId, Sockets};
+use super::{Below, SocketError, SocketId, SocketKind, Sockets};
 use crate::l4_transport::echo::{EchoId, MAX_MESSAGE, Received, Reported};
 use crate::l4_transport::raw::RawId;
 use crate::l4_transport::tcp::{ConnId, State};
@@ -85,6 +85,33 @@ impl Sockets {
                 self.send_datagram(id, Payload::Copied(data), to, below)
             }
             Carrier::Raw(endpoint) => self.send_raw(id, endpoint, (data, Some(remote)), below),
+        }
+    }
+
+    /// Connects a stream, and lets as much as may ride on the SYN (MSG_FASTOPEN). `InProgress`: nothing does, and the data is to be
+    /// sent again when the connection is there.
+    pub fn send_fast(
+        &mut self,
+        id: SocketId,
+        data: &[u8],
+        remote: SocketAddr,
+        below: &mut Below<'_, '_>,
+    ) -> Result<usize, SocketError> {
+        if self.socket(id)?.kind != SocketKind::Stream {
+            return self.send_to(id, data, remote, below);
+        }
+        if !below.transport.tcp.opens_fast() {
+            return Err(SocketError::NotSupported);
+        }
+        let connects = self.connect(id, remote, below);
+        let begun = connects == Err(SocketError::InProgress);
+        if !begun {
+            return connects.and(Err(SocketError::IsConnected));
+        }
+        let conn = self.connection(id).ok_or(SocketError::InProgress)?;
+        match below.transport.tcp.ride(conn, data, below.cx) {
+            0 => Err(SocketError::InProgress),
+            taken => Ok(taken),
         }
     }
 

@@ -45,7 +45,7 @@ fn in_syn_sent(
     let ack = seg.has(Flags::ACK);
     //= rfc9293#3.10.7.3
     //# If SEG.ACK =< ISS or SEG.ACK > SND.NXT, send a reset (unless the RST bit is set, if so drop the segment and return)
-    if ack && seg.ack != opening.iss + 1 {
+    if ack && !opening.is_acked_by(seg.ack) {
         let reset = reset_for(opening.ep.local(), opening.ep.remote(), &seg, cx);
         return Outcome::Stays(Err((
             DropReason::TcpAckInvalid,
@@ -104,7 +104,7 @@ fn in_syn_received(
         }
         return stays(DropReason::TcpNoAck);
     }
-    if seg.ack != opening.iss + 1 {
+    if !opening.is_acked_by(seg.ack) {
         let reset = reset_for(opening.ep.local(), opening.ep.remote(), &seg, cx);
         return Outcome::Stays(Err((
             DropReason::TcpAckInvalid,
@@ -168,8 +168,12 @@ fn open(
     cx: &mut Cx<'_>,
 ) -> Outcome {
     let ep = opening.take_endpoint();
+    let ride = opening.ride.take();
     let mut tcb = Box::new(Tcb::new(ep, shake, config, cx.now));
     tcb.sample_handshake(shake, &seg, cx.now);
+    if let Some(ride) = ride {
+        ride.hand_over(&mut tcb, &seg, opening.sent_at, cx);
+    }
     tcb.ep.notify = true;
     // the program closed before the handshake was over
     tcb.fin_queued = tcb.ep.orphan;

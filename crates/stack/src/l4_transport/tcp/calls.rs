@@ -6,6 +6,7 @@ use core::net::SocketAddr;
 use bytes::Bytes;
 
 use super::demux::Entry;
+use super::fast_open::FastQueue;
 use super::listener::Listener;
 use super::opening::{ActiveOpening, our_offer, syn_timeout};
 use super::settle::ReadyKey;
@@ -45,6 +46,7 @@ impl Tcp {
             accept: VecDeque::new(),
             in_ready: false,
             cookie_at: None,
+            fast: FastQueue::default(),
         });
         Ok(ListenerId(index))
     }
@@ -52,6 +54,13 @@ impl Tcp {
     pub fn set_backlog(&mut self, id: ListenerId, backlog: u32) {
         if let Some(listener) = self.listeners.get_mut(id.0 as usize) {
             listener.backlog = backlog;
+        }
+    }
+    /// What a listener's next connections have.
+    pub fn set_listener_options(&mut self, id: ListenerId, options: Options) {
+        let shared = self.share(options);
+        if let Some(listener) = self.listeners.get_mut(id.0 as usize) {
+            listener.options = shared;
         }
     }
     /// Closes a listener: openings and connections that nobody accepted are reset.
@@ -147,6 +156,7 @@ impl Tcp {
             wnd,
             offer_mss,
             scale,
+            ride: None,
             shake: None,
             sent_at: cx.now,
             retries: 0,
@@ -169,6 +179,9 @@ impl Tcp {
     }
     /// Takes as many bytes as fit; `WouldBlock` if none, `BrokenPipe` after shutdown or reset, `NotConnected`.
     pub fn send(&mut self, id: ConnId, data: &[u8], cx: &mut Cx<'_>) -> Result<usize, SocketError> {
+        if let Some(sent) = self.send_on_syn(id, data, cx) {
+            return sent;
+        }
         let full = self.memory >= self.config.memory;
         let tcb = self.sender(id)?;
         if data.is_empty() {
@@ -421,6 +434,11 @@ impl Tcb {
             self.fin_queued = true;
             self.ep.transition(Trigger::Close, cx);
         }
+    }
+    /// TCP_LINGER2 below zero: a connection without a program does not wait for the peer's FIN.
+    pub(super) fn leave_at_once(&mut self, cx: &mut Cx<'_>) {
+        cx.count(Counter::TcpExtTcpAbortOnLinger);
+        self.abort(cx);
     }
     /// ABORT (RFC 9293 3.10.5).
     fn abort(&mut self, cx: &mut Cx<'_>) {

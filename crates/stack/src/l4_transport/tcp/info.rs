@@ -22,7 +22,7 @@ pub struct Info {
     /// Of a shut window or of keepalive, not answered.
     pub probes: u8,
     pub backoff: u8,
-    /// Bits: timestamps 1, SACK 2, window scaling 4.
+    /// Bits: timestamps 1, SACK 2, window scaling 4, text with the SYN 32.
     pub options: u8,
     pub snd_wscale: u8,
     pub rcv_wscale: u8,
@@ -361,7 +361,7 @@ impl Tcb {
             probes: u8::try_from(self.persist.unanswered + self.keepalive.probes)
                 .unwrap_or(u8::MAX),
             backoff: self.rtt.backoff(),
-            ..Info::of_state(self.ep.state)
+            ..Info::of_state(self.told_state())
         };
         self.agreed_info(&mut info);
         self.path_info(&mut info, now);
@@ -374,7 +374,8 @@ impl Tcb {
         let agreed = &self.agreed;
         info.options = u8::from(agreed.timestamps)
             | u8::from(agreed.sack) << 1
-            | u8::from(agreed.scaling) << 2;
+            | u8::from(agreed.scaling) << 2
+            | u8::from(self.syn_data) << 5;
         info.snd_wscale = agreed.snd_scale;
         info.rcv_wscale = agreed.rcv_scale;
         info.snd_mss = self.mss();

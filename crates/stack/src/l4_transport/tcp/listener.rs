@@ -9,6 +9,7 @@ use heptad_wire::tcp::Flags;
 
 use super::challenge::allow_again;
 use super::demux::Entry;
+use super::fast_open::{FastQueue, Wish};
 use super::opening::{Handshake, Opening, our_offer, syn_timeout};
 use super::options::{Agreed, mss_limit};
 use super::segment::{Segment, reset_for};
@@ -32,6 +33,8 @@ pub struct Listener {
     /// Established, oldest first.
     pub accept: VecDeque<ConnId>,
     pub in_ready: bool,
+    /// Connections in use whose handshake is not over.
+    pub fast: FastQueue,
     /// When the last SYN cookie left.
     pub cookie_at: Option<Instant>,
 }
@@ -71,8 +74,8 @@ impl Tcp {
         if !seg.has(Flags::SYN) {
             return Up::Drop(DropReason::TcpNoAck, None);
         }
-        match self.open_passively(index, knock, &seg, cx) {
-            Ok(reply) => Up::Reply(reply),
+        match self.open_passively(index, knock, seg, cx) {
+            Ok(up) => up,
             Err(reason) => {
                 cx.count(Counter::TcpExtListenDrops);
                 Up::Drop(reason, None)
@@ -84,9 +87,9 @@ impl Tcp {
         &mut self,
         index: u32,
         knock: &Knock<'_>,
-        seg: &Segment,
+        seg: Segment,
         cx: &mut Cx<'_>,
-    ) -> Result<Reply, DropReason> {
+    ) -> Result<Up<()>, DropReason> {
         let most = self.config.somaxconn;
         let listener = self
             .listeners
@@ -98,11 +101,16 @@ impl Tcp {
         }
         let full = listener.syn_queue_full(most);
         if self.wants_cookie(full, knock, cx)? {
-            return self.send_cookie(index, knock, seg, cx);
+            return self.send_cookie(index, knock, &seg, cx).map(Up::Reply);
         }
         let path = (knock.route)(knock.remote.ip()).ok_or(DropReason::NoRoute)?;
         let options = Arc::clone(&listener.options);
-        let mut opening = self.new_opening(index, knock, path, &options, seg, cx);
+        let mut opening = self.new_opening(index, knock, path, &options, &seg, cx);
+        let cookie = match self.fast_open_wish(index, knock, &seg, cx) {
+            Wish::Open => return Ok(self.open_fast(&opening, seg, cx)),
+            Wish::Cookie(cookie) => Some(cookie),
+            Wish::Plain => None,
+        };
         opening.generation = self.next_generation();
         let key = self.openings.insert(opening) as u32;
         if let Some(listener) = self.listeners.get_mut(index as usize) {
@@ -119,10 +127,12 @@ impl Tcp {
             State::SynReceived,
             cx,
         );
-        let reply = opening
-            .syn_ack(&self.config, cx.now)
-            .depart(Vec::new(), 1, cx);
-        Ok(Reply::Transport(reply))
+        let mut out = opening.syn_ack(&self.config, cx.now);
+        if let Some(cookie) = cookie {
+            cookie.write(&mut out.options);
+        }
+        let reply = out.depart(Vec::new(), 1, cx);
+        Ok(Up::Reply(Reply::Transport(reply)))
     }
 
     /// Whether a SYN is answered by a cookie. One that takes the place of a TIME-WAIT entry also takes its memory.
@@ -184,6 +194,7 @@ impl Tcp {
             wnd,
             offer_mss,
             retries: 0,
+            acked: false,
             due: cx.now + syn_timeout(0),
             wants: false,
             in_output: false,
@@ -197,6 +208,13 @@ impl Tcp {
             return Up::Drop(DropReason::TcpNoSocket, None);
         };
         match check_opening(&opening, &seg) {
+            Verdict::Establish if self.defers(&opening, &seg) => {
+                if let Some(opening) = self.openings.get_mut(index as usize) {
+                    opening.acked = true;
+                }
+                cx.count(Counter::TcpExtTcpDeferAcceptDrop);
+                Up::Drop(DropReason::TcpDeferAccept, None)
+            }
             Verdict::Establish => self.establish(index, &opening, seg, cx),
             Verdict::Reset => {
                 cx.count(Counter::TcpAttemptFails);
@@ -232,6 +250,12 @@ impl Tcp {
             }
             Verdict::Ignore(reason) => Up::Drop(reason, None),
         }
+    }
+    /// TCP_DEFER_ACCEPT: whether the end of a handshake is passed over because nothing for the program came with it.
+    fn defers(&self, opening: &Opening, seg: &Segment) -> bool {
+        let listener = self.listeners.get(opening.listener as usize);
+        let waits = listener.is_some_and(|l| opening.retries < l.options.defer_accept);
+        waits && seg.end() == opening.shake.irs + 1
     }
     fn note_opening_stray(&mut self, index: u32, last: Option<crate::Instant>, resent: bool) {
         if let Some(opening) = self.openings.get_mut(index as usize) {
@@ -278,15 +302,30 @@ impl Tcp {
     pub(super) fn accept_later(
         &mut self,
         index: u32,
-        (local, remote): (SocketAddr, SocketAddr),
+        ends: (SocketAddr, SocketAddr),
         path: Way,
         shake: &Handshake,
         seg: Segment,
         cx: &mut Cx<'_>,
     ) -> Up<()> {
-        let Some(listener) = self.listeners.get(index as usize) else {
+        let Some(id) = self.new_passive(index, ends, path, shake, cx) else {
             return Up::Drop(DropReason::TcpNoSocket, None);
         };
+        if let Some(Conn::Open(tcb)) = self.conn_mut(id) {
+            tcb.sample_handshake(shake, &seg, cx.now);
+        }
+        self.conn_receives(id, seg, cx)
+    }
+    /// A connection that waits to be accepted. `None`: its listener is gone.
+    pub(super) fn new_passive(
+        &mut self,
+        index: u32,
+        (local, remote): (SocketAddr, SocketAddr),
+        path: Way,
+        shake: &Handshake,
+        cx: &mut Cx<'_>,
+    ) -> Option<ConnId> {
+        let listener = self.listeners.get(index as usize)?;
         let options = Arc::clone(&listener.options);
         let generation = self.next_generation();
         let mut ep = Endpoint::new((local, remote), path, options, generation);
@@ -294,8 +333,7 @@ impl Tcp {
         ep.state = State::SynReceived;
         ep.transition(states::Trigger::AckOfSyn, cx);
         cx.count(Counter::TcpPassiveOpens);
-        let mut tcb = Box::new(Tcb::new(ep, shake, &self.config, cx.now));
-        tcb.sample_handshake(shake, &seg, cx.now);
+        let tcb = Box::new(Tcb::new(ep, shake, &self.config, cx.now));
         let id = ConnId {
             index: self.conns.insert(Conn::Open(tcb)) as u32,
             generation,
@@ -305,7 +343,7 @@ impl Tcp {
             listener.accept.push_back(id);
         }
         self.listener_changed(index);
-        self.conn_receives(id, seg, cx)
+        Some(id)
     }
 
     /// An opening ends: by a RST, by silence, by its listener's end, or by success.
@@ -323,11 +361,19 @@ impl Tcp {
 
     /// The SYN,ACK was not answered in time.
     pub(super) fn opening_timeout(&mut self, index: u32, cx: &mut Cx<'_>) {
-        let most = self.config.synack_retries;
         let Some(opening) = self.openings.get_mut(index as usize) else {
             return;
         };
-        if u32::from(opening.retries) >= most {
+        let listener = self.listeners.get(opening.listener as usize);
+        let options = listener.map(|listener| &listener.options);
+        let most = match options.map_or(0, |options| options.syn_count) {
+            0 => self.config.synack_retries,
+            count => u32::from(count),
+        };
+        let defer = options.map_or(0, |options| options.defer_accept);
+        // whoever answered and is only waited for has until the end of that time
+        let waited_for = opening.acked && opening.retries < defer;
+        if u32::from(opening.retries) >= most && !waited_for {
             cx.count(Counter::TcpAttemptFails);
             tell_state(opening.ends(), State::SynReceived, State::Closed, cx);
             self.remove_opening(index);
@@ -335,13 +381,16 @@ impl Tcp {
             return;
         }
         opening.retries += 1;
-        opening.shake.resent = true;
         opening.due = cx.now + syn_timeout(opening.retries);
-        opening.wants = true;
+        // Of an answered one the SYN,ACK leaves again at the end of the wait: the answer then makes the connection.
+        let resend = !opening.acked || opening.retries >= defer;
+        opening.shake.resent |= resend;
+        opening.wants |= resend;
         let (at, key, port) = (opening.due, opening_key(index, opening), opening.path.port);
-        let queued = core::mem::replace(&mut opening.in_output, true);
+        let queued = opening.in_output;
+        opening.in_output |= resend;
         self.agenda.add(at, key, false);
-        if !queued {
+        if resend && !queued {
             self.output.add(port, key);
         }
     }

@@ -24,6 +24,7 @@ mod congestion;
 mod delayed_ack;
 mod delivery;
 mod demux;
+mod fast_open;
 mod info;
 mod inspect;
 mod isn;
@@ -70,8 +71,10 @@ use crate::time::Duration;
 use crate::{Counter, Cx, DropReason, Instant};
 
 pub use crate::l4_transport::readiness::{Ready, SocketError};
+pub use fast_open::FastOpenModes;
 pub use info::{Info, TCP_INFO};
 pub use inspect::{Detail, Timer, TimerKind};
+pub(crate) use opening::syn_timeout;
 pub use syn_cookie::SynCookies;
 
 /// The eleven states of RFC 9293 3.3.2.
@@ -147,6 +150,22 @@ pub enum MtuProbing {
     Always,
 }
 
+/// How long FIN-WAIT-2 lasts where no program is left (TCP_LINGER2).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum OrphanWait {
+    /// As the host says (tcp_fin_timeout).
+    #[default]
+    AsHost,
+    /// Not at all: a reset ends the connection.
+    No,
+    /// So long, at most [`OrphanWait::MOST`].
+    For(Duration),
+}
+impl OrphanWait {
+    /// Linux's TCP_FIN_TIMEOUT_MAX.
+    pub const MOST: Duration = Duration::from_secs(120);
+}
+
 /// What a socket may choose about its connection; a listener's are inherited. Defaults are Linux's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Options {
@@ -160,6 +179,16 @@ pub struct Options {
     pub keepintvl: Duration,
     /// TCP_KEEPCNT (9).
     pub keepcnt: u32,
+    /// TCP_SYNCNT: how often a SYN, or a listener's SYN,ACK, leaves again; 0: as the host says.
+    pub syn_count: u8,
+    /// TCP_LINGER2.
+    pub orphan_wait: OrphanWait,
+    /// TCP_DEFER_ACCEPT: a listener's handshakes end with text from the peer, until the SYN,ACK has timed out so often; 0: off.
+    pub defer_accept: u8,
+    /// TCP_FASTOPEN: a listener's connections in use whose handshake is not over, at most; 0: none.
+    pub fast_open: u32,
+    /// TCP_FASTOPEN_CONNECT: a SYN waits for the first text, if it may carry it.
+    pub fast_open_connect: bool,
     /// TCP_USER_TIMEOUT; zero: the system's.
     pub user_timeout: Duration,
     /// TCP_MAXSEG; 0: from the MTU.
@@ -223,6 +252,11 @@ impl Default for Options {
             keepidle: Duration::from_secs(7200),
             keepintvl: Duration::from_secs(75),
             keepcnt: 9,
+            syn_count: 0,
+            orphan_wait: OrphanWait::AsHost,
+            defer_accept: 0,
+            fast_open: 0,
+            fast_open_connect: false,
             user_timeout: Duration::ZERO,
             maxseg: 0,
             congestion: Congestion::Cubic,
@@ -263,6 +297,10 @@ pub struct Config {
     pub somaxconn: u32,
     /// Whether a listener answers without remembering (tcp_syncookies, 1).
     pub syn_cookies: SynCookies,
+    /// Who may use Fast Open (tcp_fastopen, 1: clients).
+    pub fast_open: FastOpenModes,
+    /// The key of its cookies (tcp_fastopen_key); `None`: drawn.
+    pub fast_open_key: Option<(u64, u64)>,
     /// How long TIME-WAIT lasts (60 s) and FIN-WAIT-2 without a socket (60 s).
     pub fin_timeout: Duration,
     /// Most TIME-WAIT entries (tcp_max_tw_buckets).
@@ -301,6 +339,8 @@ impl Default for Config {
             retries2: 15,
             somaxconn: 4096,
             syn_cookies: SynCookies::WhenFull,
+            fast_open: FastOpenModes::default(),
+            fast_open_key: None,
             fin_timeout: Duration::from_secs(60),
             max_time_wait: 65_536,
             rmem: (131_072, 6_291_456),
@@ -362,6 +402,7 @@ pub struct Tcp {
     default_options: [Arc<Options>; 2],
     secrets: isn::Secrets,
     cookies: syn_cookie::CookieKeys,
+    fast_open: fast_open::FastOpen,
     demux: demux::Demux,
     listeners: Slab<listener::Listener>,
     openings: Slab<opening::Opening>,
@@ -387,6 +428,7 @@ impl Tcp {
                     ..Options::of(family)
                 })
             }),
+            fast_open: fast_open::FastOpen::new(&config, &secrets),
             config,
             cookies: syn_cookie::CookieKeys::new(&secrets),
             secrets,
@@ -483,11 +525,17 @@ impl Tcp {
             return Up::Drop(DropReason::TcpNoSocket, None);
         };
         let ack = seg.ack;
+        let mut late = false;
+        let mut answer = None;
         let verdict = match conn {
-            Conn::Open(tcb) => arrives::arrives(tcb, seg, &host, cx).map_err(|r| (r, None)),
+            Conn::Open(tcb) => {
+                late = tcb.is_late();
+                arrives::arrives(tcb, seg, &host, cx).map_err(|r| (r, None))
+            }
             Conn::Opening(opening) => match active::arrives(opening, seg, host.config, cx) {
                 active::Outcome::Stays(verdict) => verdict,
                 active::Outcome::Opened(mut tcb, seg) => {
+                    answer = Some((tcb.ep.remote(), seg.options));
                     let verdict = arrives::arrives(&mut tcb, seg, &host, cx);
                     *conn = Conn::Open(tcb);
                     verdict.map_err(|r| (r, None))
@@ -495,6 +543,9 @@ impl Tcp {
             },
         };
         let (local, remote) = (conn.ep().local(), conn.ep().remote());
+        if let Some((remote, options)) = answer {
+            self.learn_cookie(remote, &options);
+        }
         self.settle(id, cx);
         match verdict {
             Ok(()) => Up::Done,
@@ -502,6 +553,11 @@ impl Tcp {
             Err((DropReason::TcpAfterClose, _)) => {
                 let reset = segment::reset_at(local, remote, ack, cx);
                 Up::Drop(DropReason::TcpAfterClose, Some(Reply::Transport(reset)))
+            }
+            // As in SYN-RECEIVED, where it is.
+            Err((DropReason::TcpAckInvalid, None)) if late => {
+                let reset = segment::reset_at(local, remote, ack, cx);
+                Up::Drop(DropReason::TcpAckInvalid, Some(Reply::Transport(reset)))
             }
             Err((reason, reply)) => Up::Drop(reason, reply),
         }

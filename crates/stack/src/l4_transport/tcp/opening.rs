@@ -1,7 +1,12 @@
 //! Openings: small values for SYN-SENT and SYN-RECEIVED, and simultaneous open (RFC 9293 3.5).
+use alloc::boxed::Box;
 use alloc::sync::Arc;
+use alloc::vec::Vec;
 use core::net::SocketAddr;
 
+use heptad_wire::Chunk;
+
+use super::fast_open::Ride;
 use super::options::{Agreed, MAX_SCALE, Offer, mss_limit, scale_for};
 use super::segment::Outgoing;
 use super::seq::SeqNum;
@@ -44,7 +49,10 @@ pub struct Opening {
     /// What our SYN,ACK tells.
     pub wnd: u16,
     pub offer_mss: u16,
+    /// How often its time was up.
     pub retries: u8,
+    /// Its handshake is over but for the text that the listener waits for (TCP_DEFER_ACCEPT).
+    pub acked: bool,
     /// When the SYN,ACK leaves again.
     pub due: Instant,
     /// The SYN,ACK waits to leave again.
@@ -62,6 +70,8 @@ pub struct ActiveOpening {
     pub wnd: u16,
     pub offer_mss: u16,
     pub scale: u8,
+    /// What else the SYN carries (Fast Open).
+    pub ride: Option<Box<Ride>>,
     /// Set once the peer's SYN came.
     pub shake: Option<Handshake>,
     pub sent_at: Instant,
@@ -171,10 +181,10 @@ impl ActiveOpening {
         if self.due.is_none_or(|at| at > cx.now) {
             return;
         }
-        let most = if self.shake.is_some() {
-            config.synack_retries
-        } else {
-            config.syn_retries
+        let most = match (self.ep.options.syn_count, self.shake) {
+            (0, Some(_)) => config.synack_retries,
+            (0, None) => config.syn_retries,
+            (count, _) => u32::from(count),
         };
         let user = self.ep.options.user_timeout;
         let late = !user.is_zero() && cx.now.since(self.sent_at) >= user;
@@ -189,6 +199,23 @@ impl ActiveOpening {
         self.wants = true;
         cx.count(Counter::TcpExtTcpSynRetrans);
         cx.count(Counter::TcpRetransSegs);
+    }
+    /// Whether an ACK is of our SYN, and of text that rode on it.
+    pub fn is_acked_by(&self, ack: SeqNum) -> bool {
+        let text = self.ride.as_ref().map_or(0, |ride| ride.text.len() as u32);
+        ack.after(self.iss) && ack.at_or_before(self.iss + 1 + text)
+    }
+    /// What of Fast Open a SYN carries: nothing, once it was not answered (RFC 7413 4.1.3.1, 4.2.2).
+    fn rides(&self) -> Option<&Ride> {
+        let first = self.retries == 0 && self.shake.is_none();
+        self.ride.as_deref().filter(|_| first)
+    }
+    /// The text of a SYN.
+    pub fn text(&self) -> Vec<Chunk> {
+        match self.rides() {
+            Some(ride) if !ride.text.is_empty() => [Chunk::copy_from(&ride.text)].into(),
+            _ => Vec::new(),
+        }
     }
     /// Gives its identity to the connection that it becomes.
     pub fn take_endpoint(&mut self) -> Endpoint {
@@ -221,6 +248,9 @@ impl ActiveOpening {
                 .then(|| (super::isn::timestamp(now, self.ts_offset), 0)),
         }
         .write();
+        if let Some(cookie) = self.rides().and_then(|ride| ride.cookie) {
+            cookie.write(&mut out.options);
+        }
         out
     }
 }

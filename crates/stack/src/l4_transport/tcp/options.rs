@@ -4,6 +4,7 @@ use core::net::IpAddr;
 use heptad_wire::tcp::{SackBlocks, TcpOption, TcpOptions};
 
 use super::Config;
+use super::fast_open::Cookie;
 use super::seq::SeqNum;
 
 /// Bytes that timestamps take in each segment (`nop,nop,TS`).
@@ -29,6 +30,7 @@ pub struct SegmentOptions {
     /// TSval, TSecr.
     pub timestamps: Option<(u32, u32)>,
     pub sack: SackBlocks,
+    pub fast_open: Option<Cookie>,
 }
 impl SegmentOptions {
     /// Reads them.
@@ -41,6 +43,7 @@ impl SegmentOptions {
                 TcpOption::SackPermitted => read.sack_permitted = true,
                 TcpOption::Timestamps { value, echo } => read.timestamps = Some((value, echo)),
                 TcpOption::Sack(blocks) => read.sack = blocks,
+                TcpOption::FastOpen(cookie) => read.fast_open = Cookie::read(cookie),
                 _ => {}
             }
         }

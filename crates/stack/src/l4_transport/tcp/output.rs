@@ -22,6 +22,8 @@ const MOST_TEXT: u32 = 65_535 - 20 - 60;
 pub enum Next {
     /// RST
     Reset,
+    /// SYN,ACK of a connection in use (Fast Open).
+    SynAck,
     /// An empty segment below SND.UNA that asks for an ACK (keepalive, zero window).
     Probe,
     /// Again: `len` in sequence space.
@@ -42,6 +44,9 @@ impl Tcb {
         }
         if !self.ep.state.is_synchronised() {
             return None;
+        }
+        if self.owes_syn_ack() {
+            return Some(Next::SynAck);
         }
         if self.tail_probe {
             return Some(self.next_tail_probe());
@@ -221,6 +226,7 @@ impl Tcb {
         self.count(Count::SegsOut, 1);
         match next {
             Next::Reset => self.transmit_reset(cx),
+            Next::SynAck => self.transmit_syn_ack(cx),
             Next::Probe => self.transmit_probe(cx),
             Next::Ack => self.transmit_ack(cx),
             Next::New { len, fin } => self.transmit_new((len, fin), self.frame_mss(), cx),

@@ -121,6 +121,10 @@ impl Receiver {
         self.edge = self.edge.later(self.nxt + (field << self.scale));
         field as u16
     }
+    /// The window field of a SYN,ACK, which is never scaled; moves the edge.
+    pub fn tell_plainly(&mut self, wnd: u16) {
+        self.edge = self.edge.later(self.nxt + u32::from(wnd));
+    }
     /// Whether the program's reading opened the window so far that the peer should hear of it (Linux: doubled).
     pub fn should_update(&self, mss: u32, clamp: u32) -> bool {
         let now = self.wnd();

@@ -8,7 +8,7 @@ use super::tcb::tell_state;
 use super::telling::tell_syn_resent;
 use super::time_wait::TimeWait;
 use super::timers::{Item, Key};
-use super::{Conn, ConnId, State, Tcp};
+use super::{Conn, ConnId, OrphanWait, State, Tcp};
 use crate::l1_physical::PortId;
 use crate::l3_network::Departure;
 use crate::l4_transport::readiness::{Owner, Ready};
@@ -79,6 +79,7 @@ impl Tcp {
     /// A connection changed: put it into the lists that it now belongs to, or let it go.
     pub(super) fn settle(&mut self, id: ConnId, cx: &mut Cx<'_>) {
         self.leave_for_time_wait(id, cx);
+        self.end_fast_open(id, cx.now);
         let Some(conn) = self.conns.get_mut(id.index as usize) else {
             return;
         };
@@ -87,7 +88,7 @@ impl Tcp {
             index: id.index,
             generation: id.generation,
         };
-        conn.prepare(self.config.fin_timeout, cx.now);
+        conn.prepare(self.config.fin_timeout, cx);
         let closed = conn.ep().state == State::Closed;
         if closed {
             let (local, remote) = (conn.ep().local(), conn.ep().remote());
@@ -254,7 +255,7 @@ impl Tcp {
             Conn::Opening(opening) => core::mem::take(&mut opening.wants).then(|| {
                 let (ends, times) = ((opening.ep.local(), opening.ep.remote()), opening.retries);
                 let out = opening.syn(config, cx.now);
-                let departure = out.depart(Vec::new(), 1, cx);
+                let departure = out.depart(opening.text(), u16::MAX, cx);
                 if times > 0 {
                     tell_syn_resent(ends, times, departure.packet.id(), cx);
                 }
@@ -365,17 +366,24 @@ fn time_wait_key(index: u32, entry: &TimeWait) -> Key {
 
 impl Conn {
     /// Timers that follow from the state.
-    fn prepare(&mut self, fin_timeout: Duration, now: Instant) {
+    fn prepare(&mut self, fin_timeout: Duration, cx: &mut Cx<'_>) {
         let Self::Open(tcb) = self else {
             return;
         };
+        let now = cx.now;
         if tcb.ep.state == State::Closed {
             return;
         }
         tcb.update_persist(now);
         tcb.clock_tally(now);
         if tcb.ep.state == State::FinWait2 && tcb.ep.orphan && tcb.timers.linger.is_none() {
-            tcb.timers.linger = Some(now + fin_timeout);
+            let chosen = match tcb.ep.options.orphan_wait {
+                OrphanWait::No => return tcb.leave_at_once(cx),
+                OrphanWait::AsHost => fin_timeout,
+                OrphanWait::For(time) => time,
+            };
+            // As Linux: not so short that what was lost could not come again.
+            tcb.timers.linger = Some(now + chosen.max(tcb.rtt.rto() * 7 / 2));
         }
         if !tcb.ep.options.cork || tcb.unsent() == 0 {
             tcb.timers.cork = None;

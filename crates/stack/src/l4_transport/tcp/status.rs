@@ -162,6 +162,9 @@ impl Conn {
                     ended
                 }
             }
+            Self::Opening(opening) if opening.ride.as_ref().is_some_and(|ride| ride.deferred) => {
+                Ready::WRITABLE
+            }
             Self::Opening(_) => Ready::NONE,
         }
     }
@@ -182,6 +185,7 @@ impl Conn {
                 status.retransmits = u64::from(opening.retries);
             }
             Self::Open(tcb) => {
+                status.state = tcb.told_state();
                 status.recv_q = tcb.rcv.queued();
                 status.send_q = tcb.tx.len() + u32::from(tcb.fin_queued);
                 status.cwnd = tcb.window.cwnd;

@@ -7,6 +7,7 @@ use super::busy::Busy;
 use super::congestion::{Controller, Window};
 use super::delayed_ack::DelayedAck;
 use super::demux::Pair;
+use super::fast_open::LateHandshake;
 use super::isn;
 use super::keepalive::Keepalive;
 use super::opening::Handshake;
@@ -233,6 +234,10 @@ pub struct Tcb {
     pub snd: Snd,
     pub rcv: Receiver,
     pub tx: SendQueue,
+    /// The handshake is not over yet (Fast Open).
+    pub late: Option<Box<LateHandshake>>,
+    /// Text came with the SYN, or was acknowledged with ours.
+    pub syn_data: bool,
     /// A FIN follows what is queued.
     pub fin_queued: bool,
     /// A RST is to be sent: the state is CLOSED already.
@@ -307,6 +312,8 @@ impl Tcb {
             },
             rcv: Receiver::new(nxt, edge, agreed.rcv_scale, space),
             tx: SendQueue::default(),
+            late: None,
+            syn_data: false,
             fin_queued: false,
             reset_owed: false,
             fin_ahead: None,

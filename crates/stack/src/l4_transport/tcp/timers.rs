@@ -75,8 +75,9 @@ impl Agenda {
 impl Tcb {
     /// When this connection is due next.
     pub fn next_timeout(&self) -> Option<Instant> {
-        let all = [self.timers.next(), self.ack.at(), self.held_back_until()];
-        all.into_iter().flatten().min()
+        let own = [self.timers.next(), self.ack.at()];
+        let others = [self.held_back_until(), self.syn_ack_due()];
+        own.into_iter().chain(others).flatten().min()
     }
     /// Does all that is due.
     pub fn on_timeout(&mut self, config: &Config, cx: &mut Cx<'_>) {
@@ -93,6 +94,11 @@ impl Tcb {
         }
         if due(self.timers.probe_timeout) {
             self.on_probe_timeout(cx);
+        }
+        if self.is_late() {
+            // until the SYN,ACK is answered it alone leaves again
+            self.timers.rto = self.timers.rto.filter(|at| *at > now);
+            self.on_syn_ack_timeout(config, cx);
         }
         if due(self.timers.rto) {
             self.on_retransmission_timeout(config, cx);

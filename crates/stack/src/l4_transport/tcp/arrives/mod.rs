@@ -6,10 +6,10 @@ mod check_syn;
 mod fin;
 mod text;
 
-use super::Config;
 use super::segment::Segment;
 use super::tally::Count;
 use super::tcb::Tcb;
+use super::{Config, OrphanWait, State};
 use crate::{Counter, Cx, DropReason};
 
 /// What of the host an arrival may need.
@@ -31,13 +31,47 @@ pub fn arrives(
     if seg.text_len > 0 {
         tcb.count(Count::DataSegsIn, seg.frames);
     }
+    if tcb.repeat_syn_ack(&seg, cx) {
+        return Err(DropReason::TcpDuplicate);
+    }
     check_seq::check(tcb, &seg, cx)?;
     check_rst::check(tcb, &seg, cx)?;
+    if tcb.ep.state == State::Closed {
+        tcb.note_early_reset();
+    }
     check_syn::check(tcb, &seg, cx)?;
+    if tcb.refuses_ack(&seg) {
+        return Err(DropReason::TcpAckInvalid);
+    }
     check_ack::check(tcb, &seg, cx)?;
+    tcb.handshake_is_over(&seg, cx);
+    leave_at_once(tcb, cx)?;
     let text = text::process(tcb, &mut seg, host, cx);
     let fin = fin::process(tcb, &seg, cx);
     text.or(if fin { Ok(()) } else { text })
+}
+
+/// The text and FIN of a SYN that is taken at once (RFC 7413).
+pub fn with_a_syn(tcb: &mut Tcb, mut seg: Segment, host: &Host<'_>, cx: &mut Cx<'_>) {
+    if seg.text_len > 0 {
+        tcb.count(Count::DataSegsIn, seg.frames);
+    }
+    // what finds no room comes again
+    let _ = text::process(tcb, &mut seg, host, cx);
+    fin::process(tcb, &seg, cx);
+}
+
+/// TCP_LINGER2 below zero: nobody waits for the peer's FIN once ours is acknowledged.
+fn leave_at_once(tcb: &mut Tcb, cx: &mut Cx<'_>) -> Result<(), DropReason> {
+    let ep = &mut tcb.ep;
+    let waits = ep.options.orphan_wait != OrphanWait::No;
+    if waits || !ep.orphan || ep.state != State::FinWait2 {
+        return Ok(());
+    }
+    cx.count(Counter::TcpExtTcpAbortOnData);
+    ep.fail(None, cx);
+    tcb.release();
+    Err(DropReason::TcpAfterClose)
 }
 
 /// An ACK that answers something out of place, at most one each 500 ms for segments without text.

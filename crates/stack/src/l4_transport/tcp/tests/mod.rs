@@ -1,5 +1,6 @@
 //! A hand-driven peer, and two hosts joined by a lossy wire with virtual time.
 mod attacks;
+mod fast_open;
 mod handshake;
 mod known_attacks;
 mod limits;
