@@ -2,6 +2,7 @@
 use alloc::boxed::Box;
 
 use super::delivery::Delivery;
+use super::fast_open::LateHandshake;
 use super::mtu_search::Search;
 use super::pacing::Pacing;
 use super::sizing::Sizing;
@@ -20,6 +21,8 @@ pub struct Busy {
     pub used: Used,
     pub delivery: Delivery,
     pub pacing: Pacing,
+    /// The handshake is not over yet (Fast Open).
+    pub late: Option<Box<LateHandshake>>,
     /// Of the path's MTU, where ICMP does not tell.
     pub search: Option<Search>,
 }

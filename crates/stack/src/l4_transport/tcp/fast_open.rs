@@ -16,6 +16,7 @@ use heptad_wire::tcp::{Flags, TcpOption, TcpOptions};
 use siphasher::sip::SipHasher24;
 
 use super::arrives::{self, Host};
+use super::busy::Busy;
 use super::isn::Secrets;
 use super::listener::Knock;
 use super::opening::{Handshake, Opening, syn_timeout};
@@ -283,7 +284,7 @@ impl Tcp {
         };
         listener.fast.open += 1;
         cx.count(Counter::TcpExtTcpFastOpenPassive);
-        tcb.late = Some(Box::new(LateHandshake {
+        tcb.busy().late = Some(Box::new(LateHandshake {
             listener: opening.listener,
             of: listener.owner,
             shake,
@@ -309,7 +310,11 @@ impl Tcp {
             return;
         };
         let closed = tcb.ep.state == State::Closed;
-        let Some(late) = tcb.late.take_if(|late| late.over || closed) else {
+        let late = tcb.busy.as_mut().and_then(|busy| {
+            let late = &mut busy.late;
+            late.take_if(|late| late.over || closed)
+        });
+        let Some(late) = late else {
             return;
         };
         let listener = self.listeners.get_mut(late.listener as usize);
@@ -429,35 +434,38 @@ impl Ride {
     }
 }
 
+/// A handshake that is late, to be changed beside other parts of its connection.
+fn late_of(busy: &mut Option<Box<Busy>>) -> Option<&mut LateHandshake> {
+    busy.as_mut()?.late.as_deref_mut()
+}
+
 impl Tcb {
+    fn late(&self) -> Option<&LateHandshake> {
+        self.busy.as_ref()?.late.as_deref()
+    }
     /// The state that is told: a server's connection is in use before its handshake is over.
     pub fn told_state(&self) -> State {
         match self.ep.state {
-            State::Established if self.late.is_some() => State::SynReceived,
+            State::Established if self.late().is_some() => State::SynReceived,
             state => state,
         }
     }
     /// Whether the handshake is not over.
     pub fn is_late(&self) -> bool {
-        self.late.as_ref().is_some_and(|late| !late.over)
+        self.late().is_some_and(|late| !late.over)
     }
     /// Whether the SYN,ACK is to leave.
     pub fn owes_syn_ack(&self) -> bool {
-        self.late
-            .as_ref()
-            .is_some_and(|late| late.wants && !late.over)
+        self.late().is_some_and(|late| late.wants && !late.over)
     }
     /// When the SYN,ACK leaves again.
     pub fn syn_ack_due(&self) -> Option<Instant> {
-        self.late
-            .as_ref()
-            .filter(|late| !late.over)
-            .map(|late| late.due)
+        self.late().filter(|late| !late.over).map(|late| late.due)
     }
     /// The peer sent its SYN again.
     pub fn repeat_syn_ack(&mut self, seg: &Segment, cx: &mut Cx<'_>) -> bool {
         let bare = seg.has(Flags::SYN) && !seg.has(Flags::ACK) && !seg.has(Flags::RST);
-        let Some(late) = self.late.as_mut().filter(|late| !late.over) else {
+        let Some(late) = late_of(&mut self.busy).filter(|late| !late.over) else {
             return false;
         };
         if !bare || seg.seq != late.shake.irs {
@@ -471,7 +479,7 @@ impl Tcb {
     }
     /// The connection was reset before its handshake was over.
     pub fn note_early_reset(&mut self) {
-        if let Some(late) = self.late.as_mut().filter(|late| !late.over) {
+        if let Some(late) = late_of(&mut self.busy).filter(|late| !late.over) {
             late.reset = true;
         }
     }
@@ -482,7 +490,7 @@ impl Tcb {
     }
     /// The SYN,ACK was acknowledged.
     pub fn handshake_is_over(&mut self, seg: &Segment, cx: &mut Cx<'_>) {
-        let Some(late) = self.late.as_mut().filter(|late| !late.over) else {
+        let Some(late) = late_of(&mut self.busy).filter(|late| !late.over) else {
             return;
         };
         late.over = true;
@@ -501,7 +509,7 @@ impl Tcb {
             0 => config.synack_retries + 1,
             count => u32::from(count),
         };
-        let Some(late) = self.late.as_mut().filter(|late| late.due <= cx.now) else {
+        let Some(late) = late_of(&mut self.busy).filter(|late| late.due <= cx.now) else {
             return;
         };
         if u32::from(late.retries) >= most {
@@ -520,7 +528,7 @@ impl Tcb {
         let mut out = Outgoing::new(self.ep.local(), self.ep.remote(), &self.ep.options);
         out.ack = self.rcv.nxt;
         out.flags = Flags::SYN | Flags::ACK;
-        if let Some(late) = &mut self.late {
+        if let Some(late) = late_of(&mut self.busy) {
             late.wants = false;
             out.seq = late.shake.iss;
             out.wnd = late.wnd;

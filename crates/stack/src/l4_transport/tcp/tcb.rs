@@ -7,7 +7,6 @@ use super::busy::Busy;
 use super::congestion::{Controller, Window};
 use super::delayed_ack::DelayedAck;
 use super::demux::Pair;
-use super::fast_open::LateHandshake;
 use super::isn;
 use super::keepalive::Keepalive;
 use super::opening::Handshake;
@@ -234,8 +233,6 @@ pub struct Tcb {
     pub snd: Snd,
     pub rcv: Receiver,
     pub tx: SendQueue,
-    /// The handshake is not over yet (Fast Open).
-    pub late: Option<Box<LateHandshake>>,
     /// Text came with the SYN, or was acknowledged with ours.
     pub syn_data: bool,
     /// A FIN follows what is queued.
@@ -312,7 +309,6 @@ impl Tcb {
             },
             rcv: Receiver::new(nxt, edge, agreed.rcv_scale, space),
             tx: SendQueue::default(),
-            late: None,
             syn_data: false,
             fin_queued: false,
             reset_owed: false,
