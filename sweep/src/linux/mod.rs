@@ -9,6 +9,7 @@
 //! a network namespace of its own, which goes when the process ends.
 mod cable;
 mod ends;
+mod fair;
 mod report;
 mod run;
 
@@ -21,6 +22,7 @@ use indicatif::ProgressBar;
 
 pub use cable::Cable;
 pub use ends::End;
+pub use fair::{Fairness, share};
 
 use crate::cell::{Cell, Path};
 use report::{Pair, Row};
