@@ -6,8 +6,11 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail};
 use clap::Args;
 use heptad_device::{Interface, Kind, Offloads, Reader};
+use heptad_lab::stack::DropReason;
 use heptad_lab::stack::l4_transport::tcp::Congestion;
+use heptad_lab::stack::wire::PacketBuf;
 use heptad_lab::{Lab, LabOptions, MachineId, Topology, stack};
+use rustix::io::Errno;
 
 use super::ends::{LEFT, RIGHT, ip};
 use crate::cell::Path;
@@ -129,6 +132,15 @@ struct Plug {
     interface: Interface,
     reader: Reader,
 }
+impl Plug {
+    /// The next frame. None comes before the other side has its interface up.
+    fn read(&mut self) -> Result<Option<PacketBuf>> {
+        match self.reader.read(&self.interface) {
+            Err(error) if error.raw_os_error() == Some(Errno::IO.raw_os_error()) => Ok(None),
+            read => Ok(read?),
+        }
+    }
+}
 
 /// What standard input says: our stream begins; what arrives counts from now on.
 pub const BEGIN: &str = "begin";
@@ -194,7 +206,7 @@ impl Wire {
         let Self { streams, ends, .. } = self;
         let mut busy = streams.lab.next_event().is_some_and(|at| at <= now);
         for end in ends.iter_mut() {
-            while let Some(frame) = end.reader.read(&end.interface)? {
+            while let Some(frame) = end.read()? {
                 streams.lab.inject(end.machine, now, frame);
                 busy = true;
             }
@@ -210,7 +222,10 @@ impl Wire {
         }
         for end in ends {
             while let Some(frame) = streams.lab.poll_outside(end.machine) {
-                end.interface.write(&frame)?;
+                if end.interface.write(&frame).is_err() {
+                    let reason = DropReason::DeviceRefused;
+                    streams.lab.refuse(end.machine, frame.id(), reason);
+                }
             }
         }
         Ok(busy)
