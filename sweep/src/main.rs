@@ -23,6 +23,7 @@ const EXAMPLES: &str = "Examples:
   cargo xtask sweep linux                    beside Linux in real time; needs root
   cargo xtask sweep linux --rtt 20 --loss 1 --seeds 3
                                              one of its cells
+  cargo xtask sweep fair                     one stream of ours and one of Linux on a link; needs root
 
 Exit codes: 0 the snapshot or the goal holds, 1 it does not, 2 a wrong flag.";
 
@@ -44,6 +45,8 @@ struct Cli {
 enum What {
     /// Linux to Linux and ours to ours in real time, over the same cable with the same drop list.
     Linux(linux::Choice),
+    /// One stream of ours and one of Linux share a link in real time.
+    Fair(linux::Fairness),
     /// A process of such a run.
     #[command(subcommand, hide = true)]
     Inside(Inside),
@@ -60,6 +63,7 @@ fn main() -> ExitCode {
     let done = match &cli.command {
         None => snapshot(&cli),
         Some(What::Linux(choice)) => linux::compare(choice),
+        Some(What::Fair(choice)) => linux::share(choice),
         Some(What::Inside(Inside::Cable(cable))) => cable.carry().map(|()| ExitCode::SUCCESS),
         Some(What::Inside(Inside::End(end))) => end.play().map(|()| ExitCode::SUCCESS),
     };

@@ -74,15 +74,17 @@ impl Streams {
             looks = if self.lab.now() > at { 0 } else { looks + 1 };
             at = self.lab.now();
             ensure!(looks < PATIENCE, "the lab stands still at {at:?}");
-            for index in 0..self.all.len() {
-                self.serve(index)?;
-            }
+            self.serve_all()?;
             if let Outcome::Stalled(machines) = self.lab.run_until(limit, true, u64::MAX) {
                 bail!("{machines:?} never let time move");
             }
             while self.lab.poll_ready().is_some() {}
         }
         Ok(())
+    }
+    /// Gives and takes what there is room for.
+    pub fn serve_all(&mut self) -> Result<()> {
+        (0..self.all.len()).try_for_each(|index| self.serve(index))
     }
     /// Share of a stream's segments with text that were sent more than once.
     #[cfg(test)]

@@ -44,6 +44,7 @@ const EXAMPLES: &str = "Examples:
   cargo xtask bench --quick             figures beside those of another stack
   cargo xtask sweep                     goodput over loss, round trip and rate, compared with docs/sweep.md
   cargo xtask sweep linux               the same beside Linux in real time
+  cargo xtask sweep fair                one stream of ours and one of Linux on a link
   cargo xtask layers                    who names whom against the rules
   cargo xtask conformance --update      writes docs/conformance from its tables
 

@@ -91,7 +91,7 @@ counters! {
         TcpExtTcpLossProbes = "TCPLossProbes", TcpExtTcpOfoQueue = "TCPOFOQueue", TcpExtTcpOfoDrop = "TCPOFODrop",
         TcpExtTcpRcvQDrop = "TCPRcvQDrop", TcpExtTcpDsackOldSent = "TCPDSACKOldSent", TcpExtTcpDsackRecv = "TCPDSACKRecv",
         TcpExtTcpAbortOnData = "TCPAbortOnData", TcpExtTcpAbortOnClose = "TCPAbortOnClose",
-        TcpExtTcpAbortOnTimeout = "TCPAbortOnTimeout", TcpExtTcpAbortOnLinger = "TCPAbortOnLinger",
+        TcpExtTcpAbortOnTimeout = "TCPAbortOnTimeout", TcpExtTcpAbortOnMemory = "TCPAbortOnMemory", TcpExtTcpAbortOnLinger = "TCPAbortOnLinger",
         TcpExtTcpDeferAcceptDrop = "TCPDeferAcceptDrop",
         TcpExtTcpFastOpenActive = "TCPFastOpenActive", TcpExtTcpFastOpenActiveFail = "TCPFastOpenActiveFail",
         TcpExtTcpFastOpenPassive = "TCPFastOpenPassive", TcpExtTcpFastOpenPassiveFail = "TCPFastOpenPassiveFail",

@@ -41,6 +41,9 @@ pub struct End {
     congestion: String,
     #[arg(long)]
     millis: u64,
+    /// What a receiver does not count at first.
+    #[arg(long, default_value_t = 0)]
+    skip_millis: u64,
 }
 
 impl Side {
@@ -175,24 +178,30 @@ impl End {
         Ok((network, node))
     }
 
-    /// Counts what comes from now on, for the time that was said.
+    /// Counts what comes, for the time that was said.
     fn receive(&self, mut stream: impl Read) -> Result<()> {
-        let time = Duration::from_millis(self.millis);
+        drain(&mut stream, Duration::from_millis(self.skip_millis))?;
         let begin = Instant::now();
-        let mut buffer = vec![0; 4 * BLOCK];
-        let mut bytes = 0u64;
-        while begin.elapsed() < time {
-            match stream.read(&mut buffer) {
-                Ok(0) => break,
-                Ok(len) => bytes += len as u64,
-                Err(error)
-                    if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => {}
-                Err(error) => return Err(error).context("receive"),
-            }
-        }
+        let bytes = drain(&mut stream, Duration::from_millis(self.millis))?;
         println!("{}", bytes as f64 * 8.0 / begin.elapsed().as_secs_f64());
         Ok(())
     }
+}
+
+/// Takes what comes for so long; how many bytes that were.
+fn drain(stream: &mut impl Read, time: Duration) -> Result<u64> {
+    let begin = Instant::now();
+    let mut buffer = vec![0; 4 * BLOCK];
+    let mut bytes = 0;
+    while begin.elapsed() < time {
+        match stream.read(&mut buffer) {
+            Ok(0) => break,
+            Ok(len) => bytes += len as u64,
+            Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => {}
+            Err(error) => return Err(error).context("receive"),
+        }
+    }
+    Ok(bytes)
 }
 
 /// Sends until this process is ended.

@@ -9,6 +9,7 @@
 //! a network namespace of its own, which goes when the process ends.
 mod cable;
 mod ends;
+mod fair;
 mod report;
 mod run;
 
@@ -21,9 +22,10 @@ use indicatif::ProgressBar;
 
 pub use cable::Cable;
 pub use ends::End;
+pub use fair::{Fairness, share};
 
 use crate::cell::{Cell, Path};
-use report::{Pair, Row};
+use report::{Goodput, Pair, Row};
 
 /// Round trips, milliseconds, and shares of lost frames, at 100 Mbit/s.
 const RTTS: [u64; 3] = [20, 100, 300];
@@ -113,8 +115,8 @@ impl Choice {
         let mut pairs = Vec::new();
         for seed in 1..=self.seeds {
             let pair = Pair {
-                linux: self.kept(cell, Stack::Linux, seed)?,
-                ours: self.kept(cell, Stack::Ours, seed)?,
+                linux: self.goodput(cell, Stack::Linux, seed)?,
+                ours: self.goodput(cell, Stack::Ours, seed)?,
             };
             pairs.push(pair);
             bar.inc(1);
@@ -122,16 +124,18 @@ impl Choice {
         bar.finish_and_clear();
         Ok(Row::of(cell.path, &pairs))
     }
-    /// Goodput of a run that kept time; `None` if none did.
-    fn kept(&self, cell: &Cell, stack: Stack, seed: u64) -> Result<Option<f64>> {
+    /// Goodput of the first run that kept time, or of the last.
+    fn goodput(&self, cell: &Cell, stack: Stack, seed: u64) -> Result<Goodput> {
         let time = Duration::from_secs(self.seconds);
+        let mut last = 0.0;
         for _ in 0..TRIES {
             let run = run::run(cell, stack, seed, time)?;
             if run.worst_lag * 100 <= cell.path.rtt {
-                return Ok(Some(run.goodput));
+                return Ok(Goodput::Kept(run.goodput));
             }
+            last = run.goodput;
         }
-        Ok(None)
+        Ok(Goodput::Late(last))
     }
 }
 

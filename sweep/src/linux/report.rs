@@ -9,13 +9,34 @@ pub const HEADING: &str = "loss, round trip, rate        ours    Linux  ratio  k
 /// What ours has to bring of Linux in each cell.
 const GOAL: f64 = 0.95;
 
-/// The runs of one seed, bits a second; `None`: the cable was late each time.
-pub struct Pair {
-    pub linux: Option<f64>,
-    pub ours: Option<f64>,
+/// What a seed came to, bits a second.
+#[derive(Clone, Copy)]
+pub enum Goodput {
+    Kept(f64),
+    /// The cable was late each time: it says something, but proves nothing.
+    Late(f64),
+}
+impl Goodput {
+    fn kept(self) -> Option<f64> {
+        match self {
+            Self::Kept(bits) => Some(bits),
+            Self::Late(_) => None,
+        }
+    }
+    fn any(self) -> f64 {
+        match self {
+            Self::Kept(bits) | Self::Late(bits) => bits,
+        }
+    }
 }
 
-/// A cell, over the seeds of which both runs were kept.
+/// The runs of one seed.
+pub struct Pair {
+    pub linux: Goodput,
+    pub ours: Goodput,
+}
+
+/// A cell, over the seeds of which both runs were kept; if there is none, over all.
 pub struct Row {
     path: Path,
     ours: f64,
@@ -26,10 +47,15 @@ pub struct Row {
 impl Row {
     /// Means over the seeds.
     pub fn of(path: Path, pairs: &[Pair]) -> Self {
-        let both = |pair: &Pair| Some((pair.ours?, pair.linux?));
+        let both = |pair: &Pair| Some((pair.ours.kept()?, pair.linux.kept()?));
         let kept: Vec<(f64, f64)> = pairs.iter().filter_map(both).collect();
+        let all = pairs.iter().map(|pair| (pair.ours.any(), pair.linux.any()));
+        let counted = match kept.is_empty() {
+            true => all.collect(),
+            false => kept.clone(),
+        };
         let mean = |which: fn(&(f64, f64)) -> f64| {
-            kept.iter().map(which).sum::<f64>() / kept.len().max(1) as f64
+            counted.iter().map(which).sum::<f64>() / counted.len().max(1) as f64
         };
         Self {
             path,
@@ -57,12 +83,12 @@ impl fmt::Display for Row {
             seeds,
         } = self;
         let path = path.to_string();
-        if *kept == 0 {
-            let late = "the cable was late in each run";
-            return write!(f, "{path:25} {late:>31} {kept:>2}/{seeds}  NO");
-        }
         let (ours, linux) = (megabits(*ours), megabits(*linux));
-        let mark = if self.holds() { "" } else { "  NO" };
+        let mark = match kept {
+            0 => "  the cable was late in each run",
+            _ if self.holds() => "",
+            _ => "  NO",
+        };
         write!(
             f,
             "{path:25} {ours:>8} {linux:>8} {:>6.2} {kept:>2}/{seeds}{mark}",
@@ -109,10 +135,12 @@ mod tests {
             rtt: Duration::from_millis(20),
             rate: 100_000_000,
         };
-        let pairs: Vec<Pair> = pairs
-            .iter()
-            .map(|&(ours, linux)| Pair { ours, linux })
-            .collect();
+        let goodput = |kept: Option<f64>| kept.map_or(Goodput::Late(2e6), Goodput::Kept);
+        let pair = |&(ours, linux): &(Option<f64>, Option<f64>)| Pair {
+            ours: goodput(ours),
+            linux: goodput(linux),
+        };
+        let pairs: Vec<Pair> = pairs.iter().map(pair).collect();
         Row::of(path, &pairs)
     }
 
@@ -132,11 +160,11 @@ mod tests {
 
     #[test]
     fn a_cell_without_a_run_does_not_hold() {
-        let none = row(&[(None, Some(1.0))]);
+        let none = row(&[(None, Some(1e6))]);
         let less = row(&[(Some(94.0), Some(100.0))]);
         let more = row(&[(Some(101.0), Some(100.0))]);
         assert_eq!([&none, &less, &more].map(Row::holds), [false, false, true]);
-        let told = "1 %, 20 ms, 100 Mbit/s     the cable was late in each run  0/1  NO";
+        let told = "1 %, 20 ms, 100 Mbit/s        2.00     1.00   2.00  0/1  the cable was late in each run";
         assert_eq!(none.to_string(), told);
         let verdict = Verdict::of(&[none, less, more]).to_string();
         assert_eq!(

@@ -199,6 +199,7 @@ impl Settings {
             "tcp_min_tso_segs" => config.least_burst = u8::try_from(number()?).unwrap_or(u8::MAX),
             "tcp_synack_retries" => config.synack_retries = number()?,
             "tcp_retries2" => config.retries2 = number()?,
+            "tcp_max_orphans" => config.max_orphans = number()? as usize,
             "tcp_fastopen" => config.fast_open = FastOpenModes::of(bits(name, value)?),
             "tcp_fastopen_key" => config.fast_open_key = Some(fast_open_key(value)?),
             // Nothing is learnt from connections that went silent.

@@ -360,17 +360,19 @@ impl Tcp {
     }
     /// The program is done: FIN after what is queued, or RST if unread data is left (RFC 2525 2.17). The handle dies.
     pub fn close(&mut self, id: ConnId, cx: &mut Cx<'_>) {
-        let Some(conn) = self.conn_mut(id) else {
+        let too_many = self.orphans >= self.config.max_orphans;
+        let Some(conn) = self.orphan(id) else {
             return;
         };
-        conn.ep_mut().orphan = true;
-        conn.ep_mut().owner = None;
         match conn {
             Conn::Opening(opening) => super::active::close(opening, cx),
             Conn::Open(tcb) => {
                 let unread = tcb.rcv.discard();
                 if unread && tcb.ep.state.is_synchronised() {
                     cx.count(Counter::TcpExtTcpAbortOnClose);
+                    tcb.abort(cx);
+                } else if too_many && tcb.ep.state != State::Closed {
+                    cx.count(Counter::TcpExtTcpAbortOnMemory);
                     tcb.abort(cx);
                 } else {
                     tcb.queue_fin(cx);
@@ -381,11 +383,9 @@ impl Tcp {
     }
     /// RST now (SO_LINGER 0). The handle dies.
     pub fn abort(&mut self, id: ConnId, cx: &mut Cx<'_>) {
-        let Some(conn) = self.conn_mut(id) else {
+        let Some(conn) = self.orphan(id) else {
             return;
         };
-        conn.ep_mut().orphan = true;
-        conn.ep_mut().owner = None;
         match conn {
             Conn::Opening(opening) => super::active::abandon(opening, cx),
             Conn::Open(tcb) => {
@@ -394,6 +394,15 @@ impl Tcp {
             }
         }
         self.settle(id, cx);
+    }
+    /// The program's end is gone.
+    fn orphan(&mut self, id: ConnId) -> Option<&mut Conn> {
+        let was = self.conn(id)?.ep().orphan;
+        self.orphans += usize::from(!was);
+        let conn = self.conn_mut(id)?;
+        conn.ep_mut().orphan = true;
+        conn.ep_mut().owner = None;
+        Some(conn)
     }
     /// Changes options; takes effect at once.
     pub fn set_options(&mut self, id: ConnId, options: Options, cx: &mut Cx<'_>) {

@@ -305,6 +305,8 @@ pub struct Config {
     pub fin_timeout: Duration,
     /// Most TIME-WAIT entries (tcp_max_tw_buckets).
     pub max_time_wait: usize,
+    /// Most connections whose program is gone (tcp_max_orphans); one more is reset.
+    pub max_orphans: usize,
     /// Receive buffer: initial and largest, bytes (tcp_rmem 131072, 6291456).
     pub rmem: (u32, u32),
     /// Send buffer: initial and largest, bytes (tcp_wmem 16384 → 87040 usable, 4194304).
@@ -343,6 +345,7 @@ impl Default for Config {
             fast_open_key: None,
             fin_timeout: Duration::from_secs(60),
             max_time_wait: 65_536,
+            max_orphans: 65_536,
             rmem: (131_072, 6_291_456),
             wmem: (87_040, 4_194_304),
             moderate_rcvbuf: true,
@@ -414,6 +417,8 @@ pub struct Tcp {
     generation: u32,
     /// Payload memory of all connections, bytes.
     memory: usize,
+    /// Connections whose program is gone.
+    orphans: usize,
 }
 
 impl Tcp {
@@ -442,6 +447,7 @@ impl Tcp {
             ready: VecDeque::new(),
             generation: 0,
             memory: 0,
+            orphans: 0,
         }
     }
 

@@ -167,6 +167,7 @@ impl Tcp {
         if conn.ep().armed.is_some() {
             self.agenda.forget();
         }
+        self.orphans -= usize::from(conn.ep().orphan);
         let (charged, _) = conn.recharge();
         self.memory = self.memory.saturating_sub(charged);
     }

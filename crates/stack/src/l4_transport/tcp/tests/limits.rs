@@ -325,3 +325,34 @@ fn lingering_ends_are_bounded_and_those_beyond_are_counted() {
     peer.host.with(|t, cx| t.on_timeout(cx));
     assert!(peer.host.tcp.time_waits.is_empty());
 }
+
+#[test]
+fn connections_whose_program_is_gone_are_bounded_and_those_beyond_are_reset() {
+    let config = Config {
+        max_orphans: 1,
+        ..Config::default()
+    };
+    let mut peer = Peer::new(config);
+    for n in 0..3u32 {
+        let port = 40_000 + n;
+        let begin = match n {
+            0 => PLAIN.to_string(),
+            _ => PLAIN.replace("listen 4", ""),
+        };
+        let end = match n {
+            0 => "> F. 1:1(0) ack 1",
+            _ => "> R. 1:1(0) ack 1 win 0",
+        };
+        peer.play(&format!("port {port}\nnew {n}\n{begin}\nclose\n{end}"));
+    }
+    assert_eq!(peer.host.tcp.orphans, 1);
+    assert_eq!(peer.host.count(Counter::TcpExtTcpAbortOnMemory), 2);
+    // its FIN is never acknowledged
+    for _ in 0..20 {
+        peer.host.now += Duration::from_secs(60);
+        peer.host.with(|t, cx| t.on_timeout(cx));
+        while peer.host.transmit().is_some() {}
+    }
+    assert_eq!(peer.host.tcp.orphans, 0);
+    assert!(peer.host.tcp.conns.is_empty());
+}
