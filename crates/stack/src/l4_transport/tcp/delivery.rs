@@ -50,15 +50,9 @@ pub struct Sample {
 /// The last rate, for TCP_INFO.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Told {
-    bytes: u64,
-    interval: Duration,
-    pub app_limited: bool,
-}
-impl Told {
     /// Bytes a second.
-    pub fn rate(&self) -> u64 {
-        per_second(self.bytes, self.interval)
-    }
+    pub rate: u64,
+    pub app_limited: bool,
 }
 
 /// The sampler of a connection.
@@ -150,18 +144,14 @@ impl Delivery {
         let interval = sending.max(acking);
         if min_rtt.is_none_or(|min| interval >= min) {
             sample.rate = per_second(sample.delivered, interval);
-            self.tell(&sample, interval);
+            if !sample.app_limited || sample.rate >= self.told.rate {
+                self.told = Told {
+                    rate: sample.rate,
+                    app_limited: sample.app_limited,
+                };
+            }
         }
         sample
-    }
-    fn tell(&mut self, sample: &Sample, interval: Duration) {
-        if !sample.app_limited || sample.rate >= self.told.rate() {
-            self.told = Told {
-                bytes: sample.delivered,
-                interval,
-                app_limited: sample.app_limited,
-            };
-        }
     }
     /// Less is sent than might be: what is on its way now, and what was delivered, says little of the network.
     pub fn limit_by_program(&mut self, pipe: u32) {
@@ -227,7 +217,7 @@ mod tests {
         assert_eq!(last.rate, 1_000_000, "a segment each millisecond");
         assert_eq!(last.delivered, 20_000);
         assert_eq!(last.rtt, Some(Duration::from_millis(20)));
-        assert_eq!(sender.delivery.told.rate(), 1_000_000);
+        assert_eq!(sender.delivery.told.rate, 1_000_000);
     }
 
     #[test]

@@ -449,7 +449,7 @@ impl Tcb {
         info.total_rto_time = tally.millis_in_timeout(now);
         if let Some(busy) = &self.busy {
             let told = &busy.delivery.told;
-            info.delivery_rate = told.rate();
+            info.delivery_rate = told.rate;
             info.delivery_rate_app_limited = told.app_limited.into();
         }
         [info.busy_time, info.rwnd_limited, info.sndbuf_limited] = tally.busy(now);

@@ -392,9 +392,14 @@ impl Tcb {
             self.count(Count::DataSegsOut, frames);
         }
     }
-    /// Send buffer autotuning: room for twice the congestion window (Linux's tcp_sndbuf_expand).
+    /// Send buffer autotuning: room for twice the congestion window, and thrice for BBR, which does not slow down while what
+    /// arrived behind a gap still takes room (Linux's tcp_sndbuf_expand).
     pub fn grow_send_buffer(&mut self) {
-        let wanted = self.window.cwnd.saturating_mul(2);
+        let times = match self.controller.model() {
+            Some(_) => 3,
+            None => 2,
+        };
+        let wanted = self.window.cwnd.saturating_mul(times);
         let space = &mut self.send_space;
         space.initial = space.initial.max(wanted.min(space.most));
     }

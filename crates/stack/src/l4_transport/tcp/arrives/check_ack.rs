@@ -285,7 +285,7 @@ fn count_duplicates(
 }
 
 fn grow(tcb: &mut Tcb, bytes: u32, delivered: &Delivered, cx: &mut Cx<'_>) {
-    if tcb.is_limited() && tcb.controller.model().is_none() {
+    if tcb.is_limited() {
         let acked = Acked {
             now: cx.now,
             bytes,
