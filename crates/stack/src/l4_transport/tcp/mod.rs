@@ -17,6 +17,7 @@
 //! The states and their one table of transitions: `states`. Sequence numbers: `seq`, the only place that compares them.
 mod active;
 mod arrives;
+mod burst;
 mod busy;
 mod calls;
 mod challenge;

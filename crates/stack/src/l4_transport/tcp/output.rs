@@ -2,6 +2,7 @@
 use alloc::vec::Vec;
 use heptad_wire::tcp::Flags;
 
+use super::burst::whole;
 use super::isn;
 use super::mtu_search::Crowded;
 use super::options::data_options;
@@ -13,9 +14,6 @@ use super::tcb::Tcb;
 use crate::event::Cause;
 use crate::l3_network::Departure;
 use crate::{Counter, Cx};
-
-/// Most text of a super-segment: with its headers it is an IPv4 packet.
-const MOST_TEXT: u32 = 65_535 - 20 - 60;
 
 /// What is to leave next.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -136,34 +134,6 @@ impl Tcb {
         };
         let fin = fin && len == unsent && window > len;
         (len > 0).then_some(Next::New { len, fin })
-    }
-    /// Most new text that one super-segment carries: at most half the congestion window, so that two are under way.
-    fn most_new(&self, unsent: u32, mss: u32) -> u32 {
-        let most = most_text(mss);
-        if unsent <= mss {
-            return most;
-        }
-        let half = whole(self.window.cwnd / 2, mss).max(mss);
-        most.min(half).min(self.burst(mss))
-    }
-    /// What leaves in about a millisecond at the rate that the window allows, more where the way is short (Linux's
-    /// tcp_tso_autosize): the longer the way, the smaller the bursts.
-    fn burst(&self, mss: u32) -> u32 {
-        if let Some(bbr) = self.controller.model() {
-            return whole(bbr.quantum(mss), mss).min(most_text(mss));
-        }
-        let (Some(per_second), Some(min)) = (self.pacing_rate(), self.rtt.min()) else {
-            return most_text(mss);
-        };
-        let halvings = min.as_micros() >> 9;
-        let short_way = if halvings < 32 {
-            u64::from(MOST_TEXT) >> halvings
-        } else {
-            0
-        };
-        let bytes = (per_second / 1024 + short_way).min(MOST_TEXT.into()) as u32;
-        let least = u32::from(self.agreed.least_burst) * mss;
-        whole(bytes, mss).max(least).min(most_text(mss))
     }
     //= rfc9293#3.8.6.2.1
     //# Send data if at least a fraction of the maximum window can be sent, i.e., if: [SND.NXT = SND.UNA and] min(D,U) >= Fs * Max(SND.WND)
@@ -403,13 +373,4 @@ impl Tcb {
         let space = &mut self.send_space;
         space.initial = space.initial.max(wanted.min(space.most));
     }
-}
-
-/// The longest super-segment of whole segments; one segment is always one (the loopback's fills an IPv4 packet).
-fn most_text(mss: u32) -> u32 {
-    whole(MOST_TEXT, mss).max(mss)
-}
-/// As many bytes as make whole segments.
-fn whole(bytes: u32, mss: u32) -> u32 {
-    bytes / mss * mss
 }
