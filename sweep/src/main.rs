@@ -23,7 +23,7 @@ const EXAMPLES: &str = "Examples:
   cargo xtask sweep linux                    beside Linux in real time; needs root
   cargo xtask sweep linux --rtt 20 --loss 1 --seeds 3
                                              one of its cells
-  cargo xtask sweep fair                     one stream of ours and one of Linux on a link; needs root
+  cargo xtask sweep fair                     a stream of ours and one of Linux on a link; needs root
 
 Exit codes: 0 the snapshot or the goal holds, 1 it does not, 2 a wrong flag.";
 

@@ -9,6 +9,7 @@ use clap::{Args, ValueEnum};
 use heptad_device::{Interface, Kind};
 use heptad_lab::{Lab, LabOptions, Topology};
 use heptad_runtime::{self as ours, Network, Node};
+use rustix::net::{self, AddressFamily, SocketType, sockopt};
 
 use super::Stack;
 use crate::goodput::congestion;
@@ -44,6 +45,9 @@ pub struct End {
     /// What a receiver does not count at first.
     #[arg(long, default_value_t = 0)]
     skip_millis: u64,
+    /// Which of those that share the cable.
+    #[arg(long, default_value_t = 0)]
+    pair: u8,
 }
 
 impl Side {
@@ -51,12 +55,6 @@ impl Side {
         match self {
             Self::Sender => LEFT,
             Self::Receiver => RIGHT,
-        }
-    }
-    fn address(self) -> Ipv4Addr {
-        match self {
-            Self::Sender => Ipv4Addr::new(10, 0, 0, 1),
-            Self::Receiver => Ipv4Addr::new(10, 0, 0, 2),
         }
     }
 }
@@ -107,18 +105,33 @@ impl End {
         }
     }
 
+    fn address(&self, side: Side) -> Ipv4Addr {
+        let last = match side {
+            Side::Sender => 1,
+            Side::Receiver => 2,
+        };
+        Ipv4Addr::new(10, 0, self.pair, last)
+    }
+    fn own_address(&self) -> String {
+        format!("{}/16", self.address(self.side))
+    }
+    /// Where the receiver of the pair listens.
+    fn service(&self) -> SocketAddr {
+        (self.address(Side::Receiver), PORT).into()
+    }
+
     fn kernel(&self) -> Result<()> {
         let interface = self.side.interface();
-        let address = format!("{}/24", self.side.address());
-        ip(&["address", "add", &address, "dev", interface])?;
+        ip(&["address", "add", &self.own_address(), "dev", interface])?;
         ip(&["link", "set", interface, "up"])?;
-        let service = SocketAddr::from((Side::Receiver.address(), PORT));
+        let service = self.service();
         match self.side {
             Side::Sender => {
-                let stream = TcpStream::connect(service)?;
-                rustix::net::sockopt::set_tcp_congestion(&stream, &self.congestion)
-                    .context("TCP_CONGESTION")?;
-                send(stream)
+                // Before it connects: a socket that was BBR's once, as is the default of some machines, stays paced.
+                let socket = net::socket(AddressFamily::INET, SocketType::STREAM, None)?;
+                sockopt::set_tcp_congestion(&socket, &self.congestion).context("TCP_CONGESTION")?;
+                net::connect(&socket, &service)?;
+                send(TcpStream::from(socket))
             }
             Side::Receiver => {
                 let listener = TcpListener::bind(service)?;
@@ -133,7 +146,7 @@ impl End {
     /// A host of ours, on a bridge with the cable's interface.
     fn host(&self) -> Result<()> {
         let (network, node) = self.network()?;
-        let service = format!("{}:{PORT}", Side::Receiver.address());
+        let service = self.service();
         match self.side {
             Side::Sender => {
                 let stream = ours::TcpStream::connect(&node, service)?;
@@ -158,8 +171,8 @@ impl End {
             Side::Receiver => "[nodes.before]\nkind = \"switch\"\n",
         };
         let text = format!(
-            "{before}[nodes.host]\naddress = \"{}/24\"\n[[links]]\nendpoints = [\"host\", \"tap:{HOST}\"]\n",
-            self.side.address()
+            "{before}[nodes.host]\naddress = \"{}\"\n[[links]]\nendpoints = [\"host\", \"tap:{HOST}\"]\n",
+            self.own_address()
         );
         let topology = Topology::parse(&text, "host").context("the host's lab")?;
         let lab = Lab::new(&topology, LabOptions::default())?;

@@ -62,6 +62,14 @@ pub enum Stack {
     /// A host of ours.
     Ours,
 }
+impl Stack {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Linux => "Linux",
+            Self::Ours => "ours",
+        }
+    }
+}
 
 /// The table; ends with 1 where ours brings less than 0.95 of Linux.
 pub fn compare(choice: &Choice) -> Result<ExitCode> {

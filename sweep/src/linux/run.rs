@@ -29,7 +29,7 @@ pub fn run(cell: &Cell, stack: Stack, seed: u64, time: Duration) -> Result<Run> 
         anyhow::Ok(end)
     };
     let (mut receiver, mut sender) = (end(Side::Receiver)?, end(Side::Sender)?);
-    let flags = Cable::flags(&cell.path, seed, sender.id(), receiver.id());
+    let flags = Cable::flags(&cell.path, seed, &[sender.id(), receiver.id()]);
     let mut cable = Process::start("cable", &flags, &for_the_cable())?;
     cable.expect_ready()?;
     receiver.say("go")?;
