@@ -1,8 +1,15 @@
 //! How much of a connection's text leaves at once.
 use super::tcb::Tcb;
+use crate::Instant;
+use crate::time::Duration;
 
 /// Most text of a super-segment: with its headers it is an IPv4 packet.
 const MOST_TEXT: u32 = 65_535 - 20 - 60;
+/// Who sent nothing for longer than this does not wait: no ACK is close.
+const CLOSE: Duration = Duration::from_millis(1);
+/// Part of the window that is always worth a segment: what waits is not under way. (Linux's tcp_tso_win_divisor is 3, which costs
+/// small windows some percent.)
+const WORTH: u32 = 16;
 
 impl Tcb {
     /// Most new text that one super-segment carries: at most half the congestion window, so that two are under way.
@@ -13,6 +20,20 @@ impl Tcb {
         }
         let half = whole(self.window.cwnd / 2, mss).max(mss);
         most.min(half).min(self.burst(mss))
+    }
+    /// Whether to let `room`, less than a burst, grow until the next ACK, where that is close (Linux's tcp_tso_should_defer): fewer
+    /// and longer segments. Who fills each free place of a queue on the way at once takes it from those who wait.
+    pub fn waits_for_more(&self, room: u32, mss: u32, now: Instant) -> bool {
+        let window = self.window.cwnd.min(self.snd.wnd);
+        // During a repair each ACK lets a segment out (RFC 3042).
+        let repairs = self.pipe() < self.flight.outstanding();
+        if room >= self.burst(mss) || room >= window / WORTH || repairs {
+            return false;
+        }
+        let Some((oldest, srtt)) = self.flight.front().zip(self.rtt.srtt()) else {
+            return false;
+        };
+        now.since(self.last_sent) <= CLOSE && now.since(oldest.sent_at) >= srtt / 2
     }
     /// What leaves in about a millisecond at the rate that the window allows, more where the way is short (Linux's
     /// tcp_tso_autosize): the longer the way, the smaller the bursts.

@@ -13,7 +13,7 @@ use super::tally::Count;
 use super::tcb::Tcb;
 use crate::event::Cause;
 use crate::l3_network::Departure;
-use crate::{Counter, Cx};
+use crate::{Counter, Cx, Instant};
 
 /// What is to leave next.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,7 +36,7 @@ pub enum Next {
 
 impl Tcb {
     /// The decision.
-    pub fn next_segment(&self) -> Option<Next> {
+    pub fn next_segment(&self, now: Instant) -> Option<Next> {
         if self.reset_owed {
             return Some(Next::Reset);
         }
@@ -57,15 +57,15 @@ impl Tcb {
         }
         let text = match self.recovery.frto {
             _ if self.is_held_back() => None,
-            Frto::Second => self.next_new().or_else(|| self.next_resend()),
-            Frto::Off | Frto::First => self.next_resend().or_else(|| self.next_probe_or_new()),
+            Frto::Second => self.next_new(now).or_else(|| self.next_resend()),
+            Frto::Off | Frto::First => self.next_resend().or_else(|| self.next_probe_or_new(now)),
         };
         text.or_else(|| self.ack.is_due().then_some(Next::Ack))
     }
 
-    fn next_probe_or_new(&self) -> Option<Next> {
+    fn next_probe_or_new(&self, now: Instant) -> Option<Next> {
         match self.next_mtu_probe() {
-            Ok(probe) => probe.or_else(|| self.next_new()),
+            Ok(probe) => probe.or_else(|| self.next_new(now)),
             Err(Crowded) => None,
         }
     }
@@ -101,7 +101,7 @@ impl Tcb {
     }
 
     /// New text and FIN within both windows; Nagle, cork and silly-window avoidance (RFC 9293 3.7.4, 3.8.6.2.1).
-    fn next_new(&self) -> Option<Next> {
+    fn next_new(&self, now: Instant) -> Option<Next> {
         let unsent = self.unsent();
         let fin = self.fin_queued && !self.fin_sent();
         if unsent == 0 && !fin {
@@ -121,6 +121,9 @@ impl Tcb {
         let room = window.min(congestion).min(self.most_new(unsent, mss));
         if room < unsent {
             let len = whole(room, mss);
+            if len > 0 && self.waits_for_more(window.min(congestion), mss, now) {
+                return None;
+            }
             if len > 0 {
                 return Some(Next::New { len, fin: false });
             }

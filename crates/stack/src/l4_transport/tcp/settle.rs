@@ -94,11 +94,11 @@ impl Tcp {
             let (local, remote) = (conn.ep().local(), conn.ep().remote());
             self.demux.remove(local, remote, Entry::Conn(id));
         }
-        if closed && conn.ep().orphan && !conn.wants_output() {
+        if closed && conn.ep().orphan && !conn.wants_output(cx.now) {
             self.free(id);
             return;
         }
-        let wants = conn.wants_output();
+        let wants = conn.wants_output(cx.now);
         let next = conn.next_timeout();
         let (charged, charge) = conn.recharge();
         self.memory = self.memory.saturating_sub(charged) + charge;
@@ -262,7 +262,7 @@ impl Tcp {
                 }
                 departure
             }),
-            Conn::Open(tcb) => tcb.next_segment().map(|next| tcb.transmit(next, cx)),
+            Conn::Open(tcb) => tcb.next_segment(cx.now).map(|next| tcb.transmit(next, cx)),
         };
         self.settle(id, cx);
         departure
@@ -397,10 +397,10 @@ impl Conn {
                 keepalive::deadline(&tcb.ep.options, &tcb.keepalive).map(|at| at.max(now));
         }
     }
-    fn wants_output(&self) -> bool {
+    fn wants_output(&self, now: Instant) -> bool {
         match self {
             Self::Opening(opening) => opening.wants,
-            Self::Open(tcb) => tcb.next_segment().is_some(),
+            Self::Open(tcb) => tcb.next_segment(now).is_some(),
         }
     }
     fn next_timeout(&self) -> Option<Instant> {

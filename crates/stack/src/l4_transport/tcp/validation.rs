@@ -52,7 +52,7 @@ impl Window {
 impl Tcb {
     /// Text left (Linux's tcp_cwnd_validate).
     pub fn validate_window(&mut self, cx: &mut Cx<'_>) {
-        self.note_usage();
+        self.note_usage(cx.now);
         // a window that never grew cannot shrink
         if !self.shrinks() || !self.is_busy() {
             return;
@@ -81,8 +81,10 @@ impl Tcb {
         let small = self.window.cwnd < self.usage.most_out.saturating_mul(2);
         self.usage.limited || (self.window.in_slow_start() && small)
     }
-    fn note_usage(&mut self) {
-        let limited = self.unsent() > 0 && self.pipe() + self.mss() > self.window.cwnd;
+    fn note_usage(&mut self, now: Instant) {
+        let (room, mss) = (self.window.cwnd.saturating_sub(self.pipe()), self.mss());
+        let waits = room < mss || self.unsent() > room && self.waits_for_more(room, mss, now);
+        let limited = self.unsent() > 0 && waits;
         let out = self.flight.outstanding();
         let usage = &mut self.usage;
         let over = self.snd.una.at_or_after(usage.until);

@@ -146,6 +146,10 @@ impl Flight {
             note,
         });
     }
+    /// The first record.
+    pub fn front(&self) -> Option<&Record> {
+        self.records.front()
+    }
     /// The newest.
     pub fn back(&self) -> Option<&Record> {
         self.records.back()
