@@ -98,7 +98,7 @@ pub enum Command {
         heptad link r1-bob down                    pulled; `up` plugs it in again\n  \
         heptad link r1-bob up\n\n\
         A setting is a key of [[links]] in a lab file: delay, jitter, loss, rate,\n\
-        queue, mtu, duplicate, corrupt, corrupt_undetected, reorder. It holds for\n\
+        queue, mark, mtu, duplicate, corrupt, corrupt_undetected, reorder. It holds for\n\
         both directions; `forward.` before it is from the first end to the second,\n\
         `backward.` the other way. rate=none lifts the limit.")]
     Link(Link),

@@ -218,6 +218,7 @@ fn host_config(node: &Node) -> StackConfig {
         ..StackConfig::default()
     };
     config.tcp.congestion = node.congestion;
+    config.tcp.ecn = node.ecn;
     config
 }
 

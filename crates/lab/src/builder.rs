@@ -265,6 +265,10 @@ impl Cable {
     pub fn queue(self, frames: u32) -> Self {
         self.with("queue", i64::from(frames))
     }
+    /// ECN-capable packets that find so many frames waiting are marked.
+    pub fn mark(self, frames: u32) -> Self {
+        self.with("mark", i64::from(frames))
+    }
     /// Largest network packet, bytes.
     pub fn mtu(self, bytes: u32) -> Self {
         self.with("mtu", i64::from(bytes))

@@ -44,7 +44,8 @@ counters! {
         Ip6OutNoRoutes = "OutNoRoutes", Ip6ReasmTimeout = "ReasmTimeout", Ip6ReasmReqds = "ReasmReqds",
         Ip6ReasmOks = "ReasmOKs", Ip6ReasmFails = "ReasmFails", Ip6FragOks = "FragOKs", Ip6FragFails = "FragFails",
         Ip6FragCreates = "FragCreates", Ip6InMcastPkts = "InMcastPkts", Ip6OutMcastPkts = "OutMcastPkts",
-        Ip6InOctets = "InOctets", Ip6OutOctets = "OutOctets", Ip6OutTransmits = "OutTransmits",
+        Ip6InOctets = "InOctets", Ip6OutOctets = "OutOctets", Ip6InNoEctPkts = "InNoECTPkts",
+        Ip6InEct1Pkts = "InECT1Pkts", Ip6InEct0Pkts = "InECT0Pkts", Ip6InCePkts = "InCEPkts", Ip6OutTransmits = "OutTransmits",
     }
     Icmp6 {
         Icmp6InMsgs = "InMsgs", Icmp6InErrors = "InErrors", Icmp6OutMsgs = "OutMsgs",
@@ -105,7 +106,8 @@ counters! {
     }
     IpExt {
         IpExtInOctets = "InOctets", IpExtOutOctets = "OutOctets", IpExtInBcastPkts = "InBcastPkts",
-        IpExtOutBcastPkts = "OutBcastPkts", IpExtInNoEctPkts = "InNoECTPkts", IpExtInCsumErrors = "InCsumErrors",
+        IpExtOutBcastPkts = "OutBcastPkts", IpExtInNoEctPkts = "InNoECTPkts", IpExtInEct1Pkts = "InECT1Pkts", IpExtInEct0Pkts = "InECT0Pkts",
+        IpExtInCePkts = "InCEPkts", IpExtInCsumErrors = "InCsumErrors",
         IpExtInMcastPkts = "InMcastPkts", IpExtOutMcastPkts = "OutMcastPkts",
     }
 }

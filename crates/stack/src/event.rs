@@ -70,6 +70,8 @@ impl Cause {
 pub enum WindowCause {
     /// A loss: fast recovery begins.
     Loss,
+    /// Routers marked segments (RFC 3168).
+    Marks,
     /// A loss that a probe of the tail repaired (RFC 8985 7.4).
     TailLoss,
     /// The retransmission timer expired.
@@ -96,6 +98,7 @@ impl WindowCause {
     pub fn text(self) -> &'static str {
         match self {
             Self::Loss => "loss, fast recovery begins",
+            Self::Marks => "marked by a router",
             Self::TailLoss => "loss that a probe repaired",
             Self::Timeout => "timeout",
             Self::Recovered => "recovery is over",

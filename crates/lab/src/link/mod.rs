@@ -1,8 +1,9 @@
 //! One direction of a cable: what it does to frames, and the frames that are under way.
 //!
-//! A frame meets, in this order: its length, down, loss, rate and queue, corruption, duplication, delay and jitter, reordering. Each kind of
+//! A frame meets, in this order: its length, down, loss, rate and queue with its marks, corruption, duplication, delay and jitter, reordering. Each kind of
 //! chance has a stream of its own and every frame that fits and finds the cable up draws from all of them, so that the n-th of
 //! those meets the n-th numbers: changing one probability leaves the others' frames alone.
+mod ecn;
 mod loss;
 mod tally;
 
@@ -45,6 +46,8 @@ pub(crate) struct Mark {
     pub duplicate: Option<PacketId>,
     /// It was held back.
     pub held: Option<Duration>,
+    /// It is marked: so many frames waited (RFC 3168).
+    pub marked: Option<u32>,
 }
 impl Mark {
     /// For people.
@@ -54,6 +57,7 @@ impl Mark {
             slipped,
             duplicate,
             held,
+            marked,
         } = self;
         let mut notes = Vec::new();
         if let Some(bit) = corrupted {
@@ -74,6 +78,9 @@ impl Mark {
         }
         if let Some(delay) = held {
             notes.push(format!("reordered: held back by {delay:?}"));
+        }
+        if let Some(waiting) = marked {
+            notes.push(format!("marked CE: {waiting} frames wait"));
         }
         (!notes.is_empty()).then(|| notes.join("; "))
     }
@@ -197,9 +204,11 @@ impl Way {
             self.tallies.met(Kind::InFlight, 0.0, true);
             return Err(Cause::TooManyInFlight);
         }
+        let marked = self.mark(&mut frame);
         let roll = roll.unwrap_or_default();
         let arrival = self.arrival(left, &roll);
         let (frame, mut mark) = self.corrupt(frame, &roll);
+        mark.marked = marked;
         let duplicate = self.duplicate(&frame, mark, &roll);
         if self.reorders(&roll) {
             mark.held = Some(self.asked.reorder_delay);
@@ -250,6 +259,14 @@ impl Way {
         let left = self.rate.enter(frame.len(), rate, self.asked.queue, now);
         self.tallies.met(Kind::Queue, 0.0, left.is_none());
         left.ok_or(Cause::QueueFull(self.asked.queue))
+    }
+    /// How many frames wait, if that are so many that the packet is marked, and it can be.
+    fn mark(&mut self, frame: &mut PacketBuf) -> Option<u32> {
+        let least = self.asked.mark?;
+        let waiting = self.rate.starts.len() as u32;
+        let marked = waiting > least && ecn::mark(frame, self.link_header);
+        self.tallies.met(Kind::Mark, 0.0, marked);
+        marked.then_some(waiting)
     }
     /// Jitter never reorders: nobody arrives before the one in front.
     fn arrival(&mut self, left: Instant, roll: &Roll) -> Instant {

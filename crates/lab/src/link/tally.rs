@@ -11,6 +11,7 @@ pub(crate) enum Kind {
     Down,
     Loss,
     Queue,
+    Mark,
     InFlight,
     Corrupt,
     CorruptUndetected,
@@ -18,11 +19,12 @@ pub(crate) enum Kind {
     Reorder,
 }
 impl Kind {
-    const ALL: [Self; 9] = [
+    const ALL: [Self; 10] = [
         Self::TooLong,
         Self::Down,
         Self::Loss,
         Self::Queue,
+        Self::Mark,
         Self::InFlight,
         Self::Corrupt,
         Self::CorruptUndetected,
@@ -35,6 +37,7 @@ impl Kind {
             Self::Down => "down",
             Self::Loss => "loss",
             Self::Queue => "queue",
+            Self::Mark => "mark",
             Self::InFlight => "in_flight",
             Self::Corrupt => "corrupt",
             Self::CorruptUndetected => "corrupt_undetected",
@@ -71,7 +74,7 @@ const MOST_WORDINGS: usize = 8;
 /// The counts of one direction.
 #[derive(Default)]
 pub(crate) struct Tallies {
-    kinds: [Tally; 9],
+    kinds: [Tally; 10],
     entered: u64,
 }
 impl Tallies {
@@ -84,6 +87,8 @@ impl Tallies {
         self.kinds[Kind::Loss as usize].is_probability = asked.loss.probability().is_some();
         let queue = asked.rate.map(|_| format!("{} frames", asked.queue));
         self.word(Kind::Queue, queue);
+        let mark = asked.rate.and(asked.mark);
+        self.word(Kind::Mark, mark.map(|waiting| format!("from {waiting}")));
         for (kind, p) in [
             (Kind::Corrupt, asked.corrupt),
             (Kind::CorruptUndetected, asked.corrupt_undetected),

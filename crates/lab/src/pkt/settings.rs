@@ -2,7 +2,9 @@
 use core::net::IpAddr;
 use core::time::Duration;
 
-use heptad_stack::l4_transport::tcp::{Config, Congestion, FastOpenModes, MtuProbing, SynCookies};
+use heptad_stack::l4_transport::tcp::{
+    Config, Congestion, Ecn, FastOpenModes, MtuProbing, SynCookies,
+};
 
 use crate::solo::SoloConfig;
 
@@ -204,6 +206,7 @@ impl Settings {
             "tcp_fastopen_key" => config.fast_open_key = Some(fast_open_key(value)?),
             // Nothing is learnt from connections that went silent.
             "tcp_fastopen_blackhole_timeout_sec" => {}
+            "tcp_ecn" => config.ecn = ecn(number()?)?,
             "tcp_syncookies" => config.syn_cookies = syn_cookies(number()?)?,
             "somaxconn" => config.somaxconn = number()?,
             "tcp_fin_timeout" => config.fin_timeout = Duration::from_secs(number()?.into()),
@@ -259,6 +262,14 @@ fn fast_open_key(value: &str) -> Result<(u64, u64), String> {
     match words.collect::<Option<Vec<u64>>>().as_deref() {
         Some(&[a, b, c, d]) => Ok((a | b << 32, c | d << 32)),
         _ => Err(format!("tcp_fastopen_key wants four words, not `{value}`")),
+    }
+}
+fn ecn(number: u32) -> Result<Ecn, String> {
+    match number {
+        0 => Ok(Ecn::Never),
+        1 => Ok(Ecn::Always),
+        2 => Ok(Ecn::WhenAsked),
+        _ => Err(format!("tcp_ecn is 0, 1 or 2 here, not {number}")),
     }
 }
 fn syn_cookies(number: u32) -> Result<SynCookies, String> {

@@ -21,6 +21,7 @@ pub(super) const IMPAIRMENT_KEYS: &[&str] = &[
     "reorder",
     "rate",
     "queue",
+    "mark",
     "down",
 ];
 const LINK_KEYS: &[&str] = &["endpoints", "name", "mtu", "forward", "backward"];
@@ -261,6 +262,9 @@ fn impair(table: Fields<'_, '_>, to: &mut Impairments) -> Result<()> {
     if let Some(queue) = table.number("queue", 1..=1_000_000)? {
         to.queue = u32::try_from(queue).unwrap_or(u32::MAX);
     }
+    if let Some(mark) = table.number("mark", 0..=1_000_000)? {
+        to.mark = u32::try_from(mark).ok();
+    }
     if let Some(down) = table.flag("down")? {
         to.down = down;
     }
@@ -277,13 +281,14 @@ fn rate_or_none(text: &str) -> core::result::Result<Option<u64>, String> {
 
 /// Refuses what can't be applied: the complaint stands at the key of this table that asks for it.
 fn check(table: Fields<'_, '_>, asked: &Impairments) -> Result<()> {
-    if table.get("queue").is_some() && asked.rate.is_none() {
+    let waits = ["queue", "mark"]
+        .into_iter()
+        .find(|k| table.get(k).is_some());
+    if let (Some(key), None) = (waits, asked.rate) {
+        let message = "a queue without a rate never fills";
         return Err(table
             .source
-            .error(
-                table.key_span("queue"),
-                "a queue without a rate never fills",
-            )
+            .error(table.key_span(key), message)
             .help("add a `rate`"));
     }
     let key = ["jitter", "delay"]

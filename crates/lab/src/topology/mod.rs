@@ -20,6 +20,7 @@
 //! # querier = true                 # of a switch: it asks itself; or the address it asks from, "10.0.1.250"
 //! # conflict_detection = true      # addresses of IPv4 are asked for before they are used
 //! # congestion = "bbr"             # what its TCP sockets begin with; else "cubic"
+//! # ecn = "always"                 # its TCP asks for explicit congestion notification; else only "when asked"; or "never"
 //! # publish = ["8080:80"]          # with a real clock: 127.0.0.1:8080 outside is alice's port 80; also "5353:53/udp"
 //!
 //! [[links]]
@@ -35,6 +36,7 @@
 //! reorder = "2%"                   # or {probability = "2%", delay = "1ms"}
 //! rate = "10 Mbit"
 //! queue = 1000                     # frames that wait for the rate
+//! # mark = 20                      # ECN-capable packets that find so many waiting are marked
 //! down = false
 //! forward = { loss = "1%" }        # from the first end to the second only; `backward` likewise
 //!
@@ -62,7 +64,7 @@ use core::net::{IpAddr, Ipv4Addr};
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 
-use heptad_stack::l4_transport::tcp::Congestion;
+use heptad_stack::l4_transport::tcp::{Congestion, Ecn};
 use heptad_stack::time::Duration;
 use sha2::{Digest, Sha256};
 
@@ -135,6 +137,8 @@ pub struct Node {
     pub conflict_detection: bool,
     /// What its TCP sockets begin with.
     pub congestion: Congestion,
+    /// Whether its TCP uses explicit congestion notification.
+    pub ecn: Ecn,
     /// Default gateways, at most one of each family.
     pub gateways: Vec<Gateway>,
     /// Programs to run.
@@ -251,6 +255,8 @@ pub struct Impairments {
     pub rate: Option<u64>,
     /// Most frames that wait for the rate.
     pub queue: u32,
+    /// A packet that finds at least so many frames waiting is marked if its transport understands (RFC 3168); `None`: never.
+    pub mark: Option<u32>,
     /// Nothing passes.
     pub down: bool,
 }
@@ -267,6 +273,7 @@ impl Default for Impairments {
             reorder_delay: Duration::from_millis(1),
             rate: None,
             queue: 1000,
+            mark: None,
             down: false,
         }
     }
@@ -358,6 +365,7 @@ impl Topology {
                 privacy: draft.privacy,
                 conflict_detection: draft.conflict_detection,
                 congestion: draft.congestion,
+                ecn: draft.ecn,
                 gateways: gateways.remove(&name).unwrap_or_default(),
                 programs: draft.programs,
                 publish: draft.publish,
@@ -388,6 +396,7 @@ impl Topology {
             privacy: false,
             conflict_detection: false,
             congestion: Congestion::default(),
+            ecn: Ecn::default(),
             gateways: Vec::new(),
             programs: Vec::new(),
             publish: Vec::new(),

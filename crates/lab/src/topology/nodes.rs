@@ -3,7 +3,7 @@ use core::net::IpAddr;
 use std::collections::BTreeMap;
 use std::ops::Range;
 
-use heptad_stack::l4_transport::tcp::Congestion;
+use heptad_stack::l4_transport::tcp::{Congestion, Ecn};
 use heptad_stack::time::Duration;
 use toml::de::DeValue;
 
@@ -25,6 +25,8 @@ pub(super) struct NodeDraft {
     pub conflict_detection: bool,
     /// `congestion`: what its TCP sockets begin with.
     pub congestion: Congestion,
+    /// `ecn`: who uses explicit congestion notification.
+    pub ecn: Ecn,
     pub gateways: Vec<(IpAddr, Range<usize>)>,
     pub programs: Vec<Program>,
     pub publish: Vec<Publish>,
@@ -60,6 +62,7 @@ const NODE_KEYS: &[&str] = &[
     "privacy",
     "conflict_detection",
     "congestion",
+    "ecn",
     "gateway",
     "ports",
     "programs",
@@ -127,6 +130,7 @@ fn read_node(node: Fields<'_, '_>, span: Range<usize>) -> Result<NodeDraft> {
         privacy: node.flag("privacy")?.unwrap_or(false),
         conflict_detection: node.flag("conflict_detection")?.unwrap_or(false),
         congestion: read_congestion(node)?,
+        ecn: read_ecn(node)?,
         gateways: read_gateways(node)?,
         programs: read_programs(node)?,
         publish: publish::read(node)?,
@@ -155,6 +159,17 @@ fn read_congestion(node: Fields<'_, '_>) -> Result<Congestion> {
     })
 }
 
+fn read_ecn(node: Fields<'_, '_>) -> Result<Ecn> {
+    let Some((name, value)) = node.text("ecn", "always")? else {
+        return Ok(Ecn::default());
+    };
+    Ecn::named(name).ok_or_else(|| {
+        let names = Ecn::ALL.map(|(name, _)| name).join(", ");
+        let message = format!("`{name}` does not say who uses ECN");
+        node.error(value, message).help(names)
+    })
+}
+
 /// What a switch can't have, and a router.
 fn check_kind(node: Fields<'_, '_>, draft: &NodeDraft) -> Result<()> {
     let first = match draft.kind {
@@ -167,6 +182,7 @@ fn check_kind(node: Fields<'_, '_>, draft: &NodeDraft) -> Result<()> {
             "address",
             "conflict_detection",
             "congestion",
+            "ecn",
             "gateway",
             "run",
             "builtin",

@@ -2,7 +2,7 @@
 use std::collections::BTreeMap;
 use std::ops::Range;
 
-use heptad_stack::l4_transport::tcp::Congestion;
+use heptad_stack::l4_transport::tcp::{Congestion, Ecn};
 
 use super::document::{Result, Source};
 use super::links::LinkDraft;
@@ -79,6 +79,7 @@ pub(super) fn nodes(links: &[LinkDraft]) -> impl Iterator<Item = (String, NodeDr
             privacy: false,
             conflict_detection: false,
             congestion: Congestion::default(),
+            ecn: Ecn::default(),
             gateways: Vec::new(),
             programs: Vec::new(),
             publish: Vec::new(),

@@ -232,6 +232,7 @@ const EVERY_WAY: &str = r#"
         reorder = { probability = "3%", delay = "2ms" }
         rate = "1 Gbit"
         queue = 64
+        mark = 20
         mtu = 9000
         forward = { loss = { nth = [7, 3, 7] } }
         backward = { loss = { p = "1%", r = "20%" }, delay = "30ms", down = true }
@@ -266,6 +267,7 @@ fn every_way_to_write_an_impairment_is_understood() {
         reorder_delay: ms(2),
         rate: Some(1_000_000_000),
         queue: 64,
+        mark: Some(20),
         down: false,
     };
     assert_eq!(wire.forward, forward);
@@ -381,6 +383,8 @@ const ALONE: &[[&str; 4]] = &[
     ["[nodes.a]\nconflict_detection = \"yes\"", "\"yes\"", "`conflict_detection` is true or false", ""],
     ["[nodes.a]\ncongestion = \"vegas\"", "\"vegas\"", "`vegas` is no congestion control", "reno, cubic, bbr"],
     ["[nodes.s]\nkind = \"switch\"\ncongestion = \"bbr\"", "congestion", "a switch has no `congestion`", ""],
+    ["[nodes.a]\necn = \"yes\"", "\"yes\"", "`yes` does not say who uses ECN", "never, always, when asked"],
+    ["[nodes.s]\nkind = \"switch\"\necn = \"never\"", "ecn", "a switch has no `ecn`", ""],
     ["[nodes.s]\nkind = \"switch\"\nconflict_detection = true", "conflict_detection", "a switch has no `conflict_detection`", ""],
     ["[nodes.a]\naddress = \"auto\"\nprivacy = 1", "1", "`privacy` is true or false", ""],
     ["[nodes.r]\nkind = \"router\"\naddress = [\"fd00::1/64\", \"auto\"]", "\"auto\"]", "a router takes no address from others", "leave it out"],

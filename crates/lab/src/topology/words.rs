@@ -37,6 +37,9 @@ impl fmt::Display for Impairments {
             if self.queue != usual.queue {
                 words.push(format!("queue {}", self.queue));
             }
+            if let Some(waiting) = self.mark {
+                words.push(format!("mark {waiting}"));
+            }
         }
         f.write_str(&words.join(", "))
     }
@@ -112,6 +115,8 @@ mod tests {
         assert_eq!(words(usual), ["20ms ± 500us, loss 5.0 %"]);
         let slow = Cable::new().rate("1500 kbit").queue(10).mtu(1400);
         assert_eq!(words(slow), ["1500 kbit, queue 10", "mtu 1400"]);
+        let marking = Cable::new().rate("10 Mbit").mark(20);
+        assert_eq!(words(marking), ["10 Mbit, mark 20"]);
         let unlike = Cable::new().forward(Cable::new().down(true).reorder("0.1%"));
         assert_eq!(words(unlike), ["→ down, reorder 0.1 %", "← perfect"]);
     }

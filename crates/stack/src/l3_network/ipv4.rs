@@ -41,9 +41,13 @@ impl Network {
                 return drop(packet, reason, cx);
             }
         };
-        if header.tos & 3 == 0 {
-            cx.counters.add(Counter::IpExtInNoEctPkts, frames);
-        }
+        let marked = match header.tos & 3 {
+            0 => Counter::IpExtInNoEctPkts,
+            1 => Counter::IpExtInEct1Pkts,
+            2 => Counter::IpExtInEct0Pkts,
+            _ => Counter::IpExtInCePkts,
+        };
+        cx.counters.add(marked, frames);
         if let Err(reason) = self.is_credible(port, &header) {
             cx.count(Counter::IpInAddrErrors);
             return drop(packet, reason, cx);

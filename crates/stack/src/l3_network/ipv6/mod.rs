@@ -150,6 +150,13 @@ impl Network {
                 return drop(packet, reason, cx);
             }
         };
+        let marked = match header.traffic_class & 3 {
+            0 => Counter::Ip6InNoEctPkts,
+            1 => Counter::Ip6InEct1Pkts,
+            2 => Counter::Ip6InEct0Pkts,
+            _ => Counter::Ip6InCePkts,
+        };
+        cx.counters.add(marked, frames);
         if let Err(reason) = self.is_credible_v6(port, &header) {
             cx.count(Counter::Ip6InAddrErrors);
             return drop(packet, reason, cx);

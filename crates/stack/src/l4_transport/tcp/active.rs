@@ -4,6 +4,7 @@ use alloc::boxed::Box;
 use heptad_wire::tcp::Flags;
 
 use super::challenge::allow_again;
+use super::ecn;
 use super::opening::{ActiveOpening, Handshake};
 use super::options::{Agreed, mss_limit};
 use super::segment::{Segment, reset_for};
@@ -139,16 +140,12 @@ fn challenge(opening: &mut ActiveOpening, reason: DropReason, cx: &Cx<'_>) -> Ou
 fn handshake(opening: &ActiveOpening, seg: &Segment, config: &Config) -> Handshake {
     let ep = &opening.ep;
     let limit = mss_limit(ep.path.mtu, ep.local().ip(), ep.options.maxseg);
+    let mut agreed = Agreed::new(config, ep.remote().ip(), &seg.options, limit, opening.scale);
+    agreed.ecn = ecn::agrees(config, seg, opening.retries);
     Handshake {
         iss: opening.iss,
         irs: seg.seq,
-        agreed: Agreed::new(
-            config,
-            opening.ep.remote().ip(),
-            &seg.options,
-            limit,
-            opening.scale,
-        ),
+        agreed,
         //= rfc7323#2.2
         //# The window field in a segment where the SYN bit is set (i.e., a <SYN> or <SYN,ACK>) MUST NOT be scaled.
         wnd: u32::from(seg.wnd),

@@ -2,6 +2,7 @@
 use alloc::boxed::Box;
 
 use super::delivery::Delivery;
+use super::ecn::Marks;
 use super::fast_open::LateHandshake;
 use super::mtu_search::Search;
 use super::pacing::Pacing;
@@ -21,6 +22,7 @@ pub struct Busy {
     pub used: Used,
     pub delivery: Delivery,
     pub pacing: Pacing,
+    pub marks: Marks,
     /// The handshake is not over yet (Fast Open).
     pub late: Option<Box<LateHandshake>>,
     /// Of the path's MTU, where ICMP does not tell.

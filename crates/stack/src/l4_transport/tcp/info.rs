@@ -372,10 +372,13 @@ impl Tcb {
     }
     fn agreed_info(&self, info: &mut Info) {
         let agreed = &self.agreed;
+        let (marks, marked) = self.marks_info();
         info.options = u8::from(agreed.timestamps)
             | u8::from(agreed.sack) << 1
             | u8::from(agreed.scaling) << 2
-            | u8::from(self.syn_data) << 5;
+            | u8::from(self.syn_data) << 5
+            | marks;
+        info.delivered_ce = marked;
         info.snd_wscale = agreed.snd_scale;
         info.rcv_wscale = agreed.rcv_scale;
         info.snd_mss = self.mss();
@@ -472,6 +475,7 @@ impl Tcb {
         match self.recovery.phase {
             Phase::Timeout => 4,
             Phase::Fast => 3,
+            Phase::Open if self.recovery.reducing => 2,
             Phase::Open if self.flight.sacked() > 0 || self.recovery.dupacks > 0 => 1,
             Phase::Open => 0,
         }

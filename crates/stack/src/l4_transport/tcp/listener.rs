@@ -9,6 +9,7 @@ use heptad_wire::tcp::Flags;
 
 use super::challenge::allow_again;
 use super::demux::Entry;
+use super::ecn;
 use super::fast_open::{FastQueue, Wish};
 use super::opening::{Handshake, Opening, our_offer, syn_timeout};
 use super::options::{Agreed, mss_limit};
@@ -167,7 +168,8 @@ impl Tcp {
         let limit = mss_limit(path.mtu, local.ip(), options.maxseg);
         let timestamps = self.config.timestamps && seg.options.timestamps.is_some();
         let (offer_mss, scale, wnd) = our_offer(&self.config, options, &path, timestamps);
-        let agreed = Agreed::new(&self.config, remote.ip(), &seg.options, limit, scale);
+        let mut agreed = Agreed::new(&self.config, remote.ip(), &seg.options, limit, scale);
+        agreed.ecn = ecn::agrees(&self.config, seg, 0);
         let irs = seg.seq;
         let (ttl, tos) = options.hops_to(remote.ip());
         Opening {

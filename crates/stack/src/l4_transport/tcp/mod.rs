@@ -25,6 +25,7 @@ mod congestion;
 mod delayed_ack;
 mod delivery;
 mod demux;
+mod ecn;
 mod fast_open;
 mod info;
 mod inspect;
@@ -72,6 +73,7 @@ use crate::time::Duration;
 use crate::{Counter, Cx, DropReason, Instant};
 
 pub use crate::l4_transport::readiness::{Ready, SocketError};
+pub use ecn::Ecn;
 pub use fast_open::FastOpenModes;
 pub use info::{Info, TCP_INFO};
 pub use inspect::{Detail, Timer, TimerKind};
@@ -298,6 +300,8 @@ pub struct Config {
     pub somaxconn: u32,
     /// Whether a listener answers without remembering (tcp_syncookies, 1).
     pub syn_cookies: SynCookies,
+    /// Who uses explicit congestion notification (tcp_ecn, 2: who is asked).
+    pub ecn: Ecn,
     /// Who may use Fast Open (tcp_fastopen, 1: clients).
     pub fast_open: FastOpenModes,
     /// The key of its cookies (tcp_fastopen_key); `None`: drawn.
@@ -342,6 +346,7 @@ impl Default for Config {
             retries2: 15,
             somaxconn: 4096,
             syn_cookies: SynCookies::WhenFull,
+            ecn: Ecn::WhenAsked,
             fast_open: FastOpenModes::default(),
             fast_open_key: None,
             fin_timeout: Duration::from_secs(60),

@@ -6,6 +6,7 @@ use core::net::SocketAddr;
 
 use heptad_wire::Chunk;
 
+use super::ecn;
 use super::fast_open::Ride;
 use super::options::{Agreed, MAX_SCALE, Offer, mss_limit, scale_for};
 use super::segment::Outgoing;
@@ -165,6 +166,9 @@ pub fn write_syn_ack(
     out.seq = shake.iss;
     out.ack = shake.irs + 1;
     out.flags = Flags::SYN | Flags::ACK;
+    if shake.agreed.ecn {
+        out.flags = out.flags | Flags::ECE;
+    }
     out.wnd = wnd;
     out.options = Offer {
         mss,
@@ -230,14 +234,13 @@ impl ActiveOpening {
     }
     /// SYN, or SYN,ACK once the peer's SYN came.
     pub fn syn(&self, config: &Config, now: Instant) -> Outgoing {
-        use heptad_wire::tcp::Flags;
         let mut out = Outgoing::new(self.ep.local(), self.ep.remote(), &self.ep.options);
         if let Some(shake) = &self.shake {
             write_syn_ack(&mut out, shake, self.offer_mss, self.wnd, config, now);
             return out;
         }
         out.seq = self.iss;
-        out.flags = Flags::SYN;
+        out.flags = ecn::ask(config, self.retries);
         out.wnd = self.wnd;
         out.options = Offer {
             mss: self.offer_mss,

@@ -125,11 +125,13 @@ pub struct Agreed {
     pub scaling: bool,
     pub sack: bool,
     pub timestamps: bool,
+    /// Routers may mark (RFC 3168).
+    pub ecn: bool,
     /// Fewest segments of a super-segment, where there are so many.
     pub least_burst: u8,
 }
 impl Agreed {
-    /// Our settings, the peer and its SYN, our MSS limit (MTU or TCP_MAXSEG) and the shift that we would offer.
+    /// Our settings, the peer and the options of its SYN, our MSS limit (MTU or TCP_MAXSEG) and the shift that we would offer.
     pub fn new(
         config: &Config,
         peer: IpAddr,
@@ -156,6 +158,7 @@ impl Agreed {
             scaling: scale.is_some(),
             sack: config.sack && theirs.sack_permitted,
             timestamps: config.timestamps && theirs.timestamps.is_some(),
+            ecn: false,
             least_burst: config.least_burst,
         }
     }

@@ -215,7 +215,7 @@ impl Tcb {
         let mut out = Outgoing::new(self.ep.local(), self.ep.remote(), &self.ep.options);
         out.seq = seq;
         out.ack = self.rcv.nxt;
-        out.flags = flags;
+        out.flags = flags | self.echo();
         let mss = self.receive_mss();
         let before = self.rcv.wnd();
         out.wnd = self.rcv.tell_window(mss, self.ep.options.window_clamp);
@@ -268,7 +268,10 @@ impl Tcb {
         if fin {
             flags = flags | Flags::FIN;
         }
-        let out = self.header(seq, flags, cx);
+        let mut out = self.header(seq, flags, cx);
+        if len > 0 && !self.persist.due {
+            self.mark_new_text(&mut out);
+        }
         let total = len + u32::from(fin);
         if self.flight.is_empty() {
             self.unanswered_since = cx.now;

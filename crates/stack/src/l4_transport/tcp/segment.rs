@@ -8,6 +8,7 @@ use heptad_wire::tcp::{Flags, MIN_HEADER_LEN, TcpHeader, TcpOptions};
 use heptad_wire::{Chunk, PacketBuf, Sum};
 
 use super::Options;
+use super::ecn::Codepoint;
 use super::options::SegmentOptions;
 use super::seq::SeqNum;
 use crate::l3_network::{Arrival, Departure, Outlet, zone};
@@ -29,6 +30,8 @@ pub struct Segment {
     pub text_len: u32,
     /// How many frames brought it.
     pub frames: u32,
+    /// What routers said of it.
+    pub codepoint: Codepoint,
 }
 
 impl Segment {
@@ -40,12 +43,14 @@ impl Segment {
         let Arrival {
             src,
             dst,
+            tos,
             mut packet,
             ..
         } = arrival;
         let read = Self::read(src, dst, &mut packet, cx);
         cx.pool.recycle(packet);
-        let (header, segment) = read?;
+        let (header, mut segment) = read?;
+        segment.codepoint = Codepoint::of(tos);
         Ok((
             SocketAddr::new(dst, header.dst_port),
             SocketAddr::new(src, header.src_port),
@@ -87,6 +92,7 @@ impl Segment {
             text,
             text_len,
             frames,
+            codepoint: Codepoint::NotEct,
         };
         Ok((header, segment))
     }

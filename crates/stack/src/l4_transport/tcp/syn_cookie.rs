@@ -12,6 +12,7 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 use heptad_wire::tcp::Flags;
 
+use super::ecn::{self, Ecn};
 use super::isn::{self, Secrets};
 use super::listener::Knock;
 use super::opening::{Handshake, our_offer};
@@ -54,6 +55,7 @@ const OPTION_BITS: u32 = 6;
 const OPTION_MASK: u32 = (1 << OPTION_BITS) - 1;
 const SCALE_MASK: u32 = 0xf;
 const SACK_BIT: u32 = 1 << 4;
+const ECN_BIT: u32 = 1 << 5;
 
 /// Two keys: one hides the counter, the other one vouches for it.
 #[derive(Clone, Copy)]
@@ -126,7 +128,8 @@ fn marked_clock(clock: u32, agreed: &Agreed) -> u32 {
         SCALE_MASK
     };
     let sack = if agreed.sack { SACK_BIT } else { 0 };
-    let marked = (clock & !OPTION_MASK) | scale | sack;
+    let ecn = if agreed.ecn { ECN_BIT } else { 0 };
+    let marked = (clock & !OPTION_MASK) | scale | sack | ecn;
     if marked > clock {
         marked.wrapping_sub(1 << OPTION_BITS)
     } else {
@@ -139,7 +142,9 @@ fn marks_of(clock: u32, config: &Config) -> Option<SegmentOptions> {
     let scale = clock & SCALE_MASK;
     let sack_permitted = clock & SACK_BIT != 0;
     let window_scale = (scale != SCALE_MASK).then_some(scale as u8);
+    let ecn = clock & ECN_BIT != 0;
     let offered = (!sack_permitted || config.sack)
+        && (!ecn || config.ecn != Ecn::Never)
         && window_scale.is_none_or(|shift| config.window_scaling && shift <= MAX_SCALE);
     offered.then_some(SegmentOptions {
         window_scale,
@@ -170,12 +175,16 @@ impl Tcp {
         let theirs = survivors(&seg.options, timestamps.is_some());
         let (offer_mss, scale, wnd) =
             our_offer(&self.config, &options, &path, timestamps.is_some());
-        let agreed = Agreed::new(&self.config, knock.remote.ip(), &theirs, limit, scale);
+        let mut agreed = Agreed::new(&self.config, knock.remote.ip(), &theirs, limit, scale);
+        agreed.ecn = timestamps.is_some() && ecn::agrees(&self.config, seg, 0);
         let offset = self.secrets.timestamp_offset(knock.local, knock.remote);
         let mut out = Outgoing::new(knock.local, knock.remote, &options);
         out.seq = self.cookies.make(ends, seg.seq, agreed.mss, cx.now);
         out.ack = seg.seq + 1;
         out.flags = Flags::SYN | Flags::ACK;
+        if agreed.ecn {
+            out.flags = out.flags | Flags::ECE;
+        }
         out.wnd = wnd;
         out.options = Offer {
             mss: offer_mss,
@@ -244,19 +253,21 @@ impl Tcp {
         let path = (knock.route)(remote.ip()).ok_or(DropReason::NoRoute)?;
         let ts_offset = self.secrets.timestamp_offset(local, remote);
         let timestamps = seg.options.timestamps.filter(|_| self.config.timestamps);
-        let mut theirs = match timestamps {
-            Some((_, echo)) => marks_of(echo.wrapping_sub(ts_offset), &self.config)
-                .ok_or(DropReason::TcpCookieForged)?,
+        let clock = timestamps.map(|(_, echo)| echo.wrapping_sub(ts_offset));
+        let mut theirs = match clock {
+            Some(clock) => marks_of(clock, &self.config).ok_or(DropReason::TcpCookieForged)?,
             None => SegmentOptions::default(),
         };
         theirs.mss = Some(mss);
         theirs.timestamps = timestamps;
         let limit = mss_limit(path.mtu, local.ip(), options.maxseg);
         let (_, scale, wnd) = our_offer(&self.config, options, &path, timestamps.is_some());
+        let mut agreed = Agreed::new(&self.config, remote.ip(), &theirs, limit, scale);
+        agreed.ecn = clock.is_some_and(|clock| clock & ECN_BIT != 0);
         let shake = Handshake {
             iss,
             irs,
-            agreed: Agreed::new(&self.config, remote.ip(), &theirs, limit, scale),
+            agreed,
             wnd: u32::from(seg.wnd),
             edge: irs + 1 + u32::from(wnd),
             ts_recent: timestamps.map_or(0, |(value, _)| value),

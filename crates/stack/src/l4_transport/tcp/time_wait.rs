@@ -67,11 +67,13 @@ impl TimeWait {
         if !seg.has(Flags::SYN) || seg.has(Flags::ACK) || seg.has(Flags::RST) {
             return false;
         }
-        let newer = match (self.timestamps, seg.options.timestamps) {
-            (Some((_, recent)), Some((value, _))) => SeqNum(value).after(SeqNum(recent)),
-            _ => false,
-        };
-        newer || seg.seq.after(self.rcv_nxt)
+        match (self.timestamps, seg.options.timestamps) {
+            // an older timestamp is of an older SYN, whatever its number
+            (Some((_, recent)), Some((value, _))) if value != recent => {
+                SeqNum(value).after(SeqNum(recent))
+            }
+            _ => seg.seq.after(self.rcv_nxt),
+        }
     }
     /// Whether both ends used timestamps: then old segments are told from new ones.
     pub fn has_timestamps(&self) -> bool {

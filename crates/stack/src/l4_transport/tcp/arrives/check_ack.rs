@@ -97,7 +97,8 @@ fn acknowledge(tcb: &mut Tcb, seg: &Segment, window_moved: bool, cx: &mut Cx<'_>
     if !had_flight {
         return;
     }
-    count_delivered(tcb, &delivered);
+    let echo = tcb.is_echo(seg);
+    count_delivered(tcb, &delivered, echo);
     sample_rtt(tcb, seg, advanced, &delivered, cx);
     let duplicate = !advanced && seg.len() == 0 && !window_moved;
     if tcb.agreed.sack {
@@ -106,7 +107,12 @@ fn acknowledge(tcb: &mut Tcb, seg: &Segment, window_moved: bool, cx: &mut Cx<'_>
     }
     tcb.consider_frto(advanced, duplicate || sacked, &delivered, cx);
     let sample = tcb.sample_delivery(&delivered, cx.now);
-    recover(tcb, advanced, duplicate || sacked, &delivered, cx);
+    let heard = Heard {
+        advanced,
+        duplicate: duplicate || sacked,
+        echo,
+    };
+    recover(tcb, heard, &delivered, cx);
     tcb.steer(sample, cx);
     settle_tail_probe(tcb, seg, dsack.is_some(), duplicate && !sacked, cx);
     if advanced || delivered.bytes > 0 {
@@ -182,12 +188,15 @@ fn read_sack(
     (dsack, delivered.bytes > before)
 }
 
-fn count_delivered(tcb: &mut Tcb, delivered: &Delivered) {
+fn count_delivered(tcb: &mut Tcb, delivered: &Delivered, echo: bool) {
     if delivered.bytes == 0 {
         return;
     }
     let segments = delivered.bytes.div_ceil(tcb.mss());
     tcb.count(Count::Delivered, segments);
+    if echo {
+        tcb.count_marked(segments);
+    }
     if delivered.reordered.is_some() {
         tcb.tally().reord_seen += 1;
     }
@@ -204,7 +213,22 @@ fn sample_rtt(tcb: &mut Tcb, seg: &Segment, advanced: bool, delivered: &Delivere
     }
 }
 
-fn recover(tcb: &mut Tcb, advanced: bool, duplicate: bool, delivered: &Delivered, cx: &mut Cx<'_>) {
+/// What an ACK says.
+struct Heard {
+    /// SND.UNA moved.
+    advanced: bool,
+    /// It is a duplicate, or SACK told of something new.
+    duplicate: bool,
+    /// ECE.
+    echo: bool,
+}
+
+fn recover(tcb: &mut Tcb, heard: Heard, delivered: &Delivered, cx: &mut Cx<'_>) {
+    let Heard {
+        advanced,
+        duplicate,
+        echo,
+    } = heard;
     let mut bytes = delivered.bytes;
     if tcb.agreed.sack {
         tcb.detect_losses(cx);
@@ -218,6 +242,8 @@ fn recover(tcb: &mut Tcb, advanced: bool, duplicate: bool, delivered: &Delivered
                     tcb.enter_fast_recovery(cx);
                     tcb.reduce(bytes, advanced);
                 }
+            } else if tcb.heeds_marks(echo, cx) {
+                tcb.reduce(bytes, advanced);
             } else if advanced {
                 grow(tcb, bytes, delivered, cx);
             }
@@ -277,7 +303,7 @@ fn count_duplicates(
         return bytes;
     }
     recovery.dupacks = recovery.dupacks.saturating_add(1);
-    let fresh = tcb.snd.una.after(recovery.high);
+    let fresh = recovery.reducing || tcb.snd.una.after(recovery.high);
     if recovery.phase == Phase::Open && recovery.dupacks == DUP_THRESH && fresh {
         tcb.lose_front(cx);
     }
@@ -317,6 +343,7 @@ fn settle_tail_probe(tcb: &mut Tcb, seg: &Segment, dsack: bool, bare: bool, cx: 
             let flight = tcb.flight.outstanding();
             let lost = Lost { flight };
             tcb.controller.get().on_loss(&mut tcb.window, &lost);
+            tcb.owe_cwr();
             tcb.window.cwnd = tcb.window.cwnd.min(tcb.window.ssthresh);
             tcb.tell_window(WindowCause::TailLoss, cx);
         }

@@ -40,6 +40,7 @@ pub fn process(
         return Err(DropReason::HostMemory);
     }
     let (text, len) = trim(tcb, seg).inspect_err(|_| cx.count(Counter::TcpExtTcpRcvQDrop))?;
+    tcb.hear_marks(seg);
     let frames = seg.frames;
     let taken = tcb.rcv.take(seg.seq, text, len);
     match taken {

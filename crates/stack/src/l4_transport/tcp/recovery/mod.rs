@@ -38,6 +38,8 @@ pub enum Phase {
 #[derive(Clone, Debug)]
 pub struct Recovery {
     pub phase: Phase,
+    /// Marks bring the window down: until `high` is acknowledged (RFC 3168).
+    pub reducing: bool,
     /// RecoveryPoint: recovery ends when this is acknowledged.
     pub high: SeqNum,
     /// Duplicate ACKs in a row (without SACK they stand for segments that left the network).
@@ -79,6 +81,7 @@ impl Recovery {
     pub fn new(iss: SeqNum) -> Self {
         Self {
             phase: Phase::Open,
+            reducing: false,
             high: iss,
             dupacks: 0,
             evidence: Cause::FastRetransmit,
@@ -98,7 +101,17 @@ impl Recovery {
     }
     /// Begins fast recovery.
     pub fn enter_fast(&mut self, nxt: SeqNum, cwnd: u32) {
+        let goes_on = self.reducing;
+        if !goes_on {
+            self.begin_to_reduce(nxt, cwnd);
+        }
+        self.reducing = false;
         self.phase = Phase::Fast;
+        self.high = nxt;
+    }
+    /// The window comes down in proportion to what is delivered (RFC 9937), without a loss.
+    pub fn begin_to_reduce(&mut self, nxt: SeqNum, cwnd: u32) {
+        self.reducing = true;
         self.high = nxt;
         self.prior_cwnd = cwnd.max(1);
         self.prr_delivered = 0;
@@ -108,6 +121,7 @@ impl Recovery {
     pub fn enter_timeout(&mut self, nxt: SeqNum, frto: bool) {
         self.frto = if frto { Frto::First } else { Frto::Off };
         self.phase = Phase::Timeout;
+        self.reducing = false;
         self.evidence = Cause::Rto;
         self.timeouts = self.timeouts.saturating_add(1);
         self.high = nxt;
@@ -117,6 +131,7 @@ impl Recovery {
     /// Segments were too long: as after a timeout, but none expired.
     pub fn enter_gently(&mut self, nxt: SeqNum) {
         self.phase = Phase::Timeout;
+        self.reducing = false;
         self.evidence = Cause::PathMtu;
         self.high = nxt;
         self.dupacks = 0;
@@ -137,7 +152,7 @@ impl Recovery {
     }
     /// Bytes were sent.
     pub fn sent(&mut self, len: u32) {
-        if self.phase == Phase::Fast {
+        if self.phase == Phase::Fast || self.reducing {
             self.prr_out = self.prr_out.saturating_add(len);
         }
     }

@@ -36,10 +36,14 @@ impl Tcb {
     pub fn enter_fast_recovery(&mut self, cx: &mut Cx<'_>) {
         let flight = self.flight.outstanding();
         let cwnd = self.window.cwnd;
-        self.remember_for_undo();
-        self.controller
-            .get()
-            .on_loss(&mut self.window, &Lost { flight });
+        // Where marks bring it down already, the loss is of the same window.
+        if !self.recovery.reducing {
+            self.remember_for_undo();
+            self.controller
+                .get()
+                .on_loss(&mut self.window, &Lost { flight });
+            self.owe_cwr();
+        }
         self.tell_window(WindowCause::Loss, cx);
         self.recovery.enter_fast(self.snd.nxt, cwnd);
         self.recovery.probe = None;
@@ -145,7 +149,7 @@ impl Tcb {
         let flight = self.flight.outstanding();
         //= rfc5681#3.1
         //# when a TCP sender detects segment loss using the retransmission timer and the given segment has already been retransmitted, the value of ssthresh is held constant
-        let first = self.recovery.phase == Phase::Open
+        let first = self.recovery.phase == Phase::Open && !self.recovery.reducing
             || self.snd.una.at_or_after(self.recovery.high)
             || (self.recovery.phase == Phase::Timeout && self.recovery.timeouts == 0);
         if first {
@@ -154,6 +158,7 @@ impl Tcb {
                 .get()
                 .on_loss(&mut self.window, &Lost { flight });
         }
+        self.owe_cwr();
         self.controller.get().on_timeout();
         if self.flight.is_reneged() {
             cx.count(Counter::TcpExtTcpSackReneging);

@@ -74,6 +74,7 @@ impl Tcb {
     }
     /// F-RTO: what was late is acknowledged. Of a timeout whose reduction is undone already, or was none, recovery ends all the same.
     pub fn undo_timeout(&mut self, cx: &mut Cx<'_>) {
+        cx.count(Counter::TcpExtTcpSpuriousRtos);
         if self.recovery.undo.is_some() {
             self.undo(cx);
         } else {
@@ -85,9 +86,6 @@ impl Tcb {
         let Some(undo) = self.recovery.undo.take() else {
             return;
         };
-        if self.recovery.phase == Phase::Timeout {
-            cx.count(Counter::TcpExtTcpSpuriousRtos);
-        }
         self.undo_model();
         self.window.cwnd = self.window.cwnd.max(undo.cwnd);
         self.window.ssthresh = self.window.ssthresh.max(undo.ssthresh);

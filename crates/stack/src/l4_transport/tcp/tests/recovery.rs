@@ -320,6 +320,25 @@ fn a_timeout_that_was_only_a_delay_is_undone_by_an_old_timestamp() {
         cwnd = 10
     ",
     );
+    let counted = peer.host.count(Counter::TcpExtTcpSpuriousRtos);
+    assert_eq!(counted, 0, "Linux counts what F-RTO finds");
+}
+
+#[test]
+fn a_timeout_that_f_rto_finds_needless_is_counted() {
+    let peer = after(
+        WIDE,
+        "
+        write 10000
+        > P. 1:10001(10000) ack 1
+        +.202 > P. 9001:10001(1000) ack 1
+        +.3 > . 1:1001(1000) ack 1
+        write 5000
+        +.05 < . 1:1(0) ack 1001 win 320
+        > . 10001:12001(2000) ack 1
+        +.01 < . 1:1(0) ack 2001 win 320
+    ",
+    );
     assert_eq!(peer.host.count(Counter::TcpExtTcpSpuriousRtos), 1);
 }
 
