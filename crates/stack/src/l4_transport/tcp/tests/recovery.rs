@@ -337,6 +337,7 @@ fn a_timeout_that_f_rto_finds_needless_is_counted() {
         +.05 < . 1:1(0) ack 1001 win 320
         > . 10001:12001(2000) ack 1
         +.01 < . 1:1(0) ack 2001 win 320
+        > . 12001:13001(1000) ack 1
     ",
     );
     assert_eq!(peer.host.count(Counter::TcpExtTcpSpuriousRtos), 1);
