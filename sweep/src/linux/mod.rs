@@ -52,6 +52,9 @@ pub struct Choice {
     /// How long a stream runs, seconds.
     #[arg(long, default_value_t = 10, value_name = "SECONDS")]
     seconds: u64,
+    /// Show each run as well.
+    #[arg(long)]
+    each: bool,
 }
 
 /// Whose end of a stream.
@@ -126,6 +129,9 @@ impl Choice {
                 linux: self.goodput(cell, Stack::Linux, seed)?,
                 ours: self.goodput(cell, Stack::Ours, seed)?,
             };
+            if self.each {
+                bar.suspend(|| println!("  seed {seed:<21} {pair}"));
+            }
             pairs.push(pair);
             bar.inc(1);
         }

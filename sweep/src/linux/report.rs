@@ -36,6 +36,17 @@ pub struct Pair {
     pub ours: Goodput,
 }
 
+impl fmt::Display for Pair {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let [ours, linux] = [self.ours, self.linux].map(|one| megabits(one.any()));
+        let late = match (self.ours, self.linux) {
+            (Goodput::Kept(_), Goodput::Kept(_)) => "",
+            _ => "  late",
+        };
+        write!(f, "{ours:>6} {linux:>8}{late}")
+    }
+}
+
 /// A cell, over the seeds of which both runs were kept; if there is none, over all.
 pub struct Row {
     path: Path,
