@@ -7,8 +7,10 @@ use crate::time::{Duration, Span};
 pub const ATO_MIN: Duration = Duration::from_millis(40);
 /// Most delay; RFC 9293 3.8.6.3 allows 500 ms.
 pub const ATO_MAX: Duration = Duration::from_millis(200);
-/// Most segments acknowledged at once in a row.
+/// Most ACKs at once in a row.
 const MAX_QUICK: u8 = 16;
+/// What a SYN can tell at most.
+const FIRST_WINDOW: u64 = 65_535;
 
 /// How urgent an ACK is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -29,10 +31,20 @@ pub struct Heard {
     pub nxt: SeqNum,
     /// RCV.WND as told.
     pub wnd: u32,
+    /// Bytes in order since the beginning.
+    pub received: u64,
     /// The peer's program pushed it.
     pub push: bool,
     /// Our retransmission timeout: a longer silence begins a new stream.
     pub rto: Duration,
+}
+
+impl Heard {
+    /// The peer has yet to find out how much it may send: Linux tells of a window that grows by twice what came, and
+    /// acknowledges each segment meanwhile (tcp_grow_window).
+    fn is_early(&self) -> bool {
+        u64::from(self.wnd) > FIRST_WINDOW + 2 * self.received
+    }
 }
 
 /// The state of one direction's acknowledgments.
@@ -40,7 +52,7 @@ pub struct Heard {
 pub struct DelayedAck {
     due: Due,
     at: Option<Instant>,
-    /// Segments still to be acknowledged at once.
+    /// ACKs still to be sent at once.
     quick: u8,
     /// The program answers what it reads: ACKs ride on its data.
     interactive: bool,
@@ -124,6 +136,9 @@ impl DelayedAck {
     }
     /// Learns the pace of the stream, as Linux's tcp_event_data_recv does.
     fn adapt(&mut self, heard: &Heard) {
+        if heard.is_early() {
+            self.quick = self.quick.max(1);
+        }
         let segments = heard.wnd / (2 * self.rcv_mss().max(1));
         let quick = u8::try_from(segments).map_or(MAX_QUICK, |n| n.clamp(2, MAX_QUICK));
         let mut ato = self.ato.duration();
@@ -145,10 +160,7 @@ impl DelayedAck {
     /// A segment with an ACK left.
     pub fn sent(&mut self, nxt: SeqNum, with_text: bool, now: Instant) {
         if self.due != Due::No {
-            let segments = nxt.since(self.told).div_ceil(self.rcv_mss()).max(1);
-            self.quick = self
-                .quick
-                .saturating_sub(u8::try_from(segments).unwrap_or(u8::MAX));
+            self.quick = self.quick.saturating_sub(1);
         }
         if with_text
             && self
@@ -205,6 +217,7 @@ mod tests {
             nxt,
             push: false,
             wnd: 64_000,
+            received: 0,
             rto: Duration::from_millis(300),
         });
     }
@@ -229,6 +242,43 @@ mod tests {
     }
 
     #[test]
+    fn each_segment_is_acknowledged_while_the_window_is_far_beyond_what_came() {
+        for (received, wnd, at_once) in [
+            (1_000, 64_000, false),
+            (1_000, 70_000, true),
+            (100_000, 800_000, true),
+            (400_000, 800_000, false),
+        ] {
+            let mut ack = DelayedAck::new(SeqNum(0));
+            text(&mut ack, 1, 1000, SeqNum(1000));
+            ack.quick = 0;
+            ack.sent(SeqNum(1000), false, at(1));
+            ack.text(&Heard {
+                now: at(2),
+                len: 1000,
+                frames: 1,
+                nxt: SeqNum(2000),
+                push: false,
+                wnd,
+                received,
+                rto: Duration::from_millis(300),
+            });
+            assert_eq!(ack.is_due(), at_once, "{received} of {wnd}");
+        }
+    }
+
+    #[test]
+    fn a_gap_that_is_filled_uses_up_one_quick_ack() {
+        let mut ack = DelayedAck::new(SeqNum(0));
+        ack.hurry();
+        ack.sent(SeqNum(0), false, at(1));
+        text(&mut ack, 1, 1000, SeqNum(20_000));
+        ack.sent(SeqNum(20_000), false, at(1));
+        text(&mut ack, 2, 1000, SeqNum(21_000));
+        assert!(ack.is_due());
+    }
+
+    #[test]
     fn frames_that_were_merged_count_one_by_one() {
         for (frames, at_once) in [(1, false), (2, true), (3, true)] {
             let mut ack = DelayedAck::new(SeqNum(0));
@@ -239,6 +289,7 @@ mod tests {
                 nxt: SeqNum(1000 * frames),
                 push: false,
                 wnd: 64_000,
+                received: 0,
                 rto: Duration::from_millis(300),
             });
             // The quick ones of the start are over.
@@ -251,6 +302,7 @@ mod tests {
                 nxt: SeqNum(2000 * frames),
                 push: false,
                 wnd: 64_000,
+                received: 0,
                 rto: Duration::from_millis(300),
             });
             assert_eq!(ack.is_due(), at_once, "{frames} frames");

@@ -57,6 +57,7 @@ pub fn process(
                 nxt: tcb.rcv.nxt,
                 push: seg.has(Flags::PSH),
                 wnd: tcb.rcv.wnd(),
+                received: tcb.rcv.bytes(),
                 rto: tcb.rtt.base_rto(),
             });
             Ok(())
