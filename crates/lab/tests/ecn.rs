@@ -87,6 +87,24 @@ fn marks_bring_the_sender_down_before_anything_is_lost() {
 }
 
 #[test]
+fn counters_tell_each_mark() {
+    for congestion in [Congestion::Cubic, Congestion::Reno] {
+        let came = transfer([Ecn::Accurate, Ecn::AccurateWhenAsked], congestion);
+        assert_eq!((came.lost, came.sent_again), (0, 0), "{congestion:?}");
+        assert_eq!(came.marked, came.marked_by_acks as usize, "{congestion:?}");
+        assert!(came.marked > 0, "{congestion:?}");
+        assert!(came.goodput > 0.9, "{congestion:?}: {}", came.goodput);
+    }
+}
+
+#[test]
+fn who_counts_falls_back_where_the_peer_does_not() {
+    let came = transfer([Ecn::Accurate, Ecn::WhenAsked], Congestion::Cubic);
+    assert_eq!((came.lost, came.sent_again), (0, 0));
+    assert!(came.marked > 0 && came.marked_by_acks > 0);
+}
+
+#[test]
 fn without_agreement_nothing_is_marked_and_the_queue_overflows() {
     for ecn in [[Ecn::WhenAsked, Ecn::WhenAsked], [Ecn::Always, Ecn::Never]] {
         let came = transfer(ecn, Congestion::Reno);

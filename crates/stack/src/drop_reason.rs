@@ -163,6 +163,8 @@ reasons! {
     TcpNoAck = "segment without ACK",
     /// All of it was there already.
     TcpDuplicate = "duplicate segment",
+    /// A SYN that asks for another way of ECN feedback than one before it (RFC 9768 3.1.5).
+    TcpSynContradicts = "SYN that contradicts an earlier one",
     /// The listener's SYN queue was full.
     TcpSynQueueFull = "SYN queue full",
     /// An ACK at a listener that sends SYN cookies, of none of them.

@@ -80,6 +80,8 @@ mod kind {
     pub const SACK: u8 = 5;
     pub const TIMESTAMPS: u8 = 8;
     pub const FAST_OPEN: u8 = 34;
+    pub const ACC_ECN_0: u8 = 172;
+    pub const ACC_ECN_1: u8 = 174;
 }
 
 /// One option, borrowed from the header.
@@ -104,6 +106,8 @@ pub enum TcpOption<'a> {
     },
     /// 34 (RFC 7413): empty asks for a cookie
     FastOpen(&'a [u8]),
+    /// 172 and 174 (RFC 9768 3.2.3): how many octets came with which codepoint
+    AccEcn(EcnCounters),
     /// Any other kind with its data.
     Unknown {
         /// Kind.
@@ -111,6 +115,52 @@ pub enum TcpOption<'a> {
         /// Data without kind and length.
         data: &'a [u8],
     },
+}
+
+/// The counters of an AccECN option: 24 bits of each, as many as it carries.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub struct EcnCounters {
+    /// Order 1 (kind 174): ECT(1), CE, ECT(0); order 0 (172) is the other way round.
+    pub ect1_first: bool,
+    fields: [u32; 3],
+    len: u8,
+}
+impl EcnCounters {
+    const MASK: u32 = (1 << 24) - 1;
+    /// The first fields in either order; of more than three the rest is ignored.
+    pub fn new(ect1_first: bool, fields: &[u32]) -> Self {
+        let mut counters = Self {
+            ect1_first,
+            ..Self::default()
+        };
+        for (slot, field) in counters.fields.iter_mut().zip(fields) {
+            *slot = field & Self::MASK;
+            counters.len += 1;
+        }
+        counters
+    }
+    /// The fields in their order.
+    pub fn fields(&self) -> &[u32] {
+        &self.fields[..usize::from(self.len)]
+    }
+    /// ECT(0), CE and ECT(1), those that are there.
+    pub fn octets(&self) -> [Option<u32>; 3] {
+        let field = |i: usize| self.fields().get(i).copied();
+        match self.ect1_first {
+            true => [field(2), field(1), field(0)],
+            false => [field(0), field(1), field(2)],
+        }
+    }
+    /// The whole fields of an option's data.
+    fn parse(ect1_first: bool, data: &[u8]) -> Self {
+        let (whole, _) = data.as_chunks::<3>();
+        let read = |&[a, b, c]: &[u8; 3]| u32::from_be_bytes([0, a, b, c]);
+        let mut fields = [0; 3];
+        for (slot, bytes) in fields.iter_mut().zip(whole) {
+            *slot = read(bytes);
+        }
+        Self::new(ect1_first, &fields[..whole.len().min(3)])
+    }
 }
 
 /// Up to four SACK blocks.
@@ -182,6 +232,7 @@ impl TcpOptions {
                 self.push_data(kind::TIMESTAMPS, &data)
             }
             TcpOption::FastOpen(cookie) => self.push_data(kind::FAST_OPEN, cookie),
+            TcpOption::AccEcn(counters) => self.push_counters(&counters),
             TcpOption::Unknown { kind, data } => kind > kind::NOP && self.push_data(kind, data),
         }
     }
@@ -209,6 +260,17 @@ impl TcpOptions {
             slot.copy_from_slice(&edge.to_be_bytes());
         }
         !blocks.is_empty() && self.push_data(kind::SACK, &data[..blocks.len() * 8])
+    }
+    fn push_counters(&mut self, counters: &EcnCounters) -> bool {
+        let mut data = [0; 9];
+        for (slot, field) in data.chunks_exact_mut(3).zip(counters.fields()) {
+            slot.copy_from_slice(&field.to_be_bytes()[1..]);
+        }
+        let kind = match counters.ect1_first {
+            true => kind::ACC_ECN_1,
+            false => kind::ACC_ECN_0,
+        };
+        self.push_data(kind, &data[..counters.fields().len() * 3])
     }
     fn push_data(&mut self, kind: u8, data: &[u8]) -> bool {
         let before = self.len;
@@ -298,7 +360,25 @@ impl<'a> TcpOption<'a> {
             (kind::FAST_OPEN, data) if matches!(data.len(), 0 | 4 | 6 | 8 | 10 | 12 | 14 | 16) => {
                 Self::FastOpen(data)
             }
+            (kind @ (kind::ACC_ECN_0 | kind::ACC_ECN_1), data)
+                if matches!(data.len(), 0 | 3 | 6 | 9) =>
+            {
+                Self::AccEcn(EcnCounters::parse(kind == kind::ACC_ECN_1, data))
+            }
             (kind, data) => Self::Unknown { kind, data },
+        }
+    }
+    /// The counters of an AccECN option, of whatever length it is.
+    //= rfc9768#3.2.3
+    //# if the AccECN Option is of any other length, implementations MUST use those whole 3-octet fields that fit within the length and ignore the remainder of the option
+    pub fn counters(&self) -> Option<EcnCounters> {
+        match *self {
+            Self::AccEcn(counters) => Some(counters),
+            Self::Unknown {
+                kind: kind @ (kind::ACC_ECN_0 | kind::ACC_ECN_1),
+                data,
+            } => Some(EcnCounters::parse(kind == kind::ACC_ECN_1, data)),
+            _ => None,
         }
     }
 }
@@ -440,8 +520,9 @@ mod tests {
             Sack(blocks)
         };
         let unknown = |kind, data| Unknown { kind, data };
+        let counters = |ect1_first, fields| AccEcn(EcnCounters::new(ect1_first, fields));
         type Walk<'a> = &'a [Result<TcpOption<'a>, ParseError>];
-        let rows: [(&[u8], Walk<'_>); 15] = [
+        let rows: [(&[u8], Walk<'_>); 19] = [
             (&[], &[]),
             (&[1, 1, 0, 2], &[Ok(Nop), Ok(Nop)]),
             (&[2, 4, 5, 0xb4], &[Ok(Mss(1460))]),
@@ -449,11 +530,18 @@ mod tests {
             (&[34, 2], &[Ok(FastOpen(&[]))]),
             (&[34, 6, 1, 2, 3, 4], &[Ok(FastOpen(&[1, 2, 3, 4]))]),
             (&[254, 4, 0xf9, 0x89], &[Ok(unknown(254, &[0xf9, 0x89]))]),
+            (&[172, 2], &[Ok(counters(false, &[]))]),
+            (&[172, 5, 0, 1, 2], &[Ok(counters(false, &[0x102]))]),
+            (
+                &[174, 11, 0, 0, 1, 0, 0, 2, 9, 0, 3],
+                &[Ok(counters(true, &[1, 2, 0x9_0003]))],
+            ),
             // Lengths that the kind can't have.
             (&[2, 3, 5, 1], &[Ok(unknown(2, &[5])), Ok(Nop)]),
             (&[5, 2], &[Ok(unknown(5, &[]))]),
             (&[5, 6, 0, 0, 0, 1], &[Ok(unknown(5, &[0, 0, 0, 1]))]),
             (&[34, 5, 1, 2, 3], &[Ok(unknown(34, &[1, 2, 3]))]),
+            (&[172, 4, 1, 2], &[Ok(unknown(172, &[1, 2]))]),
             // Malformed: the walk ends.
             (&[1, 2], &[Ok(Nop), Err(ParseError::Truncated)]),
             (&[2, 4, 5], &[Err(ParseError::Truncated)]),
@@ -508,6 +596,32 @@ mod tests {
             assert_eq!(options.as_bytes().len(), len);
         }
         assert!(TcpOptions::from_bytes(&[1; 41]).is_none());
+    }
+
+    #[test]
+    fn counters_are_written_as_they_are_read_in_24_bits() {
+        for ect1_first in [false, true] {
+            for fields in [&[][..], &[1], &[0xff_ffff, 2], &[1, 2, 3]] {
+                let mut options = TcpOptions::NONE;
+                let counters = EcnCounters::new(ect1_first, fields);
+                assert!(options.push(TcpOption::AccEcn(counters)));
+                assert_eq!(options.as_bytes().len(), 2 + 3 * fields.len());
+                assert_eq!(options.iter().next(), Some(Ok(TcpOption::AccEcn(counters))));
+            }
+        }
+        let wrapped = EcnCounters::new(true, &[0x0100_0005, 6, 7, 8]);
+        assert_eq!(wrapped.octets(), [Some(7), Some(6), Some(5)]);
+        let of = |bytes: &[u8]| {
+            let options = TcpOptions::from_bytes(bytes).unwrap();
+            let first = options.iter().next().unwrap().unwrap();
+            first.counters().map(|counters| counters.octets())
+        };
+        assert_eq!(of(&[172, 5, 0, 0, 4]), Some([Some(4), None, None]));
+        // Whole fields count, whatever follows.
+        assert_eq!(of(&[172, 6, 0, 0, 4, 9]), Some([Some(4), None, None]));
+        let long = [174, 13, 0, 0, 1, 0, 0, 2, 0, 0, 3, 9, 9];
+        assert_eq!(of(&long), Some([Some(3), Some(2), Some(1)]));
+        assert_eq!(of(&[34, 2]), None);
     }
 
     #[test]

@@ -1,5 +1,5 @@
 //! What a packet of ours is, beside what the script expects: the first difference by name, and both written as scripts are.
-use heptad_stack::wire::tcp::{Flags, TcpHeader, TcpOption, TcpOptions};
+use heptad_stack::wire::tcp::{EcnCounters, Flags, TcpHeader, TcpOption, TcpOptions};
 
 use super::flow::timestamps;
 use super::script::{Carried, OptionSpec, PacketSpec, TcpSpec, TosSpec};
@@ -155,9 +155,19 @@ fn shown(options: &TcpOptions) -> String {
         }
         TcpOption::Timestamps { value, echo } => format!("TS val {value} ecr {echo}"),
         TcpOption::FastOpen(cookie) => format!("FO {}", hex(cookie)),
+        TcpOption::AccEcn(counters) => shown_counters(&counters),
         TcpOption::Unknown { kind, data } => format!("kind {kind} {}", hex(data)),
     });
     format!("<{}>", all.collect::<Vec<String>>().join(","))
+}
+fn shown_counters(counters: &EcnCounters) -> String {
+    let order = match counters.ect1_first {
+        true => ["e1b", "ceb", "e0b"],
+        false => ["e0b", "ceb", "e1b"],
+    };
+    let fields = order.iter().zip(counters.fields());
+    let fields: String = fields.map(|(name, n)| format!(" {name} {n}")).collect();
+    format!("ECN{fields}")
 }
 fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()

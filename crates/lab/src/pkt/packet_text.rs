@@ -199,6 +199,7 @@ fn option(text: &mut Text<'_>) -> Result<OptionSpec, PktError> {
             OptionSpec::Timestamps { value, echo }
         }
         Some("FO") => OptionSpec::FastOpen(cookie(text)?),
+        Some("ECN") => counters(text)?,
         Some("FOEXP") => OptionSpec::FastOpenExperimental(cookie(text)?),
         Some(other) => return Err(text.mistake(format!("the option `{other}` is not known here"))),
         None => return Err(text.expected("an option of TCP")),
@@ -216,6 +217,22 @@ fn blocks(text: &mut Text<'_>) -> Result<Vec<(u32, u32)>, PktError> {
         text.expect(":")?;
         blocks.push((left, text.integer()?));
     }
+}
+/// `e0b 1 ceb 0 e1b 1`, or `e1b` first, as many as there are.
+fn counters(text: &mut Text<'_>) -> Result<OptionSpec, PktError> {
+    let ect1_first = text.eat_word("e1b")?;
+    let order = match ect1_first {
+        true => ["e1b", "ceb", "e0b"],
+        false => ["e0b", "ceb", "e1b"],
+    };
+    let mut fields = Vec::new();
+    for name in order {
+        if !(name == "e1b" && ect1_first || text.eat_word(name)?) {
+            break;
+        }
+        fields.push(text.integer()?);
+    }
+    Ok(OptionSpec::Counters { ect1_first, fields })
 }
 /// Hexadecimal digits, or nothing: a question for one.
 fn cookie(text: &mut Text<'_>) -> Result<Vec<u8>, PktError> {

@@ -138,6 +138,11 @@ pub enum OptionSpec {
         echo: u32,
     },
     FastOpen(Vec<u8>),
+    /// AccECN: the fields in their order, and whether ECT(1) comes first.
+    Counters {
+        ect1_first: bool,
+        fields: Vec<u32>,
+    },
     /// Of the experimental kind 254 with its magic number.
     FastOpenExperimental(Vec<u8>),
 }

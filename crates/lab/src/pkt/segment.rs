@@ -4,7 +4,9 @@ use std::net::{IpAddr, SocketAddr};
 use heptad_stack::wire::checksum;
 use heptad_stack::wire::ipv4::{self, Ipv4Header, protocol};
 use heptad_stack::wire::ipv6::{self, Ipv6Header, next_header};
-use heptad_stack::wire::tcp::{CHECKSUM_AT, SackBlocks, TcpHeader, TcpOption, TcpOptions};
+use heptad_stack::wire::tcp::{
+    CHECKSUM_AT, EcnCounters, SackBlocks, TcpHeader, TcpOption, TcpOptions,
+};
 use heptad_stack::wire::udp::{self, UdpHeader};
 
 use super::script::{IpSpec, OptionSpec, TosSpec};
@@ -103,6 +105,9 @@ pub(super) fn wire_options(options: &[OptionSpec]) -> Option<TcpOptions> {
                 echo: *echo,
             }),
             OptionSpec::FastOpen(cookie) => wire.push(TcpOption::FastOpen(cookie)),
+            OptionSpec::Counters { ect1_first, fields } => {
+                wire.push(TcpOption::AccEcn(EcnCounters::new(*ect1_first, fields)))
+            }
             OptionSpec::FastOpenExperimental(cookie) => {
                 let data = [&FAST_OPEN_MAGIC[..], cookie].concat();
                 wire.push(TcpOption::Unknown {

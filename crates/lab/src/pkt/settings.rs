@@ -225,7 +225,6 @@ fn as_it_is(name: &str, value: &str) -> Result<(), String> {
     let fixed: &[&str] = match name {
         "tcp_dsack" | "tcp_recovery" | "tcp_no_metrics_save" => &["1"],
         "tcp_early_retrans" => &["3", "4"],
-        "tcp_ecn" => &["0", "2"],
         "tcp_shrink_window" => &["0"],
         "tcp_min_tso_segs"
         | "tcp_tso_win_divisor"
@@ -265,12 +264,7 @@ fn fast_open_key(value: &str) -> Result<(u64, u64), String> {
     }
 }
 fn ecn(number: u32) -> Result<Ecn, String> {
-    match number {
-        0 => Ok(Ecn::Never),
-        1 => Ok(Ecn::Always),
-        2 => Ok(Ecn::WhenAsked),
-        _ => Err(format!("tcp_ecn is 0, 1 or 2 here, not {number}")),
-    }
+    Ecn::numbered(number).ok_or_else(|| format!("tcp_ecn is 0 to 5, not {number}"))
 }
 fn syn_cookies(number: u32) -> Result<SynCookies, String> {
     match number {

@@ -383,7 +383,7 @@ const ALONE: &[[&str; 4]] = &[
     ["[nodes.a]\nconflict_detection = \"yes\"", "\"yes\"", "`conflict_detection` is true or false", ""],
     ["[nodes.a]\ncongestion = \"vegas\"", "\"vegas\"", "`vegas` is no congestion control", "reno, cubic, bbr"],
     ["[nodes.s]\nkind = \"switch\"\ncongestion = \"bbr\"", "congestion", "a switch has no `congestion`", ""],
-    ["[nodes.a]\necn = \"yes\"", "\"yes\"", "`yes` does not say who uses ECN", "never, always, when asked"],
+    ["[nodes.a]\necn = \"yes\"", "\"yes\"", "`yes` does not say who uses ECN", "never, always, when asked, accurate, always, accurate when asked, accurate when asked"],
     ["[nodes.s]\nkind = \"switch\"\necn = \"never\"", "ecn", "a switch has no `ecn`", ""],
     ["[nodes.s]\nkind = \"switch\"\nconflict_detection = true", "conflict_detection", "a switch has no `conflict_detection`", ""],
     ["[nodes.a]\naddress = \"auto\"\nprivacy = 1", "1", "`privacy` is true or false", ""],

@@ -95,6 +95,9 @@ impl Tcp<'_> {
                     words.push(word.into());
                 }
             }
+            if self.get("ecn_mode") == 2 {
+                words.push("accecn".into());
+            }
         }
         words.extend(self.socket.congestion.clone());
         if options & 4 > 0 {

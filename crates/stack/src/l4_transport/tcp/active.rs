@@ -141,7 +141,7 @@ fn handshake(opening: &ActiveOpening, seg: &Segment, config: &Config) -> Handsha
     let ep = &opening.ep;
     let limit = mss_limit(ep.path.mtu, ep.local().ip(), ep.options.maxseg);
     let mut agreed = Agreed::new(config, ep.remote().ip(), &seg.options, limit, opening.scale);
-    agreed.ecn = ecn::agrees(config, seg, opening.retries);
+    agreed.ecn = ecn::agree(config, seg, opening.retries);
     Handshake {
         iss: opening.iss,
         irs: seg.seq,
@@ -154,6 +154,7 @@ fn handshake(opening: &ActiveOpening, seg: &Segment, config: &Config) -> Handsha
         ts_offset: opening.ts_offset,
         sent_at: Some(opening.sent_at),
         resent: opening.retries > 0,
+        greeting: ecn::found(agreed.ecn, seg),
     }
 }
 
@@ -168,6 +169,7 @@ fn open(
     let ride = opening.ride.take();
     let mut tcb = Box::new(Tcb::new(ep, shake, config, cx.now));
     tcb.sample_handshake(shake, &seg, cx.now);
+    tcb.begin_to_count(&shake.greeting, seg.has(Flags::SYN).then_some(&seg));
     if let Some(ride) = ride {
         ride.hand_over(&mut tcb, &seg, opening.sent_at, cx);
     }

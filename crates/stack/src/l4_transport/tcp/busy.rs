@@ -2,7 +2,7 @@
 use alloc::boxed::Box;
 
 use super::delivery::Delivery;
-use super::ecn::Marks;
+use super::ecn::{Accurate, Marks};
 use super::fast_open::LateHandshake;
 use super::mtu_search::Search;
 use super::pacing::Pacing;
@@ -23,6 +23,8 @@ pub struct Busy {
     pub delivery: Delivery,
     pub pacing: Pacing,
     pub marks: Marks,
+    /// Counters of marks, where both ends have them.
+    pub accurate: Option<Box<Accurate>>,
     /// The handshake is not over yet (Fast Open).
     pub late: Option<Box<LateHandshake>>,
     /// Of the path's MTU, where ICMP does not tell.

@@ -17,6 +17,7 @@ use siphasher::sip::SipHasher24;
 
 use super::arrives::{self, Host};
 use super::busy::Busy;
+use super::ecn;
 use super::isn::Secrets;
 use super::listener::Knock;
 use super::opening::{Handshake, Opening, syn_timeout};
@@ -520,6 +521,10 @@ impl Tcb {
         late.retries += 1;
         late.due = cx.now + syn_timeout(late.retries);
         late.wants = true;
+        late.shake.greeting.note_answer(late.retries);
+        if late.shake.greeting.plain {
+            self.note_plain_answer();
+        }
         cx.count(Counter::TcpExtTcpSynRetrans);
         cx.count(Counter::TcpRetransSegs);
     }
@@ -528,7 +533,10 @@ impl Tcb {
         let mut out = Outgoing::new(self.ep.local(), self.ep.remote(), &self.ep.options);
         out.ack = self.rcv.nxt;
         out.flags = Flags::SYN | Flags::ACK;
+        let mut first = false;
         if let Some(late) = late_of(&mut self.busy) {
+            out.flags = out.flags | late.shake.tells_of_marks(late.retries);
+            first = late.retries == 0;
             late.wants = false;
             out.seq = late.shake.iss;
             out.wnd = late.wnd;
@@ -539,6 +547,9 @@ impl Tcb {
                 timestamps: late.shake.timestamps(cx.now),
             }
             .write();
+        }
+        if first {
+            ecn::introduce(&mut out, self.agreed.ecn);
         }
         self.rcv.tell_plainly(out.wnd);
         self.ack.sent(self.rcv.nxt, false, cx.now);

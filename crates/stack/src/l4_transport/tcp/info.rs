@@ -95,6 +95,26 @@ pub struct Info {
     pub total_rto_recoveries: u16,
     /// Milliseconds in recoveries by the timer.
     pub total_rto_time: u32,
+    /// What [`EcnInfo`] says.
+    pub ecn: EcnInfo,
+}
+
+/// What TCP_INFO tells of ECN beside `delivered_ce`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[allow(missing_docs)] // the names are Linux's
+pub struct EcnInfo {
+    /// Packets.
+    pub received_ce: u32,
+    /// Octets that the peer says came with ECT(1), ECT(0) and CE.
+    pub delivered: [u32; 3],
+    /// Octets that came here with them.
+    pub received: [u32; 3],
+    /// 0: unused, 1: RFC 3168, 2: RFC 9768.
+    pub mode: u8,
+    /// Whether the peer's option came: 0: no, 2: yes, 3: with zeros.
+    pub opt_seen: u8,
+    /// Bits: what the peer says in three bits is not believed 2, our option is lost 4, the peer's is not believed 8.
+    pub fail_mode: u8,
 }
 
 /// How wide a field is: nibbles, or bytes.
@@ -102,6 +122,8 @@ pub struct Info {
 enum Width {
     Low,
     High,
+    /// Two bits from this one on.
+    Pair(u8),
     Byte,
     Short,
     Word,
@@ -170,6 +192,14 @@ impl Info {
         total_rto: 0,
         total_rto_recoveries: 0,
         total_rto_time: 0,
+        ecn: EcnInfo {
+            received_ce: 0,
+            delivered: [0; 3],
+            received: [0; 3],
+            mode: 0,
+            opt_seen: 0,
+            fail_mode: 0,
+        },
     };
     /// A socket without a connection.
     pub const CLOSED: Self = Self::of_state(State::Closed);
@@ -200,6 +230,7 @@ impl Info {
             match width {
                 Width::Low => bytes[at] |= value as u8 & 0xf,
                 Width::High => bytes[at] |= (value as u8) << 4,
+                Width::Pair(bit) => bytes[at] |= (value as u8 & 3) << bit,
                 Width::Byte => put(1),
                 Width::Short => put(2),
                 Width::Word => put(4),
@@ -210,7 +241,8 @@ impl Info {
     }
     fn table(&self) -> impl Iterator<Item = Row> + use<> {
         let (state, path, counts) = (self.state_rows(), self.path_rows(), self.count_rows());
-        state.into_iter().chain(path).chain(counts)
+        let all = state.into_iter().chain(path).chain(counts);
+        all.chain(self.ecn.rows())
     }
     /// Up to `tcpi_fackets`.
     fn state_rows(&self) -> [Row; 17] {
@@ -311,6 +343,26 @@ impl Info {
     }
 }
 
+impl EcnInfo {
+    fn rows(&self) -> [Row; 10] {
+        let word = |name, at, value: u32| (name, at, Width::Word, value.into());
+        let ([d1, d0, dce], [r1, r0, rce]) = (self.delivered, self.received);
+        let fail_mode = self.fail_mode.into();
+        [
+            word("received_ce", 248, self.received_ce),
+            word("delivered_e1_bytes", 252, d1),
+            word("delivered_e0_bytes", 256, d0),
+            word("delivered_ce_bytes", 260, dce),
+            word("received_e1_bytes", 264, r1),
+            word("received_e0_bytes", 268, r0),
+            word("received_ce_bytes", 272, rce),
+            ("ecn_mode", 276, Width::Pair(0), self.mode.into()),
+            ("accecn_opt_seen", 276, Width::Pair(2), self.opt_seen.into()),
+            ("accecn_fail_mode", 276, Width::High, fail_mode),
+        ]
+    }
+}
+
 impl Tcp {
     /// TCP_INFO of a connection.
     pub fn info(&self, id: ConnId, now: Instant) -> Option<Info> {
@@ -379,6 +431,7 @@ impl Tcb {
             | u8::from(self.syn_data) << 5
             | marks;
         info.delivered_ce = marked;
+        info.ecn = self.ecn_info();
         info.snd_wscale = agreed.snd_scale;
         info.rcv_wscale = agreed.rcv_scale;
         info.snd_mss = self.mss();
@@ -549,6 +602,14 @@ mod tests {
             snd_wnd: 7,
             total_rto: 8,
             total_rto_time: 9,
+            ecn: EcnInfo {
+                received_ce: 4,
+                received: [0, 0, 5],
+                mode: 2,
+                opt_seen: 3,
+                fail_mode: 9,
+                ..EcnInfo::default()
+            },
             ..Info::of_state(State::Listen)
         };
         let bytes = info.bytes();
@@ -561,6 +622,9 @@ mod tests {
         assert_eq!(bytes[240..242], 8_u16.to_ne_bytes());
         assert_eq!(bytes[244..248], 9_u32.to_ne_bytes());
         let named = info.fields().filter(|(_, value)| *value != 0).count();
-        assert_eq!(named, 9);
+        assert_eq!(named, 14);
+        assert_eq!(bytes[248..252], 4_u32.to_ne_bytes());
+        assert_eq!(bytes[272..276], 5_u32.to_ne_bytes());
+        assert_eq!(bytes[276], 0x9e);
     }
 }

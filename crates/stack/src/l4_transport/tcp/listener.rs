@@ -132,6 +132,7 @@ impl Tcp {
         if let Some(cookie) = cookie {
             cookie.write(&mut out.options);
         }
+        ecn::introduce(&mut out, opening.shake.agreed.ecn);
         let reply = out.depart(Vec::new(), 1, cx);
         Ok(Up::Reply(Reply::Transport(reply)))
     }
@@ -169,7 +170,7 @@ impl Tcp {
         let timestamps = self.config.timestamps && seg.options.timestamps.is_some();
         let (offer_mss, scale, wnd) = our_offer(&self.config, options, &path, timestamps);
         let mut agreed = Agreed::new(&self.config, remote.ip(), &seg.options, limit, scale);
-        agreed.ecn = ecn::agrees(&self.config, seg, 0);
+        agreed.ecn = ecn::agree(&self.config, seg, 0);
         let irs = seg.seq;
         let (ttl, tos) = options.hops_to(remote.ip());
         Opening {
@@ -190,6 +191,7 @@ impl Tcp {
                 ts_offset: self.secrets.timestamp_offset(local, remote),
                 sent_at: Some(cx.now),
                 resent: false,
+                greeting: ecn::found(agreed.ecn, seg),
             },
             ttl,
             tos,
@@ -209,7 +211,7 @@ impl Tcp {
         let Some(opening) = self.openings.get(index as usize).copied() else {
             return Up::Drop(DropReason::TcpNoSocket, None);
         };
-        match check_opening(&opening, &seg) {
+        match self.hear_syn_again(index, &opening, &seg) {
             Verdict::Establish if self.defers(&opening, &seg) => {
                 if let Some(opening) = self.openings.get_mut(index as usize) {
                     opening.acked = true;
@@ -229,7 +231,8 @@ impl Tcp {
                 let mut last = opening.last_stray;
                 let again = allow_again(&mut last, cx.now);
                 self.note_opening_stray(index, last, again);
-                let reply = again.then(|| {
+                let latest = self.openings.get(index as usize).copied();
+                let reply = latest.filter(|_| again).map(|opening| {
                     cx.count(Counter::TcpExtTcpSynRetrans);
                     let out = opening.syn_ack(&self.config, cx.now);
                     Reply::Transport(out.depart(Vec::new(), 1, cx))
@@ -246,11 +249,34 @@ impl Tcp {
                 });
                 Up::Drop(reason, reply)
             }
+            Verdict::Contradicts => {
+                cx.count(Counter::TcpAttemptFails);
+                tell_state(opening.ends(), State::SynReceived, State::Closed, cx);
+                self.remove_opening(index);
+                let reset = opening.reset().depart(Vec::new(), 1, cx);
+                Up::Drop(DropReason::TcpSynContradicts, Some(Reply::Transport(reset)))
+            }
             Verdict::Refuse(reason) => {
                 let reset = reset_for(opening.local, opening.remote, &seg, cx);
                 Up::Drop(reason, reset.map(Reply::Transport))
             }
             Verdict::Ignore(reason) => Up::Drop(reason, None),
+        }
+    }
+    /// What a segment is to an opening; a SYN that came again may tell of marks, or ask for something else.
+    fn hear_syn_again(&mut self, index: u32, opening: &Opening, seg: &Segment) -> Verdict {
+        let verdict = check_opening(opening, seg);
+        if !matches!(verdict, Verdict::RepeatSynAck) {
+            return verdict;
+        }
+        let feedback = opening.shake.agreed.ecn;
+        let agrees = self.openings.get_mut(index as usize).is_none_or(|known| {
+            let greeting = &mut known.shake.greeting;
+            greeting.hear_again(&self.config, feedback, seg)
+        });
+        match agrees {
+            true => verdict,
+            false => Verdict::Contradicts,
         }
     }
     /// TCP_DEFER_ACCEPT: whether the end of a handshake is passed over because nothing for the program came with it.
@@ -335,7 +361,8 @@ impl Tcp {
         ep.state = State::SynReceived;
         ep.transition(states::Trigger::AckOfSyn, cx);
         cx.count(Counter::TcpPassiveOpens);
-        let tcb = Box::new(Tcb::new(ep, shake, &self.config, cx.now));
+        let mut tcb = Box::new(Tcb::new(ep, shake, &self.config, cx.now));
+        tcb.begin_to_count(&shake.greeting, None);
         let id = ConnId {
             index: self.conns.insert(Conn::Open(tcb)) as u32,
             generation,
@@ -387,6 +414,7 @@ impl Tcp {
         // Of an answered one the SYN,ACK leaves again at the end of the wait: the answer then makes the connection.
         let resend = !opening.acked || opening.retries >= defer;
         opening.shake.resent |= resend;
+        opening.shake.greeting.note_answer(opening.retries);
         opening.wants |= resend;
         let (at, key, port) = (opening.due, opening_key(index, opening), opening.path.port);
         let queued = opening.in_output;
@@ -411,6 +439,8 @@ enum Verdict {
     Establish,
     Reset,
     RepeatSynAck,
+    /// Its flags ask for another way of feedback than an earlier one's.
+    Contradicts,
     Challenge(DropReason),
     Refuse(DropReason),
     Ignore(DropReason),

@@ -75,7 +75,7 @@ use crate::{Counter, Cx, DropReason, Instant};
 pub use crate::l4_transport::readiness::{Ready, SocketError};
 pub use ecn::Ecn;
 pub use fast_open::FastOpenModes;
-pub use info::{Info, TCP_INFO};
+pub use info::{EcnInfo, Info, TCP_INFO};
 pub use inspect::{Detail, Timer, TimerKind};
 pub(crate) use opening::syn_timeout;
 pub use syn_cookie::SynCookies;

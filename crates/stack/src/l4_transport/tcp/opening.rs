@@ -5,8 +5,9 @@ use alloc::vec::Vec;
 use core::net::SocketAddr;
 
 use heptad_wire::Chunk;
+use heptad_wire::tcp::Flags;
 
-use super::ecn;
+use super::ecn::{self, Greeting};
 use super::fast_open::Ride;
 use super::options::{Agreed, MAX_SCALE, Offer, mss_limit, scale_for};
 use super::segment::Outgoing;
@@ -34,6 +35,8 @@ pub struct Handshake {
     pub sent_at: Option<Instant>,
     /// It left more than once.
     pub resent: bool,
+    /// What both SYNs told of marks.
+    pub greeting: Greeting,
 }
 
 /// SYN-RECEIVED of a listener.
@@ -129,6 +132,15 @@ impl Opening {
         out.ttl = self.ttl;
         out.tos = self.tos;
         write_syn_ack(&mut out, &self.shake, self.offer_mss, self.wnd, config, now);
+        out.flags = out.flags | self.shake.tells_of_marks(self.retries);
+        out
+    }
+    /// The end of an attempt that cannot come to anything.
+    pub fn reset(&self) -> Outgoing {
+        let mut out = Outgoing::new(self.local, self.remote, &Options::default());
+        out.seq = self.shake.iss + 1;
+        out.ack = self.shake.irs + 1;
+        out.flags = Flags::RST | Flags::ACK;
         out
     }
     /// A bare ACK from here: an answer to a RST or segment that is not quite right.
@@ -145,6 +157,10 @@ impl Opening {
 }
 
 impl Handshake {
+    /// What a SYN,ACK says of marks when it leaves for the `retries`-th time after the first.
+    pub fn tells_of_marks(&self, retries: u8) -> Flags {
+        ecn::answer(self.agreed.ecn, &self.greeting, retries)
+    }
     /// TSval and TSecr, if agreed.
     pub fn timestamps(&self, now: Instant) -> Option<(u32, u32)> {
         self.agreed
@@ -162,13 +178,9 @@ pub fn write_syn_ack(
     config: &Config,
     now: Instant,
 ) {
-    use heptad_wire::tcp::Flags;
     out.seq = shake.iss;
     out.ack = shake.irs + 1;
     out.flags = Flags::SYN | Flags::ACK;
-    if shake.agreed.ecn {
-        out.flags = out.flags | Flags::ECE;
-    }
     out.wnd = wnd;
     out.options = Offer {
         mss,
@@ -237,6 +249,7 @@ impl ActiveOpening {
         let mut out = Outgoing::new(self.ep.local(), self.ep.remote(), &self.ep.options);
         if let Some(shake) = &self.shake {
             write_syn_ack(&mut out, shake, self.offer_mss, self.wnd, config, now);
+            out.flags = out.flags | shake.tells_of_marks(0);
             return out;
         }
         out.seq = self.iss;

@@ -1,9 +1,10 @@
 //! TCP options: those of a segment that came, those that a SYN offers, those that a data segment carries.
 use core::net::IpAddr;
 
-use heptad_wire::tcp::{SackBlocks, TcpOption, TcpOptions};
+use heptad_wire::tcp::{EcnCounters, SackBlocks, TcpOption, TcpOptions};
 
 use super::Config;
+use super::ecn::Feedback;
 use super::fast_open::Cookie;
 use super::seq::SeqNum;
 
@@ -31,6 +32,7 @@ pub struct SegmentOptions {
     pub timestamps: Option<(u32, u32)>,
     pub sack: SackBlocks,
     pub fast_open: Option<Cookie>,
+    pub counters: Option<EcnCounters>,
 }
 impl SegmentOptions {
     /// Reads them.
@@ -44,7 +46,7 @@ impl SegmentOptions {
                 TcpOption::Timestamps { value, echo } => read.timestamps = Some((value, echo)),
                 TcpOption::Sack(blocks) => read.sack = blocks,
                 TcpOption::FastOpen(cookie) => read.fast_open = Cookie::read(cookie),
-                _ => {}
+                other => read.counters = other.counters().or(read.counters),
             }
         }
         read
@@ -125,8 +127,8 @@ pub struct Agreed {
     pub scaling: bool,
     pub sack: bool,
     pub timestamps: bool,
-    /// Routers may mark (RFC 3168).
-    pub ecn: bool,
+    /// How marks of routers are told of.
+    pub ecn: Feedback,
     /// Fewest segments of a super-segment, where there are so many.
     pub least_burst: u8,
 }
@@ -158,7 +160,7 @@ impl Agreed {
             scaling: scale.is_some(),
             sack: config.sack && theirs.sack_permitted,
             timestamps: config.timestamps && theirs.timestamps.is_some(),
-            ecn: false,
+            ecn: Feedback::None,
             least_burst: config.least_burst,
         }
     }

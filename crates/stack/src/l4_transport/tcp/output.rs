@@ -46,6 +46,9 @@ impl Tcb {
         if self.owes_syn_ack() {
             return Some(Next::SynAck);
         }
+        if self.owes_answer() {
+            return Some(Next::Ack);
+        }
         if self.tail_probe {
             return Some(self.next_tail_probe());
         }
@@ -215,7 +218,7 @@ impl Tcb {
         let mut out = Outgoing::new(self.ep.local(), self.ep.remote(), &self.ep.options);
         out.seq = seq;
         out.ack = self.rcv.nxt;
-        out.flags = flags | self.echo();
+        out.flags = flags | self.feedback();
         let mss = self.receive_mss();
         let before = self.rcv.wnd();
         out.wnd = self.rcv.tell_window(mss, self.ep.options.window_clamp);
@@ -232,6 +235,7 @@ impl Tcb {
             Vec::new()
         };
         out.options = data_options(timestamps, &blocks);
+        self.tell_counters(&mut out.options);
         out
     }
     fn transmit_reset(&mut self, cx: &mut Cx<'_>) -> Departure {
@@ -243,7 +247,8 @@ impl Tcb {
     }
     fn transmit_ack(&mut self, cx: &mut Cx<'_>) -> Departure {
         let seq = self.snd.nxt;
-        let out = self.header(seq, Flags::ACK, cx);
+        let mut out = self.header(seq, Flags::ACK, cx);
+        self.answer_syn_ack(&mut out);
         self.ack.sent(self.rcv.nxt, false, cx.now);
         self.tail_probe = false;
         out.depart(Vec::new(), 1, cx)
@@ -314,6 +319,9 @@ impl Tcb {
         self.forget_mtu_probe();
         let note = self.note_departure(len, cx.now);
         let len = self.flight.resend(seq, len, cx.now, note);
+        if cause == Cause::Rto {
+            self.suspect_option();
+        }
         self.pace(len, cx.now);
         let end = seq + len;
         let fin = self.fin_queued && end.after(self.text_end());

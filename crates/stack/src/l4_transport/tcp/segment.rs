@@ -15,7 +15,7 @@ use crate::l3_network::{Arrival, Departure, Outlet, zone};
 use crate::{Counter, Cx, DropReason};
 
 /// A segment that arrived. The names are RFC 9293's: `seg.seq`, `seg.ack`, `seg.wnd`.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Segment {
     pub seq: SeqNum,
     pub ack: SeqNum,

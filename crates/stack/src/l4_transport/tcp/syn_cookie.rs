@@ -12,7 +12,7 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 use heptad_wire::tcp::Flags;
 
-use super::ecn::{self, Ecn};
+use super::ecn::{self, Ecn, Feedback};
 use super::isn::{self, Secrets};
 use super::listener::Knock;
 use super::opening::{Handshake, our_offer};
@@ -128,7 +128,11 @@ fn marked_clock(clock: u32, agreed: &Agreed) -> u32 {
         SCALE_MASK
     };
     let sack = if agreed.sack { SACK_BIT } else { 0 };
-    let ecn = if agreed.ecn { ECN_BIT } else { 0 };
+    let ecn = if agreed.ecn == Feedback::Classic {
+        ECN_BIT
+    } else {
+        0
+    };
     let marked = (clock & !OPTION_MASK) | scale | sack | ecn;
     if marked > clock {
         marked.wrapping_sub(1 << OPTION_BITS)
@@ -176,15 +180,17 @@ impl Tcp {
         let (offer_mss, scale, wnd) =
             our_offer(&self.config, &options, &path, timestamps.is_some());
         let mut agreed = Agreed::new(&self.config, knock.remote.ip(), &theirs, limit, scale);
-        agreed.ecn = timestamps.is_some() && ecn::agrees(&self.config, seg, 0);
+        // An ACK says by itself whether its sender counts (RFC 9768 5.1); the one bit needs a place in the clock.
+        agreed.ecn = match ecn::agree(&self.config, seg, 0) {
+            Feedback::Classic if timestamps.is_none() => Feedback::None,
+            other => other,
+        };
         let offset = self.secrets.timestamp_offset(knock.local, knock.remote);
         let mut out = Outgoing::new(knock.local, knock.remote, &options);
         out.seq = self.cookies.make(ends, seg.seq, agreed.mss, cx.now);
         out.ack = seg.seq + 1;
         out.flags = Flags::SYN | Flags::ACK;
-        if agreed.ecn {
-            out.flags = out.flags | Flags::ECE;
-        }
+        out.flags = out.flags | ecn::answer(agreed.ecn, &ecn::found(agreed.ecn, seg), 0);
         out.wnd = wnd;
         out.options = Offer {
             mss: offer_mss,
@@ -263,7 +269,8 @@ impl Tcp {
         let limit = mss_limit(path.mtu, local.ip(), options.maxseg);
         let (_, scale, wnd) = our_offer(&self.config, options, &path, timestamps.is_some());
         let mut agreed = Agreed::new(&self.config, remote.ip(), &theirs, limit, scale);
-        agreed.ecn = clock.is_some_and(|clock| clock & ECN_BIT != 0);
+        let classic = clock.is_some_and(|clock| clock & ECN_BIT != 0);
+        agreed.ecn = ecn::of_cookie(&self.config, seg, classic);
         let shake = Handshake {
             iss,
             irs,
@@ -274,6 +281,7 @@ impl Tcp {
             ts_offset,
             sent_at: None,
             resent: false,
+            greeting: ecn::Greeting::default(),
         };
         Ok((path.into(), shake))
     }

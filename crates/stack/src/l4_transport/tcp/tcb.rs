@@ -288,6 +288,7 @@ impl Tcb {
             ts_offset,
             sent_at: _,
             resent: _,
+            greeting: _,
         } = *shake;
         let una = iss + 1;
         let mss = payload_mss(&agreed);
@@ -359,7 +360,8 @@ impl Tcb {
         } else {
             0
         };
-        self.mss().saturating_sub(u32::from(sack)).max(1)
+        let taken = u32::from(sack + self.counters_len());
+        self.mss().saturating_sub(taken).max(1)
     }
     /// What the peer's full segments seem to be, for windows.
     pub fn receive_mss(&self) -> u32 {

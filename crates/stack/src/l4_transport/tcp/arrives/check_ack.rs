@@ -94,11 +94,15 @@ fn acknowledge(tcb: &mut Tcb, seg: &Segment, window_moved: bool, cx: &mut Cx<'_>
     let echo = seg.options.timestamps.map(|(_, echo)| echo);
     let echo = echo.filter(|echo| advanced && tcb.agreed.timestamps && *echo != 0);
     tcb.consider_undo(echo, dsack, cx);
+    let segments = delivered.bytes.div_ceil(tcb.mss());
+    let news = seg.text_len > 0 && seg.seq.at_or_after(tcb.rcv.nxt);
+    let fresh = advanced || delivered.bytes > 0 || news;
+    let told = tcb.told_of_marks(seg, segments, fresh);
+    tcb.count_marked(told.marked);
     if !had_flight {
         return;
     }
-    let echo = tcb.is_echo(seg);
-    count_delivered(tcb, &delivered, echo);
+    count_delivered(tcb, &delivered, segments);
     sample_rtt(tcb, seg, advanced, &delivered, cx);
     let duplicate = !advanced && seg.len() == 0 && !window_moved;
     if tcb.agreed.sack {
@@ -110,7 +114,7 @@ fn acknowledge(tcb: &mut Tcb, seg: &Segment, window_moved: bool, cx: &mut Cx<'_>
     let heard = Heard {
         advanced,
         duplicate: duplicate || sacked,
-        echo,
+        congestion: told.congestion,
     };
     recover(tcb, heard, &delivered, cx);
     tcb.steer(sample, cx);
@@ -188,15 +192,11 @@ fn read_sack(
     (dsack, delivered.bytes > before)
 }
 
-fn count_delivered(tcb: &mut Tcb, delivered: &Delivered, echo: bool) {
+fn count_delivered(tcb: &mut Tcb, delivered: &Delivered, segments: u32) {
     if delivered.bytes == 0 {
         return;
     }
-    let segments = delivered.bytes.div_ceil(tcb.mss());
     tcb.count(Count::Delivered, segments);
-    if echo {
-        tcb.count_marked(segments);
-    }
     if delivered.reordered.is_some() {
         tcb.tally().reord_seen += 1;
     }
@@ -219,15 +219,15 @@ struct Heard {
     advanced: bool,
     /// It is a duplicate, or SACK told of something new.
     duplicate: bool,
-    /// ECE.
-    echo: bool,
+    /// Marks were told of.
+    congestion: bool,
 }
 
 fn recover(tcb: &mut Tcb, heard: Heard, delivered: &Delivered, cx: &mut Cx<'_>) {
     let Heard {
         advanced,
         duplicate,
-        echo,
+        congestion,
     } = heard;
     let mut bytes = delivered.bytes;
     if tcb.agreed.sack {
@@ -242,7 +242,7 @@ fn recover(tcb: &mut Tcb, heard: Heard, delivered: &Delivered, cx: &mut Cx<'_>) 
                     tcb.enter_fast_recovery(cx);
                     tcb.reduce(bytes, advanced);
                 }
-            } else if tcb.heeds_marks(echo, cx) {
+            } else if tcb.heeds_marks(congestion, cx) {
                 tcb.reduce(bytes, advanced);
             } else if advanced {
                 grow(tcb, bytes, delivered, cx);

@@ -9,6 +9,7 @@ use crate::{Counter, Cx, DropReason};
 /// A SYN, wherever it is, is challenged.
 pub fn check(tcb: &mut Tcb, seg: &Segment, cx: &mut Cx<'_>) -> Result<(), DropReason> {
     if seg.has(Flags::SYN) && !seg.has(Flags::RST) {
+        tcb.answer_again(seg);
         return Err(refuse(tcb, cx));
     }
     Ok(())

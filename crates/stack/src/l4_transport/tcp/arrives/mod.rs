@@ -45,6 +45,7 @@ pub fn arrives(
     }
     check_ack::check(tcb, &seg, cx)?;
     tcb.handshake_is_over(&seg, cx);
+    tcb.count_codepoint(&seg);
     leave_at_once(tcb, cx)?;
     let text = text::process(tcb, &mut seg, host, cx);
     let fin = fin::process(tcb, &seg, cx);
