@@ -134,6 +134,42 @@ fn iperf3_runs_both_ways_and_linux_sees_scaled_windows_sack_and_timestamps() {
     linux.down();
 }
 
+/// A queue that marks from twenty frames on, between a node that asks for counters and a kernel that has the one bit: both are
+/// told, whoever sends, and nothing is lost.
+#[test]
+fn linux_and_a_node_tell_each_other_of_marks() {
+    if !has_program("iperf3") || !has_program("ss") {
+        return;
+    }
+    let Some(linux) = Linux::new() else { return };
+    let one = "echo 1 >/proc/sys/net/ipv4/tcp_ecn";
+    linux.run(&["sh", "-c", one]).expect_code(0);
+    let page = page(4_000_000);
+    fs::write(linux.sandbox.path("page.bin"), &page).expect("a page");
+    let web = linux.web_server();
+    let program = format!("ecn = \"accurate\"\n{IPERF}");
+    let cable = "rate = \"100 Mbit\"\ndelay = \"2ms\"\nqueue = 500\nmark = 20";
+    linux.up(
+        &bob_and("tap:heptad0", &program, cable),
+        "heptad0",
+        &["--no-capture"],
+    );
+    assert!(iperf3(&linux, "20M", "10.9.0.20", &["-R"]).received > 16_000_000);
+    assert!(linux.counter("InCEPkts") > 0, "bob's text came marked");
+    assert!(iperf3(&linux, "20M", "10.9.0.20", &[]).received > 16_000_000);
+    assert!(linux.counter("TCPDeliveredCE") > 0, "bob told of marks");
+    assert!(socket_options(&linux).contains(" ecn "));
+    // bob asks, and Linux answers with one bit
+    let asks = ["curl", "-sSo", "a.bin", "http://10.9.0.1:8000/page.bin"];
+    let on_bob = [&["exec", "bob", "--"][..], &asks].concat();
+    linux.heptad(&on_bob).expect_code(0);
+    assert!(fs::read(linux.sandbox.path("a.bin")).expect("what curl wrote") == page);
+    let resent = linux.counter("TCPSackRecovery") + linux.counter("TCPRenoRecovery");
+    assert_eq!(resent, 0, "nothing of Linux's was lost");
+    drop(web);
+    linux.down();
+}
+
 /// What `ss -tieo` says of a connection of Linux to bob's iperf3 while it stands.
 fn socket_options(linux: &Linux) -> String {
     let hold = "import socket, sys; s = socket.create_connection(('10.9.0.20', 5201)); \

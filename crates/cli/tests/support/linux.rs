@@ -97,21 +97,23 @@ impl Linux {
     /// The kernel's count of TCP segments, datagrams and ICMP messages with a bad checksum, over both families.
     pub fn bad_checksums(&self) -> u64 {
         let ipv4 = self.run(&["cat", "/proc/net/snmp"]).expect_code(0).stdout;
-        let rows: Vec<&str> = ipv4.lines().collect();
-        let columns = rows.chunks_exact(2).flat_map(|pair| {
-            let [names, values] = [pair[0], pair[1]].map(|row| row.split(' '));
-            names.zip(values)
-        });
         // Those of TCP are counted there for IPv6 as well.
         let ipv6 = self.run(&["cat", "/proc/net/snmp6"]).expect_code(0).stdout;
         let lines = ipv6.lines().filter_map(|line| line.split_once([' ', '\t']));
-        let counts = columns.chain(lines);
+        let counts = columns(&ipv4).chain(lines);
         let bad = counts.filter(|(name, _)| name.ends_with("InCsumErrors"));
         let bad: Vec<u64> = bad
             .map(|(_, value)| value.trim().parse().expect("a number"))
             .collect();
         assert!(bad.len() >= 5, "{ipv4}{ipv6}");
         bad.iter().sum()
+    }
+    /// One of the kernel's counters of `/proc/net/netstat`, without the name of its row.
+    pub fn counter(&self, name: &str) -> u64 {
+        let ran = self.run(&["cat", "/proc/net/netstat"]).expect_code(0);
+        let found = columns(&ran.stdout).find(|(column, _)| *column == name);
+        let (_, value) = found.unwrap_or_else(|| panic!("no {name} in {}", ran.stdout));
+        value.trim().parse().expect("a number")
     }
     /// A web server of the kernel's side that offers the sandbox's files at port 8000, over both families.
     pub fn web_server(&self) -> Served {
@@ -123,6 +125,15 @@ impl Linux {
         let listening = self.run(&["ss", "-Hltn"]).stdout;
         listening.contains(&format!(":{port} "))
     }
+}
+
+/// Names with their values, of lines in pairs.
+fn columns(text: &str) -> impl Iterator<Item = (&str, &str)> {
+    let rows: Vec<&str> = text.lines().collect();
+    let pairs: Vec<_> = rows.chunks_exact(2).map(|p| (p[0], p[1])).collect();
+    pairs
+        .into_iter()
+        .flat_map(|(names, values)| names.split(' ').zip(values.split(' ')))
 }
 
 impl Drop for Linux {
