@@ -290,7 +290,7 @@ int heptad_getsockopt(const struct heptad *host,
 int heptad_fcntl(const struct heptad *host, int fd, int command, unsigned long argument);
 
 /**
- * ioctl(2): FIONREAD (SIOCINQ), SIOCOUTQ, SIOCOUTQNSD, FIONBIO.
+ * ioctl(2): FIONREAD (SIOCINQ), SIOCOUTQ, SIOCOUTQNSD, SIOCATMARK, FIONBIO.
  *
  * # Safety
  * `argument` is good for a number.

@@ -99,6 +99,27 @@ impl Stack {
         let (sockets, mut below) = self.session(cx);
         sockets.send_bytes(socket, data, &mut below)
     }
+    /// Sends on a stream; the last byte that is taken is urgent (MSG_OOB).
+    pub fn send_urgent(
+        &mut self,
+        socket: SocketId,
+        data: &[u8],
+        cx: &mut Cx<'_>,
+    ) -> Result<usize, SocketError> {
+        let (sockets, mut below) = self.session(cx);
+        sockets.send_urgent(socket, data, &mut below)
+    }
+    /// The urgent byte of a stream (MSG_OOB), which stays if `peek`; `None`: none will come. `Invalid`: nothing is urgent, or it was
+    /// taken; `WouldBlock`: the byte is still on its way.
+    pub fn recv_urgent(
+        &mut self,
+        socket: SocketId,
+        peek: bool,
+        cx: &mut Cx<'_>,
+    ) -> Result<Option<u8>, SocketError> {
+        let (sockets, mut below) = self.session(cx);
+        sockets.recv_urgent(socket, peek, &mut below)
+    }
     /// Receives from a stream or a datagram socket (the rest of a datagram is discarded); 0 at the end of a stream.
     pub fn recv(
         &mut self,
@@ -289,6 +310,11 @@ impl Stack {
     /// The longest packet that the way to a socket's peer carries, bytes (IP_MTU).
     pub fn socket_mtu(&self, socket: SocketId) -> Result<u32, SocketError> {
         self.sockets.path_mtu(socket, &self.network)
+    }
+    /// Whether the next read of a stream begins at its urgent mark (SIOCATMARK).
+    pub fn is_at_mark(&self, socket: SocketId) -> bool {
+        let conn = self.sockets.connection(socket);
+        conn.is_some_and(|conn| self.transport.tcp.is_at_mark(conn))
     }
     /// TCP's view of a stream socket (TCP_INFO), a listener's too.
     pub fn tcp_status(&self, socket: SocketId) -> Option<tcp::Status> {

@@ -31,7 +31,7 @@ fn socket(host: &Heptad, fd: c_int) -> Result<Socket, Errno> {
 fn receive(host: &Heptad, fd: c_int, len: usize, flags: c_int) -> Result<Received, Errno> {
     let socket = socket(host, fd)?;
     if flags & libc::MSG_OOB != 0 {
-        return Err(libc::EINVAL);
+        return receive_urgent(host, socket, len, flags);
     }
     if flags & libc::MSG_ERRQUEUE != 0 {
         return Err(libc::EAGAIN);
@@ -68,6 +68,21 @@ fn received(buffer: &[u8], len: usize, from: Option<SocketAddr>) -> Received {
         len,
         from,
     }
+}
+/// The byte beside a stream: it is never waited for.
+fn receive_urgent(
+    host: &Heptad,
+    socket: Socket,
+    len: usize,
+    flags: c_int,
+) -> Result<Received, Errno> {
+    let peeks = flags & libc::MSG_PEEK != 0;
+    let byte = host.at_once(|inner| {
+        let solo = &mut inner.solo;
+        errno::of(solo.with(|stack, cx| stack.recv_urgent(socket.id, peeks, cx)))
+    })?;
+    let bytes: Vec<u8> = byte.into_iter().collect();
+    Ok(received(&bytes, bytes.len().min(len), None))
 }
 /// How many bytes were taken, how many there were, who sent them.
 fn take(
@@ -231,19 +246,27 @@ fn send(
     flags: c_int,
 ) -> Result<isize, Errno> {
     let socket = socket(host, fd)?;
-    if flags & libc::MSG_OOB != 0 {
+    let is_stream = socket.kind == SocketKind::Stream;
+    let urgent = flags & libc::MSG_OOB != 0;
+    if urgent && !is_stream {
         return Err(libc::EOPNOTSUPP);
     }
-    let is_stream = socket.kind == SocketKind::Stream;
     let waits = !socket.nonblocking && flags & libc::MSG_DONTWAIT == 0;
+    let mut taken = 0;
+    if let Some(to) = to.filter(|_| is_stream && flags & libc::MSG_FASTOPEN != 0) {
+        taken = open_fast(host, socket, bytes, (to, waits))?;
+        if !waits || taken == bytes.len() {
+            return Ok(taken.cast_signed());
+        }
+    }
     let more = is_stream && flags & libc::MSG_MORE != 0 && !socket.corked;
     cork(host, socket, is_stream && (more || socket.corked))?;
-    let mut taken = 0;
     let sent = host.call(socket.send_timeout, |inner| {
         loop {
             let rest = &bytes[taken..];
             let sent = inner.solo.with(|stack, cx| match to {
                 Some(to) if !is_stream => stack.send_to(socket.id, rest, to, cx),
+                _ if urgent => stack.send_urgent(socket.id, rest, cx),
                 _ => stack.send(socket.id, rest, cx),
             });
             match sent {
@@ -260,6 +283,35 @@ fn send(
         Err(libc::EAGAIN) if taken > 0 => Ok(taken.cast_signed()),
         other => other.map(usize::cast_signed),
     }
+}
+
+/// A connection that begins with text on its SYN, as much as may ride there: how much did. One that waits has the connection then.
+fn open_fast(
+    host: &Heptad,
+    socket: Socket,
+    bytes: &[u8],
+    (to, waits): (SocketAddr, bool),
+) -> Result<usize, Errno> {
+    let mut taken = None;
+    host.call(socket.send_timeout, |inner| {
+        let opened = inner.solo.with(|stack, cx| match taken {
+            None => stack.send_fast(socket.id, bytes, to, cx),
+            Some(n) => stack.connect(socket.id, to, cx).map(|()| n),
+        });
+        match opened {
+            Ok(n) if taken.is_some() || !waits => Step::Done(Ok(n)),
+            Ok(n) => {
+                taken = Some(n);
+                Step::Blocks(None)
+            }
+            Err(SocketError::InProgress | SocketError::Already) if waits => {
+                taken.get_or_insert(0);
+                Step::Blocks(None)
+            }
+            Err(SocketError::IsConnected) if taken.is_some() => Step::Done(Ok(taken.unwrap_or(0))),
+            Err(error) => Step::Done(Err(error.errno())),
+        }
+    })
 }
 
 /// MSG_MORE holds back what is no full segment, as TCP_CORK does, until a call comes without it.
@@ -327,7 +379,7 @@ pub unsafe extern "C" fn heptad_sendto(
     addrlen: socklen_t,
 ) -> isize {
     // SAFETY: as the caller says.
-    let to = unsafe { destination(host, fd, addr, addrlen) };
+    let to = unsafe { destination(host, (fd, flags), addr, addrlen) };
     answer(to.and_then(|to| {
         // SAFETY: likewise.
         let bytes = unsafe { read(buf, len)? };
@@ -370,7 +422,7 @@ pub unsafe extern "C" fn heptad_sendmsg(
         return answer(Err(libc::EFAULT));
     };
     // SAFETY: likewise.
-    let to = unsafe { destination(host, fd, msg.msg_name.cast(), msg.msg_namelen) };
+    let to = unsafe { destination(host, (fd, flags), msg.msg_name.cast(), msg.msg_namelen) };
     answer(to.and_then(|to| {
         // SAFETY: likewise.
         let bytes = unsafe { gather(buffers(msg.msg_iov, msg.msg_iovlen, libc::EMSGSIZE)?)? };
@@ -384,12 +436,13 @@ pub unsafe extern "C" fn heptad_sendmsg(
 /// `addr` is null or good for reading `len` bytes.
 unsafe fn destination(
     host: &Heptad,
-    fd: c_int,
+    (fd, flags): (c_int, c_int),
     addr: *const sockaddr,
     len: socklen_t,
 ) -> Result<Option<SocketAddr>, Errno> {
     let socket = socket(host, fd)?;
-    if addr.is_null() || len == 0 || socket.kind == SocketKind::Stream {
+    let ignored = socket.kind == SocketKind::Stream && flags & libc::MSG_FASTOPEN == 0;
+    if addr.is_null() || len == 0 || ignored {
         return Ok(None);
     }
     // SAFETY: as the caller says.

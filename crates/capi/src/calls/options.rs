@@ -16,6 +16,7 @@ use crate::host::{Heptad, Inner};
 const TCP_CC_INFO: c_int = 26;
 const SO_MEMINFO: c_int = 55;
 const SIOCOUTQNSD: c_ulong = 0x894b;
+const SIOCATMARK: c_ulong = 0x8905;
 /// What every host takes (RFC 9293 3.7.1), bytes.
 const DEFAULT_MSS: u32 = 536;
 
@@ -232,7 +233,7 @@ pub extern "C" fn heptad_fcntl(
     }))
 }
 
-/// ioctl(2): FIONREAD (SIOCINQ), SIOCOUTQ, SIOCOUTQNSD, FIONBIO.
+/// ioctl(2): FIONREAD (SIOCINQ), SIOCOUTQ, SIOCOUTQNSD, SIOCATMARK, FIONBIO.
 ///
 /// # Safety
 /// `argument` is good for a number.
@@ -257,6 +258,9 @@ pub unsafe extern "C" fn heptad_ioctl(
         let status = stack.tcp_status(socket.id);
         let status = status.filter(|status| status.state != State::Listen);
         let count = match (request, status) {
+            (SIOCATMARK, _) if socket.kind == SocketKind::Stream => {
+                u32::from(stack.is_at_mark(socket.id))
+            }
             (libc::FIONREAD | libc::TIOCOUTQ | SIOCOUTQNSD, None) => return Err(libc::EINVAL),
             (libc::FIONREAD, Some(status)) => status.recv_q,
             (libc::TIOCOUTQ, Some(status)) => status.send_q,

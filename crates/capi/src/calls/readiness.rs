@@ -26,6 +26,7 @@ fn bits(inner: &Inner, fd: c_int) -> Result<u32, Errno> {
         (Ready::WRITABLE, libc::POLLOUT as u32 | NORMAL[1]),
         (Ready::ERROR, libc::POLLERR as u32),
         (Ready::HANG_UP, libc::POLLHUP as u32),
+        (Ready::URGENT, libc::POLLPRI as u32),
         (Ready::READ_CLOSED, libc::POLLRDHUP as u32),
     ];
     let set = rows.into_iter().filter(|(bit, _)| ready.contains(*bit));

@@ -81,7 +81,7 @@ static unsigned short fold(unsigned s) {
         s = (s & 0xffff) + (s >> 16);
     return htons(~s);
 }
-enum { SYN = 2, RST = 4, PSH = 8, ACK = 16 };
+enum { SYN = 2, RST = 4, PSH = 8, ACK = 16, URG = 32 };
 static const unsigned char SYN_OPTIONS[] = {2, 4, 3, 0xe8, 4, 2, 1, 1, 1, 3, 3, 7}; /* mss 1000, sackOK, nops, wscale 7 */
 
 static void peer(int flags, unsigned seq, unsigned ack, size_t len) {
@@ -94,6 +94,7 @@ static void peer(int flags, unsigned seq, unsigned ack, size_t len) {
     struct tcphdr *t = (void *)(p + 20);
     t->source = htons(40000), t->dest = htons(8080), t->seq = htonl(seq), t->ack_seq = htonl(ack);
     t->doff = tcp / 4, t->window = htons(1000);
+    t->urg_ptr = htons(flags & URG ? len : 0);
     p[20 + 13] = flags;
     memcpy(p + 40, SYN_OPTIONS, options);
     t->check = fold(sum(p + 20, tcp + len, sum(p + 12, 8, 6 + tcp + len)));
@@ -207,6 +208,37 @@ static void pipes_and_epoll(int fd, unsigned seq, unsigned ack) {
     assert(next().ack == seq + 5);
 }
 
+/* The last of five bytes is urgent: it comes beside the stream, and four are left there. */
+static void urgent_bytes_come_beside_the_stream(int fd, unsigned seq, unsigned ack) {
+    char buffer[16];
+    struct pollfd poll = {.fd = fd, .events = POLLIN | POLLPRI};
+    peer(ACK | PSH | URG, seq, ack, 5);
+    assert(next().ack == seq + 5);
+    assert(ifc.poll(U, &poll, 1, 0) == 1 && poll.revents == (POLLIN | POLLPRI));
+    assert(ifc.recv(U, fd, buffer, sizeof buffer, MSG_OOB) == 1);
+    assert(ifc.recv(U, fd, buffer, sizeof buffer, MSG_OOB) == -1 && errno == EINVAL);
+    int mark = -1;
+    assert(ifc.ioctl(U, fd, SIOCATMARK, &mark) == 0 && mark == 0);
+    assert(ifc.read(U, fd, buffer, sizeof buffer) == 4);
+    assert(ifc.ioctl(U, fd, SIOCATMARK, &mark) == 0 && mark == 1);
+    assert(ifc.send(U, fd, "!", 1, MSG_OOB) == 1);
+    struct seen seen = next();
+    assert(seen.flags == (ACK | PSH | URG) && seen.len == 1 && seen.seq == ack);
+    peer(ACK, seq + 5, ack + 1, 0);
+}
+
+/* MSG_FASTOPEN without a cookie of the server: a SYN that asks for one, and no text on it. */
+static void a_fast_open_asks_for_a_cookie_first(void) {
+    struct sockaddr_in to = {.sin_family = AF_INET, .sin_port = htons(40000), .sin_addr = {inet_addr("192.0.2.1")}};
+    int fd = ifc.socket(U, AF_INET, SOCK_STREAM, IPPROTO_TCP);
+    assert(fd >= 0 && ifc.fcntl(U, fd, F_SETFL, O_RDWR | O_NONBLOCK) == 0);
+    assert(ifc.sendto(U, fd, "hello", 5, MSG_FASTOPEN, (void *)&to, sizeof to) == -1 && errno == EINPROGRESS);
+    struct seen syn = next();
+    static const unsigned char asks[] = {34, 2};
+    assert(syn.flags == SYN && syn.len == 0 && memmem(syn.options, sizeof syn.options, asks, sizeof asks));
+    assert(close(fd) == 0);
+}
+
 /* What a script sets before its first socket is the host's; what is no setting is the machine's. */
 static void commands_in_backquotes(void) {
     assert(system("./defaults.sh\n./set_sysctls.py /proc/sys/net/ipv4/tcp_sack=0") == 0);
@@ -261,11 +293,13 @@ int main(int count, char **words) {
 
     a_call_that_waits_ends_when_its_bytes_come(fd, 1, iss + 1001);
     pipes_and_epoll(fd, 11, iss + 1001);
+    urgent_bytes_come_beside_the_stream(fd, 16, iss + 1001);
 
-    peer(ACK | RST, 16, iss + 1001, 0);
+    peer(ACK | RST, 21, iss + 1002, 0);
     assert(ifc.read(U, fd, buffer, 1) == -1 && errno == ECONNRESET);
     assert(next().len == (size_t)-1);
     assert(close(fd) == 0 && close(listener) == 0);
+    a_fast_open_asks_for_a_cookie_first();
     ifc.free(U);
     return 0;
 }

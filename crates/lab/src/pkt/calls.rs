@@ -337,6 +337,7 @@ impl Calls {
     // ── bytes ────────────────────────────────────────────────────────────────────────────────────────────────────
 
     fn receive(&mut self, host: &mut Solo, args: Arguments<'_>) -> Result<Outcome, Fault> {
+        const OUT_OF_BAND: i64 = 1;
         const PEEK: i64 = 2;
         const DONT_WAIT: i64 = 0x40;
         let socket = self.get(args)?;
@@ -346,13 +347,21 @@ impl Calls {
             "readv" => (vectors(args.at(1)?)?, 0),
             _ => (message(args.at(1)?)?, args.int(2)?),
         };
-        if flags & !(PEEK | DONT_WAIT) != 0 {
+        if flags & !(OUT_OF_BAND | PEEK | DONT_WAIT) != 0 {
             return unknown(
-                "flags of receiving other than MSG_PEEK and MSG_DONTWAIT are not known here",
+                "flags of receiving other than MSG_OOB, MSG_PEEK and MSG_DONTWAIT are not known here",
             );
         }
         let mut buffer = vec![0; usize::try_from(len).unwrap_or(0)];
-        let got = host.with(|stack, cx| match flags & PEEK != 0 {
+        let peeks = flags & PEEK != 0;
+        if flags & OUT_OF_BAND != 0 {
+            let got = host.with(|stack, cx| stack.recv_urgent(socket.id, peeks, cx));
+            return Ok(match got {
+                Err(error) => Outcome::Failed(error.errno_name()),
+                Ok(byte) => Outcome::Returned(i64::from(byte.is_some() && !buffer.is_empty())),
+            });
+        }
+        let got = host.with(|stack, cx| match peeks {
             true => stack.peek(socket.id, &mut buffer, cx),
             false => stack.recv(socket.id, &mut buffer, cx),
         });
@@ -379,6 +388,7 @@ impl Calls {
         args: Arguments<'_>,
         progress: &mut Progress,
     ) -> Result<Outcome, Fault> {
+        const OUT_OF_BAND: i64 = 1;
         const DONT_WAIT: i64 = 0x40;
         const FAST_OPEN: i64 = 0x2000_0000;
         /// Of them nothing changes what leaves: MSG_NOSIGNAL, MSG_EOR, MSG_ZEROCOPY.
@@ -390,9 +400,9 @@ impl Calls {
             "writev" => (vectors(args.at(1)?)?, 0),
             _ => (message(args.at(1)?)?, args.int(2)?),
         };
-        if flags & !(DONT_WAIT | HARMLESS | FAST_OPEN) != 0 {
+        if flags & !(OUT_OF_BAND | DONT_WAIT | HARMLESS | FAST_OPEN) != 0 {
             return unknown(
-                "of the flags of sending only those are known here that change no packet",
+                "of the flags of sending only MSG_OOB, MSG_FASTOPEN and those that change no packet are known here",
             );
         }
         let bytes = match args.at(1)? {
@@ -420,6 +430,7 @@ impl Calls {
         }
         let sent = host.with(|stack, cx| match given {
             Some(to) if socket.kind != SocketKind::Stream => stack.send_to(socket.id, rest, to, cx),
+            _ if flags & OUT_OF_BAND != 0 => stack.send_urgent(socket.id, rest, cx),
             _ => stack.send(socket.id, rest, cx),
         });
         if socket.kind != SocketKind::Stream && progress.taken == 0 {
@@ -470,7 +481,8 @@ impl Calls {
         let is = match args.int(1)? {
             0x541b => status.recv_q,
             0x5411 => status.send_q,
-            _ => return unknown("ioctl knows SIOCINQ and SIOCOUTQ here"),
+            0x8905 => u32::from(host.stack().is_at_mark(socket.id)),
+            _ => return unknown("ioctl knows SIOCINQ, SIOCOUTQ and SIOCATMARK here"),
         };
         args.same(2, i64::from(is))?;
         Ok(Outcome::Returned(0))
@@ -516,6 +528,7 @@ impl Calls {
             (Ready::WRITABLE, 4),
             (Ready::ERROR, 8),
             (Ready::HANG_UP, 0x10),
+            (Ready::URGENT, 2),
             (Ready::READ_CLOSED, 0x2000),
         ];
         let set = bits.into_iter().filter(|(bit, _)| ready.contains(*bit));

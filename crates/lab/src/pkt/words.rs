@@ -46,6 +46,7 @@ const NUMBERS: &[(&str, i64)] = &[
     ("MSG_MORE", 0x8000),
     ("MSG_ZEROCOPY", 0x0400_0000),
     ("MSG_FASTOPEN", 0x2000_0000),
+    ("SIOCATMARK", 0x8905),
     ("SIOCINQ", 0x541b),
     ("FIONREAD", 0x541b),
     ("SIOCOUTQ", 0x5411),

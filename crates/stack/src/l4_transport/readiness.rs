@@ -20,6 +20,8 @@ impl Ready {
     pub const READ_CLOSED: Self = Self(8);
     /// Both directions are over (POLLHUP).
     pub const HANG_UP: Self = Self(16);
+    /// A byte beside the stream (POLLPRI).
+    pub const URGENT: Self = Self(32);
     /// Whether all bits of `other` are set.
     pub const fn contains(self, other: Self) -> bool {
         self.0 & other.0 == other.0

@@ -118,6 +118,7 @@ fn of_sockets(name: i32) -> Option<Known> {
         7 => Known::Number(Set::SendBuffer),
         8 => Known::Number(Set::ReceiveBuffer),
         9 => Known::Flag(Set::KeepAlive),
+        10 => Known::Flag(Set::OobInline),
         13 => Known::Linger,
         15 => Known::Flag(Set::ReusePort),
         47 => Known::Rate,
@@ -258,6 +259,7 @@ fn as_number(option: Set) -> i32 {
         | Set::ReusePort(on)
         | Set::Broadcast(on)
         | Set::KeepAlive(on)
+        | Set::OobInline(on)
         | Set::NoDelay(on)
         | Set::Cork(on)
         | Set::QuickAck(on)

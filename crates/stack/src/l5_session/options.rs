@@ -23,6 +23,8 @@ pub enum SocketOption {
     ReusePort(bool),
     Broadcast(bool),
     KeepAlive(bool),
+    /// SO_OOBINLINE.
+    OobInline(bool),
     /// `None`: off. `Some(ZERO)`: close resets.
     Linger(Option<Duration>),
     ReceiveBuffer(u32),
@@ -176,6 +178,7 @@ impl Options {
             SocketOption::ReusePort(on) => tcp.reuse_port = on,
             SocketOption::Broadcast(on) => self.broadcast = on,
             SocketOption::KeepAlive(on) => tcp.keepalive = on,
+            SocketOption::OobInline(on) => tcp.oob_inline = on,
             SocketOption::Linger(time) => self.linger = time,
             SocketOption::ReceiveBuffer(size) => tcp.rcvbuf = buffer(size, RECEIVE_BUFFER_MIN),
             SocketOption::SendBuffer(size) => tcp.sndbuf = buffer(size, SEND_BUFFER_MIN),
@@ -427,6 +430,7 @@ impl Sockets {
             SocketOption::ReusePort(_) => SocketOption::ReusePort(tcp.reuse_port),
             SocketOption::Broadcast(_) => SocketOption::Broadcast(*broadcast),
             SocketOption::KeepAlive(_) => SocketOption::KeepAlive(tcp.keepalive),
+            SocketOption::OobInline(_) => SocketOption::OobInline(tcp.oob_inline),
             SocketOption::Linger(_) => SocketOption::Linger(*linger),
             SocketOption::ReceiveBuffer(_) => {
                 SocketOption::ReceiveBuffer(self.buffer_of(socket, tcp.rcvbuf, self.rcvbuf))

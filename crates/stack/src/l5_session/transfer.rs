@@ -115,6 +115,31 @@ impl Sockets {
         }
     }
 
+    /// Sends on a stream; the last byte that is taken is urgent (MSG_OOB). `NotSupported` for sockets of other kinds.
+    pub fn send_urgent(
+        &mut self,
+        id: SocketId,
+        data: &[u8],
+        below: &mut Below<'_, '_>,
+    ) -> Result<usize, SocketError> {
+        match self.sender(id, below)? {
+            Carrier::Stream(conn) => below.transport.tcp.send_urgent(conn, data, below.cx),
+            _ => Err(SocketError::NotSupported),
+        }
+    }
+    /// The urgent byte of a stream (MSG_OOB); `None`: none will come. It never waits.
+    pub fn recv_urgent(
+        &mut self,
+        id: SocketId,
+        peek: bool,
+        below: &mut Below<'_, '_>,
+    ) -> Result<Option<u8>, SocketError> {
+        match self.receiver(id, below)? {
+            Carrier::Stream(conn) => below.transport.tcp.recv_urgent(conn, peek, below.cx),
+            _ => Err(SocketError::NotSupported),
+        }
+    }
+
     /// Receives from a stream or a datagram socket (the rest of a datagram is discarded); 0 at the end of a stream.
     pub fn recv(
         &mut self,

@@ -15,11 +15,22 @@ impl Tcb {
     /// Most new text that one super-segment carries: at most half the congestion window, so that two are under way.
     pub fn most_new(&self, unsent: u32, mss: u32) -> u32 {
         let most = most_text(mss);
+        // A pointer holds for one segment.
+        if self.is_urgent() {
+            return mss;
+        }
         if unsent <= mss {
             return most;
         }
         let half = whole(self.window.cwnd / 2, mss).max(mss);
         most.min(half).min(self.burst(mss))
+    }
+    /// Most text of one that leaves again.
+    pub fn most_again(&self, mss: u32) -> u32 {
+        match self.is_urgent() {
+            true => mss,
+            false => self.burst(mss),
+        }
     }
     /// Whether to let `room`, less than a burst, grow until the next ACK, where that is close (Linux's tcp_tso_should_defer): fewer
     /// and longer segments. Who fills each free place of a queue on the way at once takes it from those who wait.

@@ -9,6 +9,7 @@ use super::pacing::Pacing;
 use super::sizing::Sizing;
 use super::tally::{Count, Tally};
 use super::tcb::Tcb;
+use super::urgent::Urgent;
 use super::validation::Used;
 
 /// Bytes in one direction that a few messages may have.
@@ -25,6 +26,8 @@ pub struct Busy {
     pub marks: Marks,
     /// Counters of marks, where both ends have them.
     pub accurate: Option<Box<Accurate>>,
+    /// Of what either side called urgent.
+    pub urgent: Option<Box<Urgent>>,
     /// The handshake is not over yet (Fast Open).
     pub late: Option<Box<LateHandshake>>,
     /// Of the path's MTU, where ICMP does not tell.

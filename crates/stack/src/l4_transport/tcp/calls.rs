@@ -267,7 +267,7 @@ impl Tcp {
         let Some(tcb) = self.reader(id)? else {
             return Ok(0);
         };
-        let n = tcb.rcv.read(out, peek);
+        let n = tcb.read(out, peek);
         if !peek {
             self.received(id, n, cx);
         }
@@ -283,7 +283,7 @@ impl Tcp {
         let Some(tcb) = self.reader(id)? else {
             return Ok(Bytes::new());
         };
-        let bytes = tcb.rcv.read_bytes(max).unwrap_or_default();
+        let bytes = tcb.read_bytes(max);
         self.received(id, bytes.len(), cx);
         Ok(bytes)
     }
@@ -291,7 +291,7 @@ impl Tcp {
     fn reader(&mut self, id: ConnId) -> Result<Option<&mut Tcb>, SocketError> {
         match self.conn_mut(id).ok_or(SocketError::BadSocket)? {
             Conn::Open(tcb) => {
-                if tcb.rcv.queued() > 0 {
+                if tcb.readable() > 0 {
                     return Ok(Some(tcb));
                 }
                 if let Some(error) = tcb.ep.error.take() {

@@ -56,6 +56,7 @@ mod tcb;
 mod telling;
 mod time_wait;
 mod timers;
+mod urgent;
 mod validation;
 
 use alloc::boxed::Box;
@@ -214,6 +215,8 @@ pub struct Options {
     pub cork: bool,
     /// TCP_QUICKACK.
     pub quickack: bool,
+    /// SO_OOBINLINE: an urgent byte stays in the stream.
+    pub oob_inline: bool,
     /// SO_REUSEPORT: listeners of one address share its connections.
     pub reuse_port: bool,
     /// TCP_WINDOW_CLAMP, bytes; 0: none.
@@ -271,6 +274,7 @@ impl Default for Options {
             class: 0,
             cork: false,
             quickack: true,
+            oob_inline: false,
             reuse_port: false,
             window_clamp: 0,
             max_pacing_rate: u64::MAX,

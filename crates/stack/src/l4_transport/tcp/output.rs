@@ -90,7 +90,7 @@ impl Tcb {
         if record.end().after(edge) && !is_first {
             return None;
         }
-        let len = record.len.min(room.max(mss)).min(self.burst(mss));
+        let len = record.len.min(room.max(mss)).min(self.most_again(mss));
         // The FIN rides on the last text, it does not make a segment longer than a frame.
         let cause = match self.recovery.phase {
             Phase::Fast if record.resent && self.agreed.sack => Cause::Rack,
@@ -160,7 +160,7 @@ impl Tcb {
             return self.cork_over;
         }
         // As Minshall: only a small segment that is not acknowledged holds back another one.
-        self.ep.options.nodelay || !self.snd.sml.after(self.snd.una)
+        self.ep.options.nodelay || self.is_urgent() || !self.snd.sml.after(self.snd.una)
     }
     /// New text if there is any (RFC 8985 7.3), else the last segment again.
     fn next_tail_probe(&self) -> Next {
@@ -236,6 +236,7 @@ impl Tcb {
         };
         out.options = data_options(timestamps, &blocks);
         self.tell_counters(&mut out.options);
+        self.point(&mut out);
         out
     }
     fn transmit_reset(&mut self, cx: &mut Cx<'_>) -> Departure {

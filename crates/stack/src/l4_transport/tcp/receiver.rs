@@ -239,15 +239,19 @@ impl Receiver {
         4 + 8 * blocks.min(most) as u16
     }
 
-    /// Copies to the program.
-    pub fn read(&mut self, out: &mut [u8], peek: bool) -> usize {
-        let mut done = 0;
-        if peek {
-            for chunk in &self.queue {
-                done += copy(chunk.bytes(), out, done);
-            }
-            return done;
+    /// Copies to the program what stays here, from `skip` bytes on.
+    pub fn peek(&self, skip: usize, out: &mut [u8]) -> usize {
+        let (mut skip, mut done) = (skip, 0);
+        for chunk in &self.queue {
+            let (_, rest) = chunk.bytes().split_at(skip.min(chunk.len()));
+            skip -= chunk.len() - rest.len();
+            done += copy(rest, out, done);
         }
+        done
+    }
+    /// Copies to the program.
+    pub fn read(&mut self, out: &mut [u8]) -> usize {
+        let mut done = 0;
         while done < out.len() {
             let Some(bytes) = self.read_bytes(out.len() - done) else {
                 break;

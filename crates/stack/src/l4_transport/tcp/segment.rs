@@ -28,6 +28,8 @@ pub struct Segment {
     pub text: Vec<Chunk>,
     /// Bytes of text.
     pub text_len: u32,
+    /// The urgent pointer.
+    pub urgent: u16,
     /// How many frames brought it.
     pub frames: u32,
     /// What routers said of it.
@@ -91,6 +93,7 @@ impl Segment {
             options: SegmentOptions::read(&header.options),
             text,
             text_len,
+            urgent: header.urgent,
             frames,
             codepoint: Codepoint::NotEct,
         };
@@ -130,6 +133,8 @@ pub struct Outgoing {
     /// As on the wire, already scaled.
     pub wnd: u16,
     pub options: TcpOptions,
+    /// The urgent pointer.
+    pub urgent: u16,
     pub ttl: u8,
     pub tos: u8,
 }
@@ -146,6 +151,7 @@ impl Outgoing {
             flags: Flags::ACK,
             wnd: 0,
             options: TcpOptions::NONE,
+            urgent: 0,
             ttl,
             tos,
         }
@@ -165,7 +171,7 @@ impl Outgoing {
             flags: self.flags,
             window: self.wnd,
             checksum: 0,
-            urgent: 0,
+            urgent: self.urgent,
             options,
         };
         let total = u32::try_from(header.len() + text_len).unwrap_or(u32::MAX);

@@ -420,7 +420,7 @@ impl Tcb {
     pub fn ready(&self) -> Ready {
         let mut ready = Ready::NONE;
         let ended = !self.ep.state.may_receive();
-        if self.rcv.queued() > 0 || ended || self.read_shut {
+        if self.readable() > 0 || ended || self.read_shut {
             ready |= Ready::READABLE;
         }
         if ended || self.read_shut {
@@ -433,6 +433,9 @@ impl Tcb {
         let both = self.ep.state == State::Closed || (self.read_shut && self.fin_queued);
         if both || (ended && finished) {
             ready |= Ready::HANG_UP;
+        }
+        if self.has_urgent() {
+            ready |= Ready::URGENT;
         }
         if self.ep.error.is_some() {
             ready |= Ready::ERROR;

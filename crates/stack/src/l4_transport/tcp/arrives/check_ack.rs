@@ -145,6 +145,7 @@ fn advance(tcb: &mut Tcb, ack: SeqNum, delivered: &mut Delivered, cx: &mut Cx<'_
     tcb.flight.acknowledge(ack, delivered);
     tcb.tx.acknowledge(bytes);
     tcb.snd.una = ack;
+    tcb.forget_urgent();
     tcb.recovery.timeouts = 0;
     tcb.unanswered_since = cx.now;
     tcb.ep.soft_error = None;

@@ -19,7 +19,7 @@ pub struct Host<'a> {
     pub full: bool,
 }
 
-/// First the sequence number, second RST, (third, security: none), fourth SYN, fifth ACK, (sixth URG: ignored), seventh the text, eighth FIN.
+/// First the sequence number, second RST, (third, security: none), fourth SYN, fifth ACK, sixth URG, seventh the text, eighth FIN.
 /// Answers are left in the connection's state: `output` sends them.
 pub fn arrives(
     tcb: &mut Tcb,
@@ -47,6 +47,7 @@ pub fn arrives(
     tcb.handshake_is_over(&seg, cx);
     tcb.count_codepoint(&seg);
     leave_at_once(tcb, cx)?;
+    tcb.hear_urgent(&seg);
     let text = text::process(tcb, &mut seg, host, cx);
     let fin = fin::process(tcb, &seg, cx);
     text.or(if fin { Ok(()) } else { text })
