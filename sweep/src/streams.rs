@@ -106,14 +106,13 @@ impl Streams {
             }
         }
         let (machine, id) = stream.sender;
-        let room = |lab: &Lab| {
-            let stack = lab.stack(machine);
-            stack.is_some_and(|stack| stack.ready(id).contains(Ready::WRITABLE))
-        };
-        while room(lab) {
+        let stack = lab.stack(machine);
+        // Once there is room it is filled, as by a program that waits in write(2).
+        let mut fills = stack.is_some_and(|stack| stack.ready(id).contains(Ready::WRITABLE));
+        while fills {
             match lab.with(machine, |stack, cx| stack.send_bytes(id, block.clone(), cx)) {
                 Ok(()) => {}
-                Err(SocketError::WouldBlock) => break,
+                Err(SocketError::WouldBlock) => fills = false,
                 Err(error) => bail!("send to port {}: {error}", stream.port),
             }
         }

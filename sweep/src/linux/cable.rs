@@ -140,6 +140,9 @@ fn is_shut(error: &std::io::Error) -> bool {
     error.raw_os_error().is_some_and(|os| shut.contains(&os))
 }
 
+/// Frames of an end between two looks at what is due: a burst waits for the cable anyway, and what is due does not wait for it.
+const AT_ONCE: usize = 4;
+
 /// The cable at work. It never sleeps: who sleeps is woken late.
 struct Wire {
     lab: Lab,
@@ -164,7 +167,8 @@ impl Wire {
         let Self { lab, ends } = self;
         let mut busy = lab.next_event().is_some_and(|at| at <= now);
         for end in ends.iter_mut() {
-            while let Some(frame) = end.read()? {
+            for _ in 0..AT_ONCE {
+                let Some(frame) = end.read()? else { break };
                 lab.inject(end.machine, now, frame);
                 busy = true;
             }

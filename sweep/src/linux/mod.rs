@@ -31,8 +31,6 @@ use report::{Goodput, Pair, Row};
 const RTTS: [u64; 3] = [20, 100, 300];
 const LOSSES: [f64; 3] = [0.001, 0.01, 0.03];
 const RATE: u64 = 100_000_000;
-/// Runs of one seed until one keeps time.
-const TRIES: u32 = 3;
 
 /// Which cells, and how exactly.
 #[derive(Args)]
@@ -50,8 +48,11 @@ pub struct Choice {
     #[arg(long, default_value_t = 10, value_name = "N")]
     seeds: u64,
     /// How long a stream runs, seconds.
-    #[arg(long, default_value_t = 10, value_name = "SECONDS")]
-    seconds: u64,
+    #[arg(long, default_value_t = 10.0, value_name = "SECONDS")]
+    seconds: f64,
+    /// Runs of one seed until one keeps time: where processors are taken away at times, short runs and many tries.
+    #[arg(long, default_value_t = 3, value_name = "N")]
+    tries: u32,
     /// Show each run as well.
     #[arg(long)]
     each: bool,
@@ -80,6 +81,9 @@ pub fn compare(choice: &Choice) -> Result<ExitCode> {
         bail!("no comparison with Linux here: {why}");
     }
     let paths = choice.paths()?;
+    if !(0.1..=3600.0).contains(&choice.seconds) {
+        bail!("--seconds is between 0.1 and 3600");
+    }
     let congestion = crate::goodput::congestion(&choice.congestion)?;
     println!("{}", report::HEADING);
     let mut rows = Vec::new();
@@ -140,9 +144,9 @@ impl Choice {
     }
     /// Goodput of the first run that kept time, or of the last.
     fn goodput(&self, cell: &Cell, stack: Stack, seed: u64) -> Result<Goodput> {
-        let time = Duration::from_secs(self.seconds);
+        let time = Duration::from_secs_f64(self.seconds);
         let mut last = 0.0;
-        for _ in 0..TRIES {
+        for _ in 0..self.tries.max(1) {
             let run = run::run(cell, stack, seed, time)?;
             if run.worst_lag * 100 <= cell.path.rtt {
                 return Ok(Goodput::Kept(run.goodput));
