@@ -97,6 +97,10 @@ pub fn pair(stream: bool) -> io::Result<(OwnedFd, OwnedFd)> {
         SocketType::SEQPACKET
     };
     let (program, ours) = socketpair(AddressFamily::UNIX, kind, SocketFlags::CLOEXEC, None)?;
+    if stream {
+        // What the program calls urgent stays in its place: a read of ours ends before it.
+        rustix::net::sockopt::set_socket_oobinline(&ours, true)?;
+    }
     rustix::io::ioctl_fionbio(&ours, true)?;
     Ok((program, ours))
 }

@@ -18,6 +18,7 @@ mod options;
 mod server;
 mod sockets;
 mod stream;
+mod urgent;
 mod verbs;
 
 use std::collections::BTreeMap;

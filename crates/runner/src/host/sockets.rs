@@ -81,6 +81,13 @@ pub trait Sockets: Send + 'static {
     /// # Errors
     /// As the stack's.
     fn recv(&self, at: At, out: &mut [u8]) -> Result<usize, SocketError>;
+    /// `Stack::send_urgent`.
+    ///
+    /// # Errors
+    /// As the stack's.
+    fn send_urgent(&self, at: At, data: &[u8]) -> Result<usize, SocketError>;
+    /// The urgent byte, where the next read begins at it.
+    fn recv_urgent(&self, at: At) -> Option<u8>;
     /// `Stack::send_message`.
     ///
     /// # Errors
@@ -209,6 +216,18 @@ impl Sockets for Network {
     }
     fn recv(&self, at: At, out: &mut [u8]) -> Result<usize, SocketError> {
         self.with(at.machine, |stack, cx| stack.recv(at.socket, out, cx))
+    }
+    fn send_urgent(&self, at: At, data: &[u8]) -> Result<usize, SocketError> {
+        self.with(at.machine, |stack, cx| {
+            stack.send_urgent(at.socket, data, cx)
+        })
+    }
+    fn recv_urgent(&self, at: At) -> Option<u8> {
+        self.with(at.machine, |stack, cx| {
+            let here = stack.is_at_mark(at.socket);
+            let taken = || stack.recv_urgent(at.socket, false, cx);
+            here.then(taken)?.ok().flatten()
+        })
     }
     fn send_message(
         &self,

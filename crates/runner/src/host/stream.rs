@@ -18,6 +18,7 @@ use rustix::net::{RecvFlags, SendFlags, recv, send, shutdown};
 
 use super::entry::{Entry, PairReady, Role};
 use super::sockets::{At, Sockets};
+use super::urgent::is_at_mark;
 
 /// Bytes moved at once.
 const BLOCK: usize = 64 * 1024;
@@ -52,6 +53,8 @@ pub struct Pump {
 struct Held {
     bytes: Vec<u8>,
     written: usize,
+    /// It is one byte, and urgent (MSG_OOB).
+    urgent: bool,
 }
 
 impl Held {
@@ -73,8 +76,9 @@ impl Held {
         // An idle connection keeps no block.
         self.bytes.shrink_to(0);
     }
-    fn fill(&mut self, block: &[u8]) {
+    fn fill(&mut self, block: &[u8], urgent: bool) {
         self.bytes.extend_from_slice(block);
+        self.urgent = urgent;
     }
 }
 
@@ -150,6 +154,10 @@ fn move_up(network: &impl Sockets, entry: &mut Entry, block: &mut [u8]) -> Moved
     };
     let mut moved = false;
     if pump.up.is_empty() && entry.pair.readable && !pump.up_ended {
+        // The byte at the mark goes by itself.
+        let urgent = is_at_mark(entry.end.as_fd());
+        let most = if urgent { 1 } else { block.len() };
+        let (block, _) = block.split_at_mut(most);
         match recv(entry.end.as_fd(), &mut *block, RecvFlags::DONTWAIT) {
             Ok((_, 0)) => {
                 pump.up_ended = true;
@@ -157,7 +165,7 @@ fn move_up(network: &impl Sockets, entry: &mut Entry, block: &mut [u8]) -> Moved
             }
             Ok((_, count)) => {
                 moved = true;
-                pump.up.fill(block.get(..count).unwrap_or(&[]));
+                pump.up.fill(block.get(..count).unwrap_or(&[]), urgent);
             }
             Err(Errno::AGAIN) => entry.pair.readable = false,
             Err(Errno::INTR) => moved = true,
@@ -172,7 +180,11 @@ fn move_up(network: &impl Sockets, entry: &mut Entry, block: &mut [u8]) -> Moved
         pump.up.clear();
     }
     while !pump.up.is_empty() {
-        match network.send(entry.at, pump.up.left()) {
+        let sent = match pump.up.urgent {
+            true => network.send_urgent(entry.at, pump.up.left()),
+            false => network.send(entry.at, pump.up.left()),
+        };
+        match sent {
             Ok(0) | Err(SocketError::WouldBlock) => {
                 return Moved {
                     moved,
@@ -207,19 +219,25 @@ fn move_down(network: &impl Sockets, entry: &mut Entry, block: &mut [u8]) -> Mov
     };
     let mut moved = false;
     if pump.down.is_empty() && !pump.down_ended && pump.failed.is_none() {
-        match network.recv(entry.at, block) {
+        let read = match network.recv_urgent(entry.at) {
+            Some(byte) => {
+                pump.down.fill(&[byte], true);
+                Ok(1)
+            }
+            None => network.recv(entry.at, block).inspect(|&count| {
+                pump.down.fill(block.get(..count).unwrap_or(&[]), false);
+            }),
+        };
+        match read {
             Ok(0) => {
                 pump.down_ended = true;
                 let _ = shutdown(entry.end.as_fd(), rustix::net::Shutdown::Write);
             }
-            Ok(count) => {
-                moved = true;
-                pump.down.fill(block.get(..count).unwrap_or(&[]));
-            }
+            Ok(_) => moved = true,
             Err(SocketError::WouldBlock) => {
                 return Moved {
                     moved,
-                    wants: Ready::READABLE,
+                    wants: Ready::READABLE | Ready::URGENT,
                 };
             }
             Err(error) => pump.failed = Some(error),
@@ -229,13 +247,16 @@ fn move_down(network: &impl Sockets, entry: &mut Entry, block: &mut [u8]) -> Mov
         pump.down.clear();
     }
     while !pump.down.is_empty() {
-        let flags = SendFlags::DONTWAIT | SendFlags::NOSIGNAL;
+        let mut flags = SendFlags::DONTWAIT | SendFlags::NOSIGNAL;
+        flags.set(SendFlags::OOB, pump.down.urgent);
         match send(entry.end.as_fd(), pump.down.left(), flags) {
             Ok(count) => {
                 moved = true;
                 pump.down.advance(count);
             }
             Err(Errno::INTR) => {}
+            // A kernel whose pairs have no such byte: it comes in the stream.
+            Err(Errno::OPNOTSUPP) if pump.down.urgent => pump.down.urgent = false,
             Err(Errno::AGAIN) => {
                 entry.pair.writable = false;
                 return Moved {

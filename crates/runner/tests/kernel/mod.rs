@@ -218,6 +218,23 @@ impl Sockets for Kernel {
             .map(|got| got.1)
             .map_err(error)
     }
+    fn send_urgent(&self, at: At, data: &[u8]) -> Result<usize, SocketError> {
+        let flags = SendFlags::NOSIGNAL | SendFlags::OOB;
+        self.on(at, |fd, _| net::send(fd, data, flags))
+            .map_err(error)
+    }
+    fn recv_urgent(&self, at: At) -> Option<u8> {
+        const AT_MARK: libc::c_ulong = 0x8905;
+        let mut here: libc::c_int = 0;
+        // SAFETY: the kernel writes one int through the pointer.
+        self.on(at, |fd, _| unsafe {
+            libc::ioctl(fd.as_raw_fd(), AT_MARK, &raw mut here)
+        });
+        let mut byte = [0];
+        let taken = || self.on(at, |fd, _| net::recv(fd, &mut byte, RecvFlags::OOB));
+        let got = (here == 1).then(taken)?;
+        got.is_ok_and(|got| got.1 == 1).then_some(byte[0])
+    }
     /// Without choices: those are the stack's.
     fn send_message(
         &self,

@@ -19,7 +19,6 @@ const DIFFERENT: &[(&str, &str)] = &[
         "17",
         "over the kernel a host hears of the first connection that waits, not of each",
     ),
-    ("41b", "urgent data is not carried"),
     (
         "64",
         "send on a datagram socket without a peer is lost, not refused",
