@@ -82,6 +82,8 @@ reasons! {
     FragmentationNeeded = "fragmentation needed but forbidden",
     /// Fragments that overlap with different content.
     FragmentOverlap = "overlapping fragments",
+    /// Of one datagram some fragments can be marked and others not (RFC 3168 5.3).
+    FragmentMarks = "fragments that differ in ECN",
     /// A fragment that contradicts its datagram's others.
     FragmentMalformed = "malformed fragment",
     /// A fragment that was there already.

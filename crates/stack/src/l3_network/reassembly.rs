@@ -86,6 +86,13 @@ impl Header {
             Self::V6(..) => 0,
         }
     }
+    /// The DS field, or the traffic class.
+    fn tos(&mut self) -> &mut u8 {
+        match self {
+            Self::V4(ip) => &mut ip.tos,
+            Self::V6(ip, _) => &mut ip.traffic_class,
+        }
+    }
     /// As if the datagram of so many bytes of payload had never been fragmented.
     fn whole(self, payload: usize) -> Self {
         match self {
@@ -128,6 +135,8 @@ struct Datagram {
     port: PortId,
     group: bool,
     verified: bool,
+    /// Codepoints of ECN that came, a bit for each.
+    codepoints: u8,
     /// The header of the fragment at offset 0.
     header: Option<Header>,
     holes: Vec<Hole>,
@@ -136,6 +145,18 @@ struct Datagram {
     memory: usize,
     /// Why fragments of it are refused until its time is over.
     condemned: Option<DropReason>,
+}
+
+/// CE, as bits.
+const CE: u8 = 3;
+/// Whether what is put together was marked by a router, where these codepoints came.
+//= rfc3168#5.3
+//# the reassembled packet MUST have the CE codepoint set if any of the fragments has it; a packet with CE and Not-ECT fragments is dropped
+fn is_marked(codepoints: u8) -> Result<bool, DropReason> {
+    match codepoints & 1 != 0 && codepoints != 1 {
+        true => Err(DropReason::FragmentMarks),
+        false => Ok(codepoints >> CE & 1 != 0),
+    }
 }
 
 /// One fragment as it came: `packet` begins behind its header.
@@ -209,9 +230,10 @@ impl Reassembly {
             .expect("it was there or has just been opened");
         match datagram.place(&fragment) {
             Ok(hole) => {
+                let last = fragment.packet.id();
                 self.memory += datagram.fill_hole(hole, fragment, cx);
                 match datagram.holes.is_empty() {
-                    true => self.finish(key, cx),
+                    true => self.finish(key, last, cx),
                     false => {
                         self.shed(key, cx);
                         Collected::Waiting
@@ -274,6 +296,7 @@ impl Reassembly {
             port: fragment.port,
             group: false,
             verified: true,
+            codepoints: 0,
             header: None,
             holes: alloc::vec![Hole {
                 first: 0,
@@ -287,11 +310,19 @@ impl Reassembly {
         true
     }
 
-    fn finish(&mut self, key: Key, cx: &mut Cx<'_>) -> Collected {
-        let datagram = self.remove(key).expect("it has just been completed");
-        let header = datagram
+    fn finish(&mut self, key: Key, last: PacketId, cx: &mut Cx<'_>) -> Collected {
+        let mut datagram = self.remove(key).expect("it has just been completed");
+        let mut header = datagram
             .header
             .expect("without holes the first piece is there");
+        match is_marked(datagram.codepoints) {
+            Ok(marked) => *header.tos() |= if marked { CE } else { 0 },
+            Err(reason) => {
+                datagram.pieces.retain(|piece| piece.id != last);
+                datagram.discard(reason, cx);
+                return Collected::Refused(reason);
+            }
+        }
         let mut packet = cx.pool.packet();
         let mut len = 0;
         for piece in datagram.pieces {
@@ -408,6 +439,7 @@ impl Datagram {
         }
         self.group |= fragment.group;
         self.verified &= fragment.packet.sum() != Sum::Unverified;
+        self.codepoints |= 1 << (*fragment.header.tos() & CE);
         let piece = Piece {
             id: fragment.packet.id(),
             offset: first,

@@ -321,3 +321,44 @@ fn what_never_left_this_process_stays_verified_and_one_foreign_piece_spoils_it()
         assert_eq!(packet.sum(), expected);
     }
 }
+
+/// RFC 3168 5.3: codepoints of two fragments, and of the datagram; `None`: it is discarded.
+#[test]
+fn a_datagram_is_marked_if_a_fragment_is_and_none_that_cannot_be_came() {
+    let (not_ect, ect1, ect0, ce) = (0, 1, 2, 3);
+    let rows = [
+        (not_ect, not_ect, Some(not_ect)),
+        (ect0, ect0, Some(ect0)),
+        (ect0, ce, Some(ce)),
+        (ce, ect1, Some(ce)),
+        (ect0, ect1, Some(ect0)),
+        (not_ect, ce, None),
+        (ect0, not_ect, None),
+    ];
+    for (first, second, whole) in rows {
+        let mut bench = Bench::new();
+        let fragment = |offset, more, tos| Ipv4Header {
+            fragment_offset: offset,
+            more_fragments: more,
+            tos: 0xb8 | tos,
+            ..header(8, Options::NONE)
+        };
+        let mut came = Collected::Waiting;
+        for header in [fragment(0, true, first), fragment(8, false, second)] {
+            let packet = bench.packet(&header, &[7; 8]);
+            came = bench.collect(packet);
+        }
+        let is = match came {
+            Collected::Whole(Header::V4(header), _) => Ok(header.tos),
+            Collected::Refused(reason) => Err(reason),
+            _ => panic!("{first} {second}"),
+        };
+        let expected = whole.map(|bits| 0xb8 | bits);
+        let expected = expected.ok_or(DropReason::FragmentMarks);
+        assert_eq!(is, expected, "{first} {second}");
+        // the first is counted here, the second by whoever brought it
+        let drops = bench.drops(DropReason::FragmentMarks);
+        assert_eq!(drops, u64::from(whole.is_none()));
+        assert_eq!(bench.reassembly.memory(), 0);
+    }
+}
