@@ -363,7 +363,7 @@ fn ss_tells_what_tcp_knows() {
     assert!(text.starts_with("State  Recv-Q Send-Q"), "{text}");
     assert!(text.contains("LISTEN 0      128"), "{text}");
     assert!(text.contains("users:((\"python3\",pid="), "{text}");
-    assert!(text.contains("\t cubic wscale:7,7 rto:20"), "{text}");
+    assert!(text.contains("\t cubic wscale:10,10 rto:20"), "{text}");
     for words in [
         " bytes_sent:5000 bytes_acked:5000 ",
         " bytes_received:5000 ",

@@ -316,7 +316,7 @@ pub struct Config {
     pub max_time_wait: usize,
     /// Most connections whose program is gone (tcp_max_orphans); one more is reset.
     pub max_orphans: usize,
-    /// Receive buffer: initial and largest, bytes (tcp_rmem 131072, 6291456).
+    /// Receive buffer: initial and largest, bytes (tcp_rmem 131072, 33554432: since Linux 6.16).
     pub rmem: (u32, u32),
     /// Send buffer: initial and largest, bytes (tcp_wmem 16384 → 87040 usable, 4194304).
     pub wmem: (u32, u32),
@@ -356,7 +356,7 @@ impl Default for Config {
             fin_timeout: Duration::from_secs(60),
             max_time_wait: 65_536,
             max_orphans: 65_536,
-            rmem: (131_072, 6_291_456),
+            rmem: (131_072, 33_554_432),
             wmem: (87_040, 4_194_304),
             moderate_rcvbuf: true,
             notsent_lowat: u32::MAX,

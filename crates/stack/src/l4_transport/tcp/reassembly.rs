@@ -58,6 +58,11 @@ impl Reassembly {
         }
         taken
     }
+    /// Where the last block ends.
+    pub fn end(&self) -> Option<u64> {
+        let blocks = &self.0.as_ref()?.blocks;
+        blocks.last_key_value().map(|(_, block)| block.end)
+    }
     /// Up to four blocks, the most recent first.
     pub fn recent_blocks(&self) -> impl Iterator<Item = Range> + '_ {
         self.0.iter().flat_map(|blocks| blocks.recent_blocks())

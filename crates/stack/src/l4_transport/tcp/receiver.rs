@@ -239,6 +239,11 @@ impl Receiver {
         4 + 8 * blocks.min(most) as u16
     }
 
+    /// How far text beyond a gap reaches.
+    pub fn beyond(&self) -> u32 {
+        let end = self.ooo.end().unwrap_or(self.position);
+        end.saturating_sub(self.position) as u32
+    }
     /// Copies to the program what stays here, from `skip` bytes on.
     pub fn peek(&self, skip: usize, out: &mut [u8]) -> usize {
         let (mut skip, mut done) = (skip, 0);

@@ -164,6 +164,18 @@ impl Tcb {
             self.rcv.grow(wanted);
         }
     }
+    /// Text beyond a gap takes room that its sender counts on: without more it would have to wait for the gap to be filled (Linux's
+    /// tcp_rcvbuf_grow). It came in a round trip, and the sender may double. Without SACK an ACK whose window moves is no duplicate,
+    /// which the sender waits for.
+    pub fn size_beyond_gap(&mut self) {
+        if !self.agreed.sack {
+            return;
+        }
+        let (space, beyond) = (self.rcv.space(), self.rcv.beyond());
+        let measured = self.busy().sizing.measured(space);
+        self.rcv
+            .grow(measured.saturating_add(beyond).saturating_mul(2));
+    }
     /// The round trip as text in order tells it.
     pub fn round_trip_of_receiver(&self) -> Option<Duration> {
         self.busy.as_deref()?.sizing.round_trip()

@@ -174,7 +174,11 @@ impl Tcb {
     /// SND.UNA moved: an end that is far behind must not be taken for one far ahead.
     pub fn forget_urgent(&mut self) {
         let up = self.up();
-        if let Some(urgent) = self.busy.as_deref_mut().and_then(|b| b.urgent.as_deref_mut()) {
+        if let Some(urgent) = self
+            .busy
+            .as_deref_mut()
+            .and_then(|b| b.urgent.as_deref_mut())
+        {
             urgent.up = up;
         }
     }

@@ -65,6 +65,7 @@ pub fn process(
         Taken::OutOfOrder => {
             cx.count(Counter::TcpExtTcpOfoQueue);
             tcb.tally().ooo += frames;
+            tcb.size_beyond_gap();
             tcb.ack.hurry();
             Ok(())
         }

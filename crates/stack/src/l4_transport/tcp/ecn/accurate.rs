@@ -496,7 +496,10 @@ mod tests {
         let mut accurate = Accurate::new(&Greeting::default());
         let told = EcnCounters::new(false, &[0, 0, 0]);
         assert_eq!((accurate.read(&told), accurate.reads), (None, false));
-        assert_eq!((accurate.info().opt_seen, accurate.info().fail_mode), (3, 8));
+        assert_eq!(
+            (accurate.info().opt_seen, accurate.info().fail_mode),
+            (3, 8)
+        );
         let mut accurate = Accurate::new(&Greeting::default());
         let told = EcnCounters::new(false, &[1001, 500]);
         assert_eq!((accurate.read(&told), accurate.reads), (Some(500), true));

@@ -241,7 +241,10 @@ mod tests {
         let again = |feedback, ace| {
             let mut greeting = Greeting::default();
             let seg = syn(ace, false, Codepoint::NotEct);
-            (greeting.hear_again(&accurate, feedback, &seg), greeting.plain)
+            (
+                greeting.hear_again(&accurate, feedback, &seg),
+                greeting.plain,
+            )
         };
         assert_eq!(again(Feedback::Accurate, 0b111), (true, false));
         assert_eq!(again(Feedback::Accurate, 0b000), (true, true));

@@ -15,7 +15,7 @@ pub const PLAIN: &str = "
 pub const SACK: &str = "
     listen 4
     < S 0:0(0) win 32792 <mss 1000,sackOK,nop,nop,nop,wscale 7>
-    > S. 0:0(0) ack 1 <mss 1460,nop,nop,sackOK,nop,wscale 7>
+    > S. 0:0(0) ack 1 <mss 1460,nop,nop,sackOK,nop,wscale 10>
     +.1 < . 1:1(0) ack 1 win 257
     accept
 ";
@@ -37,7 +37,7 @@ fn a_client_connects_sends_and_closes_first() {
     let mut peer = story(
         "
         connect
-        > S 0:0(0) <mss 1460,sackOK,TS val 0 ecr 0,nop,wscale 7>
+        > S 0:0(0) <mss 1460,sackOK,TS val 0 ecr 0,nop,wscale 10>
         state SYN-SENT
         < S. 0:0(0) ack 1 win 65535 <mss 1460,sackOK,nop,nop,nop,wscale 7>
         > . 1:1(0) ack 1

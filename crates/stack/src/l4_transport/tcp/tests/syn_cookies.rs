@@ -27,7 +27,7 @@ fn beside_timestamps_all_options_survive_a_cookie() {
         "
         listen 4
         < S 0:0(0) win 20000 <mss 1400,sackOK,TS val 100 ecr 0,nop,wscale 6>
-        > S. 0:0(0) ack 1 <mss 1460,sackOK,TS val 100 ecr 100,nop,wscale 7>
+        > S. 0:0(0) ack 1 <mss 1460,sackOK,TS val 100 ecr 100,nop,wscale 10>
         +.1 < . 1:1(0) ack 1 win 100 <nop,nop,TS val 200 ecr 100>
         accept
         state ESTABLISHED
@@ -248,7 +248,7 @@ fn timestamps_with_what_was_not_offered_are_forged() {
         "
         listen 4
         < S 0:0(0) win 20000 <mss 1400,TS val 100 ecr 0,nop,wscale 6>
-        > S. 0:0(0) ack 1 <mss 1460,nop,nop,TS val 100 ecr 100,nop,wscale 7>
+        > S. 0:0(0) ack 1 <mss 1460,nop,nop,TS val 100 ecr 100,nop,wscale 10>
         +.1 < . 1:1(0) ack 1 win 100 <nop,nop,TS val 200 ecr 116>
         drop TcpCookieForged
         > R 1:1(0)

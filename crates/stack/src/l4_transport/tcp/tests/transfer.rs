@@ -292,7 +292,7 @@ fn text_out_of_order_is_reported_most_recent_first_and_duplicates_too() {
         "
         listen 4
         < S 0:0(0) win 32792 <mss 1000,sackOK,nop,nop,nop,wscale 7>
-        > S. 0:0(0) ack 1 <mss 1460,nop,nop,sackOK,nop,wscale 7>
+        > S. 0:0(0) ack 1 <mss 1460,nop,nop,sackOK,nop,wscale 10>
         +.1 < . 1:1(0) ack 1 win 1024
         accept
         ",
