@@ -150,6 +150,14 @@ impl Aggregation {
 pub(super) fn is_too_high(lost: u64, in_flight: u32, sack: bool) -> bool {
     lost * 100 > u64::from(in_flight) * LOSS_THRESH || (lost > 0 && !sack)
 }
+/// Whether that is more than chance makes of the share that may be lost: two standard deviations, counted in segments. A few
+/// hundred of them lose 2 % now and then where the path loses 1 % by chance, and a Startup that ends there ends for good.
+fn is_beyond_chance(lost: u64, in_flight: u32, mss: u32) -> bool {
+    let mss = u64::from(mss.max(1));
+    let least = u64::from(in_flight) / mss * LOSS_THRESH / 100;
+    let more = (lost / mss).saturating_sub(least);
+    more * more > 4 * least
+}
 /// How much was on its way when losses became too many: within what left as one, only a part may have been (5.5.10.2).
 pub(super) fn inflight_at_loss(lost: u64, in_flight: u32, len: u32) -> u32 {
     let before = i64::from(in_flight) - i64::from(len);
@@ -266,7 +274,9 @@ impl Bbr {
             return;
         }
         let many = ranges >= STARTUP_LOSSES || (ranges > 0 && !ack.sack);
-        if many && self.sample_is_too_high(ack) {
+        let lost = lost_in(ack);
+        let beyond = is_beyond_chance(lost, ack.sample.in_flight, window.mss);
+        if many && beyond && self.sample_is_too_high(ack) {
             self.undo.state = Some(State::Startup);
             self.full.reached = true;
             let latest = u32::try_from(self.latest.inflight).unwrap_or(INFINITE);
@@ -274,12 +284,7 @@ impl Bbr {
         }
     }
     pub(super) fn sample_is_too_high(&self, ack: &Ack) -> bool {
-        let sample = &ack.sample;
-        let lost = match sample.prior_delivered {
-            Some(_) => ack.lost - sample.prior_lost,
-            None => 0,
-        };
-        is_too_high(lost, sample.in_flight, ack.sack)
+        is_too_high(lost_in(ack), ack.sample.in_flight, ack.sack)
     }
     pub(super) fn update_min_rtt(&mut self, window: &Window, ack: &Ack) {
         self.min_rtt.expired = ack.now > self.min_rtt.stamp + MIN_RTT_FILTER;
@@ -296,8 +301,40 @@ impl Bbr {
     }
 }
 
+/// Bytes taken for lost since what is acknowledged left.
+fn lost_in(ack: &Ack) -> u64 {
+    let sample = &ack.sample;
+    match sample.prior_delivered {
+        Some(_) => ack.lost - sample.prior_lost,
+        None => 0,
+    }
+}
 /// Percents of it.
 pub(super) fn scaled(value: u64, percent: u64) -> u64 {
     let scaled = u128::from(value) * u128::from(percent) / 100;
     u64::try_from(scaled).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_share_is_too_high_beyond_what_chance_makes_of_it() {
+        // segments on their way, lost, whether that is more than chance
+        let rows = [
+            (10, 0, false),
+            (10, 1, true),
+            (100, 4, false),
+            (100, 5, true),
+            (400, 13, false),
+            (400, 14, true),
+            (2500, 64, false),
+            (2500, 65, true),
+        ];
+        for (flight, lost, beyond) in rows {
+            let is = is_beyond_chance(lost * 1448, flight * 1448, 1448);
+            assert_eq!(is, beyond, "{lost} of {flight}");
+        }
+    }
 }
