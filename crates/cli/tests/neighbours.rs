@@ -123,8 +123,9 @@ fn iperf3_runs_both_ways_and_linux_sees_scaled_windows_sack_and_timestamps() {
         &["--no-capture"],
     );
     for more in [&[][..], &["-R"]] {
-        let received = iperf3(&linux, "50M", "10.9.0.20", more).received;
-        assert!(received > 40_000_000, "{received}");
+        // What waits in bob's buffer at the end, up to 16 MiB, is not counted.
+        let received = iperf3(&linux, "100M", "10.9.0.20", more).received;
+        assert!(received > 70_000_000, "{received}");
     }
     let options = socket_options(&linux);
     for word in [" ts ", " sack ", " wscale:"] {

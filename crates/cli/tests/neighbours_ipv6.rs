@@ -335,8 +335,9 @@ fn iperf3_runs_over_ipv6_both_ways() {
     linux.up(&lab, "heptad0", &["--no-capture"]);
     linux.ip("addr add fd09::1/64 dev heptad0 nodad");
     for way in [&["-6"][..], &["-6", "-R"]] {
-        let received = iperf3(&linux, "50M", IPV6.bob, way).received;
-        assert!(received > 40_000_000, "{way:?}: {received}");
+        // What waits in bob's buffer at the end, up to 16 MiB, is not counted.
+        let received = iperf3(&linux, "100M", IPV6.bob, way).received;
+        assert!(received > 70_000_000, "{way:?}: {received}");
     }
     assert_eq!(linux.bad_checksums(), 0);
     linux.down();

@@ -151,7 +151,8 @@ struct Datagram {
 const CE: u8 = 3;
 /// Whether what is put together was marked by a router, where these codepoints came.
 //= rfc3168#5.3
-//# the reassembled packet MUST have the CE codepoint set if any of the fragments has it; a packet with CE and Not-ECT fragments is dropped
+//# Reassembly of a fragmented packet MUST NOT lose indications of congestion.
+// A mark beside what cannot be marked is one of two mistakes: the whole is discarded, as on Linux.
 fn is_marked(codepoints: u8) -> Result<bool, DropReason> {
     match codepoints & 1 != 0 && codepoints != 1 {
         true => Err(DropReason::FragmentMarks),

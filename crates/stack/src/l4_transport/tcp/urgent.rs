@@ -164,7 +164,7 @@ impl Tcb {
     }
     /// Each segment before the end of urgent data points to it, text or not.
     //= rfc9293#3.8.5
-    //# Urgent pointers are allowed on empty segments ... the sender of urgent data sets URG
+    //# The urgent pointer MUST point to the sequence number of the octet following the urgent data
     pub fn point(&self, out: &mut Outgoing) {
         if let Some(up) = self.up().filter(|up| up.after(out.seq)) {
             out.flags = out.flags | Flags::URG;
