@@ -3,7 +3,7 @@ use core::net::Ipv4Addr;
 use heptad_wire::arp::{self, ArpPacket, Operation};
 use heptad_wire::icmpv4::{self, Icmpv4};
 use heptad_wire::ipv4::{self, Ipv4Header};
-use heptad_wire::tcp::{self, Flags, SackBlocks, TcpHeader, TcpOption, TcpOptions};
+use heptad_wire::tcp::{self, EcnCounters, Flags, SackBlocks, TcpHeader, TcpOption, TcpOptions};
 use heptad_wire::udp::{self, UdpHeader};
 use heptad_wire::{EthernetHeader, MacAddr, ParseError, VlanTag, checksum, ethernet};
 use proptest::collection::vec;
@@ -70,8 +70,11 @@ fn tcp_option() -> impl Strategy<Value = Owned> {
         Just(TcpOption::SackPermitted),
         sack,
         any::<(u32, u32)>().prop_map(|(value, echo)| TcpOption::Timestamps { value, echo }),
+        (any::<bool>(), vec(any::<u32>(), 0..=3)).prop_map(|(ect1_first, fields)| {
+            TcpOption::AccEcn(EcnCounters::new(ect1_first, &fields))
+        }),
     ];
-    let unassigned = 40u8..=252;
+    let unassigned = (40u8..=252).prop_filter("those of AccECN", |kind| ![172, 174].contains(kind));
     prop_oneof![
         plain.prop_map(Owned::Plain),
         (0usize..=8)
