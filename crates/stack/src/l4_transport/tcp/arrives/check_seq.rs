@@ -50,8 +50,7 @@ fn refuse(tcb: &mut Tcb, seg: &Segment, cx: &mut Cx<'_>) -> DropReason {
         return DropReason::TcpOutOfWindow;
     }
     if seg.has(Flags::SYN) {
-        tcb.answer_again(seg);
-        return check_syn::refuse(tcb, cx);
+        return check_syn::refuse(tcb, seg, cx);
     }
     if seg.text_len > 0 && seg.seq.before(tcb.rcv.nxt) {
         cx.count(Counter::TcpExtTcpDsackOldSent);

@@ -9,8 +9,7 @@ use crate::{Counter, Cx, DropReason};
 /// A SYN, wherever it is, is challenged.
 pub fn check(tcb: &mut Tcb, seg: &Segment, cx: &mut Cx<'_>) -> Result<(), DropReason> {
     if seg.has(Flags::SYN) && !seg.has(Flags::RST) {
-        tcb.answer_again(seg);
-        return Err(refuse(tcb, cx));
+        return Err(refuse(tcb, seg, cx));
     }
     Ok(())
 }
@@ -18,7 +17,8 @@ pub fn check(tcb: &mut Tcb, seg: &Segment, cx: &mut Cx<'_>) -> Result<(), DropRe
 //= rfc5961#4.2
 //# If the SYN bit is set, irrespective of the sequence number, TCP MUST send an ACK (also referred to as challenge ACK) to the remote peer
 /// The challenge.
-pub fn refuse(tcb: &mut Tcb, cx: &mut Cx<'_>) -> DropReason {
+pub fn refuse(tcb: &mut Tcb, seg: &Segment, cx: &mut Cx<'_>) -> DropReason {
+    tcb.answer_again(seg);
     cx.count(Counter::TcpExtTcpSynChallenge);
     challenge(tcb, cx);
     DropReason::TcpSynChallenged

@@ -194,7 +194,7 @@ impl Accurate {
             *sum = sum.wrapping_add(octets);
         }
         let marked = codepoint == Codepoint::Ce;
-        let changes = marked && !core::mem::replace(&mut self.marked, marked) && octets > 0;
+        let changes = marked && !self.marked && octets > 0;
         self.marked = marked;
         if !marked {
             return false;
@@ -286,8 +286,13 @@ impl Tcb {
     fn begin_with_one_segment(&mut self) {
         self.window.cwnd = self.window.mss;
     }
-    /// The peer's SYN,ACK came again: the ACK says again how.
+    /// The peer's SYN,ACK came again: the ACK says again how. One with other numbers is not the peer's, and what it said would be
+    /// read as marks.
     pub fn answer_again(&mut self, seg: &Segment) {
+        let first = self.rcv.nxt - self.rcv.bytes() as u32;
+        if seg.seq + 1 != first || seg.ack != self.snd.iss + 1 {
+            return;
+        }
         let Some(accurate) = self.accurate_mut() else {
             return;
         };
