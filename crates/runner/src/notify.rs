@@ -13,6 +13,8 @@ const SET_FLAGS: libc::c_ulong = 0x4008_2104;
 
 /// `SECCOMP_USER_NOTIF_FLAG_CONTINUE`.
 const CONTINUE: u32 = 1;
+/// `SECCOMP_ADDFD_FLAG_SETFD`: under the number that is asked for, in the place of what is there.
+const ADD_AS_NUMBER: u32 = 1;
 /// `SECCOMP_ADDFD_FLAG_SEND`: put the descriptor in and answer the call with its number, in one step.
 const ADD_AND_SEND: u32 = 1 << 1;
 /// `SECCOMP_USER_NOTIF_FD_SYNC_WAKE_UP`.
@@ -117,11 +119,36 @@ impl Listener {
     /// `ENOENT` or another when the call was cancelled: nobody has got the descriptor then; `EMFILE` and the like
     /// when the caller has no room.
     pub fn answer_with_fd(&self, id: u64, fd: BorrowedFd<'_>, cloexec: bool) -> io::Result<i32> {
+        self.add(id, fd, (ADD_AND_SEND, 0), cloexec)
+    }
+
+    /// Puts `fd` into the caller's table under `number`, as `dup3` would. The call goes on waiting.
+    ///
+    /// # Errors
+    /// As [`Listener::answer_with_fd`].
+    pub fn place_fd(
+        &self,
+        id: u64,
+        fd: BorrowedFd<'_>,
+        (number, cloexec): (i32, bool),
+    ) -> io::Result<()> {
+        let number = u32::try_from(number).map_err(|_| io::ErrorKind::InvalidInput)?;
+        self.add(id, fd, (ADD_AS_NUMBER, number), cloexec)
+            .map(|_| ())
+    }
+
+    fn add(
+        &self,
+        id: u64,
+        fd: BorrowedFd<'_>,
+        (flags, newfd): (u32, u32),
+        cloexec: bool,
+    ) -> io::Result<i32> {
         let request = libc::seccomp_notif_addfd {
             id,
-            flags: ADD_AND_SEND,
+            flags,
             srcfd: fd.as_raw_fd().cast_unsigned(),
-            newfd: 0,
+            newfd,
             newfd_flags: if cloexec {
                 libc::O_CLOEXEC.cast_unsigned()
             } else {

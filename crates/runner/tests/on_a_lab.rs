@@ -368,6 +368,11 @@ fn what_goes_beside_datagrams_is_the_kernels() {
 }
 
 #[test]
+fn streams_that_are_neither_connected_nor_listening_are_the_kernels() {
+    prints_what_the_kernel_prints(include_str!("foreign/fresh.py"));
+}
+
+#[test]
 fn path_mtu_discovery_of_datagram_sockets_is_the_kernels() {
     prints_what_the_kernel_prints(include_str!("foreign/mtu.py"));
 }

@@ -5,7 +5,7 @@ use std::os::fd::{AsFd, OwnedFd};
 
 use super::calls::MMSGHDR;
 use super::guard::{Guard, Parked, Question};
-use super::pair;
+use super::{pair, stand_in};
 use crate::notify::Notification;
 use crate::protocol::{Call, Outcome, SocketNumber};
 use crate::{control, memory};
@@ -16,6 +16,8 @@ use heptad_runtime::stack::l5_session::sockaddr;
 pub(super) enum Want {
     /// A number.
     Value,
+    /// The end of a bind, and what to ask once more where the port may be that of a stand-in that was closed.
+    Bound { again: Option<Call> },
     /// A new socket.
     Socket {
         stream: bool,
@@ -147,6 +149,12 @@ impl Guard {
             want,
             ..
         } = parked;
+        if let (Err(libc::EADDRINUSE), Want::Bound { again: Some(call) }) = (&result, &want)
+            && self.sweep_stand_ins()
+        {
+            let call = call.clone();
+            return self.ask(n, Question::new(call, Want::Bound { again: None }));
+        }
         let outcome = match (result, &want) {
             (Ok(outcome), _) => outcome,
             (
@@ -159,7 +167,7 @@ impl Guard {
                 return;
             }
             (Err(errno), _) => {
-                self.give_up(&want, errno);
+                self.give_up(&n, &want, errno);
                 let _ = self.listener.answer(n.id, Err(errno));
                 return;
             }
@@ -178,13 +186,14 @@ impl Guard {
         }
     }
 
-    /// A connect that failed at once may be tried again with filler.
-    fn give_up(&mut self, want: &Want, errno: i32) {
-        let goes_on = [libc::EINPROGRESS, libc::EALREADY, libc::EISCONN].contains(&errno);
-        if let Want::Connected { socket } = want
-            && !goes_on
-            && let Some(socket) = self.sockets.get(*socket)
-        {
+    /// A connect that failed at once may be tried again with filler; one that goes on does so with the pair.
+    fn give_up(&mut self, n: &Notification, want: &Want, errno: i32) {
+        let Want::Connected { socket } = want else {
+            return;
+        };
+        if [libc::EINPROGRESS, libc::EALREADY, libc::EISCONN].contains(&errno) {
+            self.settle(n, *socket, n.args[0] as i32);
+        } else if let Some(socket) = self.sockets.get(*socket) {
             socket.started = false;
         }
     }
@@ -209,10 +218,15 @@ impl Guard {
                 },
                 Outcome::Value(value),
             ) => {
-                if !started && let Some(socket) = self.sockets.get(socket) {
-                    socket.started = true;
-                    pair::fill(end.as_fd());
+                if !started && let Some(begun) = self.sockets.get(socket) {
+                    begun.started = true;
+                    stand_in::fill(self.sockets.waiting(socket), end.as_fd());
+                    self.settle(&n, socket, n.args[0] as i32);
                 }
+                Ok(value)
+            }
+            (Want::Connected { socket }, Outcome::Value(value)) => {
+                self.settle(&n, socket, n.args[0] as i32);
                 Ok(value)
             }
             (Want::Connection { listener, .. }, Outcome::Nobody { tokens }) => {
@@ -341,22 +355,27 @@ impl Guard {
                 return;
             }
         };
+        let stand_in = match n.call {
+            libc::SYS_socket if stream => stand_in::make(family),
+            _ => None,
+        };
+        let given = stand_in.as_ref().unwrap_or(&end).as_fd();
         if flags & libc::SOCK_NONBLOCK != 0 {
-            let _ = pair::set_nonblocking(end.as_fd());
+            let _ = pair::set_nonblocking(given);
         }
-        if let Err(errno) = self
-            .sockets
-            .insert(number, stream, family, end.as_fd(), lab_end)
-        {
+        if let Err(errno) = self.sockets.insert(number, stream, family, given, lab_end) {
             let _ = self.listener.answer(n.id, Err(errno));
             return self.undelivered(number, vec![end], token);
         }
         match self
             .listener
-            .answer_with_fd(n.id, end.as_fd(), flags & libc::SOCK_CLOEXEC != 0)
+            .answer_with_fd(n.id, given, flags & libc::SOCK_CLOEXEC != 0)
         {
             Ok(fd) => {
-                drop(end);
+                if stand_in.is_some() {
+                    self.bound_stand_ins();
+                    self.sockets.keep_waiting(number, end);
+                }
                 self.delivered(number, n.thread, fd);
             }
             Err(error) => {

@@ -5,7 +5,7 @@ use std::os::fd::{AsFd, OwnedFd};
 
 use super::answers::{HeaderPlace, Place, Want};
 use super::guard::{Guard, Question};
-use super::{identity, pair};
+use super::{identity, pair, stand_in};
 use crate::memory;
 use crate::notify::Notification;
 use crate::protocol::{Call, SocketNumber};
@@ -26,6 +26,29 @@ pub const IFREQ: usize = 40;
 /// The kind in `socket`'s second argument, below its flags.
 const KIND: u32 = 0xf;
 
+/// Calls that make a second descriptor of their first argument.
+#[cfg(target_arch = "x86_64")]
+const COPIES_A_DESCRIPTOR: &[i64] = &[
+    libc::SYS_dup,
+    libc::SYS_dup2,
+    libc::SYS_dup3,
+    libc::SYS_fcntl,
+];
+/// As above.
+#[cfg(not(target_arch = "x86_64"))]
+const COPIES_A_DESCRIPTOR: &[i64] = &[libc::SYS_dup, libc::SYS_dup3, libc::SYS_fcntl];
+/// Calls that may copy a whole table of descriptors.
+#[cfg(target_arch = "x86_64")]
+const COPIES_ALL: &[i64] = &[
+    libc::SYS_fork,
+    libc::SYS_vfork,
+    libc::SYS_clone,
+    libc::SYS_clone3,
+];
+/// As above.
+#[cfg(not(target_arch = "x86_64"))]
+const COPIES_ALL: &[i64] = &[libc::SYS_clone, libc::SYS_clone3];
+
 /// What becomes of a call.
 #[derive(Debug)]
 pub(super) enum Step {
@@ -44,6 +67,8 @@ pub(super) struct Held {
     pub(super) stream: bool,
     pub(super) family: u16,
     pub(super) started: bool,
+    /// The end is a stand-in.
+    pub(super) stands_in: bool,
     cookie: u64,
 }
 
@@ -101,6 +126,18 @@ impl Guard {
             libc::SYS_sendmmsg => self.sendmmsg(n),
             libc::SYS_recvmmsg => self.recvmmsg(n),
             libc::SYS_ioctl => self.ioctl(n),
+            call if COPIES_A_DESCRIPTOR.contains(&call) => {
+                self.settle_descriptor(n, n.args[0] as i32);
+                Ok(Step::Native)
+            }
+            libc::SYS_epoll_ctl => {
+                self.settle_descriptor(n, n.args[2] as i32);
+                Ok(Step::Native)
+            }
+            call if COPIES_ALL.contains(&call) => {
+                self.settle_process(n);
+                Ok(Step::Native)
+            }
             _ => match self.hold(n)? {
                 Some(held) => self.decode_held(n, held),
                 None => Ok(Step::Native),
@@ -131,6 +168,7 @@ impl Guard {
             libc::SYS_connect => self.connect(n, held),
             libc::SYS_getsockname => name(n, &held, false),
             libc::SYS_getpeername => name(n, &held, true),
+            libc::SYS_shutdown if held.stands_in => Ok(Step::Native),
             libc::SYS_shutdown => Ok(ask(
                 Call::Shutdown {
                     socket,
@@ -193,6 +231,7 @@ impl Guard {
             stream: socket.stream,
             family: socket.family,
             started: socket.started,
+            stands_in: socket.stands_in(),
             cookie,
         }))
     }
@@ -203,7 +242,7 @@ impl Guard {
         let wait = !pair::is_nonblocking(held.end.as_fd());
         let first = held.stream && address.is_some() && !held.started;
         let filler = if first && !wait {
-            pair::fill(held.end.as_fd())
+            stand_in::fill(self.sockets.waiting(held.number), held.end.as_fd())
         } else {
             0
         };
@@ -233,6 +272,8 @@ impl Guard {
             return Ok(Step::Native);
         }
         let Some(held) = self.hold(n)? else {
+            // It may carry descriptors.
+            self.settle_process(n);
             return Ok(Step::Native);
         };
         if held.stream && !has_name {
@@ -279,6 +320,9 @@ impl Guard {
         let Some(held) = self.hold(n)? else {
             return Ok(Step::Native);
         };
+        if held.stands_in && send_flags(n) & libc::MSG_FASTOPEN != 0 {
+            return Err(libc::EOPNOTSUPP);
+        }
         if held.stream {
             return Ok(Step::Native);
         }
@@ -386,13 +430,12 @@ fn bind(n: &Notification, held: &Held) -> Result<Step, i32> {
     let name = (n.args[1], n.args[2] as u32);
     let address = read_address(n.thread, name, held, Purpose::Bind)?;
     let address = address.ok_or(libc::EAFNOSUPPORT)?;
-    Ok(ask(
-        Call::Bind {
-            socket: held.number,
-            address,
-        },
-        Want::Value,
-    ))
+    let call = Call::Bind {
+        socket: held.number,
+        address,
+    };
+    let again = Some(call.clone());
+    Ok(ask(call, Want::Bound { again }))
 }
 
 fn accept(n: &Notification, held: Held, flags: u32) -> Result<Step, i32> {
@@ -497,6 +540,12 @@ fn send_to(
 
 /// A pair would refuse an address on a connected socket, so the guard sends in the program's place: what fits at once.
 fn send_on_stream(n: &Notification, held: &Held, buffers: &[(u64, usize)]) -> Result<Step, i32> {
+    if held.stands_in {
+        return match send_flags(n) & libc::MSG_FASTOPEN {
+            0 => Ok(Step::Native),
+            _ => Err(libc::EOPNOTSUPP),
+        };
+    }
     if !held.started {
         return Err(libc::EPIPE);
     }
@@ -512,6 +561,15 @@ fn send_on_stream(n: &Notification, held: &Held, buffers: &[(u64, usize)]) -> Re
         Ok(sent) => Ok(Step::Value(sent as i64)),
         Err(error) => Err(error.raw_os_error()),
     }
+}
+
+/// Flags of `sendto`, `sendmsg` or `sendmmsg`.
+fn send_flags(n: &Notification) -> i32 {
+    let at = match n.call {
+        libc::SYS_sendmsg => 2,
+        _ => 3,
+    };
+    n.args[at] as i32
 }
 
 /// `MSG_TRUNC` on a stream (tcp(7)): bytes are taken and thrown away, and the buffer is not looked at. A call that has to wait

@@ -1,6 +1,6 @@
 //! The guard: starts the program behind the filter and answers its calls, one loop, never blocked by any of them.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, FromRawFd, OwnedFd};
 use std::time::{Duration, Instant};
@@ -35,6 +35,8 @@ pub struct Guard {
     watched_up_to: u64,
     lab_gone: bool,
     program: i32,
+    /// With so many stand-ins, those that were closed are looked for.
+    pub(super) stand_ins_at_most: usize,
 }
 
 /// A call that waits for the lab.
@@ -72,6 +74,8 @@ impl Question {
 pub(super) struct Sockets {
     by_cookie: HashMap<u64, Socket>,
     cookies: HashMap<SocketNumber, u64>,
+    /// Those with a stand-in in the program's hands.
+    stand_ins: BTreeSet<SocketNumber>,
 }
 
 /// What the guard knows of a socket.
@@ -84,8 +88,17 @@ pub(super) struct Socket {
     pub(super) started: bool,
     /// A duplicate of the lab's end: should the lab die, the program sees silence and not an end of file.
     lab_end: Option<OwnedFd>,
+    /// The program's end of the pair, while a stand-in is in its place.
+    waiting: Option<OwnedFd>,
     inode: u64,
     holder: (i32, i32),
+}
+
+impl Socket {
+    /// A stand-in is in the program's hands.
+    pub(super) fn stands_in(&self) -> bool {
+        self.waiting.is_some()
+    }
 }
 
 impl Sockets {
@@ -108,12 +121,69 @@ impl Sockets {
             family,
             started: false,
             lab_end,
+            waiting: None,
             inode,
             holder,
         };
         self.by_cookie.insert(cookie, socket);
         self.cookies.insert(number, cookie);
         Ok(())
+    }
+
+    /// Keeps the program's end of a pair for a socket that has a stand-in.
+    pub(super) fn keep_waiting(&mut self, number: SocketNumber, end: OwnedFd) {
+        if let Some(socket) = self.get(number) {
+            socket.waiting = Some(end);
+            self.stand_ins.insert(number);
+        }
+    }
+
+    /// The end that waits for its place.
+    pub(super) fn waiting(&self, number: SocketNumber) -> Option<&OwnedFd> {
+        let socket = self.by_cookie.get(self.cookies.get(&number)?)?;
+        socket.waiting.as_ref()
+    }
+
+    /// The same, no longer kept.
+    pub(super) fn take_waiting(&mut self, number: SocketNumber) -> Option<OwnedFd> {
+        self.stand_ins.remove(&number);
+        self.get(number)?.waiting.take()
+    }
+
+    /// The end of the pair is in its place now: the socket is known by it.
+    pub(super) fn has_settled(&mut self, number: SocketNumber, end: BorrowedFd<'_>) {
+        let Ok(cookie) = identity::cookie(end) else {
+            return;
+        };
+        let before = self.cookies.insert(number, cookie);
+        if let Some(mut socket) = before.and_then(|before| self.by_cookie.remove(&before)) {
+            socket.inode = identity::inode(end);
+            self.by_cookie.insert(cookie, socket);
+        }
+    }
+
+    /// What a socket is known by.
+    pub(super) fn cookie_of(&self, number: SocketNumber) -> Option<u64> {
+        self.cookies.get(&number).copied()
+    }
+
+    /// Whether there are stand-ins.
+    pub(super) fn has_stand_ins(&self) -> bool {
+        !self.stand_ins.is_empty()
+    }
+
+    /// How many.
+    pub(super) fn stand_in_count(&self) -> usize {
+        self.stand_ins.len()
+    }
+
+    /// Sockets with a stand-in, and the process and number that it was given to.
+    pub(super) fn stand_ins(&self) -> Vec<(SocketNumber, (i32, i32))> {
+        let holder = |number: &SocketNumber| {
+            let socket = self.by_cookie.get(self.cookies.get(number)?)?;
+            Some((*number, socket.holder))
+        };
+        self.stand_ins.iter().filter_map(holder).collect()
     }
 
     /// The socket of this cookie.
@@ -135,6 +205,7 @@ impl Sockets {
 
     /// Forgets a socket.
     pub(super) fn remove(&mut self, number: SocketNumber) {
+        self.stand_ins.remove(&number);
         if let Some(cookie) = self.cookies.remove(&number) {
             self.by_cookie.remove(&cookie);
         }
@@ -239,6 +310,7 @@ fn start(plan: &Plan, channel: OwnedFd, mask: &libc::sigset_t) -> Result<Guard, 
         watched_up_to: 0,
         lab_gone: false,
         program,
+        stand_ins_at_most: 0,
     };
     let name = plan.name.to_string_lossy().chars().take(256).collect();
     guard.tell(
@@ -455,6 +527,10 @@ impl Guard {
         };
         let over = match answer {
             Some(errno) => {
+                // The connect goes on without its call.
+                if let Want::Connected { socket } = parked.want {
+                    self.settle(&notification, socket, notification.args[0] as i32);
+                }
                 let _ = self.listener.answer(notification.id, Err(errno));
                 true
             }

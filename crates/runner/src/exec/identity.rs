@@ -95,6 +95,15 @@ fn process_of(thread: i32) -> Option<i32> {
     .ok()
 }
 
+/// Whether a descriptor goes when its process executes another program (`FD_CLOEXEC`); so also when that is not known.
+pub fn closes_on_exec(thread: i32, fd: i32) -> bool {
+    let Ok(info) = fs::read_to_string(format!("/proc/{thread}/fdinfo/{fd}")) else {
+        return true;
+    };
+    let flags = field(&info, "flags:").and_then(|octal| i32::from_str_radix(octal, 8).ok());
+    flags.is_none_or(|flags| flags & libc::O_CLOEXEC != 0)
+}
+
 fn duplicate_by(pidfd: &OwnedFd, fd: i32) -> Result<OwnedFd, i32> {
     pidfd_getfd(pidfd, fd, PidfdGetfdFlags::empty()).map_err(|error| error.raw_os_error())
 }

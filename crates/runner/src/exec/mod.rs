@@ -14,6 +14,7 @@ pub mod guard;
 pub mod identity;
 pub mod pair;
 pub mod program;
+pub mod stand_in;
 
 use std::io;
 use std::os::fd::OwnedFd;

@@ -50,6 +50,45 @@ pub fn set_nonblocking(end: BorrowedFd<'_>) -> io::Result<()> {
     Ok(fcntl_setfl(end, fcntl_getfl(end)? | OFlags::NONBLOCK)?)
 }
 
+/// Gives `to` what a program may have set on `from` without the guard's help: flags, time limits, buffers.
+pub fn carry_settings(from: BorrowedFd<'_>, to: BorrowedFd<'_>) {
+    if let Ok(flags) = fcntl_getfl(from) {
+        let _ = fcntl_setfl(to, flags & (OFlags::NONBLOCK | OFlags::APPEND));
+    }
+    for timeout in [sockopt::Timeout::Recv, sockopt::Timeout::Send] {
+        if let Ok(Some(limit)) = sockopt::socket_timeout(from, timeout) {
+            let _ = sockopt::set_socket_timeout(to, timeout, Some(limit));
+        }
+    }
+    if sockopt::socket_oobinline(from).is_ok_and(|inline| inline) {
+        let _ = sockopt::set_socket_oobinline(to, true);
+    }
+    // What the kernel tells is twice what is asked for. Sizes that nobody has set are the pair's own.
+    if let Ok(size) = sockopt::socket_recv_buffer_size(from)
+        && size != untouched().0
+    {
+        let _ = sockopt::set_socket_recv_buffer_size(to, size / 2);
+    }
+    if let Ok(size) = sockopt::socket_send_buffer_size(from)
+        && size != untouched().1
+    {
+        let _ = sockopt::set_socket_send_buffer_size(to, size / 2);
+    }
+}
+
+/// Buffers of a TCP socket of the kernel that nobody has touched: receiving, sending.
+fn untouched() -> (usize, usize) {
+    static SIZES: std::sync::OnceLock<(usize, usize)> = std::sync::OnceLock::new();
+    *SIZES.get_or_init(|| {
+        let fresh = super::stand_in::make(libc::AF_INET as u16);
+        fresh.map_or((0, 0), |fresh| {
+            let receiving = sockopt::socket_recv_buffer_size(&fresh);
+            let sending = sockopt::socket_send_buffer_size(&fresh);
+            (receiving.unwrap_or(0), sending.unwrap_or(0))
+        })
+    })
+}
+
 /// `SO_RCVTIMEO`, which the program sets natively.
 pub fn receive_limit(end: impl AsFd) -> Option<Duration> {
     sockopt::socket_timeout(end, sockopt::Timeout::Recv)

@@ -147,6 +147,24 @@ const INTERFACE_REQUESTS: &[&[Condition]] = &[&[argument(
     },
 )]];
 
+/// `fcntl` that makes a second descriptor.
+const DUPLICATES: &[&[Condition]] = &[&[argument(
+    1,
+    Test::In(&[libc::F_DUPFD as u32, libc::F_DUPFD_CLOEXEC as u32]),
+)]];
+
+/// `clone` into a table of descriptors of its own: a process and no thread.
+const COPIES_TABLE: &[&[Condition]] = &[&[argument(
+    0,
+    Test::Masked {
+        mask: libc::CLONE_FILES as u32,
+        value: 0,
+    },
+)]];
+
+/// `epoll_ctl` that adds.
+const ADDS: &[&[Condition]] = &[&[argument(1, Test::In(&[libc::EPOLL_CTL_ADD as u32]))]];
+
 const fn notify(call: libc::c_long, when: &'static [&'static [Condition]]) -> Row {
     Row {
         call: number(call),
@@ -175,6 +193,19 @@ pub const ROWS: &[Row] = &[
     notify(libc::SYS_sendmmsg, ALWAYS),
     notify(libc::SYS_recvmmsg, ALWAYS),
     notify(libc::SYS_ioctl, INTERFACE_REQUESTS),
+    // What copies descriptors must not copy a stand-in (`exec::stand_in`).
+    notify(libc::SYS_dup, ALWAYS),
+    #[cfg(target_arch = "x86_64")]
+    notify(libc::SYS_dup2, ALWAYS),
+    notify(libc::SYS_dup3, ALWAYS),
+    notify(libc::SYS_fcntl, DUPLICATES),
+    #[cfg(target_arch = "x86_64")]
+    notify(libc::SYS_fork, ALWAYS),
+    #[cfg(target_arch = "x86_64")]
+    notify(libc::SYS_vfork, ALWAYS),
+    notify(libc::SYS_clone, COPIES_TABLE),
+    notify(libc::SYS_clone3, ALWAYS),
+    notify(libc::SYS_epoll_ctl, ADDS),
     // Its rings make calls that no filter sees.
     Row {
         call: number(libc::SYS_io_uring_setup),
@@ -274,6 +305,13 @@ mod tests {
             (libc::SYS_ioctl, [3, 0x541b, 0, 0, 0, 0], ALLOW),
             (libc::SYS_ioctl, [3, 0x5421, 0, 0, 0, 0], ALLOW),
             (libc::SYS_io_uring_setup, [1, 0, 0, 0, 0, 0], ENOSYS),
+            (libc::SYS_dup, [3, 0, 0, 0, 0, 0], NOTIFY),
+            (libc::SYS_fcntl, [3, libc::F_DUPFD_CLOEXEC as u64, 0, 0, 0, 0], NOTIFY),
+            (libc::SYS_fcntl, [3, libc::F_SETFL as u64, 0, 0, 0, 0], ALLOW),
+            (libc::SYS_clone, [libc::SIGCHLD as u64, 0, 0, 0, 0, 0], NOTIFY),
+            (libc::SYS_clone, [libc::CLONE_FILES as u64 | libc::CLONE_VM as u64, 0, 0, 0, 0, 0], ALLOW),
+            (libc::SYS_epoll_ctl, [4, libc::EPOLL_CTL_ADD as u64, 3, 0, 0, 0], NOTIFY),
+            (libc::SYS_epoll_ctl, [4, libc::EPOLL_CTL_MOD as u64, 3, 0, 0, 0], ALLOW),
             (libc::SYS_read, [3, 0, 0, 0, 0, 0], ALLOW),
             (libc::SYS_write, [3, 0, 0, 0, 0, 0], ALLOW),
             (libc::SYS_close, [3, 0, 0, 0, 0, 0], ALLOW),
