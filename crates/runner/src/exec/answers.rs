@@ -17,7 +17,7 @@ pub(super) enum Want {
     /// A number.
     Value,
     /// The end of a bind, and what to ask once more where the port may be that of a stand-in that was closed.
-    Bound { again: Option<Call> },
+    Bound { again: Option<Box<Call>> },
     /// A new socket.
     Socket {
         stream: bool,
@@ -152,7 +152,7 @@ impl Guard {
         if let (Err(libc::EADDRINUSE), Want::Bound { again: Some(call) }) = (&result, &want)
             && self.sweep_stand_ins()
         {
-            let call = call.clone();
+            let call = Call::clone(call);
             return self.ask(n, Question::new(call, Want::Bound { again: None }));
         }
         let outcome = match (result, &want) {

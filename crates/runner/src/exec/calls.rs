@@ -434,7 +434,7 @@ fn bind(n: &Notification, held: &Held) -> Result<Step, i32> {
         socket: held.number,
         address,
     };
-    let again = Some(call.clone());
+    let again = Some(Box::new(call.clone()));
     Ok(ask(call, Want::Bound { again }))
 }
 
