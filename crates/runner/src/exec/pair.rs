@@ -76,6 +76,15 @@ pub fn carry_settings(from: BorrowedFd<'_>, to: BorrowedFd<'_>) {
     }
 }
 
+/// `SO_SNDBUF` or `SO_RCVBUF` of the kernel's buffer, which stands before the stack's own.
+pub fn set_buffer(end: BorrowedFd<'_>, name: i32, size: i32) {
+    let size = usize::try_from(size).unwrap_or(i32::MAX as usize);
+    let _ = match name {
+        libc::SO_SNDBUF => sockopt::set_socket_send_buffer_size(end, size),
+        _ => sockopt::set_socket_recv_buffer_size(end, size),
+    };
+}
+
 /// Buffers of a TCP socket of the kernel that nobody has touched: receiving, sending.
 fn untouched() -> (usize, usize) {
     static SIZES: std::sync::OnceLock<(usize, usize)> = std::sync::OnceLock::new();

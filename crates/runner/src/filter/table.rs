@@ -93,12 +93,14 @@ const PROTOCOL_LEVELS: &[u32] = &[
     libc::IPPROTO_UDP as u32,
 ];
 
-/// Options of `SOL_SOCKET` where a socketpair would answer for itself. Buffer sizes and time limits stay native.
+/// Options of `SOL_SOCKET` where a socketpair would answer for itself. Time limits stay native.
 const SOCKET_OPTIONS: &[u32] = &[
     libc::SO_REUSEADDR as u32,
     libc::SO_TYPE as u32,
     libc::SO_ERROR as u32,
     libc::SO_BROADCAST as u32,
+    libc::SO_SNDBUF as u32,
+    libc::SO_RCVBUF as u32,
     libc::SO_KEEPALIVE as u32,
     libc::SO_LINGER as u32,
     libc::SO_REUSEPORT as u32,
@@ -284,7 +286,7 @@ mod tests {
             (libc::SYS_setsockopt, [3, socket, libc::SO_REUSEADDR as u64, 0, 0, 0], NOTIFY),
             (libc::SYS_setsockopt, [3, socket, libc::SO_BROADCAST as u64, 0, 0, 0], NOTIFY),
             (libc::SYS_setsockopt, [3, socket, libc::SO_RCVTIMEO as u64, 0, 0, 0], ALLOW),
-            (libc::SYS_setsockopt, [3, socket, libc::SO_SNDBUF as u64, 0, 0, 0], ALLOW),
+            (libc::SYS_setsockopt, [3, socket, libc::SO_SNDBUF as u64, 0, 0, 0], NOTIFY),
             (libc::SYS_setsockopt, [3, 270, 1, 0, 0, 0], ALLOW),
             (libc::SYS_getsockopt, [3, socket, libc::SO_ERROR as u64, 0, 0, 0], NOTIFY),
             (libc::SYS_getsockopt, [3, socket, libc::SO_TYPE as u64, 0, 0, 0], NOTIFY),

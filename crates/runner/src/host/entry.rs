@@ -33,8 +33,43 @@ pub struct Entry {
     pub waker: Waker,
     /// An error for `SO_ERROR`.
     pub error: Option<SocketError>,
+    /// What the program asked for: accepted connections have the same.
+    pub buffers: Buffers,
     /// Its part.
     pub role: Role,
+}
+
+/// `SO_SNDBUF` and `SO_RCVBUF` as a program set them, bytes; the kernel's buffers of a pair stand before the stack's.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Buffers {
+    /// `SO_SNDBUF`.
+    pub sending: Option<usize>,
+    /// `SO_RCVBUF`.
+    pub receiving: Option<usize>,
+}
+
+impl Buffers {
+    /// Notes an option, and makes our end of the pair hold no more than that.
+    pub fn set(&mut self, ours: BorrowedFd<'_>, name: i32, value: i32) {
+        let size = Some(usize::try_from(value).unwrap_or(i32::MAX as usize));
+        match name {
+            libc::SO_SNDBUF => self.sending = size,
+            libc::SO_RCVBUF => self.receiving = size,
+            _ => return,
+        }
+        self.apply(None, ours);
+    }
+
+    /// What waits in a pair is charged to the end that wrote it.
+    pub fn apply(self, program: Option<BorrowedFd<'_>>, ours: BorrowedFd<'_>) {
+        use rustix::net::sockopt::set_socket_send_buffer_size;
+        if let Some(size) = self.receiving {
+            let _ = set_socket_send_buffer_size(ours, size);
+        }
+        if let (Some(size), Some(program)) = (self.sending, program) {
+            let _ = set_socket_send_buffer_size(program, size);
+        }
+    }
 }
 
 /// Edges that `epoll` has reported of our end and that we have not used up.

@@ -1,5 +1,7 @@
 //! Socket options by the numbers of Linux (socket(7), ip(7), tcp(7), udp(7)).
 
+use std::os::fd::AsFd;
+
 use heptad_runtime::stack::l4_transport::tcp::Info;
 use heptad_runtime::stack::l4_transport::udp::MtuDiscovery;
 use heptad_runtime::stack::l5_session::numbered;
@@ -68,7 +70,11 @@ pub fn set(
     let Some(option) = numbered::given(level, name, value)? else {
         return Ok(());
     };
-    network.set(entry.at, option).map_err(SocketError::errno)
+    network.set(entry.at, option).map_err(SocketError::errno)?;
+    if level == libc::SOL_SOCKET {
+        entry.buffers.set(entry.end.as_fd(), name, int(value)?);
+    }
+    Ok(())
 }
 
 /// `getsockopt`.

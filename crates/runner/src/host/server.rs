@@ -289,6 +289,12 @@ impl<S: Sockets> Server<S> {
         let errno = |error: io::Error| error.raw_os_error().unwrap_or(libc::ENFILE);
         let (program, ours) = entry::pair(stream).map_err(errno)?;
         let copy = ours.try_clone().map_err(errno)?;
+        let buffers = match &role {
+            Role::Offered { listener, .. } => self.entries.get(listener),
+            _ => None,
+        };
+        let buffers = buffers.map(|listener| listener.buffers).unwrap_or_default();
+        buffers.apply(Some(program.as_fd()), ours.as_fd());
         let key = self.new_key();
         let flags = EventFlags::IN | EventFlags::OUT | EventFlags::RDHUP | EventFlags::ET;
         epoll::add(&self.epoll, &ours, EventData::new_u64(key), flags)
@@ -313,6 +319,7 @@ impl<S: Sockets> Server<S> {
             },
             waker: waker(&self.shared, key),
             error: None,
+            buffers,
             role,
         };
         self.entries.insert(key, entry);

@@ -1,5 +1,5 @@
 """Streams that are neither connected nor listening, on the loopback; whoever runs it may compare what it prints."""
-import errno, fcntl, os, select, signal, socket
+import errno, fcntl, os, select, signal, socket, threading
 signal.signal(signal.SIGPIPE, signal.SIG_IGN)
 def named(call, *words):
     try: return call(*words)
@@ -24,6 +24,7 @@ look('fresh', fresh())
 s = fresh(); print('shut', named(s.shutdown, 2), named(s.recv, 1), named(s.send, b'x'), events(s))
 s = fresh(); s.setblocking(False); look('non-blocking', s)
 s = fresh(); s.bind(('127.0.0.1', 0)); look('bound', s)
+s = fresh(); t = threading.Thread(target=look, args=('in a thread', s)); t.start(); t.join()
 # A port is free again when its socket was closed, whoever closed it.
 for how in range(5):
     s = fresh(); s.bind(('127.0.0.1', 7070))
@@ -64,3 +65,14 @@ s = fresh(); print('refused', named(s.connect, nobody)); look('refused', s); tal
 s = fresh(); print('no way', named(s.connect, ('255.255.255.255', 9))); talk('again', s, l)
 s = fresh(); print('listen', named(s.listen), named(s.listen), events(s)); c = fresh(); c.connect(('127.0.0.1', s.getsockname()[1])); print(events(s))
 print('connected', named(c.listen), named(s.connect, l.getsockname()))
+# Buffers.
+for kind in socket.SOCK_STREAM, socket.SOCK_DGRAM:
+    s = socket.socket(socket.AF_INET, kind)
+    sizes = lambda: [s.getsockopt(socket.SOL_SOCKET, name) for name in (socket.SO_SNDBUF, socket.SO_RCVBUF)]
+    print(sizes())
+    for size in 0, 1, 1000, 2304, 4096, 100000, 212992:
+        for name in socket.SO_SNDBUF, socket.SO_RCVBUF: s.setsockopt(socket.SOL_SOCKET, name, size)
+        print(size, sizes())
+s = fresh(); s.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 9999); s.bind(('127.0.0.1', 0)); s.listen()
+c = fresh(); c.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 7777); c.connect(s.getsockname()); a, _ = s.accept()
+print(a.getsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF), c.getsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF))

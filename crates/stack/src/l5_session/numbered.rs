@@ -115,8 +115,9 @@ fn of_sockets(name: i32) -> Option<Known> {
     Some(match name {
         2 => Known::Flag(Set::ReuseAddress),
         6 => Known::Flag(Set::Broadcast),
-        7 => Known::Number(Set::SendBuffer),
-        8 => Known::Number(Set::ReceiveBuffer),
+        // As Linux: a negative number is a very large one.
+        7 => Known::Checked(|n| Some(Set::SendBuffer(n.cast_unsigned()))),
+        8 => Known::Checked(|n| Some(Set::ReceiveBuffer(n.cast_unsigned()))),
         9 => Known::Flag(Set::KeepAlive),
         10 => Known::Flag(Set::OobInline),
         13 => Known::Linger,
