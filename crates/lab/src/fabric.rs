@@ -8,6 +8,7 @@ use crate::faults::FaultRow;
 use crate::link::{InFlight, Mark, Way};
 use crate::machine::Socketed;
 use crate::observation::{Copy, Direction, Observation, Place};
+use crate::partition::Partitions;
 
 /// A cable with both its directions.
 pub(crate) struct Cable {
@@ -74,6 +75,7 @@ pub(crate) struct Fabric {
     /// For each machine, when the next frame arrives at each of its ports.
     pub arrivals: Vec<Agenda>,
     pub observation: Observation,
+    pub partitions: Partitions,
 }
 impl Fabric {
     /// A frame leaves a machine's port. `cutter` cuts what the cable does not carry whole.
@@ -92,11 +94,21 @@ impl Fabric {
             self.enter(now, from, frame);
         }
     }
-    fn enter(&mut self, now: Instant, from: &Socketed, frame: PacketBuf) {
+    fn enter(&mut self, now: Instant, from: &Socketed, mut frame: PacketBuf) {
         let copies = self.observation.copy(&frame);
         let cable = &mut self.cables[from.link];
         let way = &mut cable.ways[from.end];
         let place = place(from.link, from.end, cable.ends[from.end].0, now);
+        if self.partitions.stand() {
+            let machines = [from.end, 1 - from.end].map(|end| cable.ends[end].0);
+            let by = self
+                .partitions
+                .swallows(&mut frame, machines, way.link_header());
+            if let Some(cause) = by {
+                let way = direction(from.link, from.end);
+                return self.observation.lost(place, way, &cause, None, copies);
+            }
+        }
         match way.send(frame, cable.mtu, now) {
             Ok(()) => {
                 self.observation.sent(place, copies);

@@ -25,6 +25,7 @@ mod names;
 mod notes;
 mod observation;
 pub mod outside;
+mod partition;
 pub mod pkt;
 mod routing;
 pub mod seed;

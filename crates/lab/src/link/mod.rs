@@ -7,11 +7,13 @@ mod ecn;
 mod loss;
 mod tally;
 
+use core::net::IpAddr;
 use std::collections::{BTreeMap, VecDeque};
 
 use heptad_stack::time::Duration;
 use heptad_stack::wire::ethernet::{EthernetHeader, HEADER_LEN, TAG_LEN, VlanTag};
 use heptad_stack::wire::ipv4::Ipv4Header;
+use heptad_stack::wire::ipv6::Ipv6Header;
 use heptad_stack::wire::{EtherType, PacketBuf, PacketId, Pool, ipv6};
 use heptad_stack::{Instant, Rng};
 
@@ -147,6 +149,10 @@ impl Way {
             link_header: 0,
             ..self
         }
+    }
+    /// Bytes in front of the IP header.
+    pub fn link_header(&self) -> usize {
+        self.link_header
     }
     /// What it does at present.
     pub fn asked(&self) -> &Impairments {
@@ -470,6 +476,23 @@ fn ip_payload(frame: &mut PacketBuf, link_header: usize) -> Option<(usize, usize
     let end = frame.len().min(l3 + total);
     let start = l3 + header_len;
     (end > start).then_some((start, end.saturating_sub(start)))
+}
+
+/// Who made the packet of IP in a frame, and for whom it is; `None` where there is none.
+pub(crate) fn ip_ends(frame: &mut PacketBuf, link_header: usize) -> Option<(IpAddr, IpAddr)> {
+    let l3 = match link_header {
+        0 => 0,
+        _ => behind_ethernet(frame)?,
+    };
+    let first = *frame.peek(l3 + 1).ok()?.get(l3)?;
+    if first >> 4 == 6 {
+        let header = frame.peek(l3 + ipv6::HEADER_LEN).ok()?.get(l3..)?;
+        let header = Ipv6Header::parse(header).ok()?;
+        return Some((header.src.into(), header.dst.into()));
+    }
+    let header = l3 + Ipv4Header::len_of(first).ok()?;
+    let header = Ipv4Header::parse(frame.peek(header).ok()?.get(l3..)?).ok()?;
+    Some((header.src.into(), header.dst.into()))
 }
 
 fn is_tagged(frame: &mut PacketBuf) -> bool {

@@ -1,4 +1,4 @@
-//! `[[links]]` and `[[at]]`: cables, what they do to frames, and when that changes.
+//! `[[links]]`: cables and what they do to frames.
 use std::collections::BTreeMap;
 use std::ops::Range;
 
@@ -29,7 +29,6 @@ const LINK_KEYS: &[&str] = &["endpoints", "name", "mtu", "forward", "backward"];
 const LOOPBACK: &str = "lo";
 /// Linux's IFNAMSIZ, less the zero byte.
 const LONGEST_PORT: usize = 15;
-const AT_KEYS: &[&str] = &["time", "link", "mtu", "forward", "backward"];
 /// Most packets that a list of lost ones may name.
 const MOST_NTH: usize = 65_536;
 
@@ -390,45 +389,7 @@ fn reorder(table: Fields<'_, '_>, value: &Value<'_>, to: &mut Impairments) -> Re
     Ok(())
 }
 
-/// The timeline in order of time; entries of one time stay in the order of the file.
-pub(super) fn timeline(root: Fields<'_, '_>, links: &[LinkDraft]) -> Result<Vec<Change>> {
-    let mut entries = Vec::new();
-    for (table, span) in root.tables("at", "an entry of the timeline")? {
-        table.only(&[AT_KEYS, IMPAIRMENT_KEYS])?;
-        let missing = |key: &str| {
-            table
-                .source
-                .error(span.clone(), format!("[[at]] needs `{key}`"))
-        };
-        let time = table
-            .quantity("time", "3s", duration)?
-            .ok_or_else(|| missing("time"))?;
-        let (name, value) = table
-            .text("link", "alice-r1")?
-            .ok_or_else(|| missing("link"))?;
-        let names = || links.iter().map(|l| l.link.name.as_str());
-        let Some(link) = names().position(|known| known == name) else {
-            let error = table.error(value, format!("no link is named `{name}`"));
-            return Err(match nearest(name, names()) {
-                Some(near) => error.help(format!("did you mean `{near}`?")),
-                None => error.help(format!("links: {}", names().collect::<Vec<_>>().join(", "))),
-            });
-        };
-        entries.push((time, link, table));
-    }
-    entries.sort_by_key(|&(time, ..)| time);
-    let now = |l: &LinkDraft| (l.link.forward.clone(), l.link.backward.clone());
-    let mut state: Vec<_> = links.iter().map(now).collect();
-    let mut changes = Vec::new();
-    for (time, index, table) in entries {
-        let (Some(link), Some(state)) = (links.get(index), state.get_mut(index)) else {
-            continue;
-        };
-        changes.push(change(table, time, &link.link.name, state)?);
-    }
-    Ok(changes)
-}
-
+/// What a table makes of a cable that is as `state` tells, at this time.
 pub(super) fn change(
     table: Fields<'_, '_>,
     time: Duration,
