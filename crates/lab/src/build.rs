@@ -14,6 +14,7 @@ use crate::observation::Observation;
 use crate::outside::{LinkLayer, Outside};
 use crate::partition::Partitions;
 use crate::routing::{PlannedRoute, routes};
+use crate::rules::Rules;
 use crate::switch::{Surroundings, Switch};
 use crate::topology::{Division, End, Node, NodeKind, Topology, is_link_local, segments};
 use crate::{Lab, LabError, LabOptions, MachineId};
@@ -170,9 +171,15 @@ fn cables(
                 way("forward", origin, &link.forward),
                 way("backward", origin + 1, &link.backward),
             ],
+            rules: rules(topology, seed, &link.name),
         })
     };
     topology.links.iter().enumerate().map(cable).collect()
+}
+
+fn rules(topology: &Topology, seed: u64, link: &str) -> Rules {
+    let of_it = topology.rules.iter().filter(|rule| rule.link == link);
+    Rules::new(seed, of_it.cloned())
 }
 
 /// Port, address and prefix length of every machine's addresses.

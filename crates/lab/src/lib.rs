@@ -28,6 +28,7 @@ pub mod outside;
 mod partition;
 pub mod pkt;
 mod routing;
+mod rules;
 pub mod seed;
 pub mod solo;
 mod switch;

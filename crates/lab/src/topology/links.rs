@@ -339,7 +339,7 @@ fn loss(table: Fields<'_, '_>, value: &Value<'_>) -> Result<Loss> {
         return Ok(Loss::Every(every));
     }
     if let Some(list) = model.get("nth") {
-        return nth(model, list).map(Loss::Nth);
+        return nth(model, "nth", list).map(Loss::Nth);
     }
     let probability = |key| model.quantity(key, like, percentage);
     let missing = |key: &str| model.error(value, format!("this loss needs `{key}`"));
@@ -352,14 +352,14 @@ fn loss(table: Fields<'_, '_>, value: &Value<'_>) -> Result<Loss> {
 }
 
 /// Sorted, each once.
-fn nth(model: Fields<'_, '_>, list: &Value<'_>) -> Result<Vec<u64>> {
+pub(super) fn nth(model: Fields<'_, '_>, key: &str, list: &Value<'_>) -> Result<Vec<u64>> {
     let DeValue::Array(items) = list.get_ref() else {
-        return Err(model.wrong("nth", list, "a list of numbers, such as [3, 7]"));
+        return Err(model.wrong(key, list, "a list of numbers, such as [3, 7]"));
     };
     if items.is_empty() || items.len() > MOST_NTH {
-        return Err(model.error(list, format!("`nth` lists 1 to {MOST_NTH} packets")));
+        return Err(model.error(list, format!("`{key}` lists 1 to {MOST_NTH} packets")));
     }
-    let one = |item| model.number_of("nth", item, 1..=u64::MAX);
+    let one = |item| model.number_of(key, item, 1..=u64::MAX);
     let mut numbers = items.iter().map(one).collect::<Result<Vec<_>>>()?;
     numbers.sort_unstable();
     numbers.dedup();

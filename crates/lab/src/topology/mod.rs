@@ -48,6 +48,12 @@
 //! [[at]]
 //! time = "5s"
 //! partition = [["alice"], ["r1"]]  # or blackhole = [from, to]; "*": all others; ends after `for = "2s"`, or by heal = true
+//!
+//! [[on]]                           # what packets call for
+//! link = "uplink"
+//! packet = "syn"
+//! nth = 3
+//! do = "drop"                      # or reset, delay, duplicate, corrupt, corrupt_undetected
 //! ```
 mod addressing;
 mod document;
@@ -57,6 +63,7 @@ mod nodes;
 mod outside;
 mod plan;
 mod publish;
+mod rules;
 mod segments;
 mod settings;
 mod subnet;
@@ -79,6 +86,7 @@ use timeline::{Scene, Timeline};
 
 pub use gateways::Gateway;
 pub use publish::{Publish, Transport};
+pub use rules::{Act, PacketKind, Packets, Rule, Which};
 pub(crate) use segments::{End, segments};
 pub(crate) use subnet::{Subnet, is_link_local};
 
@@ -101,6 +109,8 @@ pub struct Topology {
     pub changes: Vec<Change>,
     /// What it does between nodes, in order of time.
     pub divisions: Vec<(Duration, Division)>,
+    /// Faults that packets call for, in the order of the file.
+    pub rules: Vec<Rule>,
     /// SHA-256 of the text, hexadecimal.
     pub sha256: String,
 }
@@ -369,7 +379,7 @@ impl Topology {
     pub fn parse(text: &str, file: &str) -> Result<Self, TopologyError> {
         Self::parse_scripted(text, file, None)
     }
-    /// The same with a script, a second text and its name: more of `[[at]]` for the same lab.
+    /// The same with a script, a second text and its name: more of `[[at]]` and `[[on]]` for the same lab.
     pub fn parse_scripted(
         text: &str,
         file: &str,
@@ -442,6 +452,7 @@ impl Topology {
             links: links.into_iter().map(|draft| draft.link).collect(),
             changes: Vec::new(),
             divisions: Vec::new(),
+            rules: Vec::new(),
             sha256: hex(&Sha256::digest(source.text.as_bytes())),
         })
     }
@@ -451,7 +462,8 @@ impl Topology {
             links: &self.links,
         };
         let Timeline { changes, divisions } = timeline::read(roots, scene)?;
-        (self.changes, self.divisions) = (changes, divisions);
+        let rules = rules::read(roots, scene)?;
+        (self.changes, self.divisions, self.rules) = (changes, divisions, rules);
         Ok(())
     }
     /// Two hosts `a` and `b` (10.0.0.1/24, 10.0.0.2/24) on one cable named `a-b`, in virtual time.
@@ -488,13 +500,14 @@ impl Topology {
             }],
             changes: Vec::new(),
             divisions: Vec::new(),
+            rules: Vec::new(),
             sha256: hex(&Sha256::digest(b"")),
         }
     }
 }
 
 /// What a script may have, too.
-const EVENTS: &[&str] = &["at"];
+const EVENTS: &[&str] = &["at", "on"];
 
 /// 2026-01-01T00:00:00Z in nanoseconds since 1970.
 pub const EPOCH_2026: u64 = 1_767_225_600_000_000_000;
