@@ -4,6 +4,7 @@
 //!
 //! ```text
 //!   topology (TOML, or a builder) ─▶ Lab: agenda ─▶ machine (host, router, switch) ─▶ link direction (impairments, FIFO) ─▶ machine
+//!                                         │         rules and partitions stand where a frame enters a cable
 //!                                         │ frames observed ─▶ capture (pcapng bytes)
 //!   the kernel's frames ─▶ inject ─▶ machine outside of the lab ─▶ poll_outside ─▶ the kernel
 //! ```
