@@ -181,8 +181,12 @@ pub enum Command {
         heptad man --out man1                      heptad.1, heptad-lab.1 and so on")]
     Man(Man),
     /// What this machine allows, and what follows for Heptad.
-    #[command(after_help = "Example:\n  heptad doctor")]
-    Doctor,
+    #[command(after_help = "Examples:\n  \
+        heptad doctor\n  \
+        heptad doctor --json                       for a script\n\n\
+        Each line is tried, not guessed; below what is missing stands what it costs.\n\
+        Exit codes: 0 unmodified programs can be run; 1 they can't.")]
+    Doctor(Doctor),
     /// The process behind a lab (started by the others; reads its orders from standard input).
     #[command(hide = true)]
     Host,
@@ -447,6 +451,13 @@ pub struct Arp {
     /// In the style of BSD, a sentence a row.
     #[arg(short = 'a', long)]
     pub all: bool,
+}
+
+#[derive(Args)]
+pub struct Doctor {
+    /// Be the program that is tried.
+    #[arg(long, hide = true)]
+    pub inside: bool,
 }
 
 #[derive(Args)]
