@@ -66,10 +66,12 @@ pub enum Command {
     /// Run an unmodified program on a network of its own.
     #[command(after_help = "Examples:\n  \
         heptad run --loss 5% --rtt 80ms --seed 7 -- python3 app.py\n  \
+        heptad run --script labs/faults/third-syn.toml -- python3 app.py\n  \
         heptad run -p 8080:80 -- python3 -m http.server 80\n\n\
         Whatever the program starts shares one node, `here`: servers and clients\n\
         meet at 127.0.0.1, and every packet between them crosses the impaired\n\
         cable. The loss applies to each packet; half of the round trip to each way.\n\
+        A script says what happens when, or to which packet: see docs/lab-file.md.\n\
         With -p others on this machine reach the servers too, over the same cable.")]
     Run(Run),
     /// Sockets, ports or routes of a node, as net-tools' netstat prints them.
@@ -179,8 +181,12 @@ pub enum Command {
         heptad man --out man1                      heptad.1, heptad-lab.1 and so on")]
     Man(Man),
     /// What this machine allows, and what follows for Heptad.
-    #[command(after_help = "Example:\n  heptad doctor")]
-    Doctor,
+    #[command(after_help = "Examples:\n  \
+        heptad doctor\n  \
+        heptad doctor --json                       for a script\n\n\
+        Each line is tried, not guessed; below what is missing stands what it costs.\n\
+        Exit codes: 0 unmodified programs can be run; 1 they can't.")]
+    Doctor(Doctor),
     /// The process behind a lab (started by the others; reads its orders from standard input).
     #[command(hide = true)]
     Host,
@@ -189,7 +195,9 @@ pub enum Command {
 #[derive(Subcommand)]
 pub enum LabCommand {
     /// Start a lab from its file. With a real clock it goes on in the background; a virtual one runs to its end here.
-    #[command(after_help = "Example:\n  heptad lab up labs/chat/lab.toml")]
+    #[command(after_help = "Examples:\n  \
+        heptad lab up labs/chat/lab.toml\n  \
+        heptad lab up labs/chat/lab.toml --script labs/faults/parted.toml")]
     Up(Up),
     /// Stop a lab and everything it started.
     #[command(after_help = "Example:\n  heptad lab down chat")]
@@ -446,6 +454,13 @@ pub struct Arp {
 }
 
 #[derive(Args)]
+pub struct Doctor {
+    /// Be the program that is tried.
+    #[arg(long, hide = true)]
+    pub inside: bool,
+}
+
+#[derive(Args)]
 pub struct Man {
     /// Write a page for each command into this folder.
     #[arg(long, value_name = "DIR")]
@@ -465,6 +480,9 @@ pub struct Up {
     /// Write no capture.
     #[arg(long)]
     pub no_capture: bool,
+    /// More of what happens when: [[at]] and [[on]] in a file of their own.
+    #[arg(long, value_name = "FILE")]
+    pub script: Option<PathBuf>,
     /// Keep no event hash: faster, and the end of the run prints none.
     #[arg(long)]
     pub no_event_hash: bool,
@@ -511,6 +529,18 @@ pub struct Run {
     /// Rate of each direction, such as "10 Mbit".
     #[arg(long, value_name = "RATE")]
     pub rate: Option<String>,
+    /// Frames that arrive twice.
+    #[arg(long, value_name = "PERCENT", default_value = "0%")]
+    pub duplicate: String,
+    /// Frames held back by 1 ms, so that others overtake them.
+    #[arg(long, value_name = "PERCENT", default_value = "0%")]
+    pub reorder: String,
+    /// Frames with a flipped bit, which the receiver discards.
+    #[arg(long, value_name = "PERCENT", default_value = "0%")]
+    pub corrupt: String,
+    /// What happens when: [[at]] and [[on]] of a lab file, in a file of their own.
+    #[arg(long, value_name = "FILE")]
+    pub script: Option<PathBuf>,
     /// Seed; else one from the system, printed.
     #[arg(long)]
     pub seed: Option<u64>,

@@ -36,6 +36,8 @@ pub struct Orders {
     pub text: String,
     /// Its name, for messages.
     pub file: String,
+    /// More events for it.
+    pub script: Option<Script>,
     /// Where its programs' paths begin.
     pub folder: PathBuf,
     /// Overrides the name in the file.
@@ -50,6 +52,40 @@ pub struct Orders {
     pub log: Option<PathBuf>,
     /// End when standard input ends: whoever started us is gone.
     pub attached: bool,
+}
+
+impl Orders {
+    /// The lab with its script, checked; what is wrong is shown where it stands.
+    pub fn topology(&self) -> Result<Topology, Failure> {
+        let script = self.script.as_ref();
+        let parts = script.map(|script| (script.text.as_str(), script.file.as_str()));
+        Topology::parse_scripted(&self.text, &self.file, parts).map_err(|error| {
+            let in_script = script.filter(|script| script.file == error.file);
+            let text = in_script.map_or(&self.text, |script| &script.text);
+            Failure::lab_file(&error, text)
+        })
+    }
+}
+
+/// A file of events.
+#[derive(Serialize, Deserialize, Debug, Clone)]
+pub struct Script {
+    /// What is in it.
+    pub text: String,
+    /// Its name, for messages.
+    pub file: String,
+}
+
+impl Script {
+    /// Reads one, if one is asked for.
+    pub fn read(file: Option<&Path>) -> Result<Option<Self>, Failure> {
+        let Some(path) = file else { return Ok(None) };
+        let file = path.display().to_string();
+        match fs::read_to_string(path) {
+            Ok(text) => Ok(Some(Self { text, file })),
+            Err(error) => Err(Failure::usage(format!("cannot read {file}: {error}"))),
+        }
+    }
 }
 
 /// Where a capture goes.
@@ -111,8 +147,7 @@ pub struct LabHost {
 impl LabHost {
     /// Builds the lab, starts its clock and its control socket; programs are not started yet.
     pub fn start(orders: &Orders, sinks: Vec<Box<dyn FrameSink>>) -> Result<Self, Failure> {
-        let topology = Topology::parse(&orders.text, &orders.file)
-            .map_err(|error| Failure::lab_file(&error, &orders.text))?;
+        let topology = orders.topology()?;
         let name = orders.name.clone().unwrap_or_else(|| topology.name.clone());
         let seed = match orders.seed.or(topology.seed) {
             Some(seed) => seed,

@@ -71,7 +71,7 @@ fn run(cli: Cli) -> Result<u8, Failure> {
         Some(Command::Arp(arp)) => commands::arp::arp(&arp, cli.json),
         Some(Command::Completions { shell }) => commands::manual::completions(shell),
         Some(Command::Man(man)) => commands::manual::man(&man, cli.json),
-        Some(Command::Doctor) => commands::doctor::doctor(cli.json, paint),
+        Some(Command::Doctor(doctor)) => commands::doctor::doctor(&doctor, cli.json, paint),
         Some(Command::Host) => commands::host::host(),
     }
 }

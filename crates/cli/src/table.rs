@@ -26,9 +26,31 @@ pub fn columns(rows: &[Vec<String>]) -> String {
     rows.iter().map(line).collect()
 }
 
+/// Breaks a text between words into lines of at most so many columns; a longer word has a line of its own.
+pub fn wrapped(text: &str, width: usize) -> Vec<String> {
+    let mut lines: Vec<String> = Vec::new();
+    for word in text.split_whitespace() {
+        match lines.last_mut() {
+            Some(line) if line.width() + 1 + word.width() <= width => {
+                line.push(' ');
+                line.push_str(word);
+            }
+            _ => lines.push(word.to_owned()),
+        }
+    }
+    lines
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn lines_break_between_words() {
+        assert_eq!(wrapped("a bc def ghij", 4), ["a bc", "def", "ghij"]);
+        assert_eq!(wrapped("한글 abc", 4), ["한글", "abc"]);
+        assert!(wrapped("", 4).is_empty());
+    }
 
     #[test]
     fn columns_follow_the_widest_cell() {

@@ -220,3 +220,23 @@ fn the_lab_files_shown_in_the_documents_are_good_files() {
         }
     }
 }
+
+#[test]
+fn the_scripts_shown_and_kept_are_good_scripts() {
+    let root = support::labs().join("..");
+    let read = |path: &str| std::fs::read_to_string(root.join(path)).expect("a file");
+    let programs = read("docs/programs.md");
+    let shown = programs
+        .split("```toml\n")
+        .filter_map(|rest| rest.split("```").next())
+        .find(|block| block.contains("[[on]]"))
+        .expect("a script");
+    let pair = "[nodes.alice]\naddress = \"10.0.0.1/24\"\n[nodes.bob]\naddress = \"10.0.0.2/24\"\n\
+                [[links]]\nendpoints = [\"alice\", \"bob\"]\n";
+    let kept =
+        ["third-syn", "reset", "parted"].map(|name| read(&format!("labs/faults/{name}.toml")));
+    for script in kept.iter().map(String::as_str).chain([shown]) {
+        let read = heptad_lab::Topology::parse_scripted(pair, "pair", Some((script, "script")));
+        assert!(read.is_ok(), "{script}: {read:?}");
+    }
+}

@@ -185,6 +185,130 @@ fn signals_are_passed_on() {
     sandbox.expect_nothing_left();
 }
 
+const RETRY: &str = r#"
+import socket, time
+listener = socket.create_server(("127.0.0.1", 8080))
+def connect():
+    begin = time.monotonic()
+    client = socket.create_connection(("127.0.0.1", 8080))
+    server, _ = listener.accept()
+    return client, server, time.monotonic() - begin
+kept = [connect() for _ in range(3)]
+print("slow", [took > 0.9 for _c, _s, took in kept])
+for client, server, _ in kept:
+    client.sendall(b"hello")
+    try: print(server.recv(9), end=" ")
+    except ConnectionResetError: print("reset", end=" ")
+    try: client.settimeout(0.1); client.recv(1); print("ended")
+    except ConnectionResetError: print("reset")
+    except TimeoutError: print("open")
+"#;
+const THIRD_SYN_AND_SECOND_CONNECTION: &str = r#"
+[[on]]
+packet = "syn"
+nth = 3
+do = "drop"
+
+[[on]]
+connection = 2
+do = "reset"
+"#;
+
+#[test]
+fn a_script_loses_the_third_syn_and_resets_the_second_connection() {
+    if !has_program("python3") {
+        return;
+    }
+    let sandbox = Sandbox::new();
+    sandbox.write("retry.py", RETRY);
+    sandbox.write("faults.toml", THIRD_SYN_AND_SECOND_CONNECTION);
+    let words = [
+        "run",
+        "--script",
+        "faults.toml",
+        "--",
+        "python3",
+        "retry.py",
+    ];
+    let ran = sandbox.run(&words).expect_code(0);
+    let expected = "slow [False, False, True]\nb'hello' open\nreset reset\nb'hello' open\n";
+    assert_eq!(ran.stdout, expected, "{ran:#?}");
+    for told in ["asked drop syn, nth 3", "asked reset data, connection 2"] {
+        assert!(ran.stderr.contains(told), "{told}: {ran:#?}");
+    }
+    sandbox.expect_nothing_left();
+}
+
+#[test]
+fn a_cable_doubles_mixes_up_and_damages_what_a_program_still_reads_whole() {
+    if !has_program("python3") {
+        return;
+    }
+    let sandbox = with_programs();
+    let faults = ["--duplicate", "5%", "--reorder", "5%", "--corrupt", "5%"];
+    let words = [
+        &["run", "--seed", "3"][..],
+        &faults,
+        &["--", "sh", "-c", STORY],
+    ]
+    .concat();
+    let ran = sandbox.run(&words).expect_code(0);
+    expect_three(&ran);
+    for fault in ["duplicate", "reorder", "corrupt"] {
+        assert!(ran.stderr.contains(fault), "{fault}: {ran:#?}");
+    }
+    sandbox.expect_nothing_left();
+}
+
+#[test]
+fn a_script_that_is_wrong_is_shown_where_it_is() {
+    let sandbox = Sandbox::new();
+    sandbox.write("wrong.toml", "[[on]]\npacket = \"synn\"\ndo = \"drop\"\n");
+    let run = |words: &[&str]| sandbox.run(words).expect_code(2).stderr;
+    let told = run(&["run", "--script", "wrong.toml", "--", "true"]);
+    for part in [
+        "wrong.toml:2:10",
+        "`synn` is not a kind of packet",
+        "did you mean `syn`?",
+    ] {
+        assert!(told.contains(part), "{part}: {told}");
+    }
+    let told = run(&["run", "--script", "none.toml", "--", "true"]);
+    assert!(told.contains("cannot read none.toml"), "{told}");
+    let told = run(&["run", "--duplicate", "140%", "--", "true"]);
+    assert!(
+        told.contains("--duplicate: 140 % is more than 100 %"),
+        "{told}"
+    );
+}
+
+#[test]
+fn what_a_script_asks_for_and_never_came_ends_with_1() {
+    if !has_program("python3") {
+        return;
+    }
+    let sandbox = Sandbox::new();
+    sandbox.write(
+        "late.toml",
+        "[[on]]\npacket = \"syn\"\nnth = 9\ndo = \"drop\"\n",
+    );
+    let connect = "import socket as s; l = s.create_server(('127.0.0.1', 80)); s.create_connection(('127.0.0.1', 80))";
+    let words = [
+        "run",
+        "--script",
+        "late.toml",
+        "--",
+        "python3",
+        "-c",
+        connect,
+    ];
+    let ran = sandbox.run(&words).expect_code(1);
+    assert!(
+        ran.stderr.contains("only 1 came by: 1 never did"),
+        "{ran:#?}"
+    );
+}
+
 #[test]
 fn nc_talks_to_nc() {
     if !has_program("nc") {

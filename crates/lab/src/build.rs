@@ -12,9 +12,11 @@ use crate::link::Way;
 use crate::machine::{Body, Host, Machine, Patience, Socketed, mac, port_config, port_id};
 use crate::observation::Observation;
 use crate::outside::{LinkLayer, Outside};
+use crate::partition::Partitions;
 use crate::routing::{PlannedRoute, routes};
+use crate::rules::Rules;
 use crate::switch::{Surroundings, Switch};
-use crate::topology::{End, Node, NodeKind, Topology, is_link_local, segments};
+use crate::topology::{Division, End, Node, NodeKind, Topology, is_link_local, segments};
 use crate::{Lab, LabError, LabOptions, MachineId};
 
 /// Packet ids hold 24 bits of origin: machines, two directions a cable, and one for copies.
@@ -56,6 +58,7 @@ pub(crate) fn build(topology: &Topology, options: &LabOptions) -> Result<Lab, La
                 .map(|ports| Agenda::new(ports.len()))
                 .collect(),
             observation: Observation::new(options.observe, options.event_hash),
+            partitions: Partitions::default(),
         },
         links: topology
             .links
@@ -69,6 +72,8 @@ pub(crate) fn build(topology: &Topology, options: &LabOptions) -> Result<Lab, La
         owners: BTreeMap::new(),
         interfaces: interfaces(topology, &names),
         timeline: VecDeque::new(),
+        divisions: VecDeque::new(),
+        divided: (0, 0),
         changes: BTreeMap::new(),
         ready: VecDeque::new(),
         events: VecDeque::new(),
@@ -166,9 +171,15 @@ fn cables(
                 way("forward", origin, &link.forward),
                 way("backward", origin + 1, &link.backward),
             ],
+            rules: rules(topology, seed, &link.name),
         })
     };
     topology.links.iter().enumerate().map(cable).collect()
+}
+
+fn rules(topology: &Topology, seed: u64, link: &str) -> Rules {
+    let of_it = topology.rules.iter().filter(|rule| rule.link == link);
+    Rules::new(seed, of_it.cloned())
 }
 
 /// Port, address and prefix length of every machine's addresses.
@@ -209,6 +220,9 @@ fn timeline(topology: &Topology, lab: &mut Lab) -> Result<(), LabError> {
     }
     changes.sort_by_key(|change| change.time);
     lab.timeline = changes.into();
+    lab.divisions = topology.divisions.clone().into();
+    let begins = |(_, division): &&(_, Division)| matches!(division, Division::Part(_));
+    lab.divided.1 = topology.divisions.iter().filter(begins).count() as u64;
     Ok(())
 }
 

@@ -19,6 +19,7 @@ pub struct LabBuilder {
     nodes: Table,
     links: Vec<Value>,
     changes: Vec<Value>,
+    script: String,
 }
 
 impl Lab {
@@ -152,10 +153,16 @@ impl LabBuilder {
         self.changes.push(change.into());
         self
     }
+    /// What happens when, or to which packet, in the lab file's own text: tables of `[[at]]` and `[[on]]`.
+    pub fn script(mut self, text: &str) -> Self {
+        text.clone_into(&mut self.script);
+        self
+    }
 
     /// The checked topology, named `lab`.
     pub fn topology(&self) -> Result<Topology, TopologyError> {
-        let mut topology = Topology::parse(&self.to_string(), FILE)?;
+        let script = Some((self.script.as_str(), "script")).filter(|(text, _)| !text.is_empty());
+        let mut topology = Topology::parse_scripted(&self.to_string(), FILE, script)?;
         topology.name = "lab".to_owned();
         Ok(topology)
     }
@@ -177,7 +184,7 @@ impl LabBuilder {
     }
 }
 
-/// As a lab file.
+/// As a lab file, without its script.
 impl fmt::Display for LabBuilder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut file = Table::new();
@@ -368,6 +375,20 @@ mod tests {
             crate::topology::Loss::Every(10)
         );
         assert_eq!(topology.links[0].backward.reorder, 0.01);
+    }
+
+    #[test]
+    fn a_script_adds_events_and_is_complained_about_by_its_own_lines() {
+        let lab = || two_hosts().link("alice", "bob", Cable::new());
+        let with = lab().script("[[on]]\npacket = \"syn\"\nnth = 3\ndo = \"drop\"");
+        assert_eq!(with.topology().expect("a lab").rules.len(), 1);
+        let wrong = lab().script("[[on]]\ndo = \"drip\"").topology();
+        assert!(
+            wrong
+                .unwrap_err()
+                .to_string()
+                .starts_with("script:2:6: `drip`")
+        );
     }
 
     #[test]

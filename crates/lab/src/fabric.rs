@@ -5,9 +5,11 @@ use heptad_stack::{Caps, DropReason, Instant};
 use crate::MachineId;
 use crate::agenda::Agenda;
 use crate::faults::FaultRow;
-use crate::link::{InFlight, Mark, Way};
+use crate::link::{Cause, InFlight, Mark, Way};
 use crate::machine::Socketed;
 use crate::observation::{Copy, Direction, Observation, Place};
+use crate::partition::Partitions;
+use crate::rules::{Fate, Rules};
 
 /// A cable with both its directions.
 pub(crate) struct Cable {
@@ -17,6 +19,7 @@ pub(crate) struct Cable {
     pub ends: [(MachineId, usize); 2],
     /// From the first end to the second, and back.
     pub ways: [Way; 2],
+    pub rules: Rules,
 }
 impl Cable {
     /// Plugged into one port with both ends: a host's loopback. Its second direction carries nothing.
@@ -25,7 +28,8 @@ impl Cable {
     }
     /// What it tells both its ports.
     pub fn caps(&self) -> Caps {
-        if self.ways.iter().all(|way| way.asked().is_memory()) {
+        let only_delays = self.ways.iter().all(|way| way.asked().is_memory());
+        if only_delays && self.rules.is_empty() {
             Caps::MEMORY
         } else {
             Caps::FRAMES
@@ -74,6 +78,7 @@ pub(crate) struct Fabric {
     /// For each machine, when the next frame arrives at each of its ports.
     pub arrivals: Vec<Agenda>,
     pub observation: Observation,
+    pub partitions: Partitions,
 }
 impl Fabric {
     /// A frame leaves a machine's port. `cutter` cuts what the cable does not carry whole.
@@ -92,12 +97,69 @@ impl Fabric {
             self.enter(now, from, frame);
         }
     }
-    fn enter(&mut self, now: Instant, from: &Socketed, frame: PacketBuf) {
+    fn enter(&mut self, now: Instant, from: &Socketed, mut frame: PacketBuf) {
         let copies = self.observation.copy(&frame);
         let cable = &mut self.cables[from.link];
         let way = &mut cable.ways[from.end];
         let place = place(from.link, from.end, cable.ends[from.end].0, now);
-        match way.send(frame, cable.mtu, now) {
+        if self.partitions.stand() {
+            let machines = [from.end, 1 - from.end].map(|end| cable.ends[end].0);
+            let by = self
+                .partitions
+                .swallows(&mut frame, machines, way.link_header());
+            if let Some(cause) = by {
+                let way = direction(from.link, from.end);
+                return self.observation.lost(place, way, &cause, None, copies);
+            }
+        }
+        if !cable.rules.is_empty() {
+            return self.enter_by_rules(now, from, frame, copies);
+        }
+        let sent = way.send(frame, cable.mtu, now);
+        self.entered(from, place, sent, copies);
+    }
+    fn enter_by_rules(
+        &mut self,
+        now: Instant,
+        from: &Socketed,
+        frame: PacketBuf,
+        copies: Vec<Copy>,
+    ) {
+        let cable = &mut self.cables[from.link];
+        let place = place(from.link, from.end, cable.ends[from.end].0, now);
+        let back = if cable.leads_back() {
+            from.end
+        } else {
+            1 - from.end
+        };
+        let way = &mut cable.ways[from.end];
+        match cable.rules.meet(frame, from.end, way.link_header(), now) {
+            Fate::Passes(frame, done) => {
+                let sent = way.send_ruled(frame, cable.mtu, now, done);
+                self.entered(from, place, sent, copies);
+            }
+            Fate::Lost { cause, resets } => {
+                if let Some(resets) = resets {
+                    if let Some(onward) = resets.onward {
+                        way.make(onward, now);
+                    }
+                    cable.ways[back].make(resets.back, now);
+                    self.expect(from.link, from.end);
+                    self.expect(from.link, back);
+                }
+                let way = direction(from.link, from.end);
+                self.observation.lost(place, way, &cause, None, copies);
+            }
+        }
+    }
+    fn entered(
+        &mut self,
+        from: &Socketed,
+        place: Place,
+        sent: Result<(), Cause>,
+        copies: Vec<Copy>,
+    ) {
+        match sent {
             Ok(()) => {
                 self.observation.sent(place, copies);
                 self.expect(from.link, from.end);
@@ -200,6 +262,7 @@ impl Fabric {
             if !cable.leads_back() {
                 rows.extend(backward.faults(&cable.name, &format!("{b} → {a}")));
             }
+            rows.extend(cable.rules.rows(&cable.name, [&a, &b]));
         }
         rows
     }

@@ -2,6 +2,7 @@
 use core::net::IpAddr;
 use std::collections::{BTreeMap, VecDeque};
 
+use heptad_stack::time::Duration;
 use heptad_stack::wire::{PacketBuf, PacketId};
 use heptad_stack::{Counters, Cx, DropReason, Event, EventMask, Instant, Ready, SocketId, Stack};
 
@@ -11,7 +12,7 @@ use crate::frames::{FrameRecord, Interface};
 use crate::link::{InFlight, Mark};
 use crate::machine::{Body, Host, Machine};
 use crate::observation::Copy;
-use crate::topology::{Change, NodeKind, Topology, TopologyError};
+use crate::topology::{Change, Division, NodeKind, Topology, TopologyError};
 
 /// A machine of the lab: its index in the order of names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -138,6 +139,10 @@ pub struct Lab {
     pub(crate) interfaces: Vec<Interface>,
     /// What is left of the timeline, in order of time.
     pub(crate) timeline: VecDeque<Change>,
+    /// The same for what it does between nodes.
+    pub(crate) divisions: VecDeque<(Duration, Division)>,
+    /// How many partitions began, of how many: one that outlasts the run is well.
+    pub(crate) divided: (u64, u64),
     /// For each cable with a timeline, how many of its changes were made, of how many.
     pub(crate) changes: BTreeMap<usize, (u64, u64)>,
     /// Machines with a ready socket, each once.
@@ -165,12 +170,14 @@ impl Lab {
     /// The same, unless all that is left is upkeep: what machines do for ever without anybody being waited for, such as a
     /// router that says from time to time that it is there. `None` then. O(1).
     pub fn next_work(&self) -> Option<Instant> {
-        let is_left = self.fabric.work.is_left() || !self.timeline.is_empty();
+        let is_left = self.fabric.work.is_left() || self.next_change().is_some();
         is_left.then(|| self.next_event()).flatten()
     }
     fn next_change(&self) -> Option<Instant> {
-        let change = self.timeline.front()?;
-        Some(Instant::ZERO + change.time)
+        let change = self.timeline.front().map(|change| change.time);
+        let division = self.divisions.front().map(|(time, _)| *time);
+        let first = [change, division].into_iter().flatten().min()?;
+        Some(Instant::ZERO + first)
     }
     /// Handles events up to and including `limit`. Stops early, after the events of one instant, when a socket became ready
     /// and `stop_when_ready` is set. At most `budget` events a call (then `Reached` with `now()` before the limit).
@@ -209,7 +216,12 @@ impl Lab {
     /// Handles the one event that is due; a machine that never lets time move is returned. Changes of cables come before frames.
     fn event(&mut self) -> Option<MachineId> {
         if self.next_change().is_some_and(|at| at <= self.now) {
-            if let Some(change) = self.timeline.pop_front()
+            let is_due = |(time, _): &mut (Duration, Division)| Instant::ZERO + *time <= self.now;
+            if let Some((_, division)) = self.divisions.pop_front_if(is_due) {
+                // A partition that was ended before its time has nothing left to end.
+                let _ = self.divide(&division);
+                self.divided.0 += u64::from(matches!(division, Division::Part(_)));
+            } else if let Some(change) = self.timeline.pop_front()
                 && self.change(&change).is_ok()
             {
                 let met = self.links.get(&change.link);
@@ -488,6 +500,15 @@ impl Lab {
             rows.push(FaultRow::timeline(
                 &cable.name,
                 format!("{a} ↔ {b}"),
+                made,
+                all,
+            ));
+        }
+        rows.extend(self.fabric.partitions.rows());
+        if let (made, all @ 1..) = self.divided {
+            rows.push(FaultRow::timeline(
+                "partitions",
+                "all nodes".to_owned(),
                 made,
                 all,
             ));

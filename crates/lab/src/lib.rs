@@ -4,6 +4,7 @@
 //!
 //! ```text
 //!   topology (TOML, or a builder) ─▶ Lab: agenda ─▶ machine (host, router, switch) ─▶ link direction (impairments, FIFO) ─▶ machine
+//!                                         │         rules and partitions stand where a frame enters a cable
 //!                                         │ frames observed ─▶ capture (pcapng bytes)
 //!   the kernel's frames ─▶ inject ─▶ machine outside of the lab ─▶ poll_outside ─▶ the kernel
 //! ```
@@ -25,8 +26,10 @@ mod names;
 mod notes;
 mod observation;
 pub mod outside;
+mod partition;
 pub mod pkt;
 mod routing;
+mod rules;
 pub mod seed;
 pub mod solo;
 mod switch;

@@ -1,4 +1,5 @@
-//! What this machine lets the runner do: tried, not guessed, on a child process made for it.
+//! What this machine lets the runner do: tried, not guessed, on child processes made for it.
+mod limits;
 
 use std::fs;
 use std::io;
@@ -6,13 +7,14 @@ use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::process::{Pid, PidfdFlags, pidfd_open};
 
 use crate::exec::identity;
 use crate::filter;
 use crate::memory;
 use crate::notify::{Listener, Notification};
 
-/// How long the child may take for its two calls.
+/// How long a child may take for its calls.
 const PATIENCE: Duration = Duration::from_secs(5);
 
 /// One thing that the runner needs or can use.
@@ -24,128 +26,147 @@ pub struct Check {
     pub ok: bool,
     /// The runner cannot work without it.
     pub needed: bool,
-    /// What was found, or what it means that it is missing.
+    /// What was found.
     pub detail: String,
+    /// What it costs where it is missing.
+    pub cost: &'static str,
 }
 
-/// Tries everything, in the order in which a run would need it. Takes some milliseconds; starts and ends two processes.
-pub fn probe() -> Vec<Check> {
-    let mut checks = vec![needed(
-        "architecture",
-        Ok(std::env::consts::ARCH.to_owned()),
-    )];
-    match Trial::start() {
-        Ok(trial) => trial.run(&mut checks),
-        Err(error) => checks.push(needed("seccomp user notification", Err(error))),
+/// What each thing costs where it is missing, and whether the runner cannot work without it.
+struct Asked {
+    name: &'static str,
+    cost: &'static str,
+    needed: bool,
+}
+impl Asked {
+    /// Nothing runs without it.
+    const fn needed(name: &'static str) -> Self {
+        Self {
+            name,
+            cost: "unmodified programs can't be run",
+            needed: true,
+        }
     }
-    checks.push(yama());
-    checks.push(user_namespaces());
+    const fn useful(name: &'static str, cost: &'static str) -> Self {
+        Self {
+            name,
+            cost,
+            needed: false,
+        }
+    }
+    fn found(&self, found: io::Result<String>) -> Check {
+        let (ok, detail) = match found {
+            Ok(detail) => (true, detail),
+            Err(error) => (false, error.to_string()),
+        };
+        Check {
+            name: self.name,
+            ok,
+            needed: self.needed,
+            detail,
+            cost: self.cost,
+        }
+    }
+}
+
+const ARCHITECTURE: Asked = Asked::needed("architecture");
+const NOTIFICATION: Asked = Asked::needed("seccomp user notification");
+const PIDFD: Asked = Asked::needed("pidfd_open, pidfd_getfd");
+const TRAPPED: Asked = Asked::needed("a trapped call");
+const KILLABLE: Asked = Asked::useful(
+    "WAIT_KILLABLE_RECV",
+    "a signal can make a program repeat a call that was done",
+);
+const SYNC: Asked = Asked::useful(
+    "SYNC_WAKE_UP",
+    "each socket call of a program takes some microseconds longer",
+);
+const MEMORY: Asked = Asked::needed("process_vm_readv, writev");
+const ADD_FD: Asked = Asked::needed("ADDFD_SEND");
+const YAMA: Asked = Asked::needed("Yama ptrace scope");
+
+/// Tries everything, in the order in which a run would need it. Takes some milliseconds; starts and ends a few processes.
+pub fn probe() -> Vec<Check> {
+    let arch = std::env::consts::ARCH.to_owned();
+    let mut checks = vec![ARCHITECTURE.found(Ok(arch))];
+    if let Some(trial) = Trial::start(&mut checks) {
+        trial.run(&mut checks);
+    }
+    let reads = checks.iter().find(|check| check.name == MEMORY.name);
+    checks.push(yama(reads.map(|check| check.ok)));
+    checks.push(limits::user_namespaces());
+    checks.push(limits::descriptors());
     checks
 }
 
-fn needed(name: &'static str, found: io::Result<String>) -> Check {
-    check(name, true, found)
-}
-
-fn check(name: &'static str, needed: bool, found: io::Result<String>) -> Check {
-    let (ok, detail) = match found {
-        Ok(detail) => (true, detail),
-        Err(error) => (false, error.to_string()),
-    };
-    Check {
-        name,
-        ok,
-        needed,
-        detail,
-    }
-}
-
-/// A child behind the filter that makes one socket call, and then another.
+/// A child behind the filter that makes one socket call.
 struct Trial {
     child: libc::pid_t,
     wait_killable: bool,
+    wakes_in_step: io::Result<()>,
     listener: Listener,
     told: OwnedFd,
 }
 
 impl Trial {
-    fn start() -> io::Result<Self> {
-        let (ours, theirs) = rustix::net::socketpair(
-            rustix::net::AddressFamily::UNIX,
-            rustix::net::SocketType::STREAM,
-            rustix::net::SocketFlags::CLOEXEC,
-            None,
-        )?;
-        // SAFETY: the child makes system calls on its stack and leaves by `_exit`.
-        match unsafe { libc::fork() } {
-            -1 => Err(io::Error::last_os_error()),
-            0 => {
-                drop(ours);
-                child(&theirs)
+    /// Says of what it needs whether it is there; without one of them there is no trial.
+    fn start(checks: &mut Vec<Check>) -> Option<Self> {
+        let (child, told) = match filtered_child() {
+            Ok(started) => started,
+            Err(error) => {
+                checks.push(NOTIFICATION.found(Err(error)));
+                return None;
             }
-            child => {
-                drop(theirs);
-                let trial = Self::meet(child, ours);
-                if trial.is_err() {
-                    end(child);
-                }
-                trial
-            }
+        };
+        let trial = Self::meet(child, told, checks);
+        if trial.is_none() {
+            end(child);
         }
+        trial
     }
 
-    fn meet(child: libc::pid_t, told: OwnedFd) -> io::Result<Self> {
-        let mut word = [0_u8; 8];
-        wait_for(&told)?;
-        let read = rustix::io::read(&told, &mut word)?;
-        let [a, b, c, d, killable, failed, ..] = word;
-        let number = i32::from_ne_bytes([a, b, c, d]);
-        if read != word.len() || failed != 0 {
-            return Err(io::Error::from_raw_os_error(number));
-        }
-        let fd =
-            identity::duplicate_of_process(child, number).map_err(io::Error::from_raw_os_error)?;
-        Ok(Self {
+    fn meet(child: libc::pid_t, told: OwnedFd, checks: &mut Vec<Check>) -> Option<Self> {
+        let installed = installed(&told);
+        let without_privileges = |_: &(i32, bool)| "installed without privileges".to_owned();
+        let said = installed.as_ref().map(without_privileges);
+        let said = said.map_err(|error| io::Error::new(error.kind(), error.to_string()));
+        checks.push(NOTIFICATION.found(said));
+        let (number, wait_killable) = installed.ok()?;
+        let fetched = fetch(child, number);
+        let said = fetched
+            .as_ref()
+            .map(|_| "a child's descriptors can be fetched".to_owned());
+        let said = said.map_err(|error| io::Error::new(error.kind(), error.to_string()));
+        checks.push(PIDFD.found(said));
+        let fd = fetched.ok()?;
+        Some(Self {
             child,
-            wait_killable: killable != 0,
+            wait_killable,
+            wakes_in_step: limits::wake_in_step(&fd),
             listener: Listener::new(fd),
             told,
         })
     }
 
     fn run(self, checks: &mut Vec<Check>) {
-        checks.push(needed(
-            "seccomp user notification",
-            Ok("installed without privileges".into()),
-        ));
-        checks.push(needed(
-            "pidfd_getfd",
-            Ok("a child's descriptors can be fetched".into()),
-        ));
-        let killable = if self.wait_killable {
-            Ok("calls are not disturbed by signals once received".into())
-        } else {
-            Err(io::Error::other(
-                "before Linux 5.19: a signal may make a program repeat a call",
-            ))
+        let killable = match self.wait_killable {
+            true => Ok("signals do not disturb a call once received".to_owned()),
+            false => Err(io::Error::other("not there; Linux has it since 5.19")),
         };
-        checks.push(check("WAIT_KILLABLE_RECV", false, killable));
+        checks.push(KILLABLE.found(killable));
+        checks.push(SYNC.found(match &self.wakes_in_step {
+            Ok(()) => Ok("caller and guard take turns on one processor".to_owned()),
+            Err(_) => Err(io::Error::other("not there; Linux has it since 6.6")),
+        }));
         match self.next_call() {
-            Err(error) => checks.push(needed("a trapped call", Err(error))),
+            Err(error) => checks.push(TRAPPED.found(Err(error))),
             Ok(call) => {
-                let marker = memory::read_array::<8>(call.thread, call.args[1])
-                    .map_err(io::Error::from_raw_os_error);
-                let memory = match marker {
-                    Ok(bytes) if bytes == MARKER => Ok("a child's memory can be read".into()),
-                    Ok(_) => Err(io::Error::other("read something else than was there")),
-                    Err(error) => Err(error),
-                };
-                checks.push(needed("process_vm_readv", memory));
+                checks.push(MEMORY.found(read_and_write(&call)));
                 let added = self
                     .listener
                     .answer_with_fd(call.id, self.told.as_fd(), true);
                 let added = added.map(|_| "a call can be answered with a descriptor".to_owned());
-                checks.push(needed("ADDFD_SEND", added));
+                checks.push(ADD_FD.found(added));
             }
         }
         end(self.child);
@@ -157,8 +178,69 @@ impl Trial {
     }
 }
 
-/// What the child's call points to.
+/// A child that installs the filter, tells how that went, and makes a call.
+fn filtered_child() -> io::Result<(libc::pid_t, OwnedFd)> {
+    let (ours, theirs) = rustix::net::socketpair(
+        rustix::net::AddressFamily::UNIX,
+        rustix::net::SocketType::STREAM,
+        rustix::net::SocketFlags::CLOEXEC,
+        None,
+    )?;
+    // SAFETY: the child makes system calls on its stack and leaves by `_exit`.
+    match unsafe { libc::fork() } {
+        -1 => Err(io::Error::last_os_error()),
+        0 => {
+            drop(ours);
+            child(&theirs)
+        }
+        child => Ok((child, ours)),
+    }
+}
+
+/// What the child tells: the listener's number there, and whether the kernel knows WAIT_KILLABLE_RECV.
+fn installed(told: &OwnedFd) -> io::Result<(i32, bool)> {
+    let mut word = [0_u8; 8];
+    wait_for(told)?;
+    let read = rustix::io::read(told, &mut word)?;
+    let [a, b, c, d, killable, failed, ..] = word;
+    let number = i32::from_ne_bytes([a, b, c, d]);
+    if read != word.len() {
+        return Err(io::ErrorKind::UnexpectedEof.into());
+    }
+    match (failed, number) {
+        (0, _) => Ok((number, killable != 0)),
+        (_, libc::EBUSY) => Err(io::Error::other(
+            "somebody listens already: inside heptad run, or a container that traps calls",
+        )),
+        (_, libc::EINVAL) => Err(io::Error::other(
+            "not in this kernel; Linux has it since 5.0",
+        )),
+        _ => Err(io::Error::from_raw_os_error(number)),
+    }
+}
+
+fn fetch(child: libc::pid_t, number: i32) -> io::Result<OwnedFd> {
+    let pid = Pid::from_raw(child).ok_or(io::ErrorKind::NotFound)?;
+    pidfd_open(pid, PidfdFlags::empty())?;
+    identity::duplicate_of_process(child, number).map_err(io::Error::from_raw_os_error)
+}
+
+/// What the child's call points to, and what is written there.
 const MARKER: [u8; 8] = *b"heptad\n\0";
+const WRITTEN: [u8; 8] = *b"doctor\n\0";
+
+fn read_and_write(call: &Notification) -> io::Result<String> {
+    let at = call.args[1];
+    let read = || memory::read_array::<8>(call.thread, at).map_err(io::Error::from_raw_os_error);
+    if read()? != MARKER {
+        return Err(io::Error::other("read something else than was there"));
+    }
+    memory::write(call.thread, at, &WRITTEN).map_err(io::Error::from_raw_os_error)?;
+    match read()? == WRITTEN {
+        true => Ok("a child's memory can be read and written".into()),
+        false => Err(io::Error::other("what was written is not there")),
+    }
+}
 
 /// The child's part. Does not return.
 fn child(told: &OwnedFd) -> ! {
@@ -170,15 +252,15 @@ fn child(told: &OwnedFd) -> ! {
             word
         }
         Err(error) => {
-            let [a, b, c, d] = error.raw_os_error().unwrap_or(libc::EINVAL).to_ne_bytes();
+            let [a, b, c, d] = error.raw_os_error().unwrap_or(libc::EIO).to_ne_bytes();
             [a, b, c, d, 0, 1, 0, 0]
         }
     };
     let _ = rustix::io::write(told, &word);
-    let marker = MARKER;
-    // SAFETY: a trapped call whose answer is not looked at; the pointer is to a live array. Then the end.
+    let mut marker = MARKER;
+    // SAFETY: a trapped call whose answer is not looked at; the pointer is to a live array of our own. Then the end.
     unsafe {
-        libc::syscall(libc::SYS_bind, -1, marker.as_ptr(), marker.len());
+        libc::syscall(libc::SYS_bind, -1, marker.as_mut_ptr(), marker.len());
         libc::_exit(0)
     }
 }
@@ -204,40 +286,16 @@ fn end(child: libc::pid_t) {
     }
 }
 
-fn yama() -> Check {
+/// `reads`: whether a child's memory could be read, if that was tried. What it says about a scope counts, not the number.
+fn yama(reads: Option<bool>) -> Check {
     let scope = fs::read_to_string("/proc/sys/kernel/yama/ptrace_scope");
-    let found = match scope.as_deref().map(str::trim) {
-        Err(_) => Ok("not in this kernel".to_owned()),
-        Ok("0") => Ok("0: any process of the same user".to_owned()),
-        Ok("1") => Ok("1: ancestors only, which the guard is".to_owned()),
-        Ok(other) => Err(io::Error::other(format!("{other}: needs CAP_SYS_PTRACE"))),
-    };
-    check("Yama ptrace scope", true, found)
-}
-
-/// Not needed; where they are allowed a network namespace would also hold programs that find a way past the filter.
-fn user_namespaces() -> Check {
-    // SAFETY: the child makes one system call and leaves by `_exit`.
-    let found = unsafe {
-        match libc::fork() {
-            -1 => Err(io::Error::last_os_error()),
-            0 => libc::_exit(i32::from(
-                libc::unshare(libc::CLONE_NEWUSER | libc::CLONE_NEWNET) != 0,
-            )),
-            child => {
-                let mut status = 0;
-                libc::waitpid(child, &raw mut status, 0);
-                if status == 0 {
-                    Ok("allowed".to_owned())
-                } else {
-                    Err(io::Error::other(
-                        "not allowed: programs run without a namespace of their own",
-                    ))
-                }
-            }
-        }
-    };
-    check("user namespaces", false, found)
+    YAMA.found(match (scope.as_deref().map(str::trim), reads) {
+        (Err(_), _) => Ok("not in this kernel".to_owned()),
+        (Ok("0"), _) => Ok("0: any process of the same user".to_owned()),
+        (Ok("1"), _) => Ok("1: ancestors only, which the guard is".to_owned()),
+        (Ok(scope), Some(true)) => Ok(format!("{scope}: this user has CAP_SYS_PTRACE")),
+        (Ok(scope), _) => Err(io::Error::other(format!("{scope}: needs CAP_SYS_PTRACE"))),
+    })
 }
 
 #[cfg(test)]
@@ -248,14 +306,19 @@ mod tests {
     fn everything_that_is_needed_is_found_on_a_machine_that_runs_the_tests() {
         let checks = probe();
         let names: Vec<_> = checks.iter().map(|check| check.name).collect();
-        for name in [
+        let expected = [
+            "architecture",
             "seccomp user notification",
-            "pidfd_getfd",
-            "process_vm_readv",
+            "pidfd_open, pidfd_getfd",
+            "WAIT_KILLABLE_RECV",
+            "SYNC_WAKE_UP",
+            "process_vm_readv, writev",
             "ADDFD_SEND",
-        ] {
-            assert!(names.contains(&name), "{name} was not tried: {checks:?}");
-        }
+            "Yama ptrace scope",
+            "user namespaces",
+            "descriptors",
+        ];
+        assert_eq!(names, expected, "{checks:#?}");
         for check in checks {
             assert!(
                 check.ok || !check.needed,
@@ -264,5 +327,11 @@ mod tests {
                 check.detail
             );
         }
+    }
+
+    #[test]
+    fn a_strict_scope_matters_only_where_memory_could_not_be_read() {
+        // Whatever this machine has, reading that works is never called impossible.
+        assert!(yama(Some(true)).ok);
     }
 }

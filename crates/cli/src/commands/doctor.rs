@@ -1,113 +1,235 @@
-//! `heptad doctor`: what this machine allows.
+//! `heptad doctor`: what this machine allows, each line tried.
+use std::io::{Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use heptad_runtime::device::{self, Interface, Kind};
 use serde::Serialize;
 
 use super::{print_json, print_text};
-use crate::failure::Failure;
+use crate::args::Doctor;
+use crate::failure::{FAILED, Failure};
 use crate::paint::{Paint, pad};
+use crate::table::wrapped;
+
+/// How long a program may take that is tried.
+const PATIENCE: Duration = Duration::from_secs(10);
+/// Widest line: a terminal's.
+const WIDTH: usize = 80;
+/// Where details begin.
+const INDENT: usize = 31;
+/// How programs are run where they can be.
+const MODE: &str = "seccomp";
 
 #[derive(Serialize)]
 struct Row {
+    /// A word for scripts: the name's letters and digits, `_` between.
+    id: String,
     name: String,
     ok: bool,
     needed: bool,
     detail: String,
+    /// What follows where it is missing.
+    cost: Option<String>,
 }
-
-/// Prints each check; 1 if something that Heptad needs is missing.
-pub fn doctor(json: bool, paint: Paint) -> Result<u8, Failure> {
-    let mut rows: Vec<Row> = heptad_runner::probe()
-        .into_iter()
-        .map(|check| Row {
-            name: check.name.to_string(),
-            ok: check.ok,
-            needed: check.needed,
-            detail: check.detail,
-        })
-        .collect();
-    rows.push(runtime_folder());
-    rows.push(python());
-    rows.push(tun());
-    let healthy = rows.iter().all(|row| row.ok || !row.needed);
-    if json {
-        print_json(&serde_json::json!({"healthy": healthy, "checks": rows}))?;
-        return Ok(u8::from(!healthy));
+impl Row {
+    fn new(name: &str, needed: bool, tried: Result<String, String>, cost: &str) -> Self {
+        let word = name
+            .to_lowercase()
+            .replace(|c: char| !c.is_ascii_alphanumeric(), " ");
+        let (ok, detail) = tried.map_or_else(|error| (false, error), |detail| (true, detail));
+        Self {
+            id: word.split_whitespace().collect::<Vec<_>>().join("_"),
+            name: name.to_owned(),
+            ok,
+            needed,
+            detail,
+            cost: (!ok).then(|| cost.to_owned()),
+        }
     }
-    let mut text = String::new();
-    for row in &rows {
-        let word = match (row.ok, row.needed) {
+    fn text(&self, paint: Paint) -> String {
+        let word = match (self.ok, self.needed) {
             (true, _) => paint.good("yes "),
             (false, true) => paint.bad("NO  "),
             (false, false) => paint.dim("no  "),
         };
-        text += &format!("{word} {} {}\n", pad(&row.name, 28), row.detail);
+        let mut lines = wrapped(&self.detail, WIDTH - INDENT);
+        if let Some(cost) = &self.cost {
+            lines.extend(wrapped(&format!("→ {cost}"), WIDTH - INDENT));
+        }
+        let gap = format!("\n{}", " ".repeat(INDENT));
+        format!(
+            "{word} {} {}\n",
+            pad(&self.name, INDENT - 6),
+            lines.join(&gap)
+        )
     }
+}
+
+/// Prints each check; 1 if something that Heptad needs is missing.
+pub fn doctor(doctor: &Doctor, json: bool, paint: Paint) -> Result<u8, Failure> {
+    if doctor.inside {
+        return inside();
+    }
+    let rows = rows();
+    let healthy = rows.iter().all(|row| row.ok || !row.needed);
+    let code = if healthy { 0 } else { FAILED };
+    if json {
+        let mode = healthy.then_some(MODE);
+        print_json(&serde_json::json!({"healthy": healthy, "mode": mode, "checks": rows}))?;
+        return Ok(code);
+    }
+    let mut text: String = rows.iter().map(|row| row.text(paint)).collect();
     text += if healthy {
-        "\nHeptad can run unmodified programs here.\n"
+        "\nHeptad can run unmodified programs here: their socket calls are trapped by\n\
+         seccomp and answered by Heptad's own TCP and UDP, without root.\n"
     } else {
         "\nHeptad cannot run unmodified programs here; labs with built-in programs work.\n"
     };
     print_text(&text)?;
-    Ok(u8::from(!healthy))
+    Ok(code)
 }
 
+fn rows() -> Vec<Row> {
+    let checks = heptad_runner::probe().into_iter().map(|check| {
+        let tried = if check.ok {
+            Ok(check.detail)
+        } else {
+            Err(check.detail)
+        };
+        Row::new(check.name, check.needed, tried, check.cost)
+    });
+    let mut rows: Vec<Row> = checks.collect();
+    rows.push(runtime_folder());
+    let is_possible = rows.iter().all(|row| row.ok || !row.needed);
+    rows.push(whole(is_possible));
+    rows.push(python());
+    rows.push(tun());
+    rows
+}
+
+/// Its socket needs a path that the kernel takes, and a file system that has sockets.
 fn runtime_folder() -> Row {
-    let folder = crate::control::folder::folder();
-    Row {
-        name: "folder for running labs".into(),
-        ok: folder.is_ok(),
-        needed: true,
-        detail: folder.map_or_else(
-            |failure| failure.message(),
-            |path| path.display().to_string(),
-        ),
+    let tried = crate::control::folder::folder().and_then(|folder| {
+        let socket = folder.join(format!("doctor-{}.sock", std::process::id()));
+        let bound = std::os::unix::net::UnixListener::bind(&socket);
+        let _ = std::fs::remove_file(&socket);
+        let shown = folder.display();
+        bound
+            .map(|_| shown.to_string())
+            .map_err(|error| Failure::ours(format!("{shown}: no socket there: {error}")))
+    });
+    let tried = tried.map_err(|failure| failure.message());
+    let cost = "no lab can run; XDG_RUNTIME_DIR names another place";
+    Row::new("folder for running labs", true, tried, cost)
+}
+
+/// A program with sockets, on a network of its own: all of the above together.
+fn whole(is_possible: bool) -> Row {
+    let tried = match is_possible {
+        true => run_inside(),
+        false => Err("not tried: something that it needs is missing".to_owned()),
+    };
+    let cost = "unmodified programs can't be run";
+    Row::new("a program, as a trial", true, tried, cost)
+}
+
+fn run_inside() -> Result<String, String> {
+    let ours = std::env::current_exe().map_err(|error| error.to_string())?;
+    let begin = Instant::now();
+    let mut command = Command::new(&ours);
+    command
+        .args(["run", "-q", "--"])
+        .arg(&ours)
+        .args(["doctor", "--inside"]);
+    let (worked, said) = finish(&mut command)?;
+    match worked {
+        true => Ok(format!("ran in {} ms", begin.elapsed().as_millis())),
+        false => Err(said),
     }
+}
+
+/// The trial's program: text over a connection to itself, at a port that would be root's.
+fn inside() -> Result<u8, Failure> {
+    let listener = TcpListener::bind(("127.0.0.1", 80))?;
+    let mut client = TcpStream::connect(listener.local_addr()?)?;
+    let (mut server, _) = listener.accept()?;
+    client.write_all(b"heptad")?;
+    let mut got = [0; 6];
+    server.read_exact(&mut got)?;
+    Ok(if &got == b"heptad" { 0 } else { FAILED })
+}
+
+/// Runs a program to its end: whether it went well, and its first line, of an error if there is one.
+fn finish(command: &mut Command) -> Result<(bool, String), String> {
+    let piped = command
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
+    let mut child = piped.spawn().map_err(|error| error.to_string())?;
+    let begin = Instant::now();
+    while child
+        .try_wait()
+        .map_err(|error| error.to_string())?
+        .is_none()
+    {
+        if begin.elapsed() > PATIENCE {
+            let _ = child.kill();
+            let _ = child.wait();
+            return Err(format!("it did not end within {} s", PATIENCE.as_secs()));
+        }
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    let output = child
+        .wait_with_output()
+        .map_err(|error| error.to_string())?;
+    let said = [output.stderr, output.stdout].concat();
+    let said = String::from_utf8_lossy(&said);
+    let line = said.lines().next().unwrap_or_default();
+    let line = line.strip_prefix("heptad: ").unwrap_or(line);
+    let line = if line.is_empty() {
+        output.status.to_string()
+    } else {
+        line.to_owned()
+    };
+    Ok((output.status.success(), line))
 }
 
 fn python() -> Row {
-    let found = find_program("python3");
-    Row {
-        name: "python3".into(),
-        ok: found.is_some(),
-        needed: false,
-        detail: found.map_or(
-            "not found: the demonstration uses built-in programs".into(),
-            |path| path.display().to_string(),
-        ),
-    }
+    let tried = match find_program("python3") {
+        None => Err("not found".to_owned()),
+        Some(path) => finish(Command::new(&path).arg("--version")).and_then(|(worked, said)| {
+            let said = format!("{}: {said}", path.display());
+            if worked { Ok(said) } else { Err(said) }
+        }),
+    };
+    Row::new(
+        "python3",
+        false,
+        tried,
+        "the demonstration uses built-in programs",
+    )
 }
 
 fn tun() -> Row {
-    let (ok, detail) = match heptad_runtime::device::usable() {
-        Ok(()) if is_network_administrator() => {
-            (true, "/dev/net/tun: interfaces can be made".to_owned())
+    let tried = match device::usable() {
+        // It goes when it is let go of, here at once.
+        Ok(()) => Ok(match Interface::attach(Kind::Tap, "heptad-doctor") {
+            Ok(_) => "/dev/net/tun: interfaces can be made",
+            Err(_) => {
+                "/dev/net/tun: interfaces of this user; \
+                 sudo ip tuntap add dev heptad0 mode tap user $USER"
+            }
         }
-        Ok(()) => (
-            true,
-            "/dev/net/tun: interfaces of this user; sudo ip tuntap add dev heptad0 mode tap user $USER"
-                .to_owned(),
-        ),
+        .to_owned()),
         Err(error) => {
             let help = error.help().map(|help| format!("; {help}"));
-            (false, format!("{error}{}", help.unwrap_or_default()))
+            Err(format!("{error}{}", help.unwrap_or_default()))
         }
     };
-    Row {
-        name: "TAP and TUN".into(),
-        ok,
-        needed: false,
-        detail,
-    }
-}
-
-/// Whether this process has CAP_NET_ADMIN.
-fn is_network_administrator() -> bool {
-    const NET_ADMIN: u32 = 12;
-    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let effective = status
-        .lines()
-        .find_map(|line| line.strip_prefix("CapEff:"))
-        .and_then(|bits| u64::from_str_radix(bits.trim(), 16).ok());
-    effective.is_some_and(|bits| bits >> NET_ADMIN & 1 == 1)
+    let cost = "labs have no cable to this machine's kernel";
+    Row::new("TAP and TUN", false, tried, cost)
 }
 
 /// A program in PATH.
@@ -122,4 +244,30 @@ fn is_executable(file: &std::path::Path) -> bool {
     use std::os::unix::fs::PermissionsExt;
     file.metadata()
         .is_ok_and(|meta| meta.is_file() && meta.permissions().mode() & 0o111 != 0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_missing_is_told_with_its_cost_in_80_columns() {
+        let detail = "a network in it: AppArmor, kernel.apparmor_restrict_unprivileged_userns is 1";
+        let cost = "nothing: programs are run without a namespace of their own";
+        let row = Row::new("user namespaces", false, Err(detail.into()), cost);
+        let expected = "\
+no   user namespaces           a network in it: AppArmor,
+                               kernel.apparmor_restrict_unprivileged_userns is 1
+                               → nothing: programs are run without a namespace
+                               of their own
+";
+        let plain = Paint::from_choice(crate::args::ColorChoice::Never);
+        assert_eq!(row.text(plain), expected);
+        assert_eq!(row.id, "user_namespaces");
+        let pidfd = Row::new("pidfd_open, pidfd_getfd", true, Ok("x".into()), "");
+        assert_eq!(
+            (pidfd.id.as_str(), pidfd.cost),
+            ("pidfd_open_pidfd_getfd", None)
+        );
+    }
 }

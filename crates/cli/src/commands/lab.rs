@@ -13,7 +13,7 @@ use crate::control::{Answer, Ask, Info, folder};
 use crate::failure::Failure;
 use crate::graph::shown_addresses;
 use crate::host::published::Published;
-use crate::host::{CaptureTo, LabHost, Orders};
+use crate::host::{CaptureTo, LabHost, Orders, Script};
 use crate::report::Report;
 use crate::table;
 
@@ -22,9 +22,8 @@ pub fn up(up: &Up, json: bool) -> Result<u8, Failure> {
     let text = std::fs::read_to_string(&up.file)
         .map_err(|error| Failure::usage(format!("cannot read {}: {error}", up.file.display())))?;
     let file = up.file.display().to_string();
-    let topology =
-        Topology::parse(&text, &file).map_err(|error| Failure::lab_file(&error, &text))?;
     let mut orders = orders(up, text, file)?;
+    let topology = orders.topology()?;
     if topology.virtual_clock {
         return up_virtual(up, &orders, json);
     }
@@ -114,6 +113,7 @@ fn orders(up: &Up, text: String, file: String) -> Result<Orders, Failure> {
     Ok(Orders {
         text,
         file,
+        script: Script::read(up.script.as_deref())?,
         folder,
         name: None,
         seed: up.seed,

@@ -4,7 +4,7 @@ use crate::commands::exec;
 use crate::commands::host::start;
 use crate::control::client::Client;
 use crate::failure::Failure;
-use crate::host::{CaptureTo, Orders};
+use crate::host::{CaptureTo, Orders, Script};
 
 /// The node that programs of `run` live on.
 const NODE: &str = "here";
@@ -22,6 +22,7 @@ pub fn run(run: &Run, json: bool) -> Result<u8, Failure> {
     let orders = Orders {
         text,
         file: "run".into(),
+        script: Script::read(run.script.as_deref())?,
         folder: here,
         name: Some(name),
         seed: run.seed,
@@ -30,6 +31,7 @@ pub fn run(run: &Run, json: bool) -> Result<u8, Failure> {
         log: None,
         attached: true,
     };
+    orders.topology()?;
     let started = start::start(&orders)?;
     let client = Client {
         name: started.name.clone(),
@@ -90,9 +92,13 @@ fn lab_file(run: &Run) -> Result<String, Failure> {
     Ok(format!(
         "name = \"run\"\n[nodes.{NODE}]\npublish = [{publish}]\n\n\
          [[links]]\nname = \"lo\"\nendpoints = [\"{NODE}:lo\", \"{NODE}:lo\"]\nmtu = 1500\n\
-         delay = \"{half}us\"\njitter = {}\nloss = {}\n{rate}",
+         delay = \"{half}us\"\njitter = {}\nloss = {}\nduplicate = {}\nreorder = {}\n\
+         corrupt = {}\n{rate}",
         quoted(&run.jitter),
         quoted(&run.loss),
+        quoted(&run.duplicate),
+        quoted(&run.reorder),
+        quoted(&run.corrupt),
     ))
 }
 

@@ -1,17 +1,14 @@
 //! A router's marks: congestion experienced, in packets whose transport understands (RFC 3168 5).
 use heptad_stack::wire::{PacketBuf, checksum};
 
-use super::behind_ethernet;
+use super::network_header;
 
 /// Where the header checksum of IPv4 stands.
 const CHECKSUM: usize = 10;
 
 /// Marks the packet in a frame; `false`: it is no IP, or its transport does not understand.
 pub fn mark(frame: &mut PacketBuf, link_header: usize) -> bool {
-    let l3 = match link_header {
-        0 => Some(0),
-        _ => behind_ethernet(frame),
-    };
+    let l3 = network_header(frame, link_header);
     let header = l3.and_then(|l3| frame.peek_mut(l3 + CHECKSUM + 2).ok()?.get_mut(l3..));
     header.is_some_and(mark_header)
 }

@@ -7,15 +7,18 @@ mod ecn;
 mod loss;
 mod tally;
 
+use core::net::IpAddr;
 use std::collections::{BTreeMap, VecDeque};
 
 use heptad_stack::time::Duration;
 use heptad_stack::wire::ethernet::{EthernetHeader, HEADER_LEN, TAG_LEN, VlanTag};
 use heptad_stack::wire::ipv4::Ipv4Header;
+use heptad_stack::wire::ipv6::Ipv6Header;
 use heptad_stack::wire::{EtherType, PacketBuf, PacketId, Pool, ipv6};
 use heptad_stack::{Instant, Rng};
 
 use crate::faults::FaultRow;
+use crate::rules::Done;
 use crate::seed::stream;
 use crate::topology::{Impairments, Loss};
 
@@ -48,6 +51,8 @@ pub(crate) struct Mark {
     pub held: Option<Duration>,
     /// It is marked: so many frames waited (RFC 3168).
     pub marked: Option<u32>,
+    /// The cable made it: an RST.
+    pub made: bool,
 }
 impl Mark {
     /// For people.
@@ -58,6 +63,7 @@ impl Mark {
             duplicate,
             held,
             marked,
+            made,
         } = self;
         let mut notes = Vec::new();
         if let Some(bit) = corrupted {
@@ -81,6 +87,9 @@ impl Mark {
         }
         if let Some(waiting) = marked {
             notes.push(format!("marked CE: {waiting} frames wait"));
+        }
+        if made {
+            notes.push("made by the cable".to_owned());
         }
         (!notes.is_empty()).then(|| notes.join("; "))
     }
@@ -148,6 +157,10 @@ impl Way {
             ..self
         }
     }
+    /// Bytes in front of the IP header.
+    pub fn link_header(&self) -> usize {
+        self.link_header
+    }
     /// What it does at present.
     pub fn asked(&self) -> &Impairments {
         &self.asked
@@ -190,7 +203,17 @@ impl Way {
         self.held.pop_first().map(|(_, frame)| frame)
     }
     /// A frame enters.
-    pub fn send(&mut self, mut frame: PacketBuf, mtu: u32, now: Instant) -> Result<(), Cause> {
+    pub fn send(&mut self, frame: PacketBuf, mtu: u32, now: Instant) -> Result<(), Cause> {
+        self.send_ruled(frame, mtu, now, Done::default())
+    }
+    /// A frame enters to which rules have done something.
+    pub fn send_ruled(
+        &mut self,
+        mut frame: PacketBuf,
+        mtu: u32,
+        now: Instant,
+        done: Done,
+    ) -> Result<(), Cause> {
         self.tallies.entered();
         let roll = self.asked.is_random().then(|| self.dice.roll());
         self.check_length(&mut frame, mtu)?;
@@ -207,16 +230,23 @@ impl Way {
         let marked = self.mark(&mut frame);
         let roll = roll.unwrap_or_default();
         let arrival = self.arrival(left, &roll);
-        let (frame, mut mark) = self.corrupt(frame, &roll);
+        let (frame, mut mark) = match done.mark == Mark::default() {
+            true => self.corrupt(frame, &roll),
+            false => (frame, done.mark),
+        };
         mark.marked = marked;
-        let duplicate = self.duplicate(&frame, mark, &roll);
-        if self.reorders(&roll) {
-            mark.held = Some(self.asked.reorder_delay);
-            let key = (arrival + self.asked.reorder_delay, self.held_so_far);
-            self.held_so_far += 1;
-            self.held.insert(key, InFlight { frame, mark });
-        } else {
-            self.on_time.push_back((arrival, InFlight { frame, mark }));
+        let by_chance = self.duplicates(&roll);
+        let duplicate = (by_chance || done.duplicate).then(|| self.double(&frame, mark));
+        let reordered = self.reorders(&roll).then_some(self.asked.reorder_delay);
+        match (reordered, done.hold) {
+            (None, None) => self.on_time.push_back((arrival, InFlight { frame, mark })),
+            (by_chance, by_rule) => {
+                let held = by_chance.unwrap_or_default() + by_rule.unwrap_or_default();
+                mark.held = Some(held);
+                let key = (arrival + held, self.held_so_far);
+                self.held_so_far += 1;
+                self.held.insert(key, InFlight { frame, mark });
+            }
         }
         if let Some(duplicate) = duplicate {
             self.on_time.push_back((arrival, duplicate));
@@ -284,53 +314,56 @@ impl Way {
         self.last_arrival
     }
     fn corrupt(&mut self, mut frame: PacketBuf, roll: &Roll) -> (PacketBuf, Mark) {
-        let mut mark = Mark::default();
-        let place = |start: usize, bytes: usize, number: u64| {
-            let bits = bytes as u64 * 8;
-            let bit = ((u128::from(number) * u128::from(bits)) >> 64) as u64;
-            u32::try_from(start as u64 * 8 + bit).unwrap_or(0)
-        };
         if self.asked.corrupt > 0.0 {
             let applied = roll.corrupt < self.asked.corrupt && !frame.is_empty();
             self.tallies.met(Kind::Corrupt, self.asked.corrupt, applied);
             if applied {
-                let bit = place(0, frame.len(), roll.corrupt_bit);
-                mark.corrupted = Some(bit);
-                return (frame.corrupt(bit), mark);
+                return flip(frame, roll.corrupt_bit, true, self.link_header);
             }
         }
-        if self.asked.corrupt_undetected > 0.0
-            && let Some((start, bytes)) = ip_payload(&mut frame, self.link_header)
+        if self.asked.corrupt_undetected > 0.0 && ip_payload(&mut frame, self.link_header).is_some()
         {
             let applied = roll.slip < self.asked.corrupt_undetected;
             let asked = self.asked.corrupt_undetected;
             self.tallies.met(Kind::CorruptUndetected, asked, applied);
             if applied {
-                let bit = place(start, bytes, roll.slip_bit);
-                mark.slipped = Some(bit);
-                return (frame.corrupt(bit), mark);
+                return flip(frame, roll.slip_bit, false, self.link_header);
             }
         }
-        (frame, mark)
+        (frame, Mark::default())
     }
-    /// The duplicate follows right behind, with an id of its own; it is never held back.
-    fn duplicate(&mut self, frame: &PacketBuf, mark: Mark, roll: &Roll) -> Option<InFlight> {
+    fn duplicates(&mut self, roll: &Roll) -> bool {
         if self.asked.duplicate <= 0.0 {
-            return None;
+            return false;
         }
         let applied = roll.duplicate < self.asked.duplicate;
         self.tallies
             .met(Kind::Duplicate, self.asked.duplicate, applied);
-        applied.then(|| {
-            let original = Some(frame.id());
-            let mut frame = frame.duplicate();
-            frame.set_id(self.ids.next_id());
-            let mark = Mark {
-                duplicate: original,
-                ..mark
-            };
-            InFlight { frame, mark }
-        })
+        applied
+    }
+    /// The duplicate follows right behind, with an id of its own; it is never held back.
+    fn double(&mut self, frame: &PacketBuf, mark: Mark) -> InFlight {
+        let original = Some(frame.id());
+        let mut frame = frame.duplicate();
+        frame.set_id(self.ids.next_id());
+        let mark = Mark {
+            duplicate: original,
+            ..mark
+        };
+        InFlight { frame, mark }
+    }
+    /// The cable sends a frame of its own, behind those that are under way and at the delay of the others; a cable that is down does not.
+    pub fn make(&mut self, bytes: Vec<u8>, now: Instant) {
+        if self.asked.down {
+            return;
+        }
+        let frame = self.ids.from_bytes(bytes.into());
+        let arrival = self.arrival(now, &Roll::default());
+        let mark = Mark {
+            made: true,
+            ..Mark::default()
+        };
+        self.on_time.push_back((arrival, InFlight { frame, mark }));
     }
     fn reorders(&mut self, roll: &Roll) -> bool {
         if self.asked.reorder <= 0.0 {
@@ -449,12 +482,35 @@ impl Serializer {
     }
 }
 
+/// Flips the bit that a number chooses: of all the frame, and the frame check sequence tells; or of the payload of IP, where there is
+/// one, and it does not tell.
+pub(crate) fn flip(
+    mut frame: PacketBuf,
+    number: u64,
+    tells: bool,
+    link_header: usize,
+) -> (PacketBuf, Mark) {
+    let place = match tells {
+        true => Some((0, frame.len())).filter(|(_, len)| *len > 0),
+        false => ip_payload(&mut frame, link_header),
+    };
+    let Some((start, bytes)) = place else {
+        return (frame, Mark::default());
+    };
+    let bits = bytes as u64 * 8;
+    let bit = ((u128::from(number) * u128::from(bits)) >> 64) as u64;
+    let bit = u32::try_from(start as u64 * 8 + bit).unwrap_or(0);
+    let mark = Mark {
+        corrupted: tells.then_some(bit),
+        slipped: (!tells).then_some(bit),
+        ..Mark::default()
+    };
+    (frame.corrupt(bit), mark)
+}
+
 /// Where the payload of an IP packet begins in its frame, and its length; `None` where there is none (ARP).
 fn ip_payload(frame: &mut PacketBuf, link_header: usize) -> Option<(usize, usize)> {
-    let l3 = match link_header {
-        0 => 0,
-        _ => behind_ethernet(frame)?,
-    };
+    let l3 = network_header(frame, link_header)?;
     let header = frame.peek(l3 + 6).ok()?.get(l3..)?;
     let (&[first, _, a, b, c, d], _) = header.split_first_chunk()?;
     let (header_len, total) = match first >> 4 {
@@ -472,9 +528,31 @@ fn ip_payload(frame: &mut PacketBuf, link_header: usize) -> Option<(usize, usize
     (end > start).then_some((start, end.saturating_sub(start)))
 }
 
+/// Who made the packet of IP in a frame, and for whom it is; `None` where there is none.
+pub(crate) fn ip_ends(frame: &mut PacketBuf, link_header: usize) -> Option<(IpAddr, IpAddr)> {
+    let l3 = network_header(frame, link_header)?;
+    let first = *frame.peek(l3 + 1).ok()?.get(l3)?;
+    if first >> 4 == 6 {
+        let header = frame.peek(l3 + ipv6::HEADER_LEN).ok()?.get(l3..)?;
+        let header = Ipv6Header::parse(header).ok()?;
+        return Some((header.src.into(), header.dst.into()));
+    }
+    let header = l3 + Ipv4Header::len_of(first).ok()?;
+    let header = Ipv4Header::parse(frame.peek(header).ok()?.get(l3..)?).ok()?;
+    Some((header.src.into(), header.dst.into()))
+}
+
 fn is_tagged(frame: &mut PacketBuf) -> bool {
     let header = frame.peek(HEADER_LEN).and_then(EthernetHeader::parse);
     header.is_ok_and(|header| header.ethertype == EtherType::VLAN)
+}
+
+/// Where the IP header begins; `None` if there is none.
+pub(crate) fn network_header(frame: &mut PacketBuf, link_header: usize) -> Option<usize> {
+    match link_header {
+        0 => Some(0),
+        _ => behind_ethernet(frame),
+    }
 }
 
 /// Where the IP header begins in an Ethernet frame, tagged or not; `None` if it carries something else.

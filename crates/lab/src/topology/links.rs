@@ -1,4 +1,4 @@
-//! `[[links]]` and `[[at]]`: cables, what they do to frames, and when that changes.
+//! `[[links]]`: cables and what they do to frames.
 use std::collections::BTreeMap;
 use std::ops::Range;
 
@@ -29,7 +29,6 @@ const LINK_KEYS: &[&str] = &["endpoints", "name", "mtu", "forward", "backward"];
 const LOOPBACK: &str = "lo";
 /// Linux's IFNAMSIZ, less the zero byte.
 const LONGEST_PORT: usize = 15;
-const AT_KEYS: &[&str] = &["time", "link", "mtu", "forward", "backward"];
 /// Most packets that a list of lost ones may name.
 const MOST_NTH: usize = 65_536;
 
@@ -340,7 +339,7 @@ fn loss(table: Fields<'_, '_>, value: &Value<'_>) -> Result<Loss> {
         return Ok(Loss::Every(every));
     }
     if let Some(list) = model.get("nth") {
-        return nth(model, list).map(Loss::Nth);
+        return nth(model, "nth", list).map(Loss::Nth);
     }
     let probability = |key| model.quantity(key, like, percentage);
     let missing = |key: &str| model.error(value, format!("this loss needs `{key}`"));
@@ -353,14 +352,14 @@ fn loss(table: Fields<'_, '_>, value: &Value<'_>) -> Result<Loss> {
 }
 
 /// Sorted, each once.
-fn nth(model: Fields<'_, '_>, list: &Value<'_>) -> Result<Vec<u64>> {
+pub(super) fn nth(model: Fields<'_, '_>, key: &str, list: &Value<'_>) -> Result<Vec<u64>> {
     let DeValue::Array(items) = list.get_ref() else {
-        return Err(model.wrong("nth", list, "a list of numbers, such as [3, 7]"));
+        return Err(model.wrong(key, list, "a list of numbers, such as [3, 7]"));
     };
     if items.is_empty() || items.len() > MOST_NTH {
-        return Err(model.error(list, format!("`nth` lists 1 to {MOST_NTH} packets")));
+        return Err(model.error(list, format!("`{key}` lists 1 to {MOST_NTH} packets")));
     }
-    let one = |item| model.number_of("nth", item, 1..=u64::MAX);
+    let one = |item| model.number_of(key, item, 1..=u64::MAX);
     let mut numbers = items.iter().map(one).collect::<Result<Vec<_>>>()?;
     numbers.sort_unstable();
     numbers.dedup();
@@ -390,45 +389,7 @@ fn reorder(table: Fields<'_, '_>, value: &Value<'_>, to: &mut Impairments) -> Re
     Ok(())
 }
 
-/// The timeline in order of time; entries of one time stay in the order of the file.
-pub(super) fn timeline(root: Fields<'_, '_>, links: &[LinkDraft]) -> Result<Vec<Change>> {
-    let mut entries = Vec::new();
-    for (table, span) in root.tables("at", "an entry of the timeline")? {
-        table.only(&[AT_KEYS, IMPAIRMENT_KEYS])?;
-        let missing = |key: &str| {
-            table
-                .source
-                .error(span.clone(), format!("[[at]] needs `{key}`"))
-        };
-        let time = table
-            .quantity("time", "3s", duration)?
-            .ok_or_else(|| missing("time"))?;
-        let (name, value) = table
-            .text("link", "alice-r1")?
-            .ok_or_else(|| missing("link"))?;
-        let names = || links.iter().map(|l| l.link.name.as_str());
-        let Some(link) = names().position(|known| known == name) else {
-            let error = table.error(value, format!("no link is named `{name}`"));
-            return Err(match nearest(name, names()) {
-                Some(near) => error.help(format!("did you mean `{near}`?")),
-                None => error.help(format!("links: {}", names().collect::<Vec<_>>().join(", "))),
-            });
-        };
-        entries.push((time, link, table));
-    }
-    entries.sort_by_key(|&(time, ..)| time);
-    let now = |l: &LinkDraft| (l.link.forward.clone(), l.link.backward.clone());
-    let mut state: Vec<_> = links.iter().map(now).collect();
-    let mut changes = Vec::new();
-    for (time, index, table) in entries {
-        let (Some(link), Some(state)) = (links.get(index), state.get_mut(index)) else {
-            continue;
-        };
-        changes.push(change(table, time, &link.link.name, state)?);
-    }
-    Ok(changes)
-}
-
+/// What a table makes of a cable that is as `state` tells, at this time.
 pub(super) fn change(
     table: Fields<'_, '_>,
     time: Duration,

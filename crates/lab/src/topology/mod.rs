@@ -44,6 +44,16 @@
 //! time = "3s"
 //! link = "uplink"
 //! down = true
+//!
+//! [[at]]
+//! time = "5s"
+//! partition = [["alice"], ["r1"]]  # or blackhole = [from, to]; "*": all others; ends after `for = "2s"`, or by heal = true
+//!
+//! [[on]]                           # what packets call for
+//! link = "uplink"
+//! packet = "syn"
+//! nth = 3
+//! do = "drop"                      # or reset, delay, duplicate, corrupt, corrupt_undetected
 //! ```
 mod addressing;
 mod document;
@@ -53,10 +63,12 @@ mod nodes;
 mod outside;
 mod plan;
 mod publish;
+mod rules;
 mod segments;
 mod settings;
 mod subnet;
 mod switches;
+mod timeline;
 mod units;
 mod words;
 
@@ -70,9 +82,11 @@ use sha2::{Digest, Sha256};
 
 use addressing::Addressing;
 use document::{Fields, Source};
+use timeline::{Scene, Timeline};
 
 pub use gateways::Gateway;
 pub use publish::{Publish, Transport};
+pub use rules::{Act, PacketKind, Packets, Rule, Which};
 pub(crate) use segments::{End, segments};
 pub(crate) use subnet::{Subnet, is_link_local};
 
@@ -91,8 +105,12 @@ pub struct Topology {
     pub nodes: BTreeMap<String, Node>,
     /// Cables in the order of the file.
     pub links: Vec<Link>,
-    /// The timeline, in order of time.
+    /// What the timeline does to cables, in order of time.
     pub changes: Vec<Change>,
+    /// What it does between nodes, in order of time.
+    pub divisions: Vec<(Duration, Division)>,
+    /// Faults that packets call for, in the order of the file.
+    pub rules: Vec<Rule>,
     /// SHA-256 of the text, hexadecimal.
     pub sha256: String,
 }
@@ -318,6 +336,26 @@ pub struct Change {
     pub mtu: Option<u32>,
 }
 
+/// A partition begins, or ends.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Division {
+    /// Its sets of nodes hear each other no more.
+    Part(Partition),
+    /// The one of this name ends; without a name, all that stand.
+    Heal(Option<String>),
+}
+
+/// Sets of nodes whose packets of IP do not reach each other.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Partition {
+    /// What the report calls it, and by what it is ended.
+    pub name: String,
+    /// Two or more.
+    pub sets: Vec<BTreeSet<String>>,
+    /// Of two sets: only what the first sends to the second is swallowed.
+    pub one_way: bool,
+}
+
 /// What is wrong with a lab file, and where.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{file}:{line}:{column}: {message}")]
@@ -339,6 +377,14 @@ pub struct TopologyError {
 impl Topology {
     /// Reads and checks a lab file's text; `file` is its name for messages.
     pub fn parse(text: &str, file: &str) -> Result<Self, TopologyError> {
+        Self::parse_scripted(text, file, None)
+    }
+    /// The same with a script, a second text and its name: more of `[[at]]` and `[[on]]` for the same lab.
+    pub fn parse_scripted(
+        text: &str,
+        file: &str,
+        script: Option<(&str, &str)>,
+    ) -> Result<Self, TopologyError> {
         let source = Source { text, file };
         let document = source.parse()?;
         let root = Fields {
@@ -346,7 +392,32 @@ impl Topology {
             table: document.get_ref(),
             what: "the lab file",
         };
-        root.only(&[&["name", "seed", "clock", "epoch", "nodes", "links", "at"]])?;
+        root.only(&[
+            &["name", "seed", "clock", "epoch", "nodes", "links"],
+            EVENTS,
+        ])?;
+        let mut lab = Self::without_events(root)?;
+        let Some((script, name)) = script else {
+            lab.add_events(&[root])?;
+            return Ok(lab);
+        };
+        let source = Source {
+            text: script,
+            file: name,
+        };
+        let document = source.parse()?;
+        let more = Fields {
+            source,
+            table: document.get_ref(),
+            what: "the script",
+        };
+        more.only(&[EVENTS])?;
+        lab.add_events(&[root, more])?;
+        lab.sha256 = hex(&Sha256::digest([text, script].concat().as_bytes()));
+        Ok(lab)
+    }
+    fn without_events(root: Fields<'_, '_>) -> Result<Self, TopologyError> {
+        let source = root.source;
         let virtual_clock = clock(root)?;
         let mut drafts = nodes::read(root, virtual_clock)?;
         let links = links::read(root, &drafts)?;
@@ -356,7 +427,6 @@ impl Topology {
             mut addresses,
             mut gateways,
         } = addressing::read(source, &drafts, &links)?;
-        let changes = links::timeline(root, &links)?;
         let node = |(name, draft): (String, nodes::NodeDraft)| {
             let node = Node {
                 kind: draft.kind,
@@ -374,15 +444,27 @@ impl Topology {
             (name, node)
         };
         Ok(Self {
-            name: lab_name(root, file)?,
+            name: lab_name(root, source.file)?,
             seed: root.number("seed", 0..=u64::MAX)?,
             virtual_clock,
             epoch_nanos: epoch(root)?,
             nodes: drafts.into_iter().map(node).collect(),
             links: links.into_iter().map(|draft| draft.link).collect(),
-            changes,
-            sha256: hex(&Sha256::digest(text.as_bytes())),
+            changes: Vec::new(),
+            divisions: Vec::new(),
+            rules: Vec::new(),
+            sha256: hex(&Sha256::digest(source.text.as_bytes())),
         })
+    }
+    fn add_events(&mut self, roots: &[Fields<'_, '_>]) -> Result<(), TopologyError> {
+        let scene = Scene {
+            nodes: &self.nodes,
+            links: &self.links,
+        };
+        let Timeline { changes, divisions } = timeline::read(roots, scene)?;
+        let rules = rules::read(roots, scene)?;
+        (self.changes, self.divisions, self.rules) = (changes, divisions, rules);
+        Ok(())
     }
     /// Two hosts `a` and `b` (10.0.0.1/24, 10.0.0.2/24) on one cable named `a-b`, in virtual time.
     pub fn pair(impairments: Impairments) -> Self {
@@ -417,10 +499,15 @@ impl Topology {
                 mtu: 1500,
             }],
             changes: Vec::new(),
+            divisions: Vec::new(),
+            rules: Vec::new(),
             sha256: hex(&Sha256::digest(b"")),
         }
     }
 }
+
+/// What a script may have, too.
+const EVENTS: &[&str] = &["at", "on"];
 
 /// 2026-01-01T00:00:00Z in nanoseconds since 1970.
 pub const EPOCH_2026: u64 = 1_767_225_600_000_000_000;

@@ -306,6 +306,83 @@ fn every_way_to_write_an_impairment_is_understood() {
     assert_eq!(lab.nodes["b"].programs[1].ready, Some(ReadyWhen::Udp(53)));
 }
 
+#[test]
+fn partitions_are_read_in_order_of_time_with_their_ends() {
+    let text = pair_with(
+        r#"
+        [[at]]
+        time = "5s"
+        partition = [["a"], "*"]
+        [[at]]
+        time = "1s"
+        blackhole = ["b", "a"]
+        name = "deaf"
+        for = "2s"
+        "#,
+    );
+    let lab = Topology::parse(&text, "x.toml").unwrap();
+    let told = |(time, division): &(Duration, Division)| match division {
+        Division::Part(part) => format!("{time:?} {}: {part}", part.name),
+        Division::Heal(name) => format!("{time:?} heal {name:?}"),
+    };
+    let told: Vec<_> = lab.divisions.iter().map(told).collect();
+    let expected = [
+        "1s deaf: b → a",
+        "3s heal Some(\"deaf\")",
+        "5s partition 1: a ↔ b",
+    ];
+    assert_eq!(told, expected);
+}
+
+#[test]
+fn a_rule_is_told_in_the_words_of_the_file() {
+    for (rule, expected) in [
+        ("do = \"drop\"", "drop any"),
+        (
+            "do = \"reset\"\nconnection = 2",
+            "reset data, connection 2, nth 1 of each connection",
+        ),
+        (
+            "do = \"delay\"\ndelay = \"5ms\"\nflags = [\"psh\", \"!fin\"]\nto_port = 80\nevery = 2",
+            "delay tcp with psh !fin, to port 80, every 2",
+        ),
+        (
+            "do = \"duplicate\"\npacket = \"udp\"\nfrom = \"a\"\nafter = \"1s\"\nuntil = \"2.5s\"",
+            "duplicate udp, from 10.0.0.1, after 1s, until 2.5s",
+        ),
+    ] {
+        let lab = Topology::parse(&pair_with(&format!("[[on]]\n{rule}")), "x.toml").unwrap();
+        assert_eq!(lab.rules[0].to_string(), expected);
+        assert_eq!(
+            (lab.rules[0].name.as_str(), lab.rules[0].link.as_str()),
+            ("rule 1", "a-b")
+        );
+    }
+}
+
+#[test]
+fn a_script_adds_to_the_timeline_and_has_its_own_name_in_complaints() {
+    let lab = pair_with("[[at]]\ntime = \"2s\"\nloss = \"5%\"");
+    let script = "[[at]]\ntime = \"1s\"\ndelay = \"7ms\"\n[[at]]\ntime = \"3s\"\ndown = true";
+    let both = Topology::parse_scripted(&lab, "x.toml", Some((script, "s.toml"))).unwrap();
+    let after = |n: usize| both.changes[n].forward.as_ref().unwrap().to_string();
+    assert_eq!(
+        [after(0), after(1), after(2)],
+        ["7ms", "7ms, loss 5.0 %", "down, 7ms, loss 5.0 %"]
+    );
+    assert_ne!(both.sha256, Topology::parse(&lab, "x.toml").unwrap().sha256);
+    for (script, expected) in [
+        ("seed = 5", "s.toml:1:1: unknown key `seed` in the script"),
+        (
+            "\n[[at]]\ntime = 3",
+            "s.toml:3:8: `time` is text, such as \"3s\", not a whole number",
+        ),
+    ] {
+        let error = Topology::parse_scripted(&lab, "x.toml", Some((script, "s.toml"))).unwrap_err();
+        assert_eq!(error.to_string(), expected);
+    }
+}
+
 /// Two hosts on a cable; `$` lines are replaced by what a row says.
 fn pair_with(link: &str) -> String {
     format!(
@@ -348,6 +425,40 @@ const IN_A_LINK: &[[&str; 4]] = &[
     ["name = \"x/y\"", "\"x/y\"", "`x/y` can't be a name", "letters"],
     ["[[at]]\ntime = \"1s\"\nlink = \"b-a\"", "\"b-a\"", "no link is named `b-a`", "a-b"],
     ["[[at]]\nlink = \"a-b\"", "[[at]]", "[[at]] needs `time`", ""],
+    ["[[at]]\ntime = \"1s\"\npartition = [\"a\", \"bo\"]", "\"bo\"", "no node is named `bo`", "did you mean `b`?"],
+    ["[[at]]\ntime = \"1s\"\npartition = \"ab\"", "\"ab\"", "`partition` is a list of sets of nodes, not a text", "[\"a\", \"*\"]"],
+    ["[[at]]\ntime = \"1s\"\npartition = [\"a\"]", "[\"a\"]", "`partition` names at least two sets; here are 1", ""],
+    ["[[at]]\ntime = \"1s\"\npartition = [[\"a\", \"b\"], \"a\"]", "\"a\"]", "`a` stands there twice", ""],
+    ["[[at]]\ntime = \"1s\"\npartition = [[\"a\", \"b\"], \"*\"]", "\"*\"", "a set without nodes", ""],
+    ["[[at]]\ntime = \"1s\"\npartition = [\"*\", \"*\"]", "\"*\"]", "`*` can stand once", ""],
+    ["[[at]]\ntime = \"1s\"\npartition = [\"a\", 5]", "5]", "a list of sets of nodes, not a whole number", ""],
+    ["[[at]]\ntime = \"1s\"\nblackhole = [\"a\", \"b\", \"a\"]", "[\"a\", \"b\", \"a\"]", "two sets: from, to", ""],
+    ["[[at]]\ntime = \"1s\"\nblackhole = [\"a\", \"b\"]\ndown = true", "down", "`blackhole` and `down` are two entries", "for each"],
+    ["[[at]]\ntime = \"1s\"\nheal = true\nfor = \"1s\"", "[[at]]", "`heal` has no `for`", "heal = true"],
+    ["[[at]]\ntime = \"1s\"\nheal = \"x\"", "\"x\"", "no partition above is named `x`", "heal = true"],
+    ["[[at]]\ntime = \"1s\"\nheal = false", "false", "`heal` is true, or the name of a partition", ""],
+    ["[[at]]\ntime = \"1s\"\ndown = true\nfor = \"1s\"", "for", "`for` is of a `partition` or a `blackhole`", "[[at]]"],
+    ["[[on]]\npacket = \"syn\"", "[[on]]", "[[on]] needs `do`", "drop, reset"],
+    ["[[on]]\ndo = \"dorp\"", "\"dorp\"", "`dorp` is nothing that can be done", "did you mean `drop`?"],
+    ["[[on]]\ndo = \"delay\"", "\"delay\"", "how long?", "50ms"],
+    ["[[on]]\ndo = \"drop\"\ndelay = \"1s\"", "delay", "`drop` takes no `delay`", ""],
+    ["[[on]]\ndo = \"drop\"\nlink = \"a-c\"", "\"a-c\"", "no link is named `a-c`", "a-b"],
+    ["[[on]]\ndo = \"drop\"\ndirection = \"up\"", "\"up\"", "`up` is not a direction", "forward"],
+    ["[[on]]\ndo = \"drop\"\npacket = \"synack\"", "\"synack\"", "`synack` is not a kind of packet", "did you mean `syn-ack`?"],
+    ["[[on]]\ndo = \"drop\"\nflags = [\"push\"]", "\"push\"", "`push` is not a flag of TCP", "psh"],
+    ["[[on]]\ndo = \"drop\"\npacket = \"udp\"\nflags = [\"ack\"]", "flags", "only segments of TCP have flags", ""],
+    ["[[on]]\ndo = \"drop\"\npacket = \"icmp\"\nport = 7", "port = 7", "icmp has no ports", ""],
+    ["[[on]]\ndo = \"drop\"\nport = 0", "0", "`port` is a number from 1 to 65535", ""],
+    ["[[on]]\ndo = \"drop\"\nnth = 0", "0", "`nth` is a number from 1", ""],
+    ["[[on]]\ndo = \"drop\"\nnth = 2\nevery = 3", "every", "`nth` and `every` are two rules", ""],
+    ["[[on]]\ndo = \"drop\"\neach = \"connection\"", "\"connection\"", "`each` without a number counts nothing", "`nth`"],
+    ["[[on]]\ndo = \"drop\"\nnth = 1\neach = \"node\"", "\"node\"", "`node` can't be counted for itself", ""],
+    ["[[on]]\ndo = \"reset\"\npacket = \"udp\"", "packet", "only connections of TCP are reset", "data"],
+    ["[[on]]\ndo = \"drop\"\nafter = \"2s\"\nuntil = \"2s\"", "until", "it ends before it begins", ""],
+    ["[[on]]\ndo = \"drop\"\nfrom = \"bo\"", "\"bo\"", "no node is named `bo`", "did you mean `b`?"],
+    ["[[on]]\ndo = \"drop\"\nconnection = \"2\"", "\"2\"", "`connection` is a list of numbers", ""],
+    ["[[on]]\ndo = \"drop\"\nname = \"x\"\n[[on]]\ndo = \"drop\"\nname = \"x\"", "", "two rules are named `x`", ""],
+    ["[[on]]\ndo = \"drop\"\npakcet = \"syn\"", "pakcet", "unknown key `pakcet` in a rule", "did you mean `packet`?"],
 ];
 /// The same at the head of a file.
 #[rustfmt::skip]

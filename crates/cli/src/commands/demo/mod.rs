@@ -150,6 +150,7 @@ fn orders(args: &Demo) -> Result<Orders, Failure> {
     Ok(Orders {
         text: players::LAB.to_string(),
         file: "labs/chat/lab.toml".into(),
+        script: None,
         folder: here,
         name: Some(format!("demo-{}", std::process::id())),
         seed: Some(args.seed),
