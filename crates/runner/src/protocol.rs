@@ -54,6 +54,15 @@ pub enum Call {
         /// To what.
         address: SocketAddr,
     },
+    /// `bind(2)` on a netlink socket.
+    BindNetlink {
+        /// Which socket.
+        socket: SocketNumber,
+        /// To which port; 0: to any.
+        port: u32,
+        /// Of which groups it wants to hear.
+        groups: u32,
+    },
     /// `listen(2)`. Answered before the guard has put in the filler.
     Listen {
         /// Which socket.
@@ -227,6 +236,37 @@ pub enum Outcome {
     },
     /// The kernel does it.
     Native,
+    /// A datagram of netlink: they come from port 0, and control messages are not there.
+    Message {
+        /// Its whole length.
+        length: u32,
+        /// As much as there is room for.
+        data: Vec<u8>,
+    },
+}
+
+impl Call {
+    /// The socket that it is about.
+    pub fn socket(&self) -> Option<SocketNumber> {
+        match self {
+            Self::Hello { .. } | Self::Socket { .. } | Self::Interface { .. } | Self::Cancel => {
+                None
+            }
+            Self::Bind { socket, .. }
+            | Self::BindNetlink { socket, .. }
+            | Self::Listen { socket, .. }
+            | Self::Accept { socket, .. }
+            | Self::Connect { socket, .. }
+            | Self::Name { socket, .. }
+            | Self::Shutdown { socket, .. }
+            | Self::SetOption { socket, .. }
+            | Self::GetOption { socket, .. }
+            | Self::SendTo { socket, .. }
+            | Self::ReceiveFrom { socket, .. }
+            | Self::Delivered { socket, .. }
+            | Self::Undelivered { socket, .. } => Some(*socket),
+        }
+    }
 }
 
 impl Request {
@@ -296,6 +336,11 @@ impl Request {
             Call::Cancel => w.tag(13),
             Call::Delivered { socket, pid, fd } => w.tag(14).u32(*socket).u32(*pid).i32(*fd),
             Call::Undelivered { socket, token } => w.tag(15).u32(*socket).bool(*token),
+            Call::BindNetlink {
+                socket,
+                port,
+                groups,
+            } => w.tag(16).u32(*socket).u32(*port).u32(*groups),
         };
         w.0
     }
@@ -375,6 +420,7 @@ impl Request {
                 socket: r.u32()?,
                 token: r.bool()?,
             },
+            16 => r.bind_netlink()?,
             _ => return Err(Malformed),
         };
         r.end()?;
@@ -419,6 +465,7 @@ impl Answer {
                         .bytes(control),
                     Outcome::Native => w.tag(6),
                     Outcome::Nobody { tokens } => w.tag(7).u32(*tokens),
+                    Outcome::Message { length, data } => w.tag(8).u32(*length).bytes(data),
                 }
             }
             Self::Release { socket, reset } => w.tag(2).u32(*socket).bool(*reset),
@@ -568,6 +615,13 @@ impl Reader<'_> {
             errors: self.bool()?,
         })
     }
+    fn bind_netlink(&mut self) -> Result<Call, Malformed> {
+        Ok(Call::BindNetlink {
+            socket: self.u32()?,
+            port: self.u32()?,
+            groups: self.u32()?,
+        })
+    }
     fn outcome(&mut self) -> Result<Outcome, Malformed> {
         Ok(match self.u8()? {
             0 => Outcome::Value(self.u64()?.cast_signed()),
@@ -589,6 +643,10 @@ impl Reader<'_> {
             7 => Outcome::Nobody {
                 tokens: self.u32()?,
             },
+            8 => Outcome::Message {
+                length: self.u32()?,
+                data: self.bytes()?,
+            },
             _ => return Err(Malformed),
         })
     }
@@ -605,14 +663,27 @@ impl Reader<'_> {
 mod tests {
     use super::*;
 
+    fn hello() -> Call {
+        Call::Hello {
+            pid: 7,
+            program: "python3".into(),
+        }
+    }
+
+    fn netlink() -> Call {
+        Call::BindNetlink {
+            socket: 1,
+            port: 4711,
+            groups: 0x11,
+        }
+    }
+
     fn calls() -> Vec<Call> {
         let address: SocketAddr = "10.0.1.10:8080".parse().unwrap();
         let six: SocketAddr = "[2001:db8::1%7]:53".parse().unwrap();
         vec![
-            Call::Hello {
-                pid: 7,
-                program: "python3".into(),
-            },
+            netlink(),
+            hello(),
             Call::Socket {
                 family: 2,
                 kind: 1,
@@ -705,6 +776,10 @@ mod tests {
             },
             Outcome::Native,
             Outcome::Nobody { tokens: 2 },
+            Outcome::Message {
+                length: 9,
+                data: vec![7; 4],
+            },
         ];
         let mut answers: Vec<Answer> = outcomes
             .into_iter()

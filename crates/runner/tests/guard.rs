@@ -157,7 +157,7 @@ assert data == b'fd' and len(fds) == 1
 u = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM); u.bind('\\0heptad-%d' % os.getpid())
 v = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM); v.sendto(b'hi', u.getsockname())
 assert u.recvfrom(10)[0] == b'hi'
-n = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, 0); n.bind((0, 0))
+n = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, 15); n.bind((0, 0))
 assert n.getsockopt(socket.SOL_SOCKET, socket.SO_TYPE) == socket.SOCK_RAW
 try: socket.socket(socket.AF_INET6)
 except OSError as e: print(e.errno)

@@ -21,8 +21,13 @@ pub struct Pair {
 impl Pair {
     /// Both nodes, once the lab is up.
     pub fn up() -> Self {
+        Self::up_with(FILE)
+    }
+
+    /// The nodes of another file, `a` and `b` among them.
+    pub fn up_with(file: &str) -> Self {
         let sandbox = Sandbox::new();
-        sandbox.write("lab.toml", FILE);
+        sandbox.write("lab.toml", file);
         let heptad = ordinary_user(&sandbox);
         let pair = Self {
             sandbox,

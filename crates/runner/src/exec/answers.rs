@@ -5,7 +5,7 @@ use std::os::fd::{AsFd, OwnedFd};
 
 use super::calls::MMSGHDR;
 use super::guard::{Guard, Parked, Question};
-use super::{pair, stand_in};
+use super::{netlink, pair, stand_in};
 use crate::notify::Notification;
 use crate::protocol::{Call, Outcome, SocketNumber};
 use crate::{control, memory};
@@ -254,7 +254,17 @@ impl Guard {
                     data,
                     control,
                 },
-            ) => write_datagram(&n, want, (from, &control), length, &data),
+            ) => {
+                let from = from.map(sockaddr::encode).unwrap_or_default();
+                write_datagram(&n, want, (&from, &control), length, &data)
+            }
+            (want @ Want::Datagram { .. }, Outcome::Message { length, data }) => {
+                let from = netlink::sockaddr(0, 0);
+                write_datagram(&n, want, (&from, &[]), length, &data)
+            }
+            (Want::Address(place), Outcome::Bytes(bytes)) => {
+                place.fill(n.thread, &bytes).map(|()| 0)
+            }
             // The lab answered something else than was asked.
             _ => Err(libc::EPROTO),
         };
@@ -410,7 +420,7 @@ impl Guard {
 fn write_datagram(
     n: &Notification,
     want: Want,
-    (from, control): (Option<SocketAddr>, &[u8]),
+    (from, control): (&[u8], &[u8]),
     length: u32,
     data: &[u8],
 ) -> Result<i64, i32> {
@@ -434,16 +444,15 @@ fn write_datagram(
     // Of the queue of errors Linux never tells the whole length.
     let tells_whole = flags & (libc::MSG_TRUNC | libc::MSG_ERRQUEUE) == libc::MSG_TRUNC;
     let told = if tells_whole { whole } else { data.len() };
-    let from = from.map(sockaddr::encode).unwrap_or_default();
     match header {
-        None => name.fill(n.thread, &from)?,
+        None => name.fill(n.thread, from)?,
         Some(header) => {
             let cut = match whole > data.len() {
                 true => libc::MSG_TRUNC,
                 false => 0,
             };
             let said = cut | (flags & libc::MSG_ERRQUEUE);
-            header.fill(n.thread, (name.at, &from), control, said)?;
+            header.fill(n.thread, (name.at, from), control, said)?;
             if many {
                 memory::write(n.thread, header.at + 56, &(told as u32).to_ne_bytes())?;
             }

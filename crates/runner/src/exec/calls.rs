@@ -5,7 +5,7 @@ use std::os::fd::{AsFd, OwnedFd};
 
 use super::answers::{HeaderPlace, Place, Want};
 use super::guard::{Guard, Question};
-use super::{identity, pair, stand_in};
+use super::{identity, netlink, pair, stand_in};
 use crate::memory;
 use crate::notify::Notification;
 use crate::protocol::{Call, SocketNumber};
@@ -70,6 +70,13 @@ pub(super) struct Held {
     /// The end is a stand-in.
     pub(super) stands_in: bool,
     cookie: u64,
+}
+
+impl Held {
+    /// Whether it speaks netlink.
+    fn is_netlink(&self) -> bool {
+        i32::from(self.family) == libc::AF_NETLINK
+    }
 }
 
 /// A `struct msghdr`, read.
@@ -152,6 +159,7 @@ impl Guard {
     fn decode_held(&mut self, n: &Notification, held: Held) -> Result<Step, i32> {
         let socket = held.number;
         match n.call {
+            libc::SYS_bind if held.is_netlink() => netlink::bind(n, socket),
             libc::SYS_bind => bind(n, &held),
             libc::SYS_listen => {
                 let call = Call::Listen {
@@ -386,15 +394,25 @@ impl Guard {
         receive_from(held, want, n.args[3] as i32)
     }
 
-    /// Requests about interfaces on our sockets; below 0x8910 stand those that a pair answers for itself.
+    /// Whether the first argument is a socket that is of no network: C libraries ask about interfaces on one of `AF_UNIX`.
+    fn has_no_network(&mut self, n: &Notification) -> bool {
+        let Ok(end) = self.threads.duplicate(n.thread, n.args[0] as i32) else {
+            return false;
+        };
+        use rustix::net::{AddressFamily, sockopt::socket_domain};
+        let domain = socket_domain(&end);
+        domain.is_ok_and(|domain| [AddressFamily::UNIX, AddressFamily::NETLINK].contains(&domain))
+    }
+
+    /// Requests about interfaces on our sockets, and on those that programs use for nothing else; below 0x8910 stand those that a pair answers for itself.
     fn ioctl(&mut self, n: &Notification) -> Result<Step, i32> {
         let request = n.args[1] as u32;
         if request < 0x8910 {
             return Ok(Step::Native);
         }
-        let Some(_held) = self.hold(n)? else {
+        if self.hold(n)?.is_none() && !self.has_no_network(n) {
             return Ok(Step::Native);
-        };
+        }
         let argument = memory::read_vec(n.thread, n.args[2], IFREQ)?;
         Ok(ask(
             Call::Interface { request, argument },
@@ -409,7 +427,7 @@ fn begins_thread(n: &Notification) -> bool {
     flags.is_ok_and(|flags| flags & libc::CLONE_FILES as u64 != 0)
 }
 
-fn ask(call: Call, want: Want) -> Step {
+pub(super) fn ask(call: Call, want: Want) -> Step {
     Step::Ask(Question::new(call, want))
 }
 
@@ -672,7 +690,11 @@ fn read_address(
         family: held.family.into(),
         stream: held.stream,
     };
-    sockaddr::decode(&memory::read_vec(thread, at, length)?, kind, purpose)
+    let bytes = memory::read_vec(thread, at, length)?;
+    if held.is_netlink() {
+        return netlink::destination(&bytes, purpose).map(|()| None);
+    }
+    sockaddr::decode(&bytes, kind, purpose)
 }
 
 /// Bytes of a `struct msghdr`, and of a `struct mmsghdr`, on 64-bit Linux.

@@ -12,6 +12,7 @@ pub mod descendants;
 pub mod front;
 pub mod guard;
 pub mod identity;
+pub mod netlink;
 pub mod pair;
 pub mod program;
 pub mod stand_in;

@@ -85,12 +85,22 @@ const ALWAYS: &[&[Condition]] = &[&[]];
 
 const INTERNET: &[u32] = &[libc::AF_INET as u32, libc::AF_INET6 as u32];
 
+/// Sockets of the internet, and those that ask about it: `NETLINK_ROUTE` and `NETLINK_SOCK_DIAG`.
+const SOCKETS: &[&[Condition]] = &[
+    &[argument(0, Test::In(INTERNET))],
+    &[
+        argument(0, Test::In(&[libc::AF_NETLINK as u32])),
+        argument(2, Test::In(&[0, 4])),
+    ],
+];
+
 /// Levels that mean nothing to a socketpair.
 const PROTOCOL_LEVELS: &[u32] = &[
     libc::IPPROTO_IP as u32,
     libc::IPPROTO_IPV6 as u32,
     libc::IPPROTO_TCP as u32,
     libc::IPPROTO_UDP as u32,
+    libc::SOL_NETLINK as u32,
 ];
 
 /// Options of `SOL_SOCKET` where a socketpair would answer for itself. Time limits stay native.
@@ -177,7 +187,7 @@ const fn notify(call: libc::c_long, when: &'static [&'static [Condition]]) -> Ro
 
 /// The table.
 pub const ROWS: &[Row] = &[
-    notify(libc::SYS_socket, &[&[argument(0, Test::In(INTERNET))]]),
+    notify(libc::SYS_socket, SOCKETS),
     notify(libc::SYS_bind, ALWAYS),
     notify(libc::SYS_listen, ALWAYS),
     notify(libc::SYS_accept, ALWAYS),
@@ -269,7 +279,10 @@ mod tests {
             (libc::SYS_socket, [libc::AF_INET6 as u64, 2, 0, 0, 0, 0], NOTIFY),
             (libc::SYS_socket, [inet | 0xdead_0000_0000, 1, 0, 0, 0, 0], NOTIFY),
             (libc::SYS_socket, [libc::AF_UNIX as u64, 1, 0, 0, 0, 0], ALLOW),
-            (libc::SYS_socket, [libc::AF_NETLINK as u64, 3, 0, 0, 0, 0], ALLOW),
+            (libc::SYS_socket, [libc::AF_NETLINK as u64, 3, 0, 0, 0, 0], NOTIFY),
+            (libc::SYS_socket, [libc::AF_NETLINK as u64, 2, 4, 0, 0, 0], NOTIFY),
+            (libc::SYS_socket, [libc::AF_NETLINK as u64, 3, 15, 0, 0, 0], ALLOW),
+            (libc::SYS_socket, [libc::AF_UNIX as u64, 1, 4, 0, 0, 0], ALLOW),
             (libc::SYS_socketpair, [inet, 1, 0, 0, 0, 0], ALLOW),
             (libc::SYS_bind, [3, 0, 0, 0, 0, 0], NOTIFY),
             (libc::SYS_listen, [3, 5, 0, 0, 0, 0], NOTIFY),
@@ -287,7 +300,8 @@ mod tests {
             (libc::SYS_setsockopt, [3, socket, libc::SO_BROADCAST as u64, 0, 0, 0], NOTIFY),
             (libc::SYS_setsockopt, [3, socket, libc::SO_RCVTIMEO as u64, 0, 0, 0], ALLOW),
             (libc::SYS_setsockopt, [3, socket, libc::SO_SNDBUF as u64, 0, 0, 0], NOTIFY),
-            (libc::SYS_setsockopt, [3, 270, 1, 0, 0, 0], ALLOW),
+            (libc::SYS_setsockopt, [3, 270, 1, 0, 0, 0], NOTIFY),
+            (libc::SYS_setsockopt, [3, 263, 1, 0, 0, 0], ALLOW),
             (libc::SYS_getsockopt, [3, socket, libc::SO_ERROR as u64, 0, 0, 0], NOTIFY),
             (libc::SYS_getsockopt, [3, socket, libc::SO_TYPE as u64, 0, 0, 0], NOTIFY),
             (libc::SYS_getsockopt, [3, socket, libc::SO_DOMAIN as u64, 0, 0, 0], NOTIFY),

@@ -25,6 +25,8 @@ pub struct Entry {
     pub family: Family,
     /// `SOCK_STREAM`.
     pub stream: bool,
+    /// The number of the program's end, as `ss` shows it.
+    pub inode: u32,
     /// Our end of the pair.
     pub end: OwnedFd,
     /// What our end was ready for when the kernel last said so.

@@ -14,10 +14,12 @@ mod entry;
 mod groups;
 mod interfaces;
 mod names;
+mod netlink;
 mod options;
 mod server;
 mod sockets;
 mod stream;
+mod tables;
 mod urgent;
 mod verbs;
 
@@ -34,6 +36,7 @@ use heptad_runtime::stack::SocketId;
 use rustix::event::{EventfdFlags, eventfd};
 
 pub use sockets::{At, Interface, Sockets};
+pub use tables::{Address4, Tables};
 
 /// Serves the programs of a lab. Dropping it ends the thread and closes all channels, so that the guards kill their
 /// programs.

@@ -11,6 +11,7 @@ use heptad_runtime::stack::{Family, Ready, SocketError};
 use rustix::event::epoll::{self, CreateFlags, EventData, EventFlags};
 
 use super::entry::{self, Entry, PairReady, Role};
+use super::netlink::Endpoint;
 use super::sockets::{At, Sockets};
 use super::stream::{self, Next};
 use super::{Command, Shared, datagram, lock, waker};
@@ -30,6 +31,7 @@ pub struct Server<S> {
     pub(super) shared: Arc<Shared>,
     pub(super) channels: HashMap<u64, Channel>,
     pub(super) entries: HashMap<u64, Entry>,
+    pub(super) netlinks: HashMap<u64, Endpoint>,
     epoll: OwnedFd,
     /// What the kernel said and nobody has looked at yet.
     events: VecDeque<(u64, EventFlags)>,
@@ -70,6 +72,18 @@ pub struct Gone {
     pub(super) error: Option<SocketError>,
 }
 
+/// A new socket's pair.
+pub struct PairEnds {
+    /// Its key in the loop.
+    pub(super) key: u64,
+    /// Its number on the channel.
+    pub(super) number: SocketNumber,
+    /// Our end.
+    pub(super) ours: OwnedFd,
+    /// For the guard: the program's end, then a copy of ours.
+    pub(super) theirs: [OwnedFd; 2],
+}
+
 impl<S: Sockets> Server<S> {
     /// A server without channels.
     ///
@@ -88,6 +102,7 @@ impl<S: Sockets> Server<S> {
             shared,
             channels: HashMap::new(),
             entries: HashMap::new(),
+            netlinks: HashMap::new(),
             epoll,
             events: VecDeque::new(),
             next_key: BELL + 1,
@@ -158,6 +173,10 @@ impl<S: Sockets> Server<S> {
             entry.pair.writable |= flags.contains(EventFlags::OUT);
             entry.pair.hung_up |= flags.contains(EventFlags::HUP);
             self.serve_socket(key);
+        } else if flags.contains(EventFlags::HUP) {
+            self.close_netlink(key);
+        } else {
+            self.serve_netlink(key);
         }
     }
 
@@ -286,32 +305,26 @@ impl<S: Sockets> Server<S> {
         (family, stream, role): (Family, bool, Role),
         outcome: impl FnOnce(SocketNumber) -> Outcome,
     ) -> Result<u64, i32> {
-        let errno = |error: io::Error| error.raw_os_error().unwrap_or(libc::ENFILE);
-        let (program, ours) = entry::pair(stream).map_err(errno)?;
-        let copy = ours.try_clone().map_err(errno)?;
+        let PairEnds {
+            key,
+            number,
+            ours,
+            theirs,
+        } = self.open_pair((channel, id), stream)?;
+        let [program, _] = &theirs;
         let buffers = match &role {
             Role::Offered { listener, .. } => self.entries.get(listener),
             _ => None,
         };
         let buffers = buffers.map(|listener| listener.buffers).unwrap_or_default();
         buffers.apply(Some(program.as_fd()), ours.as_fd());
-        let key = self.new_key();
-        let flags = EventFlags::IN | EventFlags::OUT | EventFlags::RDHUP | EventFlags::ET;
-        epoll::add(&self.epoll, &ours, EventData::new_u64(key), flags)
-            .map_err(|error| error.raw_os_error())?;
-        let Some(home) = self.channels.get_mut(&channel) else {
-            return Err(libc::EPIPE);
-        };
-        let number = home.next_number;
-        home.next_number += 1;
-        home.places.insert(number, Place::Live(key));
-        home.parked.remove(&id);
         let entry = Entry {
             channel,
             number,
             at,
             family,
             stream,
+            inode: inode(program),
             end: ours,
             pair: PairReady {
                 writable: true,
@@ -327,8 +340,44 @@ impl<S: Sockets> Server<S> {
             id,
             result: Ok(outcome(number)),
         };
-        self.send(channel, &answer, vec![program, copy]);
+        self.send(channel, &answer, theirs.into());
         Ok(key)
+    }
+
+    /// Makes a pair, hears of it from now on, and gives it a number on the channel of request `id`, which has its answer then.
+    ///
+    /// # Errors
+    /// The kernel's errno; nothing is left behind then.
+    pub(super) fn open_pair(
+        &mut self,
+        (channel, id): (u64, u64),
+        stream: bool,
+    ) -> Result<PairEnds, i32> {
+        let errno = |error: io::Error| error.raw_os_error().unwrap_or(libc::ENFILE);
+        let (program, ours) = entry::pair(stream).map_err(errno)?;
+        let copy = ours.try_clone().map_err(errno)?;
+        let key = self.new_key();
+        let flags = EventFlags::IN | EventFlags::OUT | EventFlags::RDHUP | EventFlags::ET;
+        epoll::add(&self.epoll, &ours, EventData::new_u64(key), flags)
+            .map_err(|error| error.raw_os_error())?;
+        let Some(home) = self.channels.get_mut(&channel) else {
+            return Err(libc::EPIPE);
+        };
+        let number = home.next_number;
+        home.next_number += 1;
+        home.places.insert(number, Place::Live(key));
+        home.parked.remove(&id);
+        Ok(PairEnds {
+            key,
+            number,
+            ours,
+            theirs: [program, copy],
+        })
+    }
+
+    /// Hears of a pair no longer. The guard's copy of our end would keep it in epoll's set.
+    pub(super) fn close_pair(&self, ours: &OwnedFd) {
+        let _ = epoll::delete(&self.epoll, ours);
     }
 
     /// Looks at a socket after something about it changed.
@@ -444,12 +493,17 @@ impl<S: Sockets> Server<S> {
         }
     }
 
-    /// Takes a socket out of the loop. The guard's copy of our end would keep it in epoll's set.
+    /// Takes a socket out of the loop.
     pub(super) fn take_out(&mut self, key: u64) -> Option<Entry> {
         let entry = self.entries.remove(&key)?;
-        let _ = epoll::delete(&self.epoll, &entry.end);
+        self.close_pair(&entry.end);
         self.network.deregister(entry.at);
         lock(&self.shared.owners).remove(&entry.at);
         Some(entry)
     }
+}
+
+/// The number of a program's end, as `/proc/PID/fd` and `ss` name it.
+fn inode(program: &OwnedFd) -> u32 {
+    rustix::fs::fstat(program).map_or(0, |stat| stat.st_ino as u32)
 }

@@ -7,8 +7,10 @@ use heptad_runtime::Network;
 use heptad_runtime::lab::MachineId;
 use heptad_runtime::stack::l4_transport::tcp::{Info, Status};
 use heptad_runtime::stack::l4_transport::udp::{Choices, Received, Reported};
-use heptad_runtime::stack::stack::{Link, Membership, SocketOption};
+use heptad_runtime::stack::stack::{Link, Membership, SocketDetail, SocketOption};
 use heptad_runtime::stack::{Family, Medium, Ready, Shutdown, SocketError, SocketId, SocketKind};
+
+use super::tables::Tables;
 
 /// A socket of a node.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -172,6 +174,10 @@ pub trait Sockets: Send + 'static {
     fn datagrams_at(&self, machine: MachineId, port: u16) -> bool;
     /// The ports of a node.
     fn interfaces(&self, machine: MachineId) -> Vec<Interface>;
+    /// The tables of a node below its sockets.
+    fn tables(&self, machine: MachineId) -> Tables;
+    /// `Stack::details`.
+    fn details(&self, machine: MachineId) -> Vec<SocketDetail>;
 }
 
 impl Sockets for Network {
@@ -346,5 +352,11 @@ impl Sockets for Network {
                 })
                 .collect()
         })
+    }
+    fn tables(&self, machine: MachineId) -> Tables {
+        self.with(machine, |stack, cx| Tables::of(stack, cx.now))
+    }
+    fn details(&self, machine: MachineId) -> Vec<SocketDetail> {
+        self.with(machine, |stack, cx| stack.details(cx.now))
     }
 }

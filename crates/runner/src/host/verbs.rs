@@ -31,7 +31,10 @@ impl<S: Sockets> Server<S> {
     pub(super) fn dispatch(&mut self, channel: u64, request: Request, fds: Vec<OwnedFd>) {
         let Request { id, call } = request;
         let asker = (channel, id);
+        let netlink = call.socket().and_then(|socket| self.live(channel, socket));
+        let netlink = netlink.filter(|key| self.netlinks.contains_key(key));
         let reply = match call {
+            call if let Some(key) = netlink => self.netlink_call(asker, key, call, &fds),
             Call::Hello { program, .. } => {
                 if let Some(channel) = self.channels.get_mut(&channel) {
                     channel.program = program;
@@ -47,8 +50,16 @@ impl<S: Sockets> Server<S> {
                 family,
                 kind,
                 protocol,
+            } if i32::from(family) == libc::AF_NETLINK => {
+                self.netlink_socket(asker, kind, protocol)
+            }
+            Call::Socket {
+                family,
+                kind,
+                protocol,
             } => self.socket(asker, family, kind, protocol),
             Call::Interface { request, argument } => self.interface(channel, request, argument),
+            Call::BindNetlink { .. } => Err(libc::EBADF),
             Call::Bind { socket, address } => self.bind(channel, socket, address),
             Call::Listen { socket, backlog } => self.listen(channel, socket, backlog),
             Call::Accept { socket, wait } => self.accept(asker, socket, wait),
@@ -117,6 +128,9 @@ impl<S: Sockets> Server<S> {
             .channels
             .get_mut(&channel)
             .and_then(|channel| channel.parked.remove(&id));
+        if let Some(endpoint) = key.and_then(|key| self.netlinks.get_mut(&key)) {
+            endpoint.cancel(id);
+        }
         let Some(entry) = key.and_then(|key| self.entries.get_mut(&key)) else {
             return;
         };

@@ -8,11 +8,11 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::sync::{Arc, Mutex};
 use std::task::Waker;
 
-use heptad_runner::host::{At, Interface, Sockets};
+use heptad_runner::host::{At, Interface, Sockets, Tables};
 use heptad_runtime::lab::MachineId;
 use heptad_runtime::stack::l4_transport::tcp::{Congestion, Info, Status};
 use heptad_runtime::stack::l4_transport::udp::{Choices, Received, Reported, Way};
-use heptad_runtime::stack::stack::{Link, Membership, SocketOption};
+use heptad_runtime::stack::stack::{Link, Membership, SocketDetail, SocketOption};
 use heptad_runtime::stack::{Family, PortId, Ready, Shutdown, SocketError, SocketId, SocketKind};
 use rustix::event::epoll::{self, CreateFlags, EventData, EventFlags};
 use rustix::io::Errno;
@@ -436,5 +436,11 @@ impl Sockets for Kernel {
             mac: [0; 6],
             loopback: true,
         }]
+    }
+    fn tables(&self, _: MachineId) -> Tables {
+        Tables::default()
+    }
+    fn details(&self, _: MachineId) -> Vec<SocketDetail> {
+        Vec::new()
     }
 }
