@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::os::fd::{AsFd, OwnedFd};
 
-use super::calls::MMSGHDR;
+use super::calls::{self, MMSGHDR};
 use super::guard::{Guard, Parked, Question};
 use super::{netlink, pair, stand_in};
 use crate::notify::Notification;
@@ -41,6 +41,8 @@ pub(super) enum Want {
     },
     /// An address.
     Address(Place),
+    /// The end of a setsockopt, and whether the kernel accepted it of a shadow.
+    OptionSet { accepted: bool },
     /// An option, and the error that the kernel kept.
     Option { place: Place, native: i32 },
     /// A datagram.
@@ -166,6 +168,8 @@ impl Guard {
                 let _ = self.listener.answer(n.id, Ok(i64::from(*done)));
                 return;
             }
+            // The lab knows nothing of it: it has no effect, as far as a node of a lab goes.
+            (Err(libc::ENOPROTOOPT), Want::OptionSet { accepted: true }) => Outcome::Value(0),
             (Err(errno), _) => {
                 self.give_up(&n, &want, errno);
                 let _ = self.listener.answer(n.id, Err(errno));
@@ -369,11 +373,18 @@ impl Guard {
             libc::SYS_socket if stream => stand_in::make(family),
             _ => None,
         };
+        let made_as = match n.call {
+            libc::SYS_socket => (n.args[1] as u32 & calls::KIND, n.args[2] as u32),
+            _ => (libc::SOCK_STREAM as u32, 0),
+        };
         let given = stand_in.as_ref().unwrap_or(&end).as_fd();
         if flags & libc::SOCK_NONBLOCK != 0 {
             let _ = pair::set_nonblocking(given);
         }
-        if let Err(errno) = self.sockets.insert(number, stream, family, given, lab_end) {
+        if let Err(errno) = self
+            .sockets
+            .insert(number, (stream, made_as), family, given, lab_end)
+        {
             let _ = self.listener.answer(n.id, Err(errno));
             return self.undelivered(number, vec![end], token);
         }

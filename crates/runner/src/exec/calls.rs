@@ -19,12 +19,10 @@ const MOST_DISCARDED: usize = 256 * 1024;
 const MOST_BUFFERS: usize = 1024;
 /// Bytes of control messages of one call.
 const LONGEST_CONTROL: usize = 4096;
-/// Bytes of a socket option that are looked at.
-const LONGEST_OPTION: usize = 144 + 64 * 128;
 /// Bytes of a `struct ifreq`.
 pub const IFREQ: usize = 40;
 /// The kind in `socket`'s second argument, below its flags.
-const KIND: u32 = 0xf;
+pub(super) const KIND: u32 = 0xf;
 
 /// Calls that make a second descriptor of their first argument.
 #[cfg(target_arch = "x86_64")]
@@ -188,8 +186,8 @@ impl Guard {
                 },
                 Want::Value,
             )),
-            libc::SYS_setsockopt => set_option(n, &held),
-            libc::SYS_getsockopt => get_option(n, held),
+            libc::SYS_setsockopt => self.set_option(n, &held),
+            libc::SYS_getsockopt => self.get_option(n, held),
             libc::SYS_sendto => {
                 let length = usize::try_from(n.args[2]).unwrap_or(usize::MAX);
                 let name = (n.args[4], n.args[5] as u32);
@@ -504,53 +502,6 @@ fn name(n: &Notification, held: &Held, peer: bool) -> Result<Step, i32> {
         },
         Want::Address(place),
     ))
-}
-
-fn set_option(n: &Notification, held: &Held) -> Result<Step, i32> {
-    let length = usize::try_from(n.args[4] as i32).map_err(|_| libc::EINVAL)?;
-    let value = memory::read_vec(n.thread, n.args[3], length.min(LONGEST_OPTION))?;
-    let (level, name) = (n.args[1] as i32, n.args[2] as i32);
-    if is_buffer(level, name)
-        && let Some(size) = value.first_chunk()
-    {
-        pair::set_buffer(held.end.as_fd(), name, i32::from_ne_bytes(*size));
-    }
-    Ok(ask(
-        Call::SetOption {
-            socket: held.number,
-            level,
-            name,
-            value,
-        },
-        Want::Value,
-    ))
-}
-
-/// The kernel's buffers, a pair's or a stand-in's, are told the same as the stack's.
-fn is_buffer(level: i32, name: i32) -> bool {
-    level == libc::SOL_SOCKET && [libc::SO_SNDBUF, libc::SO_RCVBUF].contains(&name)
-}
-
-fn get_option(n: &Notification, held: Held) -> Result<Step, i32> {
-    let (level, name) = (n.args[1] as i32, n.args[2] as i32);
-    if held.stands_in && is_buffer(level, name) {
-        return Ok(Step::Native);
-    }
-    let call = Call::GetOption {
-        socket: held.number,
-        level,
-        name,
-    };
-    let native = if level == libc::SOL_SOCKET && name == libc::SO_ERROR {
-        identity::take_native_error(held.end.as_fd())
-    } else {
-        0
-    };
-    let place = Place {
-        at: n.args[3],
-        length_at: n.args[4],
-    };
-    Ok(ask(call, Want::Option { place, native }))
 }
 
 /// A stream ignores the address, as Linux does; a datagram goes to it.

@@ -84,6 +84,10 @@ pub(super) struct Socket {
     pub(super) number: SocketNumber,
     pub(super) stream: bool,
     pub(super) family: u16,
+    /// Kind and protocol that `socket` was asked for.
+    pub(super) made_as: (u32, u32),
+    /// A socket of the kernel's that options are asked of, once one was.
+    pub(super) shadow: Option<OwnedFd>,
     /// A first connect or listen was asked for: the pair may carry more than filler.
     pub(super) started: bool,
     /// A duplicate of the lab's end: should the lab die, the program sees silence and not an end of file.
@@ -106,7 +110,7 @@ impl Sockets {
     pub(super) fn insert(
         &mut self,
         number: SocketNumber,
-        stream: bool,
+        (stream, made_as): (bool, (u32, u32)),
         family: u16,
         end: BorrowedFd<'_>,
         lab_end: OwnedFd,
@@ -119,6 +123,8 @@ impl Sockets {
             number,
             stream,
             family,
+            made_as,
+            shadow: None,
             started: false,
             lab_end,
             waiting: None,

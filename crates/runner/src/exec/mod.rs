@@ -13,6 +13,7 @@ pub mod front;
 pub mod guard;
 pub mod identity;
 pub mod netlink;
+pub mod options;
 pub mod pair;
 pub mod program;
 pub mod stand_in;

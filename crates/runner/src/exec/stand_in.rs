@@ -48,7 +48,12 @@ impl Guard {
         let cloexec = identity::closes_on_exec(n.thread, fd);
         let placed = self.listener.place_fd(n.id, waiting.as_fd(), (fd, cloexec));
         match placed {
-            Ok(()) => self.sockets.has_settled(number, waiting.as_fd()),
+            Ok(()) => {
+                self.sockets.has_settled(number, waiting.as_fd());
+                if let Some(socket) = self.sockets.get(number) {
+                    socket.shadow = Some(stand_in);
+                }
+            }
             // The call is gone: the next one comes this way again.
             Err(_) => self.sockets.keep_waiting(number, waiting),
         }

@@ -101,6 +101,14 @@ fn assemble_condition(condition: &Condition, otherwise: u8) -> Vec<Instruction> 
             },
             jump(EQUAL, value, 0, otherwise),
         ],
+        Test::NotIn(values) => {
+            let mut code = vec![load(low)];
+            for (index, value) in values.iter().enumerate() {
+                let left = values.len() - 1 - index;
+                code.push(jump(EQUAL, *value, otherwise + distance(left), 0));
+            }
+            code
+        }
         Test::In(values) => {
             let mut code = vec![load(low)];
             for (index, value) in values.iter().enumerate() {

@@ -65,7 +65,7 @@ pub fn set(
         return done;
     }
     if (level, name) == (libc::SOL_SOCKET, libc::SO_BINDTODEVICE) {
-        return Err(libc::EPERM);
+        return bind_to_device(network, entry.at, value);
     }
     let Some(option) = numbered::given(level, name, value)? else {
         return Ok(());
@@ -147,6 +147,20 @@ pub fn get_gone(gone: &mut Gone, (level, name): (i32, i32)) -> Result<Vec<u8>, i
         _ => numbered::asked(level, name).map(|_| 0)?,
     };
     Ok(value.to_ne_bytes().to_vec())
+}
+
+/// No name unbinds, which every socket is. Binding is refused: a node's sockets follow its routes.
+fn bind_to_device(network: &impl Sockets, at: At, value: &[u8]) -> Result<(), i32> {
+    let name = value.split(|byte| *byte == 0).next().unwrap_or_default();
+    let known = |name: &[u8]| {
+        let interfaces = network.interfaces(at.machine);
+        interfaces.iter().any(|one| one.name.as_bytes() == name)
+    };
+    match name {
+        [] => Ok(()),
+        name if known(name) => Err(libc::EPERM),
+        _ => Err(libc::ENODEV),
+    }
 }
 
 fn domain(family: Family) -> i32 {

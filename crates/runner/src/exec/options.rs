@@ -1,0 +1,238 @@
+//! Socket options, asked of two: a socket of the kernel's that nobody else uses, the **shadow**, knows what Linux accepts,
+//! how it refuses, and what it shows; the lab does what the option asks for.
+//!
+//! What depends on the network (a route's MTU, a connection's figures, the node's interfaces) is the lab's alone. What the
+//! kernel accepts and the lab does not know has no effect, and is told so where that would change what a program sends.
+
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+
+use super::answers::{Place, Want};
+use super::calls::{Held, Step, ask};
+use super::guard::Guard;
+use super::{identity, pair};
+use crate::memory;
+use crate::notify::Notification;
+use crate::protocol::Call;
+
+/// Bytes of a socket option that are looked at.
+const LONGEST: usize = 144 + 64 * 128;
+
+/// Options of the lab alone: they name interfaces and groups of the node, or what only the lab has.
+fn is_labs(held: &Held, level: i32, name: i32) -> bool {
+    const IP: &[i32] = &[
+        libc::IP_MULTICAST_IF,
+        libc::IP_ADD_MEMBERSHIP,
+        libc::IP_DROP_MEMBERSHIP,
+        libc::IP_ADD_SOURCE_MEMBERSHIP,
+        libc::IP_DROP_SOURCE_MEMBERSHIP,
+        libc::IP_BLOCK_SOURCE,
+        libc::IP_UNBLOCK_SOURCE,
+        IP_MSFILTER,
+        IP_UNICAST_IF,
+    ];
+    const IPV6: &[i32] = &[
+        libc::IPV6_MULTICAST_IF,
+        libc::IPV6_ADD_MEMBERSHIP,
+        libc::IPV6_DROP_MEMBERSHIP,
+        libc::IPV6_JOIN_ANYCAST,
+        libc::IPV6_LEAVE_ANYCAST,
+        IPV6_UNICAST_IF,
+    ];
+    let is_group = (MCAST_JOIN_GROUP..=MCAST_MSFILTER).contains(&name);
+    match level {
+        libc::SOL_SOCKET => name == libc::SO_BINDTODEVICE,
+        // A stream is in no group.
+        libc::IPPROTO_IP => !held.stream && (is_group || IP.contains(&name)),
+        libc::IPPROTO_IPV6 => is_group || IPV6.contains(&name),
+        libc::IPPROTO_TCP => held.stream && name == libc::TCP_CONGESTION,
+        _ => false,
+    }
+}
+
+const MCAST_JOIN_GROUP: i32 = 42;
+const MCAST_MSFILTER: i32 = 48;
+const IP_MSFILTER: i32 = 41;
+const IP_UNICAST_IF: i32 = 50;
+const IPV6_UNICAST_IF: i32 = 76;
+const TCP_CC_INFO: i32 = 26;
+const TCP_INFO: i32 = 11;
+const IPV6_PATHMTU: i32 = 61;
+
+/// Options whose value is what goes on in the network.
+fn is_live(held: &Held, level: i32, name: i32) -> bool {
+    match level {
+        libc::SOL_SOCKET => [libc::SO_ERROR, libc::SO_ACCEPTCONN].contains(&name),
+        libc::IPPROTO_IP => name == libc::IP_MTU,
+        libc::IPPROTO_IPV6 => [libc::IPV6_MTU, IPV6_PATHMTU].contains(&name),
+        libc::IPPROTO_TCP if held.stream => {
+            [libc::TCP_MAXSEG, TCP_INFO, TCP_CC_INFO, libc::TCP_QUICKACK].contains(&name)
+        }
+        _ => false,
+    }
+}
+
+/// Options that would change what is sent: without the lab they must not be accepted. TCP_MD5SIG, TCP_REPAIR, TCP_ULP, TCP_ZEROCOPY_RECEIVE, TCP_MD5SIG_EXT,
+/// TCP_AO; UDP_ENCAP, UDP_SEGMENT, UDP_GRO.
+fn must_be_known(level: i32, name: i32) -> bool {
+    match level {
+        libc::IPPROTO_TCP => [14, 19, 31, 32, 35, 38, 39, 40, 41, 42, 43].contains(&name),
+        libc::IPPROTO_UDP => [100, 103, 104].contains(&name),
+        _ => false,
+    }
+}
+
+/// The kernel's buffers, a pair's or a stand-in's, are told the same as the stack's.
+fn is_buffer(level: i32, name: i32) -> bool {
+    level == libc::SOL_SOCKET && [libc::SO_SNDBUF, libc::SO_RCVBUF].contains(&name)
+}
+
+impl Guard {
+    /// `setsockopt`.
+    pub(super) fn set_option(&mut self, n: &Notification, held: &Held) -> Result<Step, i32> {
+        let (level, name) = (n.args[1] as i32, n.args[2] as i32);
+        let length = n.args[4] as i32;
+        let looked_at = usize::try_from(length).map_err(|_| libc::EINVAL)?;
+        let value = memory::read_vec(n.thread, n.args[3], looked_at.min(LONGEST))?;
+        if level == libc::IPPROTO_TCP && name == libc::TCP_ULP {
+            return Err(libc::ENOPROTOOPT);
+        }
+        let mut accepted = false;
+        if !is_labs(held, level, name)
+            && let Some(shadow) = self.shadow(held)
+        {
+            set_native(shadow.as_fd(), (level, name), &value)?;
+            accepted = !must_be_known(level, name);
+        }
+        if is_buffer(level, name)
+            && let Some(size) = value.first_chunk()
+        {
+            pair::set_buffer(held.end.as_fd(), name, i32::from_ne_bytes(*size));
+        }
+        // As Linux: nothing is zero, at the level of IPv4.
+        let value = match value.is_empty() && accepted && level == libc::IPPROTO_IP {
+            true => vec![0; 4],
+            false => value,
+        };
+        let call = Call::SetOption {
+            socket: held.number,
+            level,
+            name,
+            value,
+        };
+        Ok(ask(call, Want::OptionSet { accepted }))
+    }
+
+    /// `getsockopt`.
+    pub(super) fn get_option(&mut self, n: &Notification, held: Held) -> Result<Step, i32> {
+        let (level, name) = (n.args[1] as i32, n.args[2] as i32);
+        let place = Place {
+            at: n.args[3],
+            length_at: n.args[4],
+        };
+        // A socket that is neither connected nor listening shows the kernel's own figures.
+        let live = match held.stands_in {
+            true => {
+                (level, name) == (libc::IPPROTO_TCP, TCP_INFO) || {
+                    level == libc::SOL_SOCKET && is_live(&held, level, name)
+                }
+            }
+            false => is_live(&held, level, name) || is_buffer(level, name) && held.stream,
+        };
+        if !live
+            && !is_labs(&held, level, name)
+            && let Some(shadow) = self.shadow(&held)
+        {
+            return shown(n, shadow.as_fd(), (level, name), place);
+        }
+        let native = match (level, name) {
+            (libc::SOL_SOCKET, libc::SO_ERROR) => identity::take_native_error(held.end.as_fd()),
+            _ => 0,
+        };
+        let call = Call::GetOption {
+            socket: held.number,
+            level,
+            name,
+        };
+        Ok(ask(call, Want::Option { place, native }))
+    }
+
+    /// The shadow of a socket of the internet: its stand-in, or one that is made now. `None` where the kernel gives none.
+    fn shadow(&mut self, held: &Held) -> Option<OwnedFd> {
+        if held.stands_in {
+            return held.end.try_clone().ok();
+        }
+        let socket = self.sockets.get(held.number)?;
+        if socket.shadow.is_none() {
+            socket.shadow = Some(made_like(socket.family, socket.made_as)?);
+        }
+        socket.shadow.as_ref()?.try_clone().ok()
+    }
+}
+
+/// A socket of the kernel's, by the words of `socket(2)`.
+fn made_like(family: u16, (kind, protocol): (u32, u32)) -> Option<OwnedFd> {
+    use rustix::net::{AddressFamily, Protocol, SocketFlags, SocketType, socket_with};
+    if ![libc::AF_INET, libc::AF_INET6].contains(&family.into()) {
+        return None;
+    }
+    let protocol = std::num::NonZeroU32::new(protocol).map(Protocol::from_raw);
+    let kind = SocketType::from_raw(kind);
+    let family = AddressFamily::from_raw(family);
+    socket_with(family, kind, SocketFlags::CLOEXEC, protocol).ok()
+}
+
+fn set_native(shadow: BorrowedFd<'_>, (level, name): (i32, i32), value: &[u8]) -> Result<(), i32> {
+    // SAFETY: the kernel reads at most `value.len()` bytes of `value`.
+    let done = unsafe {
+        libc::setsockopt(
+            shadow.as_raw_fd(),
+            level,
+            name,
+            value.as_ptr().cast(),
+            value.len() as libc::socklen_t,
+        )
+    };
+    match done {
+        0 => Ok(()),
+        _ => Err(errno()),
+    }
+}
+
+/// What the kernel shows of an option of the shadow, with the program's own idea of the room.
+fn shown(
+    n: &Notification,
+    shadow: BorrowedFd<'_>,
+    (level, name): (i32, i32),
+    place: Place,
+) -> Result<Step, i32> {
+    let room = i32::from_ne_bytes(memory::read_array(n.thread, place.length_at)?);
+    let mut value = vec![0; LONGEST];
+    // A negative length is refused, but at the level of IPv6, where it is a large one.
+    let mut length = room.min(LONGEST as i32).cast_unsigned();
+    if room < 0 && level == libc::IPPROTO_IPV6 {
+        length = LONGEST as u32;
+    }
+    // SAFETY: the kernel writes at most `length` bytes, for which there is room.
+    let done = unsafe {
+        libc::getsockopt(
+            shadow.as_raw_fd(),
+            level,
+            name,
+            value.as_mut_ptr().cast(),
+            &raw mut length,
+        )
+    };
+    if done != 0 {
+        return Err(errno());
+    }
+    let written = value.get(..length as usize).unwrap_or(&value);
+    memory::write(n.thread, place.at, written)?;
+    memory::write(n.thread, place.length_at, &length.to_ne_bytes())?;
+    Ok(Step::Value(0))
+}
+
+fn errno() -> i32 {
+    std::io::Error::last_os_error()
+        .raw_os_error()
+        .unwrap_or(libc::EINVAL)
+}
