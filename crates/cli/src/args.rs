@@ -104,6 +104,14 @@ pub enum Command {
         both directions; `forward.` before it is from the first end to the second,\n\
         `backward.` the other way. rate=none lifts the limit.")]
     Link(Link),
+    /// Part nodes of a running lab, or let packets call for faults; shows what is in force.
+    #[command(args_conflicts_with_subcommands = true)]
+    #[command(after_help = "Examples:\n  \
+        heptad fault                               what is in force\n  \
+        heptad fault --json                        the same for a script\n\n\
+        A cable alone is cut and restored by `heptad link NAME down` and `up`, one\n\
+        direction of it by forward.down=true. docs/lab-file.md tells all keys.")]
+    Fault(Fault),
     /// Ping from a node of a running lab, as iputils' ping prints it.
     #[command(after_help = "Examples:\n  \
         heptad ping -c 3 bob                       from the first other host\n  \
@@ -235,6 +243,64 @@ pub struct Link {
     /// The lab; default: the only one.
     #[arg(long, env = "HEPTAD_LAB")]
     pub lab: Option<String>,
+}
+
+#[derive(Args)]
+pub struct Fault {
+    #[command(subcommand)]
+    pub command: Option<FaultCommand>,
+    /// The lab; default: the only one.
+    #[arg(long, env = "HEPTAD_LAB", global = true)]
+    pub lab: Option<String>,
+}
+
+#[derive(Subcommand)]
+pub enum FaultCommand {
+    /// Sets of nodes hear each other no more.
+    #[command(after_help = "Examples:\n  \
+        heptad fault partition alice bob --for 1s\n  \
+        heptad fault partition alice,r1 '*' --for 1s --name split\n\n\
+        A set is one node or several with commas between; '*' is all others.")]
+    Partition(Parted),
+    /// What the first set sends to the second is swallowed; what the second sends arrives.
+    #[command(after_help = "Example:\n  heptad fault blackhole alice bob --for 1s")]
+    Blackhole(Parted),
+    /// Something is done to the packets that are all of this: keys of [[on]] in a lab file.
+    #[command(after_help = "Examples:\n  \
+        heptad fault on link=alice-r1 packet=syn nth=3 do=drop name=third\n  \
+        heptad fault on link=r1-bob packet=udp to_port=53 do=delay delay=1s")]
+    On {
+        /// KEY=VALUE, such as packet=syn nth=3 do=drop.
+        #[arg(required = true, value_name = "KEY=VALUE")]
+        words: Vec<String>,
+    },
+    /// Do what a script says, its times counted from now on.
+    #[command(after_help = "Example:\n  heptad fault script labs/faults/parted.toml")]
+    Script {
+        /// [[at]] and [[on]] of a lab file (TOML).
+        file: PathBuf,
+    },
+    /// End what is in force; cables stay as they are.
+    #[command(after_help = "Examples:\n  \
+        heptad fault heal third                    what has this name\n  \
+        heptad fault heal                          everything")]
+    Heal {
+        /// Only the partition or rule of this name.
+        name: Option<String>,
+    },
+}
+
+#[derive(Args)]
+pub struct Parted {
+    /// Nodes, with commas between; '*' for all others.
+    #[arg(required = true, num_args = 2.., value_name = "NODES")]
+    pub sets: Vec<String>,
+    /// How long, such as 5s; else until it is healed.
+    #[arg(long = "for", value_name = "TIME")]
+    pub lasts: Option<String>,
+    /// What it is called.
+    #[arg(long)]
+    pub name: Option<String>,
 }
 
 #[derive(Args)]

@@ -61,6 +61,7 @@ fn run(cli: Cli) -> Result<u8, Failure> {
         Some(Command::Netstat(netstat)) => commands::netstat::netstat(&netstat, cli.json),
         Some(Command::Ss(ss)) => commands::ss::ss(&ss, cli.json),
         Some(Command::Link(link)) => commands::link::link(&link, cli.json),
+        Some(Command::Fault(fault)) => commands::fault::fault(&fault, cli.json),
         Some(Command::Ping(ping)) => commands::ping::ping(&ping, cli.json),
         Some(Command::Traceroute(trace)) => commands::traceroute::traceroute(&trace, cli.json),
         Some(Command::Tracepath(trace)) => commands::tracepath::tracepath(&trace, cli.json),

@@ -11,6 +11,7 @@ const COMMANDS: &[&str] = &[
     "exec",
     "run",
     "netstat",
+    "fault",
     "doctor",
     "completions",
     "man",

@@ -178,8 +178,11 @@ fn cables(
 }
 
 fn rules(topology: &Topology, seed: u64, link: &str) -> Rules {
-    let of_it = topology.rules.iter().filter(|rule| rule.link == link);
-    Rules::new(seed, of_it.cloned())
+    let mut rules = Rules::default();
+    for rule in topology.rules.iter().filter(|rule| rule.link == link) {
+        rules.add(seed, rule.clone());
+    }
+    rules
 }
 
 /// Port, address and prefix length of every machine's addresses.

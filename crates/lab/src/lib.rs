@@ -30,6 +30,7 @@ mod partition;
 pub mod pkt;
 mod routing;
 mod rules;
+mod script;
 pub mod seed;
 pub mod solo;
 mod switch;
@@ -40,6 +41,7 @@ pub use faults::FaultRow;
 pub use frames::{FrameRecord, Moment};
 pub use lab::{EventHash, Lab, LabError, LabOptions, MachineId, MachineInfo, Outcome};
 pub use outside::RealCable;
+pub use script::InForce;
 pub use switch::{SnoopedGroup, SnoopedQuerier, SnoopedRouter, SwitchGroups};
 pub use topology::{Topology, TopologyError};
 

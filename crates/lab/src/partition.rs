@@ -10,6 +10,7 @@ use heptad_stack::{Instant, PortId};
 
 use crate::faults::FaultRow;
 use crate::link::ip_ends;
+use crate::script::InForce;
 use crate::topology::{Division, Partition};
 use crate::{Lab, LabError, MachineId};
 
@@ -60,7 +61,12 @@ impl Partitions {
         }
         None
     }
-    fn end(&mut self, name: Option<&str>, now: Instant) -> usize {
+    /// Names of those so far.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.all.iter().map(|one| one.asked.name.as_str())
+    }
+    /// Ends that of a name, or all; how many.
+    pub fn end(&mut self, name: Option<&str>, now: Instant) -> usize {
         let mut ended = 0;
         for one in &mut self.all {
             let named = name.is_none_or(|name| name == one.asked.name);
@@ -71,6 +77,17 @@ impl Partitions {
         }
         self.standing -= ended;
         ended
+    }
+    /// Those that stand.
+    pub fn in_force(&self) -> impl Iterator<Item = InForce> + '_ {
+        let standing = self.all.iter().filter(|one| one.until.is_none());
+        standing.map(|one| InForce {
+            name: one.asked.name.clone(),
+            link: None,
+            what: one.asked.to_string(),
+            applied: one.swallowed,
+            n: one.swallowed,
+        })
     }
     /// What each swallowed.
     pub fn rows(&self) -> impl Iterator<Item = FaultRow> + '_ {
@@ -144,12 +161,6 @@ impl Lab {
         });
         self.fabric.partitions.standing += 1;
         Ok(())
-    }
-    /// The partitions that stand.
-    pub fn partitions(&self) -> Vec<Partition> {
-        let all = self.fabric.partitions.all.iter();
-        let standing = all.filter(|one| one.until.is_none());
-        standing.map(|one| one.asked.clone()).collect()
     }
     fn every_address(&self, id: MachineId) -> Vec<IpAddr> {
         let of_file = self.addresses.get(id.0 as usize).into_iter().flatten();

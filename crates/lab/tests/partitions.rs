@@ -199,7 +199,7 @@ fn ipv6_is_parted_too_and_so_is_what_goes_to_groups() {
         one_way: false,
     };
     story.lab.divide(&Division::Part(part)).unwrap();
-    assert_eq!(story.lab.partitions().len(), 1);
+    assert_eq!(story.lab.in_force().len(), 1);
     ask(&mut story.lab);
     story.run_for(millis(100));
     assert_eq!(arrived(&mut story), 0);

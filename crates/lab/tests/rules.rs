@@ -269,3 +269,67 @@ fn what_never_came_is_told() {
     let expected = "a-b, a ↔ b: on asked for drop syn, nth 1 9, but only 2 came by: 1 never did";
     assert_eq!(told, [expected]);
 }
+
+#[test]
+fn a_running_lab_follows_a_script_from_now_on_and_rules_are_ended_by_name() {
+    let mut story = pair("");
+    let link = "[nodes.a]\naddress = \"10.0.0.1/24\"\n[nodes.b]\naddress = \"10.0.0.2/24\"\n\
+                [[links]]\nendpoints = [\"a\", \"b\"]\ndelay = \"10ms\"\n";
+    let topology = Topology::parse(link, "lab.toml").unwrap();
+    let listener = story.listen("b", 80);
+    connection(&mut story, listener);
+    story.run_for(millis(1000));
+    let script = r#"
+        [[on]]
+        packet = "syn"
+        until = "5s"
+        do = "drop"
+        [[at]]
+        time = "20s"
+        partition = ["a", "b"]
+        for = "1s"
+        "#;
+    let events = topology.events(script, "script.toml").unwrap();
+    let began = story.lab.now();
+    story.lab.follow(events.clone()).unwrap();
+    story
+        .lab
+        .follow(events)
+        .expect("names that were not given are made");
+    let names = |story: &Story| -> Vec<String> {
+        story
+            .lab
+            .in_force()
+            .into_iter()
+            .map(|one| one.name)
+            .collect()
+    };
+    assert_eq!(names(&story), ["rule 1", "rule 2"]);
+    let (_, _, at) = connection(&mut story, listener);
+    assert_eq!(
+        at.since(began).as_secs(),
+        7,
+        "SYNs at 0, 1 and 3 s were lost, that at 7 s was not"
+    );
+    story.lab.run_until(began + millis(20_500), false, u64::MAX);
+    assert_eq!(
+        names(&story),
+        ["partition 1", "partition 2", "rule 1", "rule 2"]
+    );
+    story.lab.run_until(began + millis(21_500), false, u64::MAX);
+    assert_eq!(names(&story), ["rule 1", "rule 2"]);
+    assert!(story.lab.heal(Some("rule 1")) && !story.lab.heal(Some("rule 1")));
+    assert_eq!(names(&story), ["rule 2"]);
+    assert!(story.lab.heal(None) && names(&story).is_empty());
+    let named = topology
+        .rule(&["do=drop", "packet=syn", "nth=1", "name=x"])
+        .unwrap();
+    story.lab.follow(named.clone()).unwrap();
+    let taken = story.lab.follow(named).unwrap_err();
+    assert_eq!(taken.to_string(), "there is one named x already");
+    let wrong = topology.rule(&["do=dorp"]).unwrap_err();
+    assert_eq!(wrong.help.as_deref(), Some("did you mean `drop`?"));
+    let before = story.lab.now();
+    let (_, _, at) = connection(&mut story, listener);
+    assert_eq!(at.since(before).as_secs(), 1);
+}

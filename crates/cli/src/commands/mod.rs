@@ -5,6 +5,7 @@ pub mod capture;
 pub mod demo;
 pub mod doctor;
 pub mod exec;
+pub mod fault;
 pub mod graph;
 pub mod host;
 pub mod ip;

@@ -11,6 +11,7 @@ use std::net::IpAddr;
 use serde::{Deserialize, Serialize};
 
 use crate::graph::GraphFormat;
+use crate::host::Script;
 use crate::report::{Fault, Report};
 
 /// Longest question or answer, bytes.
@@ -47,6 +48,8 @@ pub enum Ask {
         link: Option<String>,
         settings: Vec<String>,
     },
+    /// What partitions and rules are in force, after this.
+    Faults { fault: FaultAsk },
     /// Write frames, as a pcapng file, into the channel that comes along, until its far end is closed for writing: those
     /// of these links or nodes, of all if none is named.
     Capture {
@@ -111,6 +114,9 @@ pub enum Answer {
     Links {
         links: Vec<LinkState>,
     },
+    Faults {
+        in_force: Vec<FaultInForce>,
+    },
     /// The channel is being written.
     Capture,
     Addresses {
@@ -134,6 +140,34 @@ pub enum Answer {
     Error {
         message: String,
     },
+}
+
+/// What is to become of partitions and rules.
+#[derive(Serialize, Deserialize, Debug)]
+#[serde(tag = "do", rename_all = "kebab-case", deny_unknown_fields)]
+pub enum FaultAsk {
+    /// Nothing.
+    Show,
+    /// An entry of a timeline, written by us: complaints need not say where.
+    Division { text: String },
+    /// Keys of `[[on]]`.
+    Rule { words: Vec<String> },
+    /// A file of the user's.
+    Script { script: Script },
+    /// That of a name ends, or all.
+    Heal { name: Option<String> },
+}
+
+/// A partition or a rule.
+#[derive(Serialize, Deserialize, Debug, Clone)]
+pub struct FaultInForce {
+    pub name: String,
+    /// Of a rule.
+    pub link: Option<String>,
+    pub what: String,
+    /// Packets it was done to, of so many.
+    pub applied: u64,
+    pub n: u64,
 }
 
 /// A running lab.

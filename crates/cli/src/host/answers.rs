@@ -20,6 +20,7 @@ use probes::Probing;
 
 mod cables;
 mod capture;
+mod faults;
 mod insides;
 mod ping;
 mod probes;
@@ -63,6 +64,7 @@ impl Answers {
             Ask::Ports { node } => self.ports(node.as_deref()),
             Ask::Routes { node } => self.routes(node.as_deref()),
             Ask::Links { link, settings } => self.links(link.as_deref(), &settings),
+            Ask::Faults { fault } => self.faults(fault),
             Ask::Capture { links, nodes } => self.capture(&links, &nodes, fd),
             Ask::Addresses { node } => self.addresses(node.as_deref()),
             Ask::Groups { node } => self.groups(node.as_deref()),

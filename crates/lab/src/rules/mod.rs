@@ -13,6 +13,7 @@ use heptad_stack::{Instant, Rng};
 
 use crate::faults::FaultRow;
 use crate::link::{Mark, flip};
+use crate::script::InForce;
 use crate::seed::stream;
 use crate::topology::{Act, Rule, Which};
 
@@ -35,6 +36,8 @@ struct Counting {
     entered: u64,
     /// Which bits are flipped.
     bits: Rng,
+    /// It does nothing any more.
+    ended: bool,
 }
 
 /// What becomes of a frame.
@@ -57,17 +60,42 @@ pub(crate) struct Done {
 }
 
 impl Rules {
-    /// Those of a cable; `index` of each in the file names its stream.
-    pub fn new(seed: u64, rules: impl Iterator<Item = Rule>) -> Self {
-        let counting = |asked: Rule| Counting {
+    /// Another one, behind those that are there.
+    pub fn add(&mut self, seed: u64, asked: Rule) {
+        self.0.push(Counting {
             bits: stream(seed, &asked.link, &format!("on {}", asked.name)),
             connections: Connections::default(),
             met: 0,
             applied: 0,
             entered: 0,
+            ended: false,
             asked,
-        };
-        Self(rules.map(counting).collect())
+        });
+    }
+    /// Ends that of a name, or all; whether there was any.
+    pub fn end(&mut self, name: Option<&str>) -> bool {
+        let named = |rule: &&mut Counting| name.is_none_or(|name| name == rule.asked.name);
+        let mut ended = false;
+        for rule in self.0.iter_mut().filter(named) {
+            ended |= !rule.ended;
+            rule.ended = true;
+        }
+        ended
+    }
+    /// Those that have not ended.
+    pub fn in_force<'r>(&'r self, link: &'r str) -> impl Iterator<Item = InForce> + 'r {
+        let in_force = self.0.iter().filter(|rule| !rule.ended);
+        in_force.map(move |rule| InForce {
+            name: rule.asked.name.clone(),
+            link: Some(link.to_owned()),
+            what: rule.asked.to_string(),
+            applied: rule.applied,
+            n: rule.met,
+        })
+    }
+    /// Names of those so far.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.0.iter().map(|rule| rule.asked.name.as_str())
     }
     /// Whether there is none.
     pub fn is_empty(&self) -> bool {
@@ -83,7 +111,7 @@ impl Rules {
     ) -> Fate {
         let packet = Packet::look(&mut frame, link_header);
         let mut done = Done::default();
-        for rule in &mut self.0 {
+        for rule in self.0.iter_mut().filter(|rule| !rule.ended) {
             rule.entered += 1;
             let Some(number) = rule.applies(&packet, way, now) else {
                 continue;
@@ -123,7 +151,8 @@ impl Rules {
                 applied: rule.applied,
                 n: rule.met,
                 missing: rule.missing(),
-                passed: rule.entered,
+                // Whoever ended it by hand knows what it did.
+                passed: if rule.ended { 0 } else { rule.entered },
             }
         })
     }

@@ -336,6 +336,17 @@ pub struct Change {
     pub mtu: Option<u32>,
 }
 
+/// What happens when, or to which packet, of a lab that runs already; see [`Topology::events`].
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Events {
+    /// What happens to cables, in order of time.
+    pub changes: Vec<Change>,
+    /// What happens between nodes, in order of time.
+    pub divisions: Vec<(Duration, Division)>,
+    /// Faults that packets call for.
+    pub rules: Vec<Rule>,
+}
+
 /// A partition begins, or ends.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Division {
@@ -401,20 +412,20 @@ impl Topology {
             lab.add_events(&[root])?;
             return Ok(lab);
         };
-        let source = Source {
+        let more = Source {
             text: script,
             file: name,
         };
-        let document = source.parse()?;
-        let more = Fields {
-            source,
-            table: document.get_ref(),
-            what: "the script",
-        };
-        more.only(&[EVENTS])?;
-        lab.add_events(&[root, more])?;
+        let document = more.parse()?;
+        lab.add_events(&[root, script_of(more, document.get_ref())?])?;
         lab.sha256 = hex(&Sha256::digest([text, script].concat().as_bytes()));
         Ok(lab)
+    }
+    /// Reads a script for a lab whose cables are as they are here. `file` is its name for messages.
+    pub fn events(&self, script: &str, file: &str) -> Result<Events, TopologyError> {
+        let source = Source { text: script, file };
+        let document = source.parse()?;
+        self.read_events(&[script_of(source, document.get_ref())?])
     }
     fn without_events(root: Fields<'_, '_>) -> Result<Self, TopologyError> {
         let source = root.source;
@@ -457,14 +468,22 @@ impl Topology {
         })
     }
     fn add_events(&mut self, roots: &[Fields<'_, '_>]) -> Result<(), TopologyError> {
+        let events = self.read_events(roots)?;
+        (self.changes, self.divisions, self.rules) =
+            (events.changes, events.divisions, events.rules);
+        Ok(())
+    }
+    fn read_events(&self, roots: &[Fields<'_, '_>]) -> Result<Events, TopologyError> {
         let scene = Scene {
             nodes: &self.nodes,
             links: &self.links,
         };
         let Timeline { changes, divisions } = timeline::read(roots, scene)?;
-        let rules = rules::read(roots, scene)?;
-        (self.changes, self.divisions, self.rules) = (changes, divisions, rules);
-        Ok(())
+        Ok(Events {
+            changes,
+            divisions,
+            rules: rules::read(roots, scene)?,
+        })
     }
     /// Two hosts `a` and `b` (10.0.0.1/24, 10.0.0.2/24) on one cable named `a-b`, in virtual time.
     pub fn pair(impairments: Impairments) -> Self {
@@ -508,6 +527,19 @@ impl Topology {
 
 /// What a script may have, too.
 const EVENTS: &[&str] = &["at", "on"];
+
+fn script_of<'d, 'i>(
+    source: Source<'d>,
+    table: &'d toml::de::DeTable<'i>,
+) -> document::Result<Fields<'d, 'i>> {
+    let script = Fields {
+        source,
+        table,
+        what: "the script",
+    };
+    script.only(&[EVENTS])?;
+    Ok(script)
+}
 
 /// 2026-01-01T00:00:00Z in nanoseconds since 1970.
 pub const EPOCH_2026: u64 = 1_767_225_600_000_000_000;

@@ -3,7 +3,7 @@ use toml::Value;
 
 use super::document::{Fields, Result, Source};
 use super::links::{IMPAIRMENT_KEYS, change};
-use super::{Change, TopologyError};
+use super::{Change, Events, Topology, TopologyError};
 
 /// The name of the words, in complaints.
 const FILE: &str = "settings";
@@ -44,6 +44,16 @@ impl Change {
         let state = |direction: &Option<_>| direction.clone().unwrap_or_default();
         let mut state = (state(&present.forward), state(&present.backward));
         change(table, present.time, &present.link, &mut state)
+    }
+}
+
+impl Topology {
+    /// A rule as words of a command line, `packet=syn nth=3 do=drop`: the keys of `[[on]]` in a lab file. The error's message and
+    /// help are a lab file's.
+    pub fn rule(&self, words: &[impl AsRef<str>]) -> Result<Events> {
+        let lines: Vec<String> = words.iter().map(|word| line(word.as_ref())).collect();
+        let text = format!("[[on]]\n{}", lines.join("\n"));
+        self.events(&text, FILE)
     }
 }
 
