@@ -12,6 +12,7 @@ use heptad_runtime::lab::MachineId;
 use heptad_runtime::stack::{Family, SocketId, SocketKind};
 use rustix::fs::{MemfdFlags, Mode, OFlags, SealFlags};
 
+use super::entry::Inodes;
 use super::server::Server;
 use super::sockets::Sockets;
 use super::tables::Tables;
@@ -31,13 +32,8 @@ impl<S: Sockets> Server<S> {
         path: &str,
     ) -> Result<Option<Outcome>, i32> {
         let node = self.channels.get(&channel).ok_or(libc::EPIPE)?.node;
-        let entries = &self.entries;
-        let inode = |socket: Option<SocketId>| {
-            let mut own = entries.values();
-            let found =
-                own.find(|entry| (entry.at.machine, Some(entry.at.socket)) == (node, socket));
-            found.map_or(0, |entry| entry.inode)
-        };
+        let inodes = Inodes::of(&self.entries, node);
+        let inode = |socket: Option<SocketId>| socket.map_or(0, |socket| inodes.get(socket));
         let Some(file) = text(&self.network, node, path, &inode)
             .and_then(|text| to_be_read(text.as_bytes()).ok())
         else {
