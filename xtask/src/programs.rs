@@ -18,7 +18,7 @@ pub struct Program {
 }
 
 /// All of them.
-pub const PROGRAMS: [Program; 16] = [
+pub const PROGRAMS: [Program; 17] = [
     Program {
         name: "python3",
         package: "python3",
@@ -91,6 +91,13 @@ pub const PROGRAMS: [Program; 16] = [
         probe: &["-V"],
         says: "iproute2",
         tests: "Linux as a neighbour, over TAP",
+    },
+    Program {
+        name: "netstat",
+        package: "net-tools",
+        probe: &["-V"],
+        says: "net-tools",
+        tests: "the files of a node below /proc/net",
     },
     Program {
         name: "radvd",

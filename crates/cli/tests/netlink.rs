@@ -256,6 +256,7 @@ const GETIFADDRS: &str = r#"
 #include <ifaddrs.h>
 #include <net/if.h>
 #include <stdio.h>
+#include <sys/ioctl.h>
 int main(void) {
     struct ifaddrs *all;
     if (getifaddrs(&all)) return 1;
@@ -267,6 +268,11 @@ int main(void) {
         printf("%s %d %s %d\n", one->ifa_name, family, text, !!(one->ifa_flags & IFF_UP));
     }
     printf("%u %u\n", if_nametoindex("eth0"), if_nametoindex("eth7"));
+    struct ifreq list[8];
+    struct ifconf all_of_them = {.ifc_len = sizeof list, .ifc_req = list};
+    if (ioctl(socket(AF_INET, SOCK_DGRAM, 0), SIOCGIFCONF, &all_of_them)) return 2;
+    for (int n = 0; n < all_of_them.ifc_len / sizeof *list; n++)
+        printf("%s %s\n", list[n].ifr_name, inet_ntoa(((struct sockaddr_in *)&list[n].ifr_addr)->sin_addr));
     return 0;
 }
 "#;
@@ -285,7 +291,7 @@ fn c_libraries_and_runtimes_know_the_nodes_interfaces() {
         built_by(built);
         let said = pair.exec("a", &[&format!("./{name}")]);
         let expected = "lo 17 - 1\neth0 17 - 1\nlo 2 127.0.0.1 1\neth0 2 10.0.0.1 1\nlo 10 ::1 1\n\
-             eth0 10 fd00:1::1 1\neth0 10 fe80::ff:fe01:0 1\n2 0\n";
+             eth0 10 fd00:1::1 1\neth0 10 fe80::ff:fe01:0 1\n2 0\nlo 127.0.0.1\neth0 10.0.0.1\n";
         assert_eq!(said, expected, "{name}");
     }
     let script = "

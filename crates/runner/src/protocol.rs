@@ -154,6 +154,11 @@ pub enum Call {
         /// The first bytes of its argument.
         argument: Vec<u8>,
     },
+    /// A file that says what the network is. Answered with `Outcome::File` and a descriptor to read it by.
+    File {
+        /// Its path.
+        file: String,
+    },
     /// The call `id` is no longer waited for. No answer to it nor to this.
     Cancel,
     /// The program has got its socket: who holds it, for `netstat -p`. No answer.
@@ -236,6 +241,8 @@ pub enum Outcome {
     },
     /// The kernel does it.
     Native,
+    /// A file that is opened for reading.
+    File,
     /// A datagram of netlink: they come from port 0, and control messages are not there.
     Message {
         /// Its whole length.
@@ -249,9 +256,11 @@ impl Call {
     /// The socket that it is about.
     pub fn socket(&self) -> Option<SocketNumber> {
         match self {
-            Self::Hello { .. } | Self::Socket { .. } | Self::Interface { .. } | Self::Cancel => {
-                None
-            }
+            Self::Hello { .. }
+            | Self::Socket { .. }
+            | Self::Interface { .. }
+            | Self::File { .. }
+            | Self::Cancel => None,
             Self::Bind { socket, .. }
             | Self::BindNetlink { socket, .. }
             | Self::Listen { socket, .. }
@@ -341,6 +350,7 @@ impl Request {
                 port,
                 groups,
             } => w.tag(16).u32(*socket).u32(*port).u32(*groups),
+            Call::File { file } => w.tag(17).bytes(file.as_bytes()),
         };
         w.0
     }
@@ -421,6 +431,7 @@ impl Request {
                 token: r.bool()?,
             },
             16 => r.bind_netlink()?,
+            17 => Call::File { file: r.text()? },
             _ => return Err(Malformed),
         };
         r.end()?;
@@ -466,6 +477,7 @@ impl Answer {
                     Outcome::Native => w.tag(6),
                     Outcome::Nobody { tokens } => w.tag(7).u32(*tokens),
                     Outcome::Message { length, data } => w.tag(8).u32(*length).bytes(data),
+                    Outcome::File => w.tag(9),
                 }
             }
             Self::Release { socket, reset } => w.tag(2).u32(*socket).bool(*reset),
@@ -647,6 +659,7 @@ impl Reader<'_> {
                 length: self.u32()?,
                 data: self.bytes()?,
             },
+            9 => Outcome::File,
             _ => return Err(Malformed),
         })
     }
@@ -683,6 +696,9 @@ mod tests {
         let six: SocketAddr = "[2001:db8::1%7]:53".parse().unwrap();
         vec![
             netlink(),
+            Call::File {
+                file: "/etc/hosts".into(),
+            },
             hello(),
             Call::Socket {
                 family: 2,
@@ -775,6 +791,7 @@ mod tests {
                 control: vec![8; 24],
             },
             Outcome::Native,
+            Outcome::File,
             Outcome::Nobody { tokens: 2 },
             Outcome::Message {
                 length: 9,

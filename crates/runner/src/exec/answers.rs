@@ -5,6 +5,7 @@ use std::os::fd::{AsFd, OwnedFd};
 
 use super::calls::{self, MMSGHDR};
 use super::guard::{Guard, Parked, Question};
+use super::interfaces::List;
 use super::{netlink, pair, stand_in};
 use crate::notify::Notification;
 use crate::protocol::{Call, Outcome, SocketNumber};
@@ -60,6 +61,10 @@ pub(super) enum Want {
     },
     /// What an interface answers.
     Interface { at: u64 },
+    /// What all interfaces answer.
+    Interfaces(List),
+    /// A file, and whether it closes as a program is executed.
+    File { cloexec: bool },
     /// The next datagram of `sendmmsg`.
     ManySent {
         rest: Vec<Call>,
@@ -186,6 +191,7 @@ impl Guard {
             Outcome::Native => {
                 let _ = self.listener.leave_to_kernel(n.id);
             }
+            Outcome::File => self.deliver_file(&n, &want, &fds),
             plain => self.deliver_plain(n, want, plain),
         }
     }
@@ -247,6 +253,9 @@ impl Guard {
                 }
                 place.fill_cut(n.thread, &bytes).map(|()| 0)
             }
+            (Want::Interfaces(list), Outcome::Bytes(bytes)) => {
+                list.fill(n.thread, &bytes).map(|()| 0)
+            }
             (Want::Interface { at }, Outcome::Bytes(bytes)) => {
                 memory::write(n.thread, at, &bytes).map(|()| 0)
             }
@@ -273,6 +282,17 @@ impl Guard {
             _ => Err(libc::EPROTO),
         };
         let _ = self.listener.answer(n.id, result);
+    }
+
+    fn deliver_file(&mut self, n: &Notification, want: &Want, fds: &[OwnedFd]) {
+        let ([file], Want::File { cloexec }) = (fds, want) else {
+            let _ = self.listener.answer(n.id, Err(libc::EPROTO));
+            return;
+        };
+        if let Err(error) = self.listener.answer_with_fd(n.id, file.as_fd(), *cloexec) {
+            let errno = error.raw_os_error().unwrap_or(libc::EIO);
+            let _ = self.listener.answer(n.id, Err(errno));
+        }
     }
 
     fn send_next(

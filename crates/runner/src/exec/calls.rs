@@ -5,7 +5,7 @@ use std::os::fd::{AsFd, OwnedFd};
 
 use super::answers::{HeaderPlace, Place, Want};
 use super::guard::{Guard, Question};
-use super::{identity, netlink, pair, stand_in};
+use super::{files, identity, interfaces, netlink, pair, stand_in};
 use crate::memory;
 use crate::notify::Notification;
 use crate::protocol::{Call, SocketNumber};
@@ -131,6 +131,9 @@ impl Guard {
             libc::SYS_sendmmsg => self.sendmmsg(n),
             libc::SYS_recvmmsg => self.recvmmsg(n),
             libc::SYS_ioctl => self.ioctl(n),
+            #[cfg(target_arch = "x86_64")]
+            libc::SYS_open => files::open(n, n.args[0], n.args[1]),
+            libc::SYS_openat => files::open(n, n.args[1], n.args[2]),
             call if COPIES_A_DESCRIPTOR.contains(&call) => {
                 self.settle_descriptor(n, n.args[0] as i32);
                 Ok(Step::Native)
@@ -410,6 +413,9 @@ impl Guard {
         }
         if self.hold(n)?.is_none() && !self.has_no_network(n) {
             return Ok(Step::Native);
+        }
+        if libc::Ioctl::from(request) == libc::SIOCGIFCONF {
+            return interfaces::list(n);
         }
         let argument = memory::read_vec(n.thread, n.args[2], IFREQ)?;
         Ok(ask(

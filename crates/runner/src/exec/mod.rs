@@ -9,9 +9,11 @@
 pub mod answers;
 pub mod calls;
 pub mod descendants;
+pub mod files;
 pub mod front;
 pub mod guard;
 pub mod identity;
+pub mod interfaces;
 pub mod netlink;
 pub mod options;
 pub mod pair;

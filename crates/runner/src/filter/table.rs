@@ -171,6 +171,26 @@ const COPIES_TABLE: &[&[Condition]] = &[&[argument(
 /// `epoll_ctl` that adds.
 const ADDS: &[&[Condition]] = &[&[argument(1, Test::In(&[libc::EPOLL_CTL_ADD as u32]))]];
 
+/// `open` for reading only, as readers of small files ask for it: the path is looked at, see `exec/files`.
+const fn reading(flags: u8) -> Condition {
+    let others = libc::O_ACCMODE
+        | libc::O_CREAT
+        | libc::O_DIRECTORY
+        | libc::O_NOFOLLOW
+        | libc::O_NONBLOCK
+        | libc::O_PATH;
+    argument(
+        flags,
+        Test::Masked {
+            mask: others as u32,
+            value: libc::O_RDONLY as u32,
+        },
+    )
+}
+
+/// `AT_FDCWD`: what walks through folders names them by their descriptors.
+const HERE: Test = Test::In(&[libc::AT_FDCWD as u32]);
+
 const fn notify(call: libc::c_long, when: &'static [&'static [Condition]]) -> Row {
     Row {
         call: number(call),
@@ -199,6 +219,9 @@ pub const ROWS: &[Row] = &[
     notify(libc::SYS_sendmmsg, ALWAYS),
     notify(libc::SYS_recvmmsg, ALWAYS),
     notify(libc::SYS_ioctl, INTERFACE_REQUESTS),
+    #[cfg(target_arch = "x86_64")]
+    notify(libc::SYS_open, &[&[reading(1)]]),
+    notify(libc::SYS_openat, &[&[argument(0, HERE), reading(2)]]),
     // What copies descriptors must not copy a stand-in (`exec::stand_in`).
     notify(libc::SYS_dup, ALWAYS),
     #[cfg(target_arch = "x86_64")]
@@ -335,6 +358,27 @@ mod tests {
                 decided, *expected,
                 "call {call} with {args:x?}: {decided:#x}"
             );
+        }
+    }
+
+    #[test]
+    fn a_file_is_looked_at_when_it_is_opened_for_reading_by_its_path() {
+        let address = 0x7fff_0000_0000_u64;
+        let (here, cloexec) = (libc::AT_FDCWD as u64, libc::O_CLOEXEC as u64);
+        #[rustfmt::skip]
+        let rows: &[(libc::c_long, [u64; 6], u32)] = &[
+            (libc::SYS_openat, [here, address, 0, 0, 0, 0], NOTIFY),
+            (libc::SYS_openat, [here & 0xffff_ffff, address, cloexec, 0, 0, 0], NOTIFY),
+            (libc::SYS_openat, [here, address, libc::O_WRONLY as u64, 0, 0, 0], ALLOW),
+            (libc::SYS_openat, [here, address, libc::O_RDWR as u64, 0, 0, 0], ALLOW),
+            (libc::SYS_openat, [here, address, libc::O_DIRECTORY as u64, 0, 0, 0], ALLOW),
+            (libc::SYS_openat, [here, address, libc::O_NONBLOCK as u64, 0, 0, 0], ALLOW),
+            (libc::SYS_openat, [3, address, cloexec, 0, 0, 0], ALLOW),
+        ];
+        let program = bpf::assemble(ARCH, ROWS);
+        for (call, args, expected) in rows {
+            let decided = interpret(&program, ARCH, *call as u32, *args);
+            assert_eq!(decided, *expected, "{args:x?}");
         }
     }
 

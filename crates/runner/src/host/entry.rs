@@ -1,11 +1,13 @@
 //! A socket of a program, as the host keeps it: its stack socket, our end of its pair, and the part it plays.
 
-use std::collections::VecDeque;
+use std::cell::OnceCell;
+use std::collections::{HashMap, VecDeque};
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::task::Waker;
 
-use heptad_runtime::stack::{Family, SocketError};
+use heptad_runtime::lab::MachineId;
+use heptad_runtime::stack::{Family, SocketError, SocketId};
 use rustix::net::{AddressFamily, RecvFlags, SocketFlags, SocketType, recv, socketpair};
 
 use super::datagram::Datagrams;
@@ -71,6 +73,35 @@ impl Buffers {
         if let (Some(size), Some(program)) = (self.sending, program) {
             let _ = set_socket_send_buffer_size(program, size);
         }
+    }
+}
+
+/// The numbers of the programs' ends on one node, collected when the first is asked for: lists of sockets ask for all.
+pub struct Inodes<'a> {
+    entries: &'a HashMap<u64, Entry>,
+    node: MachineId,
+    known: OnceCell<HashMap<SocketId, u32>>,
+}
+
+impl<'a> Inodes<'a> {
+    /// Those of a node.
+    pub fn of(entries: &'a HashMap<u64, Entry>, node: MachineId) -> Self {
+        Self {
+            entries,
+            node,
+            known: OnceCell::new(),
+        }
+    }
+
+    /// That of a socket; 0: none.
+    pub fn get(&self, socket: SocketId) -> u32 {
+        let known = self.known.get_or_init(|| {
+            let all = self.entries.values();
+            all.filter(|entry| entry.at.machine == self.node)
+                .map(|entry| (entry.at.socket, entry.inode))
+                .collect()
+        });
+        known.get(&socket).copied().unwrap_or(0)
     }
 }
 

@@ -27,6 +27,9 @@ pub fn answer(
     request: u32,
     mut argument: Vec<u8>,
 ) -> Result<Vec<u8>, i32> {
+    if libc::Ioctl::from(request) == libc::SIOCGIFCONF {
+        return Ok(list(interfaces));
+    }
     argument.resize(IFREQ, 0);
     let found = find(interfaces, request, &argument)?;
     let value: Vec<u8> = match libc::Ioctl::from(request) {
@@ -55,6 +58,22 @@ pub fn answer(
     argument.splice(NAME..end, value);
     argument.truncate(IFREQ);
     Ok(argument)
+}
+
+/// One for each address.
+fn list(interfaces: &[Interface]) -> Vec<u8> {
+    let one = |interface: &Interface| {
+        let mut bytes = interface.name.clone().into_bytes();
+        bytes.resize(NAME, 0);
+        bytes.extend(address(interface.address?.0));
+        bytes.resize(IFREQ, 0);
+        Some(bytes)
+    };
+    interfaces
+        .iter()
+        .filter_map(one)
+        .collect::<Vec<_>>()
+        .concat()
 }
 
 fn find<'a>(
@@ -165,6 +184,10 @@ mod tests {
             ask(libc::SIOCGIFHWADDR, "eth0").unwrap()[..8],
             [1, 0, 2, 0, 0, 0, 0, 2]
         );
+        let all = answer(&interfaces(), libc::SIOCGIFCONF as u32, Vec::new()).unwrap();
+        assert_eq!(all.len(), 2 * IFREQ);
+        assert_eq!(all[IFREQ..IFREQ + 5], *b"eth0\0");
+        assert_eq!(all[IFREQ + NAME + 4..][..4], [10, 0, 1, 10]);
         assert_eq!(ask(libc::SIOCGIFADDR, "nope"), Err(libc::ENODEV));
         assert_eq!(ask(libc::SIOCSIFFLAGS, "eth0"), Err(libc::EINVAL));
     }

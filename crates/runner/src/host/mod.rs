@@ -11,6 +11,7 @@
 mod ancillary;
 mod datagram;
 mod entry;
+mod files;
 mod groups;
 mod interfaces;
 mod names;

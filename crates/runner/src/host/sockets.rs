@@ -168,6 +168,8 @@ pub trait Sockets: Send + 'static {
     fn deregister(&self, at: At);
     /// The addresses of a node of this name; none if there is no such node.
     fn addresses_of(&self, name: &str) -> Vec<IpAddr>;
+    /// The nodes that have addresses, with their names and these.
+    fn names(&self) -> Vec<(MachineId, String, Vec<IpAddr>)>;
     /// The name of the node that owns an address.
     fn name_of(&self, address: IpAddr) -> Option<String>;
     /// Whether a datagram socket of the node is bound to this port.
@@ -311,6 +313,16 @@ impl Sockets for Network {
     }
     fn addresses_of(&self, name: &str) -> Vec<IpAddr> {
         self.lab(|lab| lab.addresses(name))
+    }
+    fn names(&self) -> Vec<(MachineId, String, Vec<IpAddr>)> {
+        self.lab(|lab| {
+            let all = lab.machines().into_iter();
+            all.map(|machine| {
+                let addresses = lab.addresses(&machine.name);
+                (machine.id, machine.name, addresses)
+            })
+            .collect()
+        })
     }
     fn name_of(&self, address: IpAddr) -> Option<String> {
         self.lab(|lab| {

@@ -1,6 +1,6 @@
 //! What layers 1 to 3 of a node have in their tables, at one moment: what `ip` shows.
 
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use heptad_runtime::stack::l1_physical::PortCounters;
 use heptad_runtime::stack::stack::{Address6, Neighbour, RouteRow, Standing};
@@ -34,6 +34,8 @@ pub struct Tables {
     pub routes: Vec<RouteRow>,
     /// Neighbours of both families, with their zones.
     pub neighbours: Vec<Neighbour>,
+    /// Name servers that routers told.
+    pub resolvers: Vec<Ipv6Addr>,
 }
 
 impl Tables {
@@ -49,9 +51,13 @@ impl Tables {
             }),
             IpAddr::V6(_) => None,
         });
+        let ports = stack.ports();
+        let ids = (0..).map(PortId).zip(&ports);
+        let resolvers = ids.flat_map(|(port, _)| stack.resolvers(port));
         Self {
             now,
-            ports: stack.ports(),
+            resolvers: resolvers.collect(),
+            ports,
             addresses: addresses.collect(),
             addresses_v6: stack.ipv6_addresses(),
             routes: stack.route_table(),

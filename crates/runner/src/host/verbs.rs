@@ -50,14 +50,8 @@ impl<S: Sockets> Server<S> {
                 family,
                 kind,
                 protocol,
-            } if i32::from(family) == libc::AF_NETLINK => {
-                self.netlink_socket(asker, kind, protocol)
-            }
-            Call::Socket {
-                family,
-                kind,
-                protocol,
             } => self.socket(asker, family, kind, protocol),
+            Call::File { file } => self.file(asker, &file),
             Call::Interface { request, argument } => self.interface(channel, request, argument),
             Call::BindNetlink { .. } => Err(libc::EBADF),
             Call::Bind { socket, address } => self.bind(channel, socket, address),
@@ -146,6 +140,7 @@ impl<S: Sockets> Server<S> {
         let family = match i32::from(family) {
             libc::AF_INET => Family::V4,
             libc::AF_INET6 => Family::V6,
+            libc::AF_NETLINK => return self.netlink_socket(asker, kind, protocol),
             _ => return Err(libc::EAFNOSUPPORT),
         };
         let protocol = protocol.cast_signed();

@@ -420,6 +420,9 @@ impl Sockets for Kernel {
         let bob = (name == "bob").then_some(IpAddr::from([127, 0, 0, 1]));
         bob.into_iter().collect()
     }
+    fn names(&self) -> Vec<(MachineId, String, Vec<IpAddr>)> {
+        vec![(NODE, "bob".into(), self.addresses_of("bob"))]
+    }
     fn name_of(&self, address: IpAddr) -> Option<String> {
         address.is_loopback().then(|| "bob".to_owned())
     }

@@ -11,6 +11,7 @@ use rustix::net::{RecvFlags, SendFlags, recv, send};
 use super::{Asker, ROUTE, SOCK_DIAG, answers};
 use crate::exec::netlink;
 use crate::host::datagram::Parked;
+use crate::host::entry::Inodes;
 use crate::host::server::{PairEnds, Server};
 use crate::host::sockets::Sockets;
 use crate::protocol::{Answer, Call, Outcome, SocketNumber};
@@ -282,12 +283,9 @@ impl<S: Sockets> Server<S> {
         if endpoint.waiting.len() >= MOST_WAITING {
             return Err(libc::ENOBUFS);
         }
-        let (node, entries) = (endpoint.node, &self.entries);
-        let inode = |socket: SocketId| {
-            let mut own = entries.values();
-            let found = own.find(|entry| (entry.at.machine, entry.at.socket) == (node, socket));
-            found.map_or(0, |entry| entry.inode)
-        };
+        let node = endpoint.node;
+        let inodes = Inodes::of(&self.entries, node);
+        let inode = |socket: SocketId| inodes.get(socket);
         let asker = Asker {
             network: &self.network,
             machine: node,

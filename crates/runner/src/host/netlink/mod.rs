@@ -18,6 +18,7 @@ use std::net::{IpAddr, SocketAddr};
 use heptad_runtime::lab::MachineId;
 use heptad_runtime::stack::{Family, SocketError, SocketKind};
 
+pub use diag::state;
 pub use endpoint::Endpoint;
 
 use super::sockets::Sockets;
