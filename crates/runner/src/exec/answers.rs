@@ -6,7 +6,7 @@ use std::os::fd::{AsFd, OwnedFd};
 use super::calls::{self, MMSGHDR};
 use super::guard::{Guard, Parked, Question};
 use super::interfaces::List;
-use super::{netlink, pair, stand_in};
+use super::{netlink, options, pair, stand_in};
 use crate::notify::Notification;
 use crate::protocol::{Call, Outcome, SocketNumber};
 use crate::{control, memory};
@@ -43,7 +43,10 @@ pub(super) enum Want {
     /// An address.
     Address(Place),
     /// The end of a setsockopt, and whether the kernel accepted it of a shadow.
-    OptionSet { accepted: bool },
+    OptionSet {
+        accepted: bool,
+        undo: Option<options::Undo>,
+    },
     /// An option, and the error that the kernel kept.
     Option { place: Place, native: i32 },
     /// A datagram.
@@ -174,8 +177,14 @@ impl Guard {
                 return;
             }
             // The lab knows nothing of it: it has no effect, as far as a node of a lab goes.
-            (Err(libc::ENOPROTOOPT), Want::OptionSet { accepted: true }) => Outcome::Value(0),
+            (Err(libc::ENOPROTOOPT), Want::OptionSet { accepted: true, .. }) => Outcome::Value(0),
             (Err(errno), _) => {
+                if let Want::OptionSet {
+                    undo: Some(undo), ..
+                } = &want
+                {
+                    undo.carry_out();
+                }
                 self.give_up(&n, &want, errno);
                 let _ = self.listener.answer(n.id, Err(errno));
                 return;

@@ -17,6 +17,9 @@ use crate::protocol::Call;
 /// Bytes of a socket option that are looked at.
 const LONGEST: usize = 144 + 64 * 128;
 
+/// Bytes of most options.
+const VALUE: i32 = 16;
+
 /// Options of the lab alone: they name interfaces and groups of the node, or what only the lab has.
 fn is_labs(held: &Held, level: i32, name: i32) -> bool {
     const IP: &[i32] = &[
@@ -86,6 +89,21 @@ fn is_buffer(level: i32, name: i32) -> bool {
     level == libc::SOL_SOCKET && [libc::SO_SNDBUF, libc::SO_RCVBUF].contains(&name)
 }
 
+/// What the shadow had before, should the lab refuse what the kernel accepted.
+#[derive(Debug)]
+pub struct Undo {
+    shadow: OwnedFd,
+    option: (i32, i32),
+    before: Vec<u8>,
+}
+
+impl Undo {
+    /// As it was.
+    pub fn carry_out(&self) {
+        let _ = set_native(self.shadow.as_fd(), self.option, &self.before);
+    }
+}
+
 impl Guard {
     /// `setsockopt`.
     pub(super) fn set_option(&mut self, n: &Notification, held: &Held) -> Result<Step, i32> {
@@ -96,12 +114,18 @@ impl Guard {
         if level == libc::IPPROTO_TCP && name == libc::TCP_ULP {
             return Err(libc::ENOPROTOOPT);
         }
-        let mut accepted = false;
+        let (mut accepted, mut undo) = (false, None);
         if !is_labs(held, level, name)
             && let Some(shadow) = self.shadow(held)
         {
+            let before = get_native(shadow.as_fd(), (level, name), VALUE).ok();
             set_native(shadow.as_fd(), (level, name), &value)?;
             accepted = !must_be_known(level, name);
+            undo = before.map(|before| Undo {
+                shadow,
+                option: (level, name),
+                before,
+            });
         }
         if is_buffer(level, name)
             && let Some(size) = value.first_chunk()
@@ -119,7 +143,7 @@ impl Guard {
             name,
             value,
         };
-        Ok(ask(call, Want::OptionSet { accepted }))
+        Ok(ask(call, Want::OptionSet { accepted, undo }))
     }
 
     /// `getsockopt`.
@@ -206,13 +230,27 @@ fn shown(
     place: Place,
 ) -> Result<Step, i32> {
     let room = i32::from_ne_bytes(memory::read_array(n.thread, place.length_at)?);
-    let mut value = vec![0; LONGEST];
     // A negative length is refused, but at the level of IPv6, where it is a large one.
-    let mut length = room.min(LONGEST as i32).cast_unsigned();
-    if room < 0 && level == libc::IPPROTO_IPV6 {
-        length = LONGEST as u32;
-    }
-    // SAFETY: the kernel writes at most `length` bytes, for which there is room.
+    let room = match room {
+        ..0 if level == libc::IPPROTO_IPV6 => LONGEST as i32,
+        room => room.min(LONGEST as i32),
+    };
+    let value = get_native(shadow, (level, name), room)?;
+    memory::write(n.thread, place.at, &value)?;
+    let length = value.len() as u32;
+    memory::write(n.thread, place.length_at, &length.to_ne_bytes())?;
+    Ok(Step::Value(0))
+}
+
+fn get_native(
+    shadow: BorrowedFd<'_>,
+    (level, name): (i32, i32),
+    room: i32,
+) -> Result<Vec<u8>, i32> {
+    let mut value = vec![0; usize::try_from(room).unwrap_or(0)];
+    let mut length = room.cast_unsigned();
+    // SAFETY: the kernel writes at most `length` bytes, for which there is room; a negative length it refuses at all levels
+    // but IPv6's, where none comes here.
     let done = unsafe {
         libc::getsockopt(
             shadow.as_raw_fd(),
@@ -225,10 +263,8 @@ fn shown(
     if done != 0 {
         return Err(errno());
     }
-    let written = value.get(..length as usize).unwrap_or(&value);
-    memory::write(n.thread, place.at, written)?;
-    memory::write(n.thread, place.length_at, &length.to_ne_bytes())?;
-    Ok(Step::Value(0))
+    value.truncate(length as usize);
+    Ok(value)
 }
 
 fn errno() -> i32 {
