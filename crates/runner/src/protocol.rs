@@ -241,6 +241,11 @@ pub enum Outcome {
     },
     /// The kernel does it.
     Native,
+    /// The socket is as it was at first, with a new pair: two descriptors, as for `Socket`.
+    Renewed {
+        /// What the call says all the same; 0: nothing.
+        errno: i32,
+    },
     /// A file that is opened for reading.
     File,
     /// A datagram of netlink: they come from port 0, and control messages are not there.
@@ -478,6 +483,7 @@ impl Answer {
                     Outcome::Nobody { tokens } => w.tag(7).u32(*tokens),
                     Outcome::Message { length, data } => w.tag(8).u32(*length).bytes(data),
                     Outcome::File => w.tag(9),
+                    Outcome::Renewed { errno } => w.tag(10).i32(*errno),
                 }
             }
             Self::Release { socket, reset } => w.tag(2).u32(*socket).bool(*reset),
@@ -660,6 +666,7 @@ impl Reader<'_> {
                 data: self.bytes()?,
             },
             9 => Outcome::File,
+            10 => Outcome::Renewed { errno: self.i32()? },
             _ => return Err(Malformed),
         })
     }
@@ -791,6 +798,7 @@ mod tests {
                 control: vec![8; 24],
             },
             Outcome::Native,
+            Outcome::Renewed { errno: 111 },
             Outcome::File,
             Outcome::Nobody { tokens: 2 },
             Outcome::Message {

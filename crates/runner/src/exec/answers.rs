@@ -42,6 +42,8 @@ pub(super) enum Want {
     },
     /// An address.
     Address(Place),
+    /// The end of a shutdown.
+    Shut { socket: SocketNumber },
     /// The end of a setsockopt, and whether the kernel accepted it of a shadow.
     OptionSet {
         accepted: bool,
@@ -201,6 +203,16 @@ impl Guard {
                 let _ = self.listener.leave_to_kernel(n.id);
             }
             Outcome::File => self.deliver_file(&n, &want, &fds),
+            Outcome::Renewed { errno } => {
+                if let Want::Shut { socket } | Want::Connected { socket } = want {
+                    self.renew(&n, socket, fds);
+                }
+                let result = match errno {
+                    0 => Ok(0),
+                    errno => Err(errno),
+                };
+                let _ = self.listener.answer(n.id, result);
+            }
             plain => self.deliver_plain(n, want, plain),
         }
     }

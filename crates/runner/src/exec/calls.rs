@@ -135,7 +135,7 @@ impl Guard {
             libc::SYS_open => files::open(n, n.args[0], n.args[1]),
             libc::SYS_openat => files::open(n, n.args[1], n.args[2]),
             call if COPIES_A_DESCRIPTOR.contains(&call) => {
-                self.settle_descriptor(n, n.args[0] as i32);
+                self.note_copy(n);
                 Ok(Step::Native)
             }
             libc::SYS_epoll_ctl => {
@@ -187,7 +187,7 @@ impl Guard {
                     socket,
                     how: n.args[1] as i32,
                 },
-                Want::Value,
+                Want::Shut { socket },
             )),
             libc::SYS_setsockopt => self.set_option(n, &held),
             libc::SYS_getsockopt => self.get_option(n, held),
@@ -269,8 +269,11 @@ impl Guard {
             filler,
         };
         let limit = pair::send_limit(&held.end).filter(|_| wait);
-        let want = Want::Connected {
-            socket: held.number,
+        let want = match address {
+            None if held.stands_in => Want::Value,
+            _ => Want::Connected {
+                socket: held.number,
+            },
         };
         Ok(Step::Ask(Question {
             limit: limit.map(|limit| (limit, libc::EINPROGRESS)),
@@ -281,12 +284,11 @@ impl Guard {
     fn sendmsg(&mut self, n: &Notification) -> Result<Step, i32> {
         let header = read_header(n.thread, n.args[1])?;
         let has_name = header.name != 0 && header.name_length != 0;
-        if !has_name && !header.has_control() {
-            return Ok(Step::Native);
-        }
         let Some(held) = self.hold(n)? else {
-            // It may carry descriptors.
-            self.settle_process(n);
+            if header.has_control() {
+                // It may carry descriptors.
+                self.settle_process(n);
+            }
             return Ok(Step::Native);
         };
         if held.stream && !has_name {

@@ -94,14 +94,23 @@ pub(super) struct Socket {
     lab_end: Option<OwnedFd>,
     /// The program's end of the pair, while a stand-in is in its place.
     waiting: Option<OwnedFd>,
-    inode: u64,
-    holder: (i32, i32),
+    /// There may be copies of its descriptor.
+    pub(super) copied: bool,
+    pub(super) inode: u64,
+    /// The process that was given it, and the number there.
+    pub(super) holder: (i32, i32),
 }
 
 impl Socket {
     /// A stand-in is in the program's hands.
     pub(super) fn stands_in(&self) -> bool {
         self.waiting.is_some()
+    }
+
+    /// It is as it was at first, with another pair.
+    pub(super) fn renew(&mut self, lab_end: OwnedFd) {
+        self.lab_end = Some(lab_end);
+        (self.started, self.copied) = (false, false);
     }
 }
 
@@ -128,6 +137,7 @@ impl Sockets {
             started: false,
             lab_end,
             waiting: None,
+            copied: false,
             inode,
             holder,
         };

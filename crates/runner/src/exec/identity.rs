@@ -169,6 +169,23 @@ pub fn search(processes: &[i32], inode: u64, wanted: u64) -> Option<OwnedFd> {
     None
 }
 
+/// The numbers under which a process has the socket of `cookie`.
+pub fn numbers(process: i32, inode: u64, wanted: u64) -> Vec<i32> {
+    let name = format!("socket:[{inode}]");
+    let Ok(entries) = fs::read_dir(format!("/proc/{process}/fd")) else {
+        return Vec::new();
+    };
+    let is_it = |entry: &fs::DirEntry| {
+        fs::read_link(entry.path()).is_ok_and(|link| link.as_os_str() == name.as_str())
+    };
+    let number = |entry: fs::DirEntry| entry.file_name().to_str()?.parse().ok();
+    let same = |fd: &i32| {
+        duplicate_of_process(process, *fd).is_ok_and(|end| cookie(end.as_fd()) == Ok(wanted))
+    };
+    let found = entries.flatten().filter(is_it).filter_map(number);
+    found.filter(same).collect()
+}
+
 /// A duplicate of descriptor `fd` of a process.
 ///
 /// # Errors

@@ -50,11 +50,16 @@ pub fn set_nonblocking(end: BorrowedFd<'_>) -> io::Result<()> {
     Ok(fcntl_setfl(end, fcntl_getfl(end)? | OFlags::NONBLOCK)?)
 }
 
-/// Gives `to` what a program may have set on `from` without the guard's help: flags, time limits, buffers.
-pub fn carry_settings(from: BorrowedFd<'_>, to: BorrowedFd<'_>) {
+/// Gives `to` the flags of a description (`O_NONBLOCK`).
+pub fn carry_flags(from: BorrowedFd<'_>, to: BorrowedFd<'_>) {
     if let Ok(flags) = fcntl_getfl(from) {
         let _ = fcntl_setfl(to, flags & (OFlags::NONBLOCK | OFlags::APPEND));
     }
+}
+
+/// Gives `to` what a program may have set on `from` without the guard's help: flags, time limits, buffers.
+pub fn carry_settings(from: BorrowedFd<'_>, to: BorrowedFd<'_>) {
+    carry_flags(from, to);
     for timeout in [sockopt::Timeout::Recv, sockopt::Timeout::Send] {
         if let Ok(Some(limit)) = sockopt::socket_timeout(from, timeout) {
             let _ = sockopt::set_socket_timeout(to, timeout, Some(limit));

@@ -4,11 +4,12 @@
 //!
 //! ```text
 //!   socket()            fd 5 = stand-in            the guard keeps the pair's end
-//!   connect(), listen() fd 5 = the pair's end      the stand-in is gone
+//!   connect(), listen() fd 5 = the pair's end      the guard keeps the stand-in, for its options
+//!   dissolved, shut     fd 5 = stand-in            and a new pair's end
 //! ```
 //!
-//! A descriptor's copies would keep the stand-in. So whatever copies one, or hangs it on an epoll, takes the pair's end
-//! first: `dup`, `fork`, `epoll_ctl`, a message with descriptors. Nothing tells that a stand-in was closed; it is looked
+//! Copies in the same process (`dup`) are found when that happens. What copies one into another process, or hangs it on an
+//! epoll, takes the pair's end first: `fork`, `epoll_ctl`, a message with descriptors. Nothing tells that a stand-in was closed; it is looked
 //! for when its port is asked for, and when there are many.
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -35,27 +36,80 @@ impl Guard {
         let Some(waiting) = self.sockets.take_waiting(number) else {
             return;
         };
-        let Some(cookie) = self.sockets.cookie_of(number) else {
+        let Some(stand_in) = self.stand_in_at(n.thread, number, fd) else {
             return;
         };
-        let Ok(stand_in) = self.threads.duplicate(n.thread, fd) else {
-            return;
-        };
-        if identity::cookie(stand_in.as_fd()) != Ok(cookie) {
-            return;
-        }
         pair::carry_settings(stand_in.as_fd(), waiting.as_fd());
-        let cloexec = identity::closes_on_exec(n.thread, fd);
-        let placed = self.listener.place_fd(n.id, waiting.as_fd(), (fd, cloexec));
-        match placed {
-            Ok(()) => {
-                self.sockets.has_settled(number, waiting.as_fd());
-                if let Some(socket) = self.sockets.get(number) {
-                    socket.shadow = Some(stand_in);
-                }
+        let mut placed = false;
+        for fd in self.places_of(number, fd) {
+            let cloexec = identity::closes_on_exec(n.thread, fd);
+            let place = (fd, cloexec);
+            placed |= self.listener.place_fd(n.id, waiting.as_fd(), place).is_ok();
+        }
+        if placed {
+            self.sockets.has_settled(number, waiting.as_fd());
+            if let Some(socket) = self.sockets.get(number) {
+                socket.shadow = Some(stand_in);
             }
+        } else {
             // The call is gone: the next one comes this way again.
-            Err(_) => self.sockets.keep_waiting(number, waiting),
+            self.sockets.keep_waiting(number, waiting);
+        }
+    }
+
+    /// A duplicate of the stand-in, if it is there.
+    fn stand_in_at(&mut self, thread: i32, number: SocketNumber, fd: i32) -> Option<OwnedFd> {
+        let cookie = self.sockets.cookie_of(number)?;
+        let end = self.threads.duplicate(thread, fd).ok()?;
+        (identity::cookie(end.as_fd()) == Ok(cookie)).then_some(end)
+    }
+
+    /// Where the process that was given a stand-in has it: under this number, and under those of its copies.
+    fn places_of(&mut self, number: SocketNumber, fd: i32) -> Vec<i32> {
+        let cookie = self.sockets.cookie_of(number);
+        match (self.sockets.get(number), cookie) {
+            (Some(socket), Some(cookie)) if socket.copied => {
+                identity::numbers(socket.holder.0, socket.inode, cookie)
+            }
+            _ => vec![fd],
+        }
+    }
+
+    /// A stream that was dissolved, or a listener that was shut, is as it was at first: a stand-in takes the place of the pair's
+    /// end, and a new pair waits.
+    pub(super) fn renew(&mut self, n: &Notification, number: SocketNumber, fds: Vec<OwnedFd>) {
+        let Ok([waiting, lab_end]) = <[OwnedFd; 2]>::try_from(fds) else {
+            return;
+        };
+        let fd = n.args[0] as i32;
+        let before = self.threads.duplicate(n.thread, fd);
+        let Some(socket) = self.sockets.get(number) else {
+            return;
+        };
+        let stand_in = socket.shadow.take().or_else(|| make(socket.family));
+        let given = stand_in.as_ref().unwrap_or(&waiting);
+        if let Ok(before) = before {
+            pair::carry_flags(before.as_fd(), given.as_fd());
+        }
+        socket.renew(lab_end);
+        let cloexec = identity::closes_on_exec(n.thread, fd);
+        let placed = self.listener.place_fd(n.id, given.as_fd(), (fd, cloexec));
+        self.sockets.has_settled(number, given.as_fd());
+        if stand_in.is_some() && placed.is_ok() {
+            self.sockets.keep_waiting(number, waiting);
+        }
+        let process = self.threads.process_of(n.thread);
+        self.sockets.set_holder(number, process, fd);
+    }
+
+    /// The program makes a copy of a descriptor. The copies of a stand-in are looked for when the pair's end takes its place.
+    pub(super) fn note_copy(&mut self, n: &Notification) {
+        if self.sockets.has_stand_ins()
+            && let Ok(end) = self.threads.duplicate(n.thread, n.args[0] as i32)
+            && let Ok(cookie) = identity::cookie(end.as_fd())
+            && let Some(socket) = self.sockets.find(cookie)
+        {
+            socket.copied = true;
         }
     }
 
@@ -81,6 +135,8 @@ impl Guard {
         let process = self.threads.process_of(n.thread);
         for (number, (holder, fd)) in self.sockets.stand_ins() {
             if holder == process {
+                // The first may be closed, and a copy be there.
+                let fd = self.places_of(number, fd).first().copied().unwrap_or(fd);
                 self.settle(n, number, fd);
             }
         }
@@ -90,9 +146,9 @@ impl Guard {
     pub(super) fn sweep_stand_ins(&mut self) -> bool {
         let before = self.sockets.stand_in_count();
         for (number, (process, fd)) in self.sockets.stand_ins() {
-            let there = self.threads.duplicate(process, fd);
-            let cookie = there.and_then(|end| identity::cookie(end.as_fd()));
-            if cookie.ok() != self.sockets.cookie_of(number) {
+            let places = self.places_of(number, fd);
+            let there = |fd: &i32| self.stand_in_at(process, number, *fd).is_some();
+            if !places.iter().any(there) {
                 drop(self.sockets.take_waiting(number));
             }
         }

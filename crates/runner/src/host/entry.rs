@@ -149,8 +149,6 @@ pub struct Listening {
     pub tokens: u32,
     /// Calls of accept that wait.
     pub parked: VecDeque<u64>,
-    /// `shutdown` ended it.
-    pub closed: bool,
 }
 
 /// A new pair: the program's end and ours, non-blocking. Datagrams travel over `SOCK_SEQPACKET`: it keeps their bounds

@@ -109,7 +109,7 @@ pub fn get(
             }
         }
         (libc::SOL_SOCKET, libc::SO_ACCEPTCONN) => {
-            i32::from(matches!(&entry.role, Role::Listener(listening) if !listening.closed))
+            i32::from(matches!(&entry.role, Role::Listener(_)))
         }
         (libc::SOL_SOCKET, libc::SO_ERROR) => {
             let error = entry.error.take().or_else(|| network.take_error(entry.at));

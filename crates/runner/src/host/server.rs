@@ -7,10 +7,10 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
 
 use heptad_runtime::lab::MachineId;
-use heptad_runtime::stack::{Family, Ready, SocketError};
+use heptad_runtime::stack::{Family, Ready, SocketError, SocketKind};
 use rustix::event::epoll::{self, CreateFlags, EventData, EventFlags};
 
-use super::entry::{self, Entry, PairReady, Role};
+use super::entry::{self, Buffers, Entry, PairReady, Role};
 use super::netlink::Endpoint;
 use super::sockets::{At, Sockets};
 use super::stream::{self, Next};
@@ -20,6 +20,17 @@ use crate::protocol::{Answer, Outcome, Request, SocketNumber};
 
 /// The key of the bell.
 const BELL: u64 = 0;
+/// A new pair has room.
+const FRESH: PairReady = PairReady {
+    readable: false,
+    writable: true,
+    hung_up: false,
+};
+/// What is asked about our end of a pair.
+const OF_A_PAIR: EventFlags = EventFlags::IN
+    .union(EventFlags::OUT)
+    .union(EventFlags::RDHUP)
+    .union(EventFlags::ET);
 /// Most messages that wait for a guard that does not read; then it is given up.
 const MOST_WAITING: usize = 8192;
 /// Most sockets of a channel that are over and still have a name; then the oldest is forgotten.
@@ -70,6 +81,8 @@ pub struct Gone {
     pub(super) local: SocketAddr,
     /// For `SO_ERROR`.
     pub(super) error: Option<SocketError>,
+    /// It was never connected: its connect failed.
+    pub(super) refused: bool,
 }
 
 /// A new socket's pair.
@@ -326,10 +339,7 @@ impl<S: Sockets> Server<S> {
             stream,
             inode: inode(program),
             end: ours,
-            pair: PairReady {
-                writable: true,
-                ..PairReady::default()
-            },
+            pair: FRESH,
             waker: waker(&self.shared, key),
             error: None,
             buffers,
@@ -357,8 +367,7 @@ impl<S: Sockets> Server<S> {
         let (program, ours) = entry::pair(stream).map_err(errno)?;
         let copy = ours.try_clone().map_err(errno)?;
         let key = self.new_key();
-        let flags = EventFlags::IN | EventFlags::OUT | EventFlags::RDHUP | EventFlags::ET;
-        epoll::add(&self.epoll, &ours, EventData::new_u64(key), flags)
+        epoll::add(&self.epoll, &ours, EventData::new_u64(key), OF_A_PAIR)
             .map_err(|error| error.raw_os_error())?;
         let Some(home) = self.channels.get_mut(&channel) else {
             return Err(libc::EPIPE);
@@ -456,6 +465,7 @@ impl<S: Sockets> Server<S> {
         let Some(entry) = self.take_out(key) else {
             return;
         };
+        let refused = !matches!(entry.role, Role::Stream(_));
         let nowhere = SocketAddr::new(entry.family.any(), 0);
         let local = self.network.local(entry.at).unwrap_or(nowhere);
         self.network.close(entry.at);
@@ -482,6 +492,7 @@ impl<S: Sockets> Server<S> {
                 family,
                 local,
                 error,
+                refused,
             }),
         );
         home.gone.push_back(number);
@@ -491,6 +502,85 @@ impl<S: Sockets> Server<S> {
             home.places.remove(&oldest);
             self.send(channel, &Answer::Forget { socket: oldest }, Vec::new());
         }
+    }
+
+    /// Lets go of a socket's pair and gives it a new one, so that it is as it was at first; request `id` has its answer then.
+    ///
+    /// # Errors
+    /// The kernel's errno; the socket keeps its pair then.
+    pub(super) fn renew(&mut self, key: u64, id: u64) -> Result<(), i32> {
+        let errno = |error: io::Error| error.raw_os_error().unwrap_or(libc::ENFILE);
+        let (program, ours) = entry::pair(true).map_err(errno)?;
+        let copy = ours.try_clone().map_err(errno)?;
+        let Some(entry) = self.entries.get_mut(&key) else {
+            return Err(libc::EINVAL);
+        };
+        entry.buffers.apply(Some(program.as_fd()), ours.as_fd());
+        let _ = epoll::delete(&self.epoll, &entry.end);
+        // What was said of the old one.
+        self.events.retain(|(of, _)| *of != key);
+        epoll::add(&self.epoll, &ours, EventData::new_u64(key), OF_A_PAIR)
+            .map_err(|error| error.raw_os_error())?;
+        entry.end = ours;
+        entry.inode = inode(&program);
+        entry.pair = FRESH;
+        entry.role = Role::Fresh;
+        entry.error = None;
+        let channel = entry.channel;
+        let result = Ok(Outcome::Renewed { errno: 0 });
+        self.send(channel, &Answer::Done { id, result }, vec![program, copy]);
+        Ok(())
+    }
+
+    /// A stream that is over is as it was at first, but for its options; the request has its answer then, with this error.
+    ///
+    /// # Errors
+    /// The kernel's or the stack's errno; the socket stays over then.
+    pub(super) fn revive(
+        &mut self,
+        (channel, id): (u64, u64),
+        number: SocketNumber,
+        errno: i32,
+    ) -> Result<(), i32> {
+        let home = self.channels.get(&channel).ok_or(libc::EPIPE)?;
+        let Some(Place::Gone(Gone { family, .. })) = home.places.get(&number) else {
+            return Err(libc::EINVAL);
+        };
+        let (family, node) = (*family, home.node);
+        let kind = SocketKind::Stream;
+        let at = self.network.open(node, family, kind);
+        let at = at.map_err(SocketError::errno)?;
+        let pair = self.open_pair((channel, id), true);
+        let PairEnds {
+            key,
+            number: unused,
+            ours,
+            theirs,
+        } = pair.inspect_err(|_| self.network.close(at))?;
+        let [program, _] = &theirs;
+        let entry = Entry {
+            channel,
+            number,
+            at,
+            family,
+            stream: true,
+            inode: inode(program),
+            end: ours,
+            pair: FRESH,
+            waker: waker(&self.shared, key),
+            error: None,
+            buffers: Buffers::default(),
+            role: Role::Fresh,
+        };
+        self.entries.insert(key, entry);
+        if let Some(home) = self.channels.get_mut(&channel) {
+            home.places.remove(&unused);
+            home.places.insert(number, Place::Live(key));
+            home.gone.retain(|gone| *gone != number);
+        }
+        let result = Ok(Outcome::Renewed { errno });
+        self.send(channel, &Answer::Done { id, result }, theirs.into());
+        Ok(())
     }
 
     /// Takes a socket out of the loop.

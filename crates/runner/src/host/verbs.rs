@@ -3,7 +3,7 @@
 use std::net::{Shutdown as Direction, SocketAddr};
 use std::os::fd::{AsFd, OwnedFd};
 
-use heptad_runtime::stack::{Family, Ready, Shutdown, SocketError, SocketKind};
+use heptad_runtime::stack::{Family, Ready, SocketError, SocketKind};
 
 use rustix::net::{SendFlags, send};
 
@@ -64,7 +64,7 @@ impl<S: Sockets> Server<S> {
                 filler,
             } => self.connect(asker, socket, address, (wait, filler)),
             Call::Name { socket, peer } => self.name(channel, socket, peer),
-            Call::Shutdown { socket, how } => self.shutdown(channel, socket, how),
+            Call::Shutdown { socket, how } => self.shutdown(asker, socket, how),
             Call::SetOption {
                 socket,
                 level,
@@ -261,11 +261,10 @@ impl<S: Sockets> Server<S> {
                 entry.role = Role::Listener(Listening::default());
                 self.refresh_listener(key);
             }
-            Role::Listener(listening) => {
+            Role::Listener(_) => {
                 self.network
                     .listen(entry.at, backlog)
                     .map_err(SocketError::errno)?;
-                listening.closed = false;
                 self.refresh_listener(key);
             }
             Role::Datagrams(_) => return Err(libc::EOPNOTSUPP),
@@ -279,7 +278,7 @@ impl<S: Sockets> Server<S> {
         let entry = self.entries.get_mut(&key).ok_or(libc::EINVAL)?;
         let at = entry.at;
         let listening = match &mut entry.role {
-            Role::Listener(listening) if !listening.closed => listening,
+            Role::Listener(listening) => listening,
             Role::Datagrams(_) => return Err(libc::EOPNOTSUPP),
             _ => return Err(libc::EINVAL),
         };
@@ -333,9 +332,6 @@ impl<S: Sockets> Server<S> {
             let Role::Listener(listening) = &mut entry.role else {
                 return;
             };
-            if listening.closed {
-                return;
-            }
             let Some(id) = listening.parked.front().copied() else {
                 break;
             };
@@ -372,8 +368,9 @@ impl<S: Sockets> Server<S> {
         address: Option<SocketAddr>,
         (wait, filler): (bool, u32),
     ) -> Reply {
-        // A connect that failed without blocking left the pair shut: Linux says this once, we for good.
-        let key = self.live(asker.0, socket).ok_or(libc::ECONNABORTED)?;
+        let Some(key) = self.live(asker.0, socket) else {
+            return self.connect_again(asker, socket, address.is_none());
+        };
         let entry = self.entries.get_mut(&key).ok_or(libc::EINVAL)?;
         if let Role::Datagrams(datagrams) = &mut entry.role {
             let nowhere = SocketAddr::new(entry.family.any(), 0);
@@ -382,7 +379,7 @@ impl<S: Sockets> Server<S> {
             return ZERO;
         }
         let Some(address) = address else {
-            return self.dissolve(key);
+            return self.dissolve(asker, key);
         };
         match &mut entry.role {
             Role::Fresh => {}
@@ -416,19 +413,45 @@ impl<S: Sockets> Server<S> {
         Ok(None)
     }
 
+    /// `connect` on a stream that is over. As Linux: one whose connect failed tells its error, or that there was one, and is
+    /// then as it was at first; one that was connected still says so, until it is dissolved.
+    fn connect_again(&mut self, asker: Asker, socket: SocketNumber, dissolves: bool) -> Reply {
+        let places = self.channels.get_mut(&asker.0).map(|home| &mut home.places);
+        let Some(Place::Gone(gone)) = places.and_then(|places| places.get_mut(&socket)) else {
+            return Err(libc::EBADF);
+        };
+        let errno = match dissolves {
+            true => 0,
+            false if gone.refused => gone
+                .error
+                .take()
+                .map_or(libc::ECONNABORTED, SocketError::errno),
+            false => return Err(libc::EISCONN),
+        };
+        self.revive(asker, socket, errno)?;
+        Ok(None)
+    }
+
     /// `connect` with `AF_UNSPEC` on a stream.
-    fn dissolve(&mut self, key: u64) -> Reply {
+    fn dissolve(&mut self, asker: Asker, key: u64) -> Reply {
         let entry = self.entries.get_mut(&key).ok_or(libc::EINVAL)?;
-        let connected = matches!(entry.role, Role::Stream(_) | Role::Connecting { .. });
         self.network
             .disconnect(entry.at)
             .map_err(SocketError::errno)?;
-        if connected {
-            self.make_gone(key, None, false);
-        } else {
-            entry.role = Role::Fresh;
+        if matches!(entry.role, Role::Fresh) {
+            return ZERO;
         }
-        ZERO
+        let channel = entry.channel;
+        let waiting = match &mut entry.role {
+            Role::Connecting { waiting, .. } => std::mem::take(waiting),
+            Role::Listener(listening) => listening.parked.drain(..).collect(),
+            _ => Vec::new(),
+        };
+        for id in waiting {
+            self.done(channel, id, Err(libc::ECONNABORTED));
+        }
+        self.renew(key, asker.1)?;
+        Ok(None)
     }
 
     /// Looks whether a connect has ended.
@@ -490,7 +513,8 @@ impl<S: Sockets> Server<S> {
         Ok(Some(Outcome::Address(address)))
     }
 
-    fn shutdown(&mut self, channel: u64, socket: SocketNumber, how: i32) -> Reply {
+    fn shutdown(&mut self, asker: Asker, socket: SocketNumber, how: i32) -> Reply {
+        let channel = asker.0;
         let direction = stream::direction(how).ok_or(libc::EINVAL)?;
         let key = self.live(channel, socket).ok_or(libc::ENOTCONN)?;
         let entry = self.entries.get_mut(&key).ok_or(libc::ENOTCONN)?;
@@ -502,15 +526,17 @@ impl<S: Sockets> Server<S> {
             }
             Role::Datagrams(datagrams) if datagrams.peer.is_some() => Ok(Some(Outcome::Native)),
             Role::Listener(listening) => {
-                if reading {
-                    listening.closed = true;
-                    let parked = std::mem::take(&mut listening.parked);
-                    let _ = self.network.shutdown(entry.at, Shutdown::Read);
-                    for id in parked {
-                        self.done(channel, id, Err(libc::EINVAL));
-                    }
+                if !reading {
+                    return ZERO;
                 }
-                ZERO
+                // As Linux: it listens no more, keeps its address, and may listen or connect.
+                let parked = std::mem::take(&mut listening.parked);
+                let _ = self.network.disconnect(entry.at);
+                for id in parked {
+                    self.done(channel, id, Err(libc::EINVAL));
+                }
+                self.renew(key, asker.1)?;
+                Ok(None)
             }
             _ => Err(libc::ENOTCONN),
         }

@@ -65,6 +65,18 @@ s = fresh(); print('refused', named(s.connect, nobody)); look('refused', s); tal
 s = fresh(); print('no way', named(s.connect, ('255.255.255.255', 9))); talk('again', s, l)
 s = fresh(); print('listen', named(s.listen), named(s.listen), events(s)); c = fresh(); c.connect(('127.0.0.1', s.getsockname()[1])); print(events(s))
 print('connected', named(c.listen), named(s.connect, l.getsockname()))
+# What was connected or listened and is no more is as it was at first.
+import ctypes
+def dissolve(s): return ctypes.CDLL(None).connect(s.fileno(), bytes(16), 16)
+l = listener(); s = fresh(); print('dissolve fresh', dissolve(s)); look('dissolve fresh', s)
+talk('dissolve', s, l); print(dissolve(s), named(s.getpeername)); talk('dissolved', s, l)
+s = fresh(); c = s.dup(); s.close(); look('copy', c); talk('copy', c, l)
+m, l = l, listener(); at = l.getsockname(); print('shut', named(l.shutdown, 0), l.getsockname() == at, named(l.accept)); look('shut listener', l)
+print(named(l.listen), events(l)); c = fresh(); talk('listens again', c, l)
+s = fresh(); s.setblocking(False); s.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1); print(named(s.connect, nobody), end=' ')
+p = select.poll(); p.register(s, select.POLLOUT); p.poll(5000)
+print(events(s), named(s.getpeername), s.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR), named(s.connect, nobody), s.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE))
+look('refused', s); s.settimeout(5); talk('after a refusal', s, l)
 # Buffers.
 for kind in socket.SOCK_STREAM, socket.SOCK_DGRAM:
     s = socket.socket(socket.AF_INET, kind)
