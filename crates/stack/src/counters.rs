@@ -11,7 +11,7 @@ macro_rules! counters {
         impl Counter {
             /// Every counter in order of declaration, by group.
             pub const ALL: &[Self] = &[$($(Self::$variant,)*)*];
-            /// `Ip`, `Icmp`, `Ip6`, `Icmp6`, `Igmp`, `Tcp`, `Udp`, `TcpExt`, `IpExt`.
+            /// `Ip`, `Icmp`, `Ip6`, `Icmp6`, `Igmp`, `Tcp`, `Udp`, `UdpLite`, `TcpExt`, `IpExt`.
             pub const fn group(self) -> &'static str { match self { $($(Self::$variant => stringify!($group),)*)* } }
             /// The name in the MIB, as in `/proc/net/snmp`.
             pub const fn name(self) -> &'static str { match self { $($(Self::$variant => $name,)*)* } }
@@ -79,6 +79,11 @@ counters! {
         UdpInDatagrams = "InDatagrams", UdpNoPorts = "NoPorts", UdpInErrors = "InErrors",
         UdpOutDatagrams = "OutDatagrams", UdpRcvbufErrors = "RcvbufErrors", UdpSndbufErrors = "SndbufErrors",
         UdpInCsumErrors = "InCsumErrors", UdpIgnoredMulti = "IgnoredMulti",
+    }
+    UdpLite {
+        UdpLiteInDatagrams = "InDatagrams", UdpLiteNoPorts = "NoPorts", UdpLiteInErrors = "InErrors",
+        UdpLiteOutDatagrams = "OutDatagrams", UdpLiteRcvbufErrors = "RcvbufErrors", UdpLiteSndbufErrors = "SndbufErrors",
+        UdpLiteInCsumErrors = "InCsumErrors", UdpLiteIgnoredMulti = "IgnoredMulti",
     }
     TcpExt {
         TcpExtSyncookiesSent = "SyncookiesSent", TcpExtSyncookiesRecv = "SyncookiesRecv",

@@ -135,6 +135,10 @@ reasons! {
     UdpNoSocket = "no UDP socket",
     /// The UDP socket's receive buffer was full.
     UdpBufferFull = "UDP receive buffer full",
+    /// A UDP-Lite checksum that covers less than the header or more than the datagram.
+    UdpLiteCoverage = "illegal UDP-Lite coverage",
+    /// A UDP-Lite checksum that covers less than its socket asks for.
+    UdpLiteUncovered = "UDP-Lite coverage below the socket's",
     /// No socket for the identifier of this echo reply.
     EchoNoSocket = "no socket for this echo reply",
     /// The echo socket's receive buffer was full.

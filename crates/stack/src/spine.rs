@@ -177,7 +177,8 @@ impl Stack {
                 let heard = self.transport.path_mtu(flow, mtu, Some(told), cx);
                 let is_ours = heard.is_ok() || heard == Err(DropReason::ErrorQueueFull);
                 // Of other protocols nobody knows what was sent.
-                if is_ours && matches!(flow.protocol, protocol::TCP | protocol::UDP) {
+                let known = [protocol::TCP, protocol::UDP, protocol::UDP_LITE];
+                if is_ours && known.contains(&flow.protocol) {
                     self.network.learn_path_mtu(dst, mtu, cx.now);
                 }
                 heard

@@ -17,6 +17,8 @@ pub mod protocol {
     pub const TCP: u8 = 6;
     /// UDP
     pub const UDP: u8 = 17;
+    /// UDP-Lite
+    pub const UDP_LITE: u8 = 136;
 }
 
 /// Kind of the router alert option (RFC 2113): number 20 with the copied flag.

@@ -28,6 +28,7 @@ pub mod ndp;
 pub mod packet;
 pub mod tcp;
 pub mod udp;
+pub mod udp_lite;
 
 pub use ethernet::{EtherType, EthernetHeader, MacAddr, VlanTag};
 pub use packet::{Chunk, Cut, PacketBuf, PacketId, Pool, Sum};

@@ -5,6 +5,7 @@ use heptad_wire::icmpv4::{self, Icmpv4};
 use heptad_wire::ipv4::{self, Ipv4Header};
 use heptad_wire::tcp::{self, EcnCounters, Flags, SackBlocks, TcpHeader, TcpOption, TcpOptions};
 use heptad_wire::udp::{self, UdpHeader};
+use heptad_wire::udp_lite::{self, UdpLiteHeader};
 use heptad_wire::{EthernetHeader, MacAddr, ParseError, VlanTag, checksum, ethernet};
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -263,6 +264,26 @@ proptest! {
             Err(error) => {
                 prop_assert_eq!(error, ParseError::BadLength);
                 prop_assert!(input[4] == 0 && input[5] < 8);
+            }
+        }
+    }
+
+    #[test]
+    fn udp_lite_emits_what_it_parsed(input in bytes(), len in 8_usize..70_000) {
+        match UdpLiteHeader::parse(&input) {
+            Ok(header) => {
+                let mut out = [0; udp_lite::HEADER_LEN];
+                header.emit(&mut out);
+                prop_assert_eq!(&out[..], &input[..udp_lite::HEADER_LEN]);
+                match header.covered(len) {
+                    Ok(covered) => prop_assert!((8..=len).contains(&covered)),
+                    Err(_) => prop_assert!(usize::from(header.coverage) > len),
+                }
+            }
+            Err(ParseError::Truncated) => prop_assert!(input.len() < udp_lite::HEADER_LEN),
+            Err(error) => {
+                prop_assert_eq!(error, ParseError::BadLength);
+                prop_assert!(input[4] == 0 && (1..8).contains(&input[5]));
             }
         }
     }

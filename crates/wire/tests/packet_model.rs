@@ -149,6 +149,11 @@ impl Pair {
         );
         assert_eq!((packet.frames(), packet.frame_len()), (1, model.len()));
         assert_eq!(packet.ones_complement(), checksum::sum(model));
+        for len in [0, 1, model.len() / 3, model.len() / 2, model.len() + 1] {
+            let first = model.get(..len).unwrap_or(model);
+            let sum = packet.ones_complement_of_first(len);
+            assert_eq!(sum, checksum::sum(first), "the first {len}");
+        }
         assert!(packet.body().iter().all(|chunk| !chunk.is_empty()));
         let pinned: usize = packet.body().iter().map(Chunk::pinned).sum();
         assert!(packet.true_size() >= pinned && packet.true_size() < pinned + 512);

@@ -145,6 +145,7 @@ fn get(inner: &mut Inner, socket: Socket, which: (c_int, c_int)) -> Result<Vec<u
 fn protocol(socket: Socket) -> c_int {
     match (socket.kind, socket.family) {
         (SocketKind::Stream, _) => libc::IPPROTO_TCP,
+        (SocketKind::Lite, _) => libc::IPPROTO_UDPLITE,
         (SocketKind::Echo, libc::AF_INET) => libc::IPPROTO_ICMP,
         (SocketKind::Echo, _) => libc::IPPROTO_ICMPV6,
         _ => libc::IPPROTO_UDP,

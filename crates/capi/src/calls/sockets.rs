@@ -38,6 +38,7 @@ fn kind_of(kind: c_int, protocol: c_int) -> Result<SocketKind, Errno> {
     match (kind & TYPE, protocol) {
         (libc::SOCK_STREAM, 0 | libc::IPPROTO_TCP) => Ok(SocketKind::Stream),
         (libc::SOCK_DGRAM, 0 | libc::IPPROTO_UDP) => Ok(SocketKind::Datagram),
+        (libc::SOCK_DGRAM, libc::IPPROTO_UDPLITE) => Ok(SocketKind::Lite),
         (libc::SOCK_DGRAM, libc::IPPROTO_ICMP | libc::IPPROTO_ICMPV6) => Ok(SocketKind::Echo),
         (libc::SOCK_STREAM | libc::SOCK_DGRAM, _) => Err(libc::EPROTONOSUPPORT),
         (libc::SOCK_RAW, _) => Err(libc::EPERM),

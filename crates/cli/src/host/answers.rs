@@ -257,8 +257,9 @@ pub fn sockets(network: &Network, programs: &Programs, host: &MachineInfo) -> No
     let protocol = |row: &SocketRow| match row.kind {
         SocketKind::Stream => 0,
         SocketKind::Datagram => 1,
-        SocketKind::Echo => 2,
-        SocketKind::Raw(_) => 3,
+        SocketKind::Lite => 2,
+        SocketKind::Echo => 3,
+        SocketKind::Raw(_) => 4,
     };
     rows.sort_by_key(|row| (protocol(row), row.family));
     let with_owner = |row: &SocketRow| {
@@ -279,6 +280,8 @@ fn socket(row: &SocketRow, owner: Option<(u32, String)>) -> Socket {
         (SocketKind::Stream, Family::V6) => "tcp6",
         (SocketKind::Datagram, Family::V4) => "udp",
         (SocketKind::Datagram, Family::V6) => "udp6",
+        (SocketKind::Lite, Family::V4) => "udpl",
+        (SocketKind::Lite, Family::V6) => "udpl6",
         (SocketKind::Echo, Family::V4) => "icmp",
         (SocketKind::Echo, Family::V6) => "icmp6",
         (SocketKind::Raw(_), Family::V4) => "raw",

@@ -4,7 +4,7 @@ use core::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use bytes::Bytes;
 use heptad_wire::PacketBuf;
-use heptad_wire::ipv4::{self, Ipv4Header};
+use heptad_wire::ipv4::{self, Ipv4Header, protocol};
 use heptad_wire::ipv6::{self, FragmentHeader, Ipv6Header, next_header};
 
 use super::{Departure, Flow, zone};
@@ -168,10 +168,10 @@ impl Flow {
     pub(super) fn new(protocol: u8, src: IpAddr, dst: IpAddr, data: &[u8]) -> Option<Self> {
         let [s0, s1, d0, d1, word @ ..] = *data.first_chunk::<8>()?;
         let ports = match (protocol, [s0, s1]) {
-            (ipv4::protocol::TCP | ipv4::protocol::UDP, _) => {
+            (protocol::TCP | protocol::UDP | protocol::UDP_LITE, _) => {
                 [u16::from_be_bytes([s0, s1]), u16::from_be_bytes([d0, d1])]
             }
-            (ipv4::protocol::ICMP, [8, 0]) | (next_header::ICMPV6, [128, 0]) => {
+            (protocol::ICMP, [8, 0]) | (next_header::ICMPV6, [128, 0]) => {
                 [u16::from_be_bytes([word[0], word[1]]), 0]
             }
             _ => [0, 0],

@@ -1,4 +1,4 @@
-//! Layer 4: TCP, UDP, ICMP echo and raw sockets, and who gets what (demultiplexing, port allocation).
+//! Layer 4: TCP, UDP, UDP-Lite, ICMP echo and raw sockets, and who gets what (demultiplexing, port allocation).
 pub mod echo;
 pub mod family;
 pub mod ports;
@@ -23,7 +23,7 @@ use ports::PortSpace;
 use raw::Raw;
 use readiness::{Owner, Ready, SocketError};
 use tcp::Tcp;
-use udp::Udp;
+use udp::{Udp, UdpId};
 
 /// The transport protocols of one host.
 pub struct Transport {
@@ -31,6 +31,8 @@ pub struct Transport {
     pub tcp: Tcp,
     /// UDP.
     pub udp: Udp,
+    /// UDP-Lite.
+    pub udp_lite: Udp,
     /// ICMP echo.
     pub echo: Echo,
     /// Raw sockets.
@@ -39,27 +41,51 @@ pub struct Transport {
     pub tcp_ports: PortSpace,
     /// Who holds which UDP port.
     pub udp_ports: PortSpace,
+    /// Who holds which UDP-Lite port.
+    pub udp_lite_ports: PortSpace,
     /// Who holds which identifier of echo requests.
     pub echo_ids: PortSpace,
     /// Whose turn it is to send when both want to.
     udp_first: bool,
     echo_first: bool,
+    lite_first: bool,
 }
 impl Transport {
     /// Without sockets. Secrets are drawn from `cx.rng`.
     pub fn new(config: tcp::Config, cx: &mut Cx<'_>) -> Self {
         // Only programs of this host choose identifiers: no secret is needed, and no chance is taken from the others.
         let mut own = Rng::from_seed([0; 32]);
+        let tcp = Tcp::new(config, cx);
+        let udp = Udp::new(cx.rng);
+        let tcp_ports = PortSpace::new(cx.rng);
+        let udp_ports = PortSpace::new(cx.rng);
         Self {
-            tcp: Tcp::new(config, cx),
-            udp: Udp::new(cx.rng),
-            tcp_ports: PortSpace::new(cx.rng),
-            udp_ports: PortSpace::new(cx.rng),
+            udp_lite: udp.lite(),
+            udp_lite_ports: udp_ports.beside(),
+            tcp,
+            udp,
+            tcp_ports,
+            udp_ports,
             echo: Echo::new(&mut own),
             raw: Raw::default(),
             echo_ids: PortSpace::new(&mut own),
             udp_first: false,
             echo_first: false,
+            lite_first: false,
+        }
+    }
+    /// Whose an endpoint is: UDP or UDP-Lite.
+    pub fn udp_of(&self, id: UdpId) -> &Udp {
+        match id.is_lite() {
+            true => &self.udp_lite,
+            false => &self.udp,
+        }
+    }
+    /// The same, to change it.
+    pub fn udp_of_mut(&mut self, id: UdpId) -> &mut Udp {
+        match id.is_lite() {
+            true => &mut self.udp_lite,
+            false => &mut self.udp,
         }
     }
     /// A datagram for this host. `route` finds the way back to an address.
@@ -72,6 +98,7 @@ impl Transport {
         match arrival.protocol {
             protocol::TCP => self.tcp.receive(arrival, route, cx),
             protocol::UDP => self.udp.receive(arrival, cx),
+            protocol::UDP_LITE => self.udp_lite.receive(arrival, cx),
             protocol::ICMP if arrival.dst.is_ipv4() => self.echo.receive(arrival, cx),
             next_header::ICMPV6 if arrival.dst.is_ipv6() => self.echo.receive(arrival, cx),
             _ => {
@@ -98,6 +125,7 @@ impl Transport {
         match flow.protocol {
             protocol::TCP => self.tcp.unreachable(flow, error, cx),
             protocol::UDP => self.udp.unreachable(flow, error, told, cx),
+            protocol::UDP_LITE => self.udp_lite.unreachable(flow, error, told, cx),
             protocol::ICMP | next_header::ICMPV6 => {
                 let message = IcmpError::undelivered(flow.remote.ip(), error);
                 self.echo_undelivered(&flow, message, cx)
@@ -141,6 +169,7 @@ impl Transport {
         match flow.protocol {
             protocol::TCP => self.tcp.path_mtu(flow, mtu, cx),
             protocol::UDP => self.udp.path_mtu(flow, mtu, told, cx),
+            protocol::UDP_LITE => self.udp_lite.path_mtu(flow, mtu, told, cx),
             protocol::ICMP | next_header::ICMPV6 => {
                 let message = echo::too_long(flow.remote.ip(), mtu);
                 self.echo_undelivered(&flow, message, cx)
@@ -150,7 +179,8 @@ impl Transport {
     }
     /// Whether somebody here handles a protocol, but for raw sockets.
     pub fn handles(&self, ip: IpAddr, number: u8) -> bool {
-        number == Family::from(ip).icmp() || matches!(number, protocol::TCP | protocol::UDP)
+        let ported = matches!(number, protocol::TCP | protocol::UDP | protocol::UDP_LITE);
+        ported || number == Family::from(ip).icmp()
     }
     /// Timers that are due.
     pub fn on_timeout(&mut self, cx: &mut Cx<'_>) {
@@ -176,16 +206,26 @@ impl Transport {
         self.echo_first = !self.echo_first;
         if self.echo_first {
             let departure = self.echo.poll_transmit(port);
-            departure.or_else(|| self.udp.poll_transmit(port))
+            departure.or_else(|| self.poll_udp(port))
         } else {
-            let departure = self.udp.poll_transmit(port);
+            let departure = self.poll_udp(port);
             departure.or_else(|| self.echo.poll_transmit(port))
         }
+    }
+    fn poll_udp(&mut self, port: PortId) -> Option<Departure> {
+        self.lite_first = !self.lite_first;
+        let [first, second] = match self.lite_first {
+            true => [&mut self.udp_lite, &mut self.udp],
+            false => [&mut self.udp, &mut self.udp_lite],
+        };
+        let departure = first.poll_transmit(port);
+        departure.or_else(|| second.poll_transmit(port))
     }
     /// Whether `poll_transmit` has something for this port. O(1).
     pub fn wants_transmit(&self, port: PortId) -> bool {
         self.tcp.wants_transmit(port)
             || self.udp.wants_transmit(port)
+            || self.udp_lite.wants_transmit(port)
             || self.echo.wants_transmit(port)
             || self.raw.wants_transmit(port)
     }
@@ -194,6 +234,7 @@ impl Transport {
         let stream = self.tcp.poll_ready();
         stream
             .or_else(|| self.udp.poll_ready())
+            .or_else(|| self.udp_lite.poll_ready())
             .or_else(|| self.echo.poll_ready())
             .or_else(|| self.raw.poll_ready())
     }

@@ -94,6 +94,16 @@ impl PortSpace {
         }
     }
 
+    /// An empty space for another protocol. The secret is the same: no chance is taken from others.
+    pub fn beside(&self) -> Self {
+        Self {
+            key: self.key,
+            next_ephemeral: self.next_ephemeral,
+            at: HashMap::with_hasher(self.key),
+            ports: HashMap::with_hasher(self.key),
+        }
+    }
+
     /// `bind` to a port: `AddressInUse` if a holder is in the way.
     pub fn claim(
         &mut self,

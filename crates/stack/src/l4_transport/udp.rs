@@ -1,4 +1,4 @@
-//! UDP (RFC 768, RFC 1122 4.1): endpoints, their queues, and who gets a datagram.
+//! UDP (RFC 768, RFC 1122 4.1), and UDP-Lite by the same machine (`lite`): endpoints, their queues, and who gets a datagram.
 //!
 //! ```text
 //!   arrival ─ checksum ─▶ connected (both ends) ─▶ (address, port) ─▶ (any, port) ─▶ receive queue ─▶ recv
@@ -30,10 +30,13 @@ use crate::{Counter, Cx, DropReason, Event, EventMask};
 mod ancillary;
 mod discovery;
 mod errors;
+mod lite;
 pub use ancillary::{Choices, Received, Way};
 pub use discovery::MtuDiscovery;
 use errors::ErrorQueue;
 pub use errors::Reported;
+pub use lite::Coverage;
+use lite::Flavour;
 
 /// Most payload of a datagram: 65,535 less the header of UDP, and of IPv4, which counts its own header.
 pub fn max_payload(to: IpAddr) -> usize {
@@ -47,7 +50,13 @@ const MEMORY: usize = 256 << 20;
 
 /// An endpoint's handle: valid until `close`. Layer 5 keeps it to itself and guards it with its own generations.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct UdpId(u32);
+pub struct UdpId(u32, Flavour);
+impl UdpId {
+    /// Whether it is one of UDP-Lite.
+    pub(super) fn is_lite(self) -> bool {
+        self.1 == Flavour::Lite
+    }
+}
 
 /// What a socket may choose about its datagrams.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -76,6 +85,8 @@ pub struct Settings {
     pub discovery_v6: MtuDiscovery,
     /// IP_RECVERR: errors wait in a queue of their own, and one without a peer hears of them too.
     pub recv_err: bool,
+    /// What of checksums, of UDP-Lite.
+    pub coverage: Coverage,
     /// What of groups of IPv4.
     pub groups: GroupSettings,
     /// What of groups of IPv6.
@@ -137,8 +148,9 @@ impl Settings {
     }
 }
 
-/// The endpoints of one host.
+/// The endpoints of one host, of one of the two protocols.
 pub struct Udp {
+    flavour: Flavour,
     endpoints: Slab<Endpoint>,
     next_serial: u64,
     key: KeyedHash,
@@ -197,8 +209,15 @@ struct Outgoing {
 impl Udp {
     /// A UDP without endpoints.
     pub fn new(rng: &mut crate::Rng) -> Self {
-        let key = KeyedHash::new(rng);
+        Self::of(Flavour::Plain, KeyedHash::new(rng))
+    }
+    /// UDP-Lite without endpoints. It has UDP's secret: no chance is taken from others.
+    pub fn lite(&self) -> Self {
+        Self::of(Flavour::Lite, self.key)
+    }
+    fn of(flavour: Flavour, key: KeyedHash) -> Self {
         Self {
+            flavour,
             endpoints: Slab::new(),
             next_serial: 0,
             key,
@@ -214,23 +233,34 @@ impl Udp {
 
     /// A datagram that came up.
     pub fn receive(&mut self, mut arrival: Arrival, cx: &mut Cx<'_>) -> Up<()> {
-        let header = match open(&mut arrival) {
-            Ok(header) => header,
+        let opened = match self.flavour {
+            Flavour::Plain => open(&mut arrival),
+            Flavour::Lite => lite::open(&mut arrival),
+        };
+        let Opened {
+            src_port,
+            dst_port,
+            covered,
+        } = match opened {
+            Ok(opened) => opened,
             Err(reason) => {
-                cx.count(Counter::UdpInErrors);
-                if reason == DropReason::UdpChecksum {
-                    cx.count(Counter::UdpInCsumErrors);
+                self.count(Counter::UdpInErrors, cx);
+                if matches!(
+                    reason,
+                    DropReason::UdpChecksum | DropReason::UdpLiteCoverage
+                ) {
+                    self.count(Counter::UdpInCsumErrors, cx);
                 }
                 return Up::Drop(reason, None);
             }
         };
-        let local = SocketAddr::new(arrival.dst, header.dst_port);
-        let remote = SocketAddr::new(arrival.src, header.src_port);
+        let local = SocketAddr::new(arrival.dst, dst_port);
+        let remote = SocketAddr::new(arrival.src, src_port);
         if arrival.group {
-            return self.receive_group(local, remote, arrival, cx);
+            return self.receive_group(local, remote, (arrival, covered), cx);
         }
         let Some(index) = self.find(local, remote) else {
-            cx.count(Counter::UdpNoPorts);
+            self.count(Counter::UdpNoPorts, cx);
             //= rfc1122#4.1.3.1
             //# UDP SHOULD send an ICMP Port Unreachable message.
             return Up::Drop(DropReason::UdpNoSocket, Some(Reply::PortUnreachable));
@@ -238,7 +268,7 @@ impl Udp {
         let way = Way::of(&arrival);
         let payload = arrival.packet.take_payload();
         cx.pool.recycle(arrival.packet);
-        match self.deliver(index, (remote, way), payload, cx) {
+        match self.deliver(index, (remote, way, covered), payload, cx) {
             Ok(()) => Up::Done,
             Err(reason) => Up::Drop(reason, None),
         }
@@ -250,7 +280,7 @@ impl Udp {
         &mut self,
         local: SocketAddr,
         remote: SocketAddr,
-        mut arrival: Arrival,
+        (mut arrival, covered): (Arrival, Option<u16>),
         cx: &mut Cx<'_>,
     ) -> Up<()> {
         let any = SocketAddr::new(any_of(local.ip()), local.port());
@@ -264,10 +294,11 @@ impl Udp {
             to.extend(list.into_iter().flatten());
         }
         if to.is_empty() {
-            cx.count(match local.ip().is_multicast() {
+            let counter = match local.ip().is_multicast() {
                 true => Counter::UdpIgnoredMulti,
                 false => Counter::UdpNoPorts,
-            });
+            };
+            self.count(counter, cx);
             return Up::Drop(DropReason::UdpNoSocket, None);
         }
         to.retain(|index| {
@@ -275,7 +306,7 @@ impl Udp {
             endpoint.is_some_and(|e| e.hears(arrival.port, local.ip(), remote.ip()))
         });
         if to.is_empty() {
-            cx.count(Counter::UdpIgnoredMulti);
+            self.count(Counter::UdpIgnoredMulti, cx);
             return Up::Drop(DropReason::SourceFiltered, None);
         }
         let way = Way::of(&arrival);
@@ -283,7 +314,7 @@ impl Udp {
         cx.pool.recycle(arrival.packet);
         let mut verdict = Err(DropReason::UdpBufferFull);
         for index in to {
-            let delivered = self.deliver(index, (remote, way), payload.clone(), cx);
+            let delivered = self.deliver(index, (remote, way, covered), payload.clone(), cx);
             verdict = delivered.or(verdict);
         }
         match verdict {
@@ -296,17 +327,21 @@ impl Udp {
     fn deliver(
         &mut self,
         index: u32,
-        (from, way): (SocketAddr, Way),
+        (from, way, covered): (SocketAddr, Way, Option<u16>),
         payload: Vec<Chunk>,
         cx: &mut Cx<'_>,
     ) -> Result<(), DropReason> {
         let Some(endpoint) = self.endpoints.get_mut(index as usize) else {
             return Err(DropReason::UdpNoSocket);
         };
+        if !endpoint.settings.coverage.takes(covered) {
+            self.count(Counter::UdpInErrors, cx);
+            return Err(DropReason::UdpLiteUncovered);
+        }
         let full = endpoint.queued > endpoint.settings.rcvbuf as usize;
         if full || self.received > MEMORY {
-            cx.count(Counter::UdpRcvbufErrors);
-            cx.count(Counter::UdpInErrors);
+            self.count(Counter::UdpRcvbufErrors, cx);
+            self.count(Counter::UdpInErrors, cx);
             return Err(if full {
                 DropReason::UdpBufferFull
             } else {
@@ -324,7 +359,7 @@ impl Udp {
         });
         endpoint.queued += charge;
         self.received += charge;
-        cx.count(Counter::UdpInDatagrams);
+        self.count(Counter::UdpInDatagrams, cx);
         self.changed(index);
         Ok(())
     }
@@ -545,7 +580,7 @@ impl Udp {
             write_shut: false,
             listed: false,
         });
-        UdpId(index as u32)
+        UdpId(index as u32, self.flavour)
     }
     /// Sets both ends: `None` for a remote end takes from anyone, for a local end takes nothing.
     pub fn associate(&mut self, id: UdpId, local: Option<SocketAddr>, remote: Option<SocketAddr>) {
@@ -595,7 +630,7 @@ impl Udp {
         }
         let local = endpoint.local.ok_or(SocketError::Invalid)?;
         if endpoint.unsent >= endpoint.settings.sndbuf as usize {
-            cx.count(Counter::UdpSndbufErrors);
+            self.count(Counter::UdpSndbufErrors, cx);
             return Err(SocketError::WouldBlock);
         }
         let too_long = packet_len(&payload, remote) > path.mtu as usize;
@@ -605,7 +640,7 @@ impl Udp {
         };
         let (serial, chosen) = (endpoint.serial, choices.over(endpoint.settings));
         if self.unsent > MEMORY {
-            cx.count(Counter::UdpSndbufErrors);
+            self.count(Counter::UdpSndbufErrors, cx);
             return Err(SocketError::NoBuffers);
         }
         let local = SocketAddr::new(path.src, local.port());
@@ -614,7 +649,8 @@ impl Udp {
             dont_fragment,
             ..chosen
         };
-        let departure = datagram((local, remote), payload, settings, outlet, cx);
+        let ends = (local, remote);
+        let departure = datagram(self.flavour, ends, payload, settings, outlet, cx);
         let charge = departure.packet.true_size();
         let endpoint = self.endpoint_mut(id)?;
         endpoint.unsent += charge;
@@ -634,7 +670,7 @@ impl Udp {
                 charge,
             });
         }
-        cx.count(Counter::UdpOutDatagrams);
+        self.count(Counter::UdpOutDatagrams, cx);
         Ok(())
     }
     /// A datagram that may not be fragmented and is longer than the way allows. With IP_RECVERR the queue has the length.
@@ -846,8 +882,16 @@ impl Endpoint {
     }
 }
 
+/// What a header said.
+struct Opened {
+    src_port: u16,
+    dst_port: u16,
+    /// Bytes that the checksum covers, if not all.
+    covered: Option<u16>,
+}
+
 /// Checks a datagram and takes its header off; what is left is the payload.
-fn open(arrival: &mut Arrival) -> Result<UdpHeader, DropReason> {
+fn open(arrival: &mut Arrival) -> Result<Opened, DropReason> {
     let packet = &mut arrival.packet;
     let header = packet
         .peek(HEADER_LEN)
@@ -874,7 +918,11 @@ fn open(arrival: &mut Arrival) -> Result<UdpHeader, DropReason> {
     }
     let taken = packet.pull(HEADER_LEN).map(|_| ());
     taken.map_err(|_| DropReason::UdpHeader)?;
-    Ok(header)
+    Ok(Opened {
+        src_port: header.src_port,
+        dst_port: header.dst_port,
+        covered: None,
+    })
 }
 
 /// Bytes of the packet that carries a datagram, once it has all its headers.
@@ -888,6 +936,7 @@ fn packet_len(payload: &Chunk, to: SocketAddr) -> usize {
 
 /// Puts the header in front. Its checksum field holds the pseudo-header's sum until the packet is filled.
 fn datagram(
+    flavour: Flavour,
     (local, remote): (SocketAddr, SocketAddr),
     payload: Chunk,
     settings: Settings,
@@ -897,6 +946,11 @@ fn datagram(
     let len = (HEADER_LEN + payload.len()) as u16;
     let (src, dst): (IpAddr, IpAddr) = (local.ip(), remote.ip());
     let (ttl, tos) = settings.hops_to(dst);
+    let protocol = flavour.protocol();
+    let coverage = match flavour {
+        Flavour::Plain => len,
+        Flavour::Lite => settings.coverage.of(len),
+    };
     cx.events.emit(cx.now, EventMask::SOCKET, || Event::Sent {
         local,
         remote,
@@ -909,19 +963,23 @@ fn datagram(
     let header = UdpHeader {
         src_port: local.port(),
         dst_port: remote.port(),
-        len,
-        checksum: zone::pseudo_header(src, dst, protocol::UDP, u32::from(len)),
+        len: coverage,
+        checksum: zone::pseudo_header(src, dst, protocol, u32::from(len)),
     };
     header.emit(packet.push(HEADER_LEN));
-    let start = packet.head_start();
-    packet.set_sum(Sum::ToFill {
-        start,
-        offset: start + 6,
-    });
+    if (1..len).contains(&coverage) {
+        lite::fill(&mut packet, coverage);
+    } else {
+        let start = packet.head_start();
+        packet.set_sum(Sum::ToFill {
+            start,
+            offset: start + 6,
+        });
+    }
     Departure {
         src,
         dst,
-        protocol: protocol::UDP,
+        protocol,
         ttl,
         tos,
         dont_fragment: settings.dont_fragment,

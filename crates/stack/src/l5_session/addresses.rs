@@ -37,7 +37,7 @@ impl Socket {
             _ if ip.is_unspecified() => true,
             IpAddr::V6(v6) if needs_zone(v6) => is_on_its_link(v6, network)?,
             IpAddr::V6(v6) if v6.is_multicast() => true,
-            IpAddr::V4(v4) if self.kind == SocketKind::Datagram => {
+            IpAddr::V4(v4) if matches!(self.kind, SocketKind::Datagram | SocketKind::Lite) => {
                 v4.is_multicast() || network.is_broadcast(ip) || network.is_local(ip)
             }
             _ => network.is_local(ip),

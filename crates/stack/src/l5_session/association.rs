@@ -221,7 +221,7 @@ impl Sockets {
             }
             Phase::Datagram(endpoint) => {
                 socket.leave_groups(below);
-                below.transport.udp.close(endpoint);
+                below.transport.udp_of_mut(endpoint).close(endpoint);
             }
             Phase::Echo(endpoint) => {
                 socket.leave_groups(below);
@@ -239,7 +239,7 @@ impl Sockets {
     pub fn take_error(&mut self, id: SocketId, transport: &mut Transport) -> Option<SocketError> {
         match self.socket(id).ok()?.phase {
             Phase::Connecting(conn) | Phase::Connected(conn) => transport.tcp.take_error(conn),
-            Phase::Datagram(endpoint) => transport.udp.take_error(endpoint),
+            Phase::Datagram(endpoint) => transport.udp_of_mut(endpoint).take_error(endpoint),
             Phase::Echo(endpoint) => transport.echo.take_error(endpoint),
             Phase::Idle | Phase::Listening(_) | Phase::Raw(_) => None,
         }
@@ -300,7 +300,10 @@ impl Phase {
         transport: &mut Transport,
     ) {
         match self {
-            Self::Datagram(endpoint) => transport.udp.associate(endpoint, local, remote),
+            Self::Datagram(endpoint) => {
+                let udp = transport.udp_of_mut(endpoint);
+                udp.associate(endpoint, local, remote);
+            }
             Self::Echo(endpoint) => transport.echo.associate(endpoint, local),
             _ => {}
         }
@@ -413,12 +416,14 @@ impl Socket {
             tcp,
             tcp_ports,
             udp_ports,
+            udp_lite_ports,
             echo_ids,
             ..
         } = &mut *below.transport;
         let (ports, is_stream) = match self.kind {
             SocketKind::Stream => (tcp_ports, true),
             SocketKind::Datagram => (udp_ports, false),
+            SocketKind::Lite => (udp_lite_ports, false),
             SocketKind::Echo => (echo_ids, false),
             SocketKind::Raw(_) => unreachable!("a raw socket takes no port"),
         };

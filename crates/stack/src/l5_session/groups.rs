@@ -33,7 +33,10 @@ impl Sockets {
             .change_membership(&mut memberships, port, group, asked)
             .map_err(membership_error)?;
         match socket.phase {
-            Phase::Datagram(udp) => below.transport.udp.set_memberships(udp, memberships),
+            Phase::Datagram(id) => {
+                let udp = below.transport.udp_of_mut(id);
+                udp.set_memberships(id, memberships);
+            }
             Phase::Echo(echo) => below.transport.echo.set_memberships(echo, memberships),
             Phase::Raw(raw) => below.transport.raw.set_memberships(raw, memberships),
             Phase::Idle | Phase::Listening(_) | Phase::Connecting(_) | Phase::Connected(_) => {}
@@ -76,7 +79,7 @@ impl Socket {
     fn memberships<'a>(&self, transport: &'a Transport) -> &'a Memberships {
         const NONE: &Memberships = &Memberships::NONE;
         let found = match self.phase {
-            Phase::Datagram(udp) => transport.udp.memberships(udp),
+            Phase::Datagram(udp) => transport.udp_of(udp).memberships(udp),
             Phase::Echo(echo) => transport.echo.memberships(echo),
             Phase::Raw(raw) => transport.raw.memberships(raw),
             Phase::Idle | Phase::Listening(_) | Phase::Connecting(_) | Phase::Connected(_) => None,

@@ -40,7 +40,7 @@ impl Sockets {
         let Phase::Datagram(endpoint) = socket.phase else {
             return Err(SocketError::NotSupported);
         };
-        let udp = &mut below.transport.udp;
+        let udp = below.transport.udp_of_mut(endpoint);
         let received = udp.recv_message(endpoint, out, peek, below.cx)?;
         Ok(Received {
             from: received.from.map(|from| family.shown(from)),

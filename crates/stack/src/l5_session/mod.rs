@@ -53,6 +53,8 @@ pub enum SocketKind {
     Stream,
     /// UDP.
     Datagram,
+    /// UDP-Lite.
+    Lite,
     /// ICMP echo (Linux: SOCK_DGRAM with IPPROTO_ICMP). Its port is the identifier; what is sent and received are whole ICMP
     /// messages, of which the stack fills in identifier and checksum.
     Echo,

@@ -1,4 +1,4 @@
-//! Options by the numbers and in the bytes of Linux's `setsockopt` and `getsockopt` (socket(7), ip(7), ipv6(7), tcp(7), udp(7)).
+//! Options by the numbers and in the bytes of Linux's `setsockopt` and `getsockopt` (socket(7), ip(7), ipv6(7), tcp(7), udp(7), udplite(7)).
 //!
 //! Sources: `include/uapi/asm-generic/socket.h`, `include/uapi/linux/{in,in6,tcp}.h`. Errors are Linux's errno.
 use alloc::vec::Vec;
@@ -16,7 +16,9 @@ const ENOPROTOOPT: i32 = 92;
 const IP: i32 = 0;
 const SOCKET: i32 = 1;
 const TCP: i32 = 6;
+const UDP: i32 = 17;
 const IPV6: i32 = 41;
+const UDP_LITE: i32 = 136;
 
 /// Bytes of a name of a congestion control.
 const CONGESTION_NAME: usize = 16;
@@ -107,6 +109,7 @@ fn known(level: i32, name: i32) -> Option<Known> {
         IP => of_ip(name),
         TCP => of_tcp(name),
         IPV6 => of_ipv6(name),
+        UDP | UDP_LITE => of_udp_lite(name),
         _ => None,
     }
 }
@@ -192,6 +195,21 @@ fn of_tcp(name: i32) -> Option<Known> {
     })
 }
 
+fn of_udp_lite(name: i32) -> Option<Known> {
+    Some(match name {
+        10 => Known::Checked(|n| Some(Set::SendCoverage(coverage(n)))),
+        11 => Known::Checked(|n| Some(Set::ReceiveCoverage(coverage(n)))),
+        _ => return None,
+    })
+}
+
+/// As Linux: what is less than the header is the header, what is too much is the most.
+fn coverage(number: i32) -> u16 {
+    match number {
+        0 => 0,
+        _ => number.clamp(8, i32::from(u16::MAX)) as u16,
+    }
+}
 /// TTL and hop limit: -1 stands for what every host begins with.
 fn hops(number: i32) -> Option<u8> {
     byte_or(number, 64)
@@ -279,7 +297,7 @@ fn as_number(option: Set) -> i32 {
         | Set::Tos(n)
         | Set::Hops(n)
         | Set::TrafficClass(n) => i32::from(n),
-        Set::MaxSegment(n) => i32::from(n),
+        Set::MaxSegment(n) | Set::SendCoverage(n) | Set::ReceiveCoverage(n) => i32::from(n),
         Set::KeepCount(n)
         | Set::SynCount(n)
         | Set::FastOpen(n)

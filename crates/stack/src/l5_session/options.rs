@@ -61,6 +61,10 @@ pub enum SocketOption {
     MtuDiscoveryV6(MtuDiscovery),
     /// IP_RECVERR, IPV6_RECVERR: of UDP. Errors wait for `recv_error`.
     RecvErr(bool),
+    /// UDPLITE_SEND_CSCOV.
+    SendCoverage(u16),
+    /// UDPLITE_RECV_CSCOV.
+    ReceiveCoverage(u16),
     /// IP_HDRINCL: of raw sockets of IPv4.
     HeaderIncluded(bool),
     /// ICMP_FILTER, ICMP6_FILTER: of raw sockets of ICMP and ICMPv6.
@@ -116,6 +120,7 @@ pub(super) struct Options {
     pub(super) recv_err: bool,
     pub(super) linger: Option<Duration>,
     pub(super) raw: raw::Choices,
+    pub(super) coverage: udp::Coverage,
     pub(super) groups: GroupOptions,
 }
 
@@ -166,6 +171,7 @@ impl Options {
             discovery: self.discovery,
             discovery_v6: self.discovery_v6,
             recv_err: self.recv_err,
+            coverage: self.coverage,
             groups: self.groups.v4,
             groups_v6: self.groups.v6,
         }
@@ -199,6 +205,8 @@ impl Options {
             SocketOption::MtuDiscovery(wanted) => self.discovery = wanted,
             SocketOption::MtuDiscoveryV6(wanted) => self.discovery_v6 = wanted,
             SocketOption::RecvErr(on) => self.recv_err = on,
+            SocketOption::SendCoverage(bytes) => self.coverage.sent = Some(covers(bytes)),
+            SocketOption::ReceiveCoverage(bytes) => self.coverage.least = Some(covers(bytes)),
             SocketOption::HeaderIncluded(on) => self.raw.header_included = on,
             SocketOption::IcmpFilter(filter) => self.raw.filter = filter,
             SocketOption::Checksum(at) => self.raw.checksum = even(at)?,
@@ -234,6 +242,13 @@ fn within<T: PartialOrd>(value: T, least: T, most: T) -> Result<T, SocketError> 
         return Err(SocketError::Invalid);
     }
     Ok(value)
+}
+/// As Linux: the header is always covered, 0 stands for everything.
+fn covers(bytes: u16) -> u16 {
+    match bytes {
+        1..8 => 8,
+        bytes => bytes,
+    }
 }
 fn even(at: Option<u16>) -> Result<Option<u16>, SocketError> {
     match at {
@@ -304,6 +319,14 @@ fn is_ipv6(option: SocketOption) -> bool {
     )
 }
 
+/// Options of UDP's own level. UDP shows those of UDP-Lite, and lets nobody set them.
+fn is_of_lite(option: SocketOption) -> bool {
+    matches!(
+        option,
+        SocketOption::SendCoverage(_) | SocketOption::ReceiveCoverage(_)
+    )
+}
+
 impl SocketKind {
     /// TCP's segments are never fragmented.
     fn discovery(self, chosen: MtuDiscovery) -> MtuDiscovery {
@@ -330,7 +353,9 @@ impl Socket {
         let lacks_tcp = self.kind != SocketKind::Stream && is_tcp(option);
         let lacks_ipv6 = self.family() == Family::V4 && is_ipv6(option);
         let lacks_raw = self.lacks_raw(option);
-        match lacks_tcp || lacks_ipv6 || lacks_raw {
+        let has_udp = matches!(self.kind, SocketKind::Datagram | SocketKind::Lite);
+        let lacks_udp = !has_udp && is_of_lite(option);
+        match lacks_tcp || lacks_ipv6 || lacks_raw || lacks_udp {
             true => Err(SocketError::NoProtocolOption),
             false => Ok(()),
         }
@@ -385,6 +410,9 @@ impl Sockets {
         if matches!(option, SocketOption::V6Only(_)) && socket.hold.is_some() {
             return Err(SocketError::Invalid);
         }
+        if socket.kind == SocketKind::Datagram && is_of_lite(option) {
+            return Err(SocketError::NoProtocolOption);
+        }
         socket.allows_link(option, below.network)?;
         let mut options = (*socket.options).clone();
         options.apply(socket.kind.allows(option))?;
@@ -392,7 +420,10 @@ impl Sockets {
             Phase::Connecting(conn) | Phase::Connected(conn) => {
                 below.transport.tcp.set_options(conn, options.tcp, below.cx);
             }
-            Phase::Datagram(endpoint) => below.transport.udp.set(endpoint, options.datagram()),
+            Phase::Datagram(endpoint) => {
+                let udp = below.transport.udp_of_mut(endpoint);
+                udp.set(endpoint, options.datagram());
+            }
             Phase::Echo(endpoint) => below.transport.echo.set(endpoint, options.datagram()),
             Phase::Raw(endpoint) => {
                 let raw = &mut below.transport.raw;
@@ -422,6 +453,7 @@ impl Sockets {
             recv_err,
             linger,
             raw,
+            coverage,
             groups,
             tcp,
         } = &*socket.options;
@@ -459,6 +491,8 @@ impl Sockets {
                 SocketOption::MtuDiscoveryV6(socket.kind.discovery(*discovery_v6))
             }
             SocketOption::RecvErr(_) => SocketOption::RecvErr(*recv_err),
+            SocketOption::SendCoverage(_) => SocketOption::SendCoverage(coverage.sent()),
+            SocketOption::ReceiveCoverage(_) => SocketOption::ReceiveCoverage(coverage.least()),
             SocketOption::HeaderIncluded(_) => SocketOption::HeaderIncluded(raw.header_included),
             SocketOption::IcmpFilter(_) => SocketOption::IcmpFilter(raw.filter),
             SocketOption::Checksum(_) => SocketOption::Checksum(raw.checksum),
@@ -470,10 +504,7 @@ impl Sockets {
             SocketOption::KeepInterval(_) => SocketOption::KeepInterval(tcp.keepintvl),
             SocketOption::KeepCount(_) => SocketOption::KeepCount(tcp.keepcnt),
             SocketOption::UserTimeout(_) => SocketOption::UserTimeout(tcp.user_timeout),
-            SocketOption::SynCount(_) => SocketOption::SynCount(match tcp.syn_count {
-                0 => self.syn_retries,
-                count => count.into(),
-            }),
+            SocketOption::SynCount(_) => SocketOption::SynCount(self.syn_count(tcp.syn_count)),
             SocketOption::OrphanWait(_) => SocketOption::OrphanWait(match tcp.orphan_wait {
                 OrphanWait::AsHost => OrphanWait::For(self.fin_timeout),
                 other => other,
@@ -490,11 +521,18 @@ impl Sockets {
         })
     }
 
+    /// How often a SYN leaves again: as chosen, or as the host has it.
+    fn syn_count(&self, chosen: u8) -> u32 {
+        match chosen {
+            0 => self.syn_retries,
+            count => count.into(),
+        }
+    }
     /// A buffer's size: the chosen one, or what its kind begins with.
     fn buffer_of(&self, socket: &Socket, chosen: u32, stream: u32) -> u32 {
         match (chosen, socket.kind) {
             (0, SocketKind::Stream) => stream,
-            (0, SocketKind::Datagram | SocketKind::Echo | SocketKind::Raw(_)) => DATAGRAM_BUFFER,
+            (0, _) => DATAGRAM_BUFFER,
             (size, _) => size,
         }
     }

@@ -26,7 +26,7 @@ const SOCKETS: usize = 1 << 20;
 /// One row of `netstat` and `ss`.
 #[derive(Clone, Debug, PartialEq)]
 pub struct SocketRow {
-    /// Stream, datagram, echo or raw.
+    /// Stream, datagram, UDP-Lite, echo or raw.
     pub kind: SocketKind,
     /// Of which family it is: one of IPv6 may speak IPv4.
     pub family: Family,
@@ -145,6 +145,9 @@ impl Sockets {
             SocketKind::Datagram => {
                 Phase::Datagram(transport.udp.open(id.owner(), options.datagram()))
             }
+            SocketKind::Lite => {
+                Phase::Datagram(transport.udp_lite.open(id.owner(), options.datagram()))
+            }
             SocketKind::Echo => Phase::Echo(transport.echo.open(id.owner(), options.datagram())),
             SocketKind::Raw(protocol) => {
                 let key = (family, protocol);
@@ -255,7 +258,7 @@ impl Sockets {
             Ok(Phase::Idle) => Ready::WRITABLE | Ready::HANG_UP,
             Ok(Phase::Listening(listener)) => transport.tcp.listener_ready(listener),
             Ok(Phase::Connecting(conn) | Phase::Connected(conn)) => transport.tcp.ready(conn),
-            Ok(Phase::Datagram(endpoint)) => transport.udp.ready(endpoint),
+            Ok(Phase::Datagram(endpoint)) => transport.udp_of(endpoint).ready(endpoint),
             Ok(Phase::Echo(endpoint)) => transport.echo.ready(endpoint),
             Ok(Phase::Raw(endpoint)) => transport.raw.ready(endpoint),
             Err(_) => Ready::NONE,
@@ -263,7 +266,7 @@ impl Sockets {
     }
 
     /// Every socket that has a port and every connection without a socket: TCP by (local, remote), listeners before their
-    /// connections, then UDP, echo, raw sockets. Streams that only bound are not shown, as in netstat.
+    /// connections, then UDP, UDP-Lite, echo, raw sockets. Streams that only bound are not shown, as in netstat.
     pub fn rows(&self, transport: &Transport) -> Vec<SocketRow> {
         let mut rows: Vec<SocketRow> = transport
             .tcp
@@ -324,8 +327,9 @@ impl Sockets {
             (
                 match row.kind {
                     SocketKind::Stream | SocketKind::Datagram => 0,
-                    SocketKind::Echo => 1,
-                    SocketKind::Raw(_) => 2,
+                    SocketKind::Lite => 1,
+                    SocketKind::Echo => 2,
+                    SocketKind::Raw(_) => 3,
                 },
                 row.local,
                 row.remote,
@@ -342,7 +346,7 @@ fn datagram_row(index: usize, socket: &Socket, transport: &Transport) -> Option<
         socket.hold?;
     }
     let (recv_q, send_q) = match socket.phase {
-        Phase::Datagram(endpoint) => transport.udp.queues(endpoint),
+        Phase::Datagram(endpoint) => transport.udp_of(endpoint).queues(endpoint),
         Phase::Echo(endpoint) => (transport.echo.queued(endpoint), 0),
         Phase::Raw(endpoint) => (transport.raw.queued(endpoint), 0),
         _ => return None,
@@ -381,6 +385,7 @@ impl Socket {
         match self.kind {
             SocketKind::Stream => &mut transport.tcp_ports,
             SocketKind::Datagram => &mut transport.udp_ports,
+            SocketKind::Lite => &mut transport.udp_lite_ports,
             SocketKind::Echo => &mut transport.echo_ids,
             SocketKind::Raw(_) => unreachable!("a raw socket holds no port"),
         }

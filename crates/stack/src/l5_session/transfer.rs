@@ -152,8 +152,8 @@ impl Sockets {
             Carrier::Stream(_) if out.is_empty() => Ok(0),
             Carrier::Stream(conn) => below.transport.tcp.recv(conn, out, peek, below.cx),
             Carrier::Datagram(endpoint) => {
-                let datagram = below.transport.udp.recv(endpoint, out, peek, below.cx)?;
-                Ok(datagram.0)
+                let udp = below.transport.udp_of_mut(endpoint);
+                Ok(udp.recv(endpoint, out, peek, below.cx)?.0)
             }
             Carrier::Echo(endpoint) => {
                 let echo = &mut below.transport.echo;
@@ -176,7 +176,7 @@ impl Sockets {
         match self.receiver(id, below)? {
             Carrier::Stream(conn) => below.transport.tcp.recv_bytes(conn, max, below.cx),
             Carrier::Datagram(endpoint) => {
-                let udp = &mut below.transport.udp;
+                let udp = below.transport.udp_of_mut(endpoint);
                 udp.recv_bytes(endpoint, max, below.cx)
             }
             Carrier::Echo(endpoint) => {
@@ -212,7 +212,7 @@ impl Sockets {
                 Ok((n, n, family.shown(peer)))
             }
             Carrier::Datagram(endpoint) => {
-                let udp = &mut below.transport.udp;
+                let udp = below.transport.udp_of_mut(endpoint);
                 let (copied, len, from) = udp.recv(endpoint, out, peek, below.cx)?;
                 Ok((copied, len, family.shown(from.unwrap_or(nobody))))
             }
@@ -256,7 +256,7 @@ impl Sockets {
         let Phase::Datagram(endpoint) = socket.phase else {
             return None;
         };
-        let reported = below.transport.udp.recv_error(endpoint)?;
+        let reported = below.transport.udp_of_mut(endpoint).recv_error(endpoint)?;
         let remote = socket.family().shown(reported.remote);
         Some(udp::Reported { remote, ..reported })
     }
@@ -331,7 +331,7 @@ impl Sockets {
                 echo.send(endpoint, (seq, data), remote.ip(), path, below.cx)?;
             }
             Phase::Datagram(endpoint) => {
-                let udp = &mut below.transport.udp;
+                let udp = below.transport.udp_of_mut(endpoint);
                 udp.send_with(endpoint, chunk, (remote, choices), path, below.cx)?;
             }
             _ => return Err(SocketError::NotSupported),

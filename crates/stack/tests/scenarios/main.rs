@@ -13,3 +13,4 @@ mod raw;
 mod refusals;
 mod rig;
 mod streams;
+mod udp_lite;

@@ -305,6 +305,22 @@ impl PacketBuf {
         }
         total
     }
+    /// The same over the first `len` bytes from the current start, or all there are.
+    pub fn ones_complement_of_first(&self, len: usize) -> u16 {
+        let head = self.head();
+        let head = head.get(..len).unwrap_or(head);
+        let mut total = checksum::sum(head);
+        let mut done = head.len();
+        for chunk in &self.0.body {
+            let bytes = chunk.bytes();
+            let part = bytes.get(..len - done).unwrap_or(bytes);
+            let sum = checksum::sum(part);
+            let odd = done % 2 != 0;
+            total = checksum::add(total, if odd { sum.swap_bytes() } else { sum });
+            done += part.len();
+        }
+        total
+    }
     /// The bytes of a checksum field that is `ToFill`.
     fn filled_field(&self, start: u8, offset: u8) -> [u8; 2] {
         const UDP_FIELD: u8 = 6;

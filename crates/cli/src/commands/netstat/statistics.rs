@@ -390,7 +390,11 @@ fn groups(node: &NodeCounters, v6: bool) -> Vec<&'static str> {
     };
     let always = ["Ip", "Icmp", "Tcp", "Udp", "TcpExt", "IpExt"].into_iter();
     always
-        .chain(["Igmp", "Ip6", "Icmp6"].into_iter().filter(counts))
+        .chain(
+            ["UdpLite", "Igmp", "Ip6", "Icmp6"]
+                .into_iter()
+                .filter(counts),
+        )
         .collect()
 }
 

@@ -54,7 +54,8 @@ fn inside(SocketDetail { row, tcp, v6_only }: &SocketDetail) -> Option<Inside> {
         SocketKind::Stream => "tcp",
         SocketKind::Datagram => "udp",
         SocketKind::Raw(_) => "raw",
-        SocketKind::Echo => return None,
+        // As iproute2, which does not know them.
+        SocketKind::Lite | SocketKind::Echo => return None,
     };
     let mut inside = Inside {
         netid: netid.into(),

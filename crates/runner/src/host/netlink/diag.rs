@@ -66,7 +66,12 @@ impl Asked {
     }
 
     fn is_known(&self) -> bool {
-        let all = [libc::IPPROTO_TCP, libc::IPPROTO_UDP, libc::IPPROTO_RAW];
+        let all = [
+            libc::IPPROTO_TCP,
+            libc::IPPROTO_UDP,
+            libc::IPPROTO_UDPLITE,
+            libc::IPPROTO_RAW,
+        ];
         all.contains(&self.protocol)
     }
 
@@ -78,6 +83,7 @@ impl Asked {
         let protocol = match row.kind {
             SocketKind::Stream => libc::IPPROTO_TCP,
             SocketKind::Datagram => libc::IPPROTO_UDP,
+            SocketKind::Lite => libc::IPPROTO_UDPLITE,
             SocketKind::Raw(_) => libc::IPPROTO_RAW,
             SocketKind::Echo => return false,
         };

@@ -25,6 +25,10 @@ const SETTINGS: Settings = Settings {
     discovery: MtuDiscovery::Dont,
     discovery_v6: MtuDiscovery::Dont,
     recv_err: false,
+    coverage: Coverage {
+        sent: None,
+        least: None,
+    },
     groups: GROUPS,
     groups_v6: GROUPS,
 };
@@ -72,6 +76,7 @@ impl Host {
     fn arrival(&mut self, from: SocketAddr, to: SocketAddr, data: &[u8]) -> Arrival {
         let departure = self.with(|_, cx| {
             datagram(
+                Flavour::Plain,
                 (from, to),
                 Chunk::copy_from(data),
                 SETTINGS,
@@ -486,4 +491,78 @@ proptest! {
         let got = host.with(|udp, cx| udp.recv_bytes(id, usize::MAX, cx)).unwrap();
         prop_assert_eq!(vec![got], vec![Bytes::from(data)]);
     }
+}
+
+#[test]
+fn what_a_udp_lite_header_says_of_its_coverage_is_kept_to() {
+    //= rfc3828#3.1
+    //# Packets with a Checksum Coverage greater than the IP length MUST also be discarded.
+    let (from, to) = (peer(1000), here(53));
+    // Coverage of a datagram of 8 and 12 bytes, which of its bytes is damaged on the way, what becomes of it.
+    let rows: [(u16, Option<usize>, Option<DropReason>); 14] = [
+        (0, None, None),
+        (1, None, Some(DropReason::UdpLiteCoverage)),
+        (7, None, Some(DropReason::UdpLiteCoverage)),
+        (8, None, None),
+        (11, None, None),
+        (20, None, None),
+        (21, None, Some(DropReason::UdpLiteCoverage)),
+        (u16::MAX, None, Some(DropReason::UdpLiteCoverage)),
+        (0, Some(19), Some(DropReason::UdpChecksum)),
+        (20, Some(19), Some(DropReason::UdpChecksum)),
+        (19, Some(19), None),
+        (8, Some(8), None),
+        (9, Some(8), Some(DropReason::UdpChecksum)),
+        (8, Some(0), Some(DropReason::UdpChecksum)),
+    ];
+    for (coverage, damaged, expected) in rows {
+        let mut host = Host::new();
+        host.udp = host.udp.lite();
+        let id = host.open(here(53), None);
+        let mut bytes = lite_bytes((from, to), coverage, b"twelve bytes");
+        if let Some(at) = damaged {
+            bytes[at] ^= 0x40;
+        }
+        let arrival = arrival(from, to, host.pool.from_bytes(bytes.into()));
+        let came = host.with(|udp, cx| udp.receive(arrival, cx));
+        let dropped = match came {
+            Up::Drop(reason, None) => Some(reason),
+            _ => None,
+        };
+        assert_eq!(dropped, expected, "{coverage} {damaged:?}");
+        assert_eq!(host.recv(id).is_ok(), expected.is_none(), "{coverage}");
+        let counted = host.counters.get(Counter::UdpLiteInCsumErrors);
+        assert_eq!(counted, u64::from(expected.is_some()), "{coverage}");
+    }
+}
+
+//= rfc3828#3.1
+//# Irrespective of the Checksum Coverage, the computed Checksum field MUST NOT be zero.
+#[test]
+fn a_udp_lite_checksum_of_zero_is_none() {
+    let (from, to) = (peer(1000), here(53));
+    let mut host = Host::new();
+    host.udp = host.udp.lite();
+    host.open(here(53), None);
+    let mut bytes = lite_bytes((from, to), 8, b"text");
+    bytes[6..8].fill(0);
+    let arrival = arrival(from, to, host.pool.from_bytes(bytes.into()));
+    let came = host.with(|udp, cx| udp.receive(arrival, cx));
+    assert!(matches!(came, Up::Drop(DropReason::UdpChecksum, None)));
+}
+
+/// As on the cable, with its checksum made by hand.
+fn lite_bytes((from, to): (SocketAddr, SocketAddr), coverage: u16, data: &[u8]) -> Vec<u8> {
+    let [source, destination] = [from.port(), to.port()].map(u16::to_be_bytes);
+    let mut bytes = [source, destination, coverage.to_be_bytes(), [0; 2]].concat();
+    bytes.extend_from_slice(data);
+    let covered = match coverage {
+        0 => bytes.len(),
+        some => bytes.len().min(some.into()),
+    };
+    let total = bytes.len() as u32;
+    let pseudo = checksum::pseudo_header(from.ip(), to.ip(), protocol::UDP_LITE, total);
+    let sum = !checksum::add(pseudo, checksum::sum(&bytes[..covered]));
+    bytes[6..8].copy_from_slice(&sum.to_be_bytes());
+    bytes
 }
