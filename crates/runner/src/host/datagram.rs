@@ -30,6 +30,8 @@ const ERRORS: usize = 256;
 /// What a datagram socket has told its program.
 #[derive(Default)]
 pub struct Datagrams {
+    /// `SO_PROTOCOL`.
+    pub protocol: i32,
     /// Where `send` goes.
     pub peer: Option<SocketAddr>,
     /// The stack's socket has a port.
@@ -70,6 +72,14 @@ pub struct Parked {
 }
 
 impl Datagrams {
+    /// Of a socket that was just opened.
+    pub fn of(protocol: i32) -> Self {
+        Self {
+            protocol,
+            ..Self::default()
+        }
+    }
+
     /// A call is no longer waited for.
     pub fn cancel(&mut self, id: u64) {
         self.parked.retain(|parked| parked.id != id);

@@ -101,13 +101,10 @@ pub fn get(
             }
         }
         (libc::SOL_SOCKET, libc::SO_DOMAIN) => domain(entry.family),
-        (libc::SOL_SOCKET, libc::SO_PROTOCOL) => {
-            if entry.stream {
-                libc::IPPROTO_TCP
-            } else {
-                libc::IPPROTO_UDP
-            }
-        }
+        (libc::SOL_SOCKET, libc::SO_PROTOCOL) => match &entry.role {
+            Role::Datagrams(datagrams) => datagrams.protocol,
+            _ => libc::IPPROTO_TCP,
+        },
         (libc::SOL_SOCKET, libc::SO_ACCEPTCONN) => {
             i32::from(matches!(&entry.role, Role::Listener(_)))
         }

@@ -144,17 +144,15 @@ impl<S: Sockets> Server<S> {
             _ => return Err(libc::EAFNOSUPPORT),
         };
         let protocol = protocol.cast_signed();
-        let (kind, stream) = match kind.cast_signed() {
-            libc::SOCK_STREAM if [0, libc::IPPROTO_TCP].contains(&protocol) => {
-                (SocketKind::Stream, true)
-            }
-            libc::SOCK_DGRAM if [0, libc::IPPROTO_UDP].contains(&protocol) => {
-                (SocketKind::Datagram, false)
-            }
-            libc::SOCK_RAW => return Err(libc::EPERM),
-            libc::SOCK_STREAM | libc::SOCK_DGRAM => return Err(libc::EPROTONOSUPPORT),
+        let (kind, number) = match (kind.cast_signed(), protocol) {
+            (libc::SOCK_STREAM, 0 | libc::IPPROTO_TCP) => (SocketKind::Stream, libc::IPPROTO_TCP),
+            (libc::SOCK_DGRAM, 0 | libc::IPPROTO_UDP) => (SocketKind::Datagram, libc::IPPROTO_UDP),
+            (libc::SOCK_DGRAM, libc::IPPROTO_UDPLITE) => (SocketKind::Lite, protocol),
+            (libc::SOCK_RAW, _) => return Err(libc::EPERM),
+            (libc::SOCK_STREAM | libc::SOCK_DGRAM, _) => return Err(libc::EPROTONOSUPPORT),
             _ => return Err(libc::ESOCKTNOSUPPORT),
         };
+        let stream = kind == SocketKind::Stream;
         let node = self.channels.get(&asker.0).ok_or(libc::EPIPE)?.node;
         let at = self
             .network
@@ -164,7 +162,7 @@ impl<S: Sockets> Server<S> {
             Role::Fresh
         } else {
             options::begin(&self.network, at, family);
-            Role::Datagrams(Box::default())
+            Role::Datagrams(Box::new(Datagrams::of(number)))
         };
         if let Err(errno) = self.admit(asker, at, (family, stream, role), Outcome::Socket) {
             self.network.close(at);
