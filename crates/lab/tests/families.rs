@@ -3,8 +3,8 @@ mod story;
 
 use std::net::{IpAddr, Ipv6Addr};
 
-use heptad_lab::stack::stack::Route;
-use heptad_lab::stack::{Family, Instant, SocketKind};
+use heptad_lab::stack::stack::{Route, SocketOption, Stack};
+use heptad_lab::stack::{Cx, Family, Instant, SocketKind};
 use heptad_lab::stack::{PortId, Ready};
 use heptad_lab::{Cable, Lab, LabBuilder, LabOptions, Outcome, Topology};
 use story::{End, Story, millis, options, seconds};
@@ -189,6 +189,46 @@ fn the_same_seed_makes_the_same_addresses() {
     };
     assert_eq!(run(3), run(3));
     assert_ne!(run(3).0, run(4).0);
+}
+
+#[test]
+fn a_flipped_bit_behind_the_coverage_of_udp_lite_is_delivered() {
+    let builder = Lab::builder()
+        .host("a", "10.0.0.1/24")
+        .host("b", "10.0.0.2/24")
+        .link("a", "b", Cable::new().name("bad"));
+    let mut story = story(&builder);
+    let [a, b] = ["a", "b"].map(|node| {
+        let end = story.socket(node, SocketKind::Lite);
+        story.bind(end, 9);
+        end
+    });
+    let text = [0; 1_000];
+    story.send_to(a, &text, "10.0.0.2:9");
+    story.run_for(millis(100));
+    assert_eq!(story.receive(b).map(|(got, _)| got), Some(text.to_vec()));
+    let mut change = story.lab.link("bad").unwrap();
+    if let Some(forward) = &mut change.forward {
+        forward.corrupt_undetected = 1.0;
+    }
+    story.lab.change(&change).unwrap();
+    // Of twenty datagrams with a bit flipped somewhere all are dropped, or all but those whose headers it hit.
+    for (coverage, least, most) in [(0, 0, 0), (8, 15, 20)] {
+        let option = SocketOption::SendCoverage(coverage);
+        let set = |stack: &mut Stack, cx: &mut Cx<'_>| stack.set(a.1, option, cx);
+        story.lab.with(a.0, set).unwrap();
+        for _ in 0..20 {
+            story.send_to(a, &text, "10.0.0.2:9");
+            story.run_for(millis(10));
+        }
+        let mut arrived = 0;
+        while let Some((got, _)) = story.receive(b) {
+            let flipped: u32 = got.iter().map(|byte| byte.count_ones()).sum();
+            assert_eq!((got.len(), flipped), (1_000, 1));
+            arrived += 1;
+        }
+        assert!((least..=most).contains(&arrived), "{coverage}: {arrived}");
+    }
 }
 
 #[test]
