@@ -73,7 +73,14 @@ fn hosts(network: &impl Sockets, node: MachineId) -> String {
     let mut text = "127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\n".to_owned();
     let machine = rustix::system::uname();
     let machine = machine.nodename().to_str().unwrap_or_default();
-    for (id, name, addresses) in network.names() {
+    let names = network.names();
+    let has_address =
+        |(id, _, addresses): &(MachineId, _, Vec<_>)| *id == node && !addresses.is_empty();
+    if !machine.is_empty() && !names.iter().any(has_address) {
+        // As Debian does it for a host without a network.
+        let _ = writeln!(text, "127.0.1.1\t{machine}");
+    }
+    for (id, name, addresses) in names {
         let other = (id == node && name != machine && !machine.is_empty()).then_some(machine);
         let space = if other.is_some() { " " } else { "" };
         let names = format!("{name}{space}{}", other.unwrap_or_default());
