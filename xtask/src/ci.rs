@@ -10,10 +10,10 @@ use clap::builder::PossibleValuesParser;
 use crate::source::Violation;
 use crate::suite::{self, Outcome, Selection, Tally};
 use crate::tools::{cargo, cargo_deny};
-use crate::{captures, conformance, layers, measuring, programs, size};
+use crate::{captures, conformance, layers, measuring, programs, size, suites};
 
 /// Every step, in order.
-pub const STEPS: [&str; 12] = [
+pub const STEPS: [&str; 13] = [
     "programs",
     "test",
     "fmt",
@@ -25,10 +25,11 @@ pub const STEPS: [&str; 12] = [
     "sweeps",
     "neighbours",
     "captures",
+    "suites",
     "goodput",
 ];
 /// Those that `--full` adds.
-const FULL: [&str; 4] = ["sweeps", "neighbours", "captures", "goodput"];
+const FULL: [&str; 5] = ["sweeps", "neighbours", "captures", "suites", "goodput"];
 /// Tests that measure or load the machine: they run alone, in the step `neighbours`.
 const ALONE: &str = "a_gigabyte_";
 /// The test that reads captures which a step of its own fetches.
@@ -88,11 +89,13 @@ pub fn run(root: &Path, choice: &Choice) -> Result<ExitCode> {
         run.step("captures", || {
             captures::run(root, &captures::Choice::default())
         });
+        run.step("suites", || suites(root));
         run.step("goodput", || goodput(root));
     } else {
         run.skip("sweeps");
         run.skip("neighbours");
         run.skip("captures");
+        run.skip("suites");
         run.skip("goodput");
     }
     print!("{}", run.table());
@@ -172,6 +175,16 @@ fn sweeps(root: &Path) -> Result<()> {
 fn goodput(root: &Path) -> Result<()> {
     let code = measuring::run(root, "heptad-sweep", &[])?;
     ensure!(code == ExitCode::SUCCESS, "docs/sweep.md says otherwise");
+    Ok(())
+}
+
+/// Test suites that others wrote fail where their list says, and nowhere else.
+fn suites(root: &Path) -> Result<()> {
+    let code = suites::run(root, &suites::Choice::default())?;
+    ensure!(
+        code == ExitCode::SUCCESS,
+        "not as the list of differences says"
+    );
     Ok(())
 }
 

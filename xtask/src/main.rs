@@ -15,6 +15,7 @@ mod programs;
 mod size;
 mod source;
 mod suite;
+mod suites;
 mod test_code;
 mod tools;
 
@@ -37,6 +38,7 @@ const EXAMPLES: &str = "Examples:
   cargo xtask ci --full --only neighbours
                                         a gigabyte each way between Linux and a lab
   cargo xtask captures                  hundreds of captures of strangers go into a host and a router
+  cargo xtask suites                    test suites of CPython and Go under heptad, beside what the kernel passes
   cargo xtask fuzz --seconds 60         every fuzz target for a minute
   cargo xtask fuzz ndp --seconds 600    one of them for ten
   cargo xtask fuzz --seconds 600 --frames-seconds 3600
@@ -92,6 +94,9 @@ enum Command {
     Conformance(conformance::Choice),
     /// Fuzz targets, each for a while, and a table of what they came to; wants the nightly toolchain and installs cargo-fuzz.
     Fuzz(fuzz::Choice),
+    /// Runs test suites that others wrote under `heptad run`, and compares with what the kernel passes.
+    #[command(after_help = suites::EXAMPLES)]
+    Suites(suites::Choice),
     /// Refuses imports that point up, system names in protocol code, and unsafe outside of its rooms.
     Layers,
     /// Refuses files over 1,000 lines, functions over 80, more than six arguments.
@@ -120,6 +125,7 @@ fn run(command: Command) -> Result<ExitCode> {
             Ok(report("conformance", &conformance::check(&root, &choice)?))
         }
         Command::Fuzz(choice) => fuzz::run(&root, &choice),
+        Command::Suites(choice) => suites::run(&root, &choice),
         Command::Layers => Ok(report("layers", &layers::check(&root)?)),
         Command::Size => Ok(report("size", &size::check(&root)?)),
     }

@@ -143,6 +143,41 @@ pub const PROGRAMS: [Program; 17] = [
     },
 ];
 
+/// What others wrote, for `cargo xtask suites`, and what shuts them in.
+pub const SUITES: [Program; 4] = [
+    Program {
+        name: "/usr/bin/python3",
+        package: "python3 libpython3.11-testsuite",
+        probe: &[
+            "-c",
+            "import sys, test.test_socket; print(sys.version_info[:2])",
+        ],
+        says: "(3, 11)",
+        tests: "CPython's own tests",
+    },
+    Program {
+        name: "/usr/lib/go-1.19/bin/go",
+        package: "golang-1.19-go",
+        probe: &["version"],
+        says: "go1.19",
+        tests: "Go's own tests",
+    },
+    Program {
+        name: "unshare",
+        package: "util-linux",
+        probe: &["--version"],
+        says: "util-linux",
+        tests: "every suite",
+    },
+    Program {
+        name: "setpriv",
+        package: "util-linux",
+        probe: &["--version"],
+        says: "util-linux",
+        tests: "every suite",
+    },
+];
+
 impl Program {
     /// Whether it starts and says what it should.
     fn works(&self) -> bool {
@@ -159,9 +194,14 @@ impl Program {
     }
 }
 
-/// Installs what is missing if it may, says on stderr what it does, and returns what is missing still.
+/// Makes sure of the programs that tests start.
 pub fn make_sure() -> Vec<&'static Program> {
-    let missing = missing();
+    make_sure_of(&PROGRAMS)
+}
+
+/// Installs what is missing if it may, says on stderr what it does, and returns what is missing still.
+pub fn make_sure_of(programs: &'static [Program]) -> Vec<&'static Program> {
+    let missing = missing(programs);
     if missing.is_empty() {
         return missing;
     }
@@ -175,13 +215,13 @@ pub fn make_sure() -> Vec<&'static Program> {
         }
         Err(why) => eprintln!("programs: {names} missing, and {why}"),
     }
-    let missing = self::missing();
+    let missing = self::missing(programs);
     eprint!("{}", advice(&missing));
     missing
 }
 
-fn missing() -> Vec<&'static Program> {
-    PROGRAMS.iter().filter(|program| !program.works()).collect()
+fn missing(programs: &'static [Program]) -> Vec<&'static Program> {
+    programs.iter().filter(|program| !program.works()).collect()
 }
 
 /// Whether packages can be installed here; if not, why.
@@ -196,7 +236,7 @@ fn installer() -> Result<(), &'static str> {
 }
 
 /// The second number of `Uid:` in `/proc/self/status`; none where there is no such file.
-fn effective_uid() -> Option<u32> {
+pub fn effective_uid() -> Option<u32> {
     let status = std::fs::read_to_string("/proc/self/status").ok()?;
     let line = status.lines().find_map(|line| line.strip_prefix("Uid:"))?;
     line.split_whitespace().nth(1)?.parse().ok()
