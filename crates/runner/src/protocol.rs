@@ -88,6 +88,8 @@ pub enum Call {
         /// How many bytes the guard has put into the program's sending side, which make it unwritable: the lab takes
         /// them out when the connection stands.
         filler: u32,
+        /// A socket that is over may be had again: no epoll has it, which would lose it.
+        again: bool,
     },
     /// `getsockname(2)`, `getpeername(2)`.
     Name {
@@ -303,12 +305,14 @@ impl Request {
                 address,
                 wait,
                 filler,
+                again,
             } => w
                 .tag(5)
                 .u32(*socket)
                 .address(*address)
                 .bool(*wait)
-                .u32(*filler),
+                .u32(*filler)
+                .bool(*again),
             Call::Name { socket, peer } => w.tag(6).u32(*socket).bool(*peer),
             Call::Shutdown { socket, how } => w.tag(7).u32(*socket).i32(*how),
             Call::SetOption {
@@ -394,6 +398,7 @@ impl Request {
                 address: r.address()?,
                 wait: r.bool()?,
                 filler: r.u32()?,
+                again: r.bool()?,
             },
             6 => Call::Name {
                 socket: r.u32()?,
@@ -726,12 +731,14 @@ mod tests {
                 address: Some(six),
                 wait: false,
                 filler: 9,
+                again: true,
             },
             Call::Connect {
                 socket: 1,
                 address: None,
                 wait: true,
                 filler: 0,
+                again: false,
             },
             Call::Name {
                 socket: 1,

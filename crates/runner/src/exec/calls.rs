@@ -67,6 +67,8 @@ pub(super) struct Held {
     pub(super) started: bool,
     /// The end is a stand-in.
     pub(super) stands_in: bool,
+    /// An epoll has it.
+    watched: bool,
     cookie: u64,
 }
 
@@ -139,7 +141,7 @@ impl Guard {
                 Ok(Step::Native)
             }
             libc::SYS_epoll_ctl => {
-                self.settle_descriptor(n, n.args[2] as i32);
+                self.watched(n, n.args[2] as i32);
                 Ok(Step::Native)
             }
             // Of `clone3` the filter does not see the flags, which a thread's begins with.
@@ -245,6 +247,7 @@ impl Guard {
             family: socket.family,
             started: socket.started,
             stands_in: socket.stands_in(),
+            watched: socket.watched,
             cookie,
         }))
     }
@@ -267,6 +270,7 @@ impl Guard {
             address,
             wait,
             filler,
+            again: !held.watched,
         };
         let limit = pair::send_limit(&held.end).filter(|_| wait);
         let want = match address {

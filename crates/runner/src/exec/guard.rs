@@ -96,6 +96,8 @@ pub(super) struct Socket {
     waiting: Option<OwnedFd>,
     /// There may be copies of its descriptor.
     pub(super) copied: bool,
+    /// It was added to an epoll, which would lose it if another descriptor took its place.
+    pub(super) watched: bool,
     pub(super) inode: u64,
     /// The process that was given it, and the number there.
     pub(super) holder: (i32, i32),
@@ -138,6 +140,7 @@ impl Sockets {
             lab_end,
             waiting: None,
             copied: false,
+            watched: false,
             inode,
             holder,
         };

@@ -14,7 +14,7 @@
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
-use super::guard::{Guard, Socket};
+use super::guard::Guard;
 use super::{identity, pair};
 use crate::notify::Notification;
 use crate::protocol::SocketNumber;
@@ -113,16 +113,14 @@ impl Guard {
         }
     }
 
-    /// As [`Guard::settle`], whichever socket the descriptor is.
-    pub(super) fn settle_descriptor(&mut self, n: &Notification, fd: i32) {
-        if !self.sockets.has_stand_ins() {
-            return;
-        }
+    /// A descriptor is added to an epoll: if it is a stand-in's, the pair's end takes its place first, and keeps it.
+    pub(super) fn watched(&mut self, n: &Notification, fd: i32) {
         if let Ok(end) = self.threads.duplicate(n.thread, fd)
             && let Ok(cookie) = identity::cookie(end.as_fd())
-            && let Some(Socket { number, .. }) = self.sockets.find(cookie)
+            && let Some(socket) = self.sockets.find(cookie)
         {
-            let number = *number;
+            socket.watched = true;
+            let number = socket.number;
             self.settle(n, number, fd);
         }
     }

@@ -62,7 +62,12 @@ impl<S: Sockets> Server<S> {
                 address,
                 wait,
                 filler,
-            } => self.connect(asker, socket, address, (wait, filler)),
+                again,
+            } => match (self.live(channel, socket), address) {
+                (None, _) => self.connect_again(asker, socket, (address.is_none(), again)),
+                (Some(key), None) => self.dissolve(asker, key, again),
+                (Some(key), Some(address)) => self.connect(asker, key, address, (wait, filler)),
+            },
             Call::Name { socket, peer } => self.name(channel, socket, peer),
             Call::Shutdown { socket, how } => self.shutdown(asker, socket, how),
             Call::SetOption {
@@ -362,23 +367,14 @@ impl<S: Sockets> Server<S> {
     fn connect(
         &mut self,
         asker: Asker,
-        socket: SocketNumber,
-        address: Option<SocketAddr>,
+        key: u64,
+        address: SocketAddr,
         (wait, filler): (bool, u32),
     ) -> Reply {
-        let Some(key) = self.live(asker.0, socket) else {
-            return self.connect_again(asker, socket, address.is_none());
-        };
         let entry = self.entries.get_mut(&key).ok_or(libc::EINVAL)?;
-        if let Role::Datagrams(datagrams) = &mut entry.role {
-            let nowhere = SocketAddr::new(entry.family.any(), 0);
-            set_peer(&self.network, (entry.at, nowhere), datagrams, address)?;
-            self.serve_socket(key);
-            return ZERO;
+        if matches!(entry.role, Role::Datagrams(_)) {
+            return self.associate(key, Some(address));
         }
-        let Some(address) = address else {
-            return self.dissolve(asker, key);
-        };
         match &mut entry.role {
             Role::Fresh => {}
             Role::Connecting { waiting, .. } if wait => {
@@ -411,13 +407,32 @@ impl<S: Sockets> Server<S> {
         Ok(None)
     }
 
+    /// `connect` on a datagram socket.
+    fn associate(&mut self, key: u64, address: Option<SocketAddr>) -> Reply {
+        let entry = self.entries.get_mut(&key).ok_or(libc::EINVAL)?;
+        if let Role::Datagrams(datagrams) = &mut entry.role {
+            let nowhere = SocketAddr::new(entry.family.any(), 0);
+            set_peer(&self.network, (entry.at, nowhere), datagrams, address)?;
+            self.serve_socket(key);
+        }
+        ZERO
+    }
+
     /// `connect` on a stream that is over. As Linux: one whose connect failed tells its error, or that there was one, and is
-    /// then as it was at first; one that was connected still says so, until it is dissolved.
-    fn connect_again(&mut self, asker: Asker, socket: SocketNumber, dissolves: bool) -> Reply {
+    /// then as it was at first; one that was connected still says so, until it is dissolved. One that an epoll has stays over.
+    fn connect_again(
+        &mut self,
+        asker: Asker,
+        socket: SocketNumber,
+        (dissolves, again): (bool, bool),
+    ) -> Reply {
         let places = self.channels.get_mut(&asker.0).map(|home| &mut home.places);
         let Some(Place::Gone(gone)) = places.and_then(|places| places.get_mut(&socket)) else {
             return Err(libc::EBADF);
         };
+        if !again {
+            return Err(libc::ECONNABORTED);
+        }
         let errno = match dissolves {
             true => 0,
             false if gone.refused => gone
@@ -431,8 +446,11 @@ impl<S: Sockets> Server<S> {
     }
 
     /// `connect` with `AF_UNSPEC` on a stream.
-    fn dissolve(&mut self, asker: Asker, key: u64) -> Reply {
+    fn dissolve(&mut self, asker: Asker, key: u64, again: bool) -> Reply {
         let entry = self.entries.get_mut(&key).ok_or(libc::EINVAL)?;
+        if matches!(entry.role, Role::Datagrams(_)) {
+            return self.associate(key, None);
+        }
         self.network
             .disconnect(entry.at)
             .map_err(SocketError::errno)?;
@@ -447,6 +465,10 @@ impl<S: Sockets> Server<S> {
         };
         for id in waiting {
             self.done(channel, id, Err(libc::ECONNABORTED));
+        }
+        if !again {
+            self.make_gone(key, None, false);
+            return ZERO;
         }
         self.renew(key, asker.1)?;
         Ok(None)
