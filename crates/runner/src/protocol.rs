@@ -703,6 +703,16 @@ mod tests {
         }
     }
 
+    fn dissolve() -> Call {
+        Call::Connect {
+            socket: 1,
+            address: None,
+            wait: true,
+            filler: 0,
+            again: false,
+        }
+    }
+
     fn calls() -> Vec<Call> {
         let address: SocketAddr = "10.0.1.10:8080".parse().unwrap();
         let six: SocketAddr = "[2001:db8::1%7]:53".parse().unwrap();
@@ -733,13 +743,7 @@ mod tests {
                 filler: 9,
                 again: true,
             },
-            Call::Connect {
-                socket: 1,
-                address: None,
-                wait: true,
-                filler: 0,
-                again: false,
-            },
+            dissolve(),
             Call::Name {
                 socket: 1,
                 peer: true,
