@@ -130,6 +130,20 @@ impl Stack {
         let (sockets, mut below) = self.session(cx);
         sockets.recv(socket, out, false, &mut below)
     }
+    /// As `recv` on behalf of a program that has not read `behind` bytes of what was received for it before: a stream's buffer
+    /// does not grow for those.
+    pub fn recv_for(
+        &mut self,
+        socket: SocketId,
+        behind: u32,
+        out: &mut [u8],
+        cx: &mut Cx<'_>,
+    ) -> Result<usize, SocketError> {
+        if let Some(conn) = self.sockets.connection(socket) {
+            self.transport.tcp.hold_back(conn, behind);
+        }
+        self.recv(socket, out, cx)
+    }
     /// As `recv`, and the bytes stay.
     pub fn peek(
         &mut self,

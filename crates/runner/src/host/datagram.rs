@@ -6,7 +6,7 @@
 
 use std::collections::VecDeque;
 use std::net::SocketAddr;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use heptad_runtime::lab::MachineId;
 use heptad_runtime::stack::l4_transport::udp::{Choices, Reported, Way};
@@ -15,7 +15,7 @@ use rustix::io::Errno;
 use rustix::net::{RecvFlags, SendFlags, recv, send};
 
 use super::ancillary::{self, Wanted};
-use super::entry::{Entry, Role};
+use super::entry::{Entry, Role, charged};
 use super::names;
 use super::sockets::{At, Sockets};
 use crate::protocol::Outcome;
@@ -354,12 +354,4 @@ fn move_up(network: &impl Sockets, entry: &mut Entry, block: &mut [u8]) -> bool 
         }
     }
     entry.pair.readable
-}
-
-/// What the kernel charges our end for messages that the program has not read (`SIOCOUTQ`).
-fn charged(end: BorrowedFd<'_>) -> u32 {
-    let mut value: libc::c_int = 0;
-    // SAFETY: the kernel writes one int through the pointer.
-    let done = unsafe { libc::ioctl(end.as_raw_fd(), libc::TIOCOUTQ, &raw mut value) };
-    if done == 0 { value.unsigned_abs() } else { 0 }
 }

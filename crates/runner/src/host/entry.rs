@@ -3,7 +3,7 @@
 use std::cell::OnceCell;
 use std::collections::{HashMap, VecDeque};
 use std::io;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::task::Waker;
 
 use heptad_runtime::lab::MachineId;
@@ -187,6 +187,14 @@ pub fn drain_filler(end: BorrowedFd<'_>, mut left: u32) {
             _ => return,
         }
     }
+}
+
+/// What the kernel charges our end for messages that the program has not read (`SIOCOUTQ`).
+pub fn charged(end: BorrowedFd<'_>) -> u32 {
+    let mut value: libc::c_int = 0;
+    // SAFETY: the kernel writes one int through the pointer.
+    let done = unsafe { libc::ioctl(end.as_raw_fd(), libc::TIOCOUTQ, &raw mut value) };
+    if done == 0 { value.unsigned_abs() } else { 0 }
 }
 
 impl AsFd for Entry {

@@ -78,11 +78,11 @@ pub trait Sockets: Send + 'static {
     /// # Errors
     /// As the stack's.
     fn send(&self, at: At, data: &[u8]) -> Result<usize, SocketError>;
-    /// `Stack::recv`.
+    /// `Stack::recv_for`.
     ///
     /// # Errors
     /// As the stack's.
-    fn recv(&self, at: At, out: &mut [u8]) -> Result<usize, SocketError>;
+    fn recv(&self, at: At, behind: u32, out: &mut [u8]) -> Result<usize, SocketError>;
     /// `Stack::send_urgent`.
     ///
     /// # Errors
@@ -222,8 +222,10 @@ impl Sockets for Network {
     fn send(&self, at: At, data: &[u8]) -> Result<usize, SocketError> {
         self.with(at.machine, |stack, cx| stack.send(at.socket, data, cx))
     }
-    fn recv(&self, at: At, out: &mut [u8]) -> Result<usize, SocketError> {
-        self.with(at.machine, |stack, cx| stack.recv(at.socket, out, cx))
+    fn recv(&self, at: At, behind: u32, out: &mut [u8]) -> Result<usize, SocketError> {
+        self.with(at.machine, |stack, cx| {
+            stack.recv_for(at.socket, behind, out, cx)
+        })
     }
     fn send_urgent(&self, at: At, data: &[u8]) -> Result<usize, SocketError> {
         self.with(at.machine, |stack, cx| {

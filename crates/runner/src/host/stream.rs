@@ -16,7 +16,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 use rustix::net::{RecvFlags, SendFlags, recv, send, shutdown};
 
-use super::entry::{Entry, PairReady, Role};
+use super::entry::{Entry, PairReady, Role, charged};
 use super::sockets::{At, Sockets};
 use super::urgent::is_at_mark;
 
@@ -224,9 +224,11 @@ fn move_down(network: &impl Sockets, entry: &mut Entry, block: &mut [u8]) -> Mov
                 pump.down.fill(&[byte], true);
                 Ok(1)
             }
-            None => network.recv(entry.at, block).inspect(|&count| {
-                pump.down.fill(block.get(..count).unwrap_or(&[]), false);
-            }),
+            None => network
+                .recv(entry.at, charged(entry.end.as_fd()), block)
+                .inspect(|&count| {
+                    pump.down.fill(block.get(..count).unwrap_or(&[]), false);
+                }),
         };
         match read {
             Ok(0) => {

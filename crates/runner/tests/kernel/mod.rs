@@ -213,7 +213,7 @@ impl Sockets for Kernel {
         self.on(at, |fd, _| net::send(fd, data, SendFlags::NOSIGNAL))
             .map_err(error)
     }
-    fn recv(&self, at: At, out: &mut [u8]) -> Result<usize, SocketError> {
+    fn recv(&self, at: At, _behind: u32, out: &mut [u8]) -> Result<usize, SocketError> {
         self.on(at, |fd, _| net::recv(fd, out, RecvFlags::empty()))
             .map(|got| got.1)
             .map_err(error)

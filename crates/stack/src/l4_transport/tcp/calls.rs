@@ -273,6 +273,12 @@ impl Tcp {
         }
         Ok(n)
     }
+    /// So many bytes of what was received lie with whoever receives for a program, which has not read them.
+    pub fn hold_back(&mut self, id: ConnId, bytes: u32) {
+        if let Some(Conn::Open(tcb)) = self.conn_mut(id) {
+            tcb.hold_back(bytes);
+        }
+    }
     /// As `recv`, without a copy: at most `max` bytes.
     pub fn recv_bytes(
         &mut self,

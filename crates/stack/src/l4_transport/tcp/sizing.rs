@@ -13,6 +13,8 @@ const BEGINNING: u32 = 14_600;
 pub struct Sizing {
     since: Option<Instant>,
     copied: u32,
+    /// Of that, what whoever took it has not passed on yet.
+    behind: u32,
     /// Most that it took in a round trip.
     measured: u32,
     /// From the first text on.
@@ -72,6 +74,11 @@ impl Sizing {
         };
         self.round_trip.get_or_insert(fresh).heard(heard);
     }
+    /// So many bytes were taken for a program that has not read them: they are no reason to grow, as in Linux those are not
+    /// that still wait.
+    pub fn hold_back(&mut self, bytes: u32) {
+        self.behind = bytes;
+    }
     /// The program took `n` bytes of a buffer of `space`: how large it should be, if it is to grow.
     pub fn consumed(&mut self, n: usize, taken: &Taken) -> Option<u32> {
         let Taken {
@@ -85,7 +92,7 @@ impl Sizing {
             return None;
         }
         self.since = Some(now);
-        let copied = core::mem::take(&mut self.copied);
+        let copied = core::mem::take(&mut self.copied).saturating_sub(self.behind);
         let before = self.measured(space);
         self.measured = before.max(copied);
         if copied <= before {
@@ -162,6 +169,12 @@ impl Tcb {
         };
         if let Some(wanted) = self.busy().sizing.consumed(n, &taken) {
             self.rcv.grow(wanted);
+        }
+    }
+    /// See [`Sizing::hold_back`].
+    pub fn hold_back(&mut self, bytes: u32) {
+        if self.is_busy() {
+            self.busy().sizing.hold_back(bytes);
         }
     }
     /// Text beyond a gap takes room that its sender counts on: without more it would have to wait for the gap to be filled (Linux's
@@ -249,5 +262,23 @@ mod tests {
         assert_eq!(take(40_000, 200), None, "no more");
         assert_eq!(take(10_000, 300), None);
         assert_eq!(sizing.measured(65_536), 40_000);
+    }
+
+    #[test]
+    fn what_a_program_has_not_read_yet_is_no_reason_to_grow() {
+        let mut sizing = Sizing::default();
+        let taken = |now| Taken {
+            now: at(now),
+            rtt: ms(100),
+            mss: 1000,
+            space: 65_536,
+        };
+        assert_eq!(sizing.consumed(100_000, &taken(0)), None);
+        sizing.hold_back(90_000);
+        assert_eq!(sizing.consumed(0, &taken(100)), None);
+        assert_eq!(sizing.measured(65_536), 14_600);
+        sizing.hold_back(0);
+        assert_eq!(sizing.consumed(20_000, &taken(150)), None);
+        assert!(sizing.consumed(0, &taken(200)).is_some());
     }
 }
