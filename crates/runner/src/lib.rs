@@ -21,6 +21,7 @@ pub mod filter;
 pub mod host;
 pub mod memory;
 pub mod notify;
+mod numbers;
 mod probe;
 pub mod protocol;
 

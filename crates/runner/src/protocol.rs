@@ -104,6 +104,8 @@ pub enum Call {
         socket: SocketNumber,
         /// `SHUT_RD`, …
         how: i32,
+        /// As in `Connect`: a listener that is shut may be had again.
+        again: bool,
     },
     /// `setsockopt(2)`.
     SetOption {
@@ -314,7 +316,7 @@ impl Request {
                 .u32(*filler)
                 .bool(*again),
             Call::Name { socket, peer } => w.tag(6).u32(*socket).bool(*peer),
-            Call::Shutdown { socket, how } => w.tag(7).u32(*socket).i32(*how),
+            Call::Shutdown { socket, how, again } => w.tag(7).u32(*socket).i32(*how).bool(*again),
             Call::SetOption {
                 socket,
                 level,
@@ -407,6 +409,7 @@ impl Request {
             7 => Call::Shutdown {
                 socket: r.u32()?,
                 how: r.i32()?,
+                again: r.bool()?,
             },
             8 => Call::SetOption {
                 socket: r.u32()?,
@@ -748,7 +751,11 @@ mod tests {
                 socket: 1,
                 peer: true,
             },
-            Call::Shutdown { socket: 1, how: 2 },
+            Call::Shutdown {
+                socket: 1,
+                how: 2,
+                again: true,
+            },
             Call::SetOption {
                 socket: 1,
                 level: 6,

@@ -435,7 +435,7 @@ impl Guard {
         {
             Ok(fd) => {
                 if stand_in.is_some() {
-                    self.bound_stand_ins();
+                    self.limit_stand_ins();
                     self.sockets.keep_waiting(number, end);
                 }
                 self.delivered(number, n.thread, fd);

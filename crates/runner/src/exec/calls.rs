@@ -188,6 +188,7 @@ impl Guard {
                 Call::Shutdown {
                     socket,
                     how: n.args[1] as i32,
+                    again: !held.watched,
                 },
                 Want::Shut { socket },
             )),

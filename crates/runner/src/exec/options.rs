@@ -2,7 +2,7 @@
 //! how it refuses, and what it shows; the lab does what the option asks for.
 //!
 //! What depends on the network (a route's MTU, a connection's figures, the node's interfaces) is the lab's alone. What the
-//! kernel accepts and the lab does not know has no effect, and is told so where that would change what a program sends.
+//! kernel accepts and the lab does not know is accepted without effect, but for what would change the bytes that are sent.
 
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 
@@ -12,6 +12,10 @@ use super::guard::Guard;
 use super::{identity, pair};
 use crate::memory;
 use crate::notify::Notification;
+use crate::numbers::{
+    IP_MSFILTER, IP_UNICAST_IF, IPV6_PATHMTU, IPV6_UNICAST_IF, MCAST_JOIN_GROUP, MCAST_MSFILTER,
+    TCP_CC_INFO,
+};
 use crate::protocol::Call;
 
 /// Bytes of a socket option that are looked at.
@@ -52,30 +56,25 @@ fn is_labs(held: &Held, level: i32, name: i32) -> bool {
     }
 }
 
-const MCAST_JOIN_GROUP: i32 = 42;
-const MCAST_MSFILTER: i32 = 48;
-const IP_MSFILTER: i32 = 41;
-const IP_UNICAST_IF: i32 = 50;
-const IPV6_UNICAST_IF: i32 = 76;
-const TCP_CC_INFO: i32 = 26;
-const TCP_INFO: i32 = 11;
-const IPV6_PATHMTU: i32 = 61;
-
 /// Options whose value is what goes on in the network.
 fn is_live(held: &Held, level: i32, name: i32) -> bool {
     match level {
         libc::SOL_SOCKET => [libc::SO_ERROR, libc::SO_ACCEPTCONN].contains(&name),
         libc::IPPROTO_IP => name == libc::IP_MTU,
         libc::IPPROTO_IPV6 => [libc::IPV6_MTU, IPV6_PATHMTU].contains(&name),
-        libc::IPPROTO_TCP if held.stream => {
-            [libc::TCP_MAXSEG, TCP_INFO, TCP_CC_INFO, libc::TCP_QUICKACK].contains(&name)
-        }
+        libc::IPPROTO_TCP if held.stream => [
+            libc::TCP_MAXSEG,
+            libc::TCP_INFO,
+            TCP_CC_INFO,
+            libc::TCP_QUICKACK,
+        ]
+        .contains(&name),
         _ => false,
     }
 }
 
-/// Options that would change what is sent: without the lab they must not be accepted. TCP_MD5SIG, TCP_REPAIR, TCP_ULP, TCP_ZEROCOPY_RECEIVE, TCP_MD5SIG_EXT,
-/// TCP_AO; UDP_ENCAP, UDP_SEGMENT, UDP_GRO.
+/// Options that would change what is sent: without the lab they must not be accepted. TCP_MD5SIG, TCP_REPAIR, TCP_ULP,
+/// TCP_ZEROCOPY_RECEIVE, TCP_MD5SIG_EXT, TCP_AO; UDP_ENCAP, UDP_SEGMENT, UDP_GRO.
 fn must_be_known(level: i32, name: i32) -> bool {
     match level {
         libc::IPPROTO_TCP => [14, 19, 31, 32, 35, 38, 39, 40, 41, 42, 43].contains(&name),
@@ -127,10 +126,12 @@ impl Guard {
                 before,
             });
         }
+        // The pair's own buffers stand before the stack's.
         if is_buffer(level, name)
             && let Some(size) = value.first_chunk()
         {
-            pair::set_buffer(held.end.as_fd(), name, i32::from_ne_bytes(*size));
+            let end = self.sockets.waiting(held.number).unwrap_or(&held.end);
+            pair::set_buffer(end.as_fd(), name, i32::from_ne_bytes(*size));
         }
         // As Linux: nothing is zero, at the level of IPv4.
         let value = match value.is_empty() && accepted && level == libc::IPPROTO_IP {
@@ -156,7 +157,7 @@ impl Guard {
         // A socket that is neither connected nor listening shows the kernel's own figures.
         let live = match held.stands_in {
             true => {
-                (level, name) == (libc::IPPROTO_TCP, TCP_INFO) || {
+                (level, name) == (libc::IPPROTO_TCP, libc::TCP_INFO) || {
                     level == libc::SOL_SOCKET && is_live(&held, level, name)
                 }
             }
@@ -193,8 +194,8 @@ impl Guard {
     }
 }
 
-/// A socket of the kernel's, by the words of `socket(2)`.
-fn made_like(family: u16, (kind, protocol): (u32, u32)) -> Option<OwnedFd> {
+/// A socket of the internet of the kernel's, by the words of `socket(2)`; `None` where the kernel has none to give.
+pub fn made_like(family: u16, (kind, protocol): (u32, u32)) -> Option<OwnedFd> {
     use rustix::net::{AddressFamily, Protocol, SocketFlags, SocketType, socket_with};
     if ![libc::AF_INET, libc::AF_INET6].contains(&family.into()) {
         return None;

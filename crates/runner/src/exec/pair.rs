@@ -57,7 +57,7 @@ pub fn carry_flags(from: BorrowedFd<'_>, to: BorrowedFd<'_>) {
     }
 }
 
-/// Gives `to` what a program may have set on `from` without the guard's help: flags, time limits, buffers.
+/// Gives `to` what a program may have set on `from` without the guard's help: flags, time limits, the place of urgent bytes.
 pub fn carry_settings(from: BorrowedFd<'_>, to: BorrowedFd<'_>) {
     carry_flags(from, to);
     for timeout in [sockopt::Timeout::Recv, sockopt::Timeout::Send] {
@@ -68,17 +68,6 @@ pub fn carry_settings(from: BorrowedFd<'_>, to: BorrowedFd<'_>) {
     if sockopt::socket_oobinline(from).is_ok_and(|inline| inline) {
         let _ = sockopt::set_socket_oobinline(to, true);
     }
-    // What the kernel tells is twice what is asked for. Sizes that nobody has set are the pair's own.
-    if let Ok(size) = sockopt::socket_recv_buffer_size(from)
-        && size != untouched().0
-    {
-        let _ = sockopt::set_socket_recv_buffer_size(to, size / 2);
-    }
-    if let Ok(size) = sockopt::socket_send_buffer_size(from)
-        && size != untouched().1
-    {
-        let _ = sockopt::set_socket_send_buffer_size(to, size / 2);
-    }
 }
 
 /// `SO_SNDBUF` or `SO_RCVBUF` of the kernel's buffer, which stands before the stack's own.
@@ -88,19 +77,6 @@ pub fn set_buffer(end: BorrowedFd<'_>, name: i32, size: i32) {
         libc::SO_SNDBUF => sockopt::set_socket_send_buffer_size(end, size),
         _ => sockopt::set_socket_recv_buffer_size(end, size),
     };
-}
-
-/// Buffers of a TCP socket of the kernel that nobody has touched: receiving, sending.
-fn untouched() -> (usize, usize) {
-    static SIZES: std::sync::OnceLock<(usize, usize)> = std::sync::OnceLock::new();
-    *SIZES.get_or_init(|| {
-        let fresh = super::stand_in::make(libc::AF_INET as u16);
-        fresh.map_or((0, 0), |fresh| {
-            let receiving = sockopt::socket_recv_buffer_size(&fresh);
-            let sending = sockopt::socket_send_buffer_size(&fresh);
-            (receiving.unwrap_or(0), sending.unwrap_or(0))
-        })
-    })
 }
 
 /// `SO_RCVTIMEO`, which the program sets natively.

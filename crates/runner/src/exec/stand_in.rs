@@ -9,12 +9,13 @@
 //! ```
 //!
 //! Copies in the same process (`dup`) are found when that happens. What copies one into another process, or hangs it on an
-//! epoll, takes the pair's end first: `fork`, `epoll_ctl`, a message with descriptors. Nothing tells that a stand-in was closed; it is looked
-//! for when its port is asked for, and when there are many.
+//! epoll, takes the pair's end first: `fork`, `epoll_ctl`, a message with descriptors. Nothing tells that a stand-in was
+//! closed; it is looked for when its port is asked for, and when there are many.
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use super::guard::Guard;
+use super::options::made_like;
 use super::{identity, pair};
 use crate::notify::Notification;
 use crate::protocol::SocketNumber;
@@ -24,9 +25,7 @@ const FEW: usize = 64;
 
 /// A stand-in of this family (`AF_INET`, `AF_INET6`); `None` where the kernel has none to give.
 pub fn make(family: u16) -> Option<OwnedFd> {
-    use rustix::net::{AddressFamily, SocketFlags, SocketType, socket_with};
-    let family = AddressFamily::from_raw(family);
-    socket_with(family, SocketType::STREAM, SocketFlags::CLOEXEC, None).ok()
+    made_like(family, (libc::SOCK_STREAM as u32, 0))
 }
 
 impl Guard {
@@ -154,7 +153,7 @@ impl Guard {
     }
 
     /// A new one begins; when there are many, those that were closed go.
-    pub(super) fn bound_stand_ins(&mut self) {
+    pub(super) fn limit_stand_ins(&mut self) {
         if self.sockets.stand_in_count() >= self.stand_ins_at_most {
             self.sweep_stand_ins();
             self.stand_ins_at_most = FEW.max(2 * self.sockets.stand_in_count());

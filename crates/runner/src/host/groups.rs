@@ -7,16 +7,11 @@ use heptad_runtime::stack::{PortId, SocketError};
 
 use super::options::int;
 use super::sockets::{At, Sockets};
+use crate::numbers::{
+    IP_MSFILTER, MCAST_BLOCK_SOURCE, MCAST_JOIN_GROUP, MCAST_JOIN_SOURCE_GROUP, MCAST_LEAVE_GROUP,
+    MCAST_LEAVE_SOURCE_GROUP, MCAST_MSFILTER, MCAST_UNBLOCK_SOURCE,
+};
 
-/// Names that the C library crate does not have.
-const IP_MSFILTER: i32 = 41;
-const MCAST_JOIN_GROUP: i32 = 42;
-const MCAST_BLOCK_SOURCE: i32 = 43;
-const MCAST_UNBLOCK_SOURCE: i32 = 44;
-const MCAST_LEAVE_GROUP: i32 = 45;
-const MCAST_JOIN_SOURCE_GROUP: i32 = 46;
-const MCAST_LEAVE_SOURCE_GROUP: i32 = 47;
-const MCAST_MSFILTER: i32 = 48;
 /// Bytes of a `struct sockaddr_storage`.
 const STORAGE: usize = 128;
 /// Where the group begins in a `struct group_req`: behind the interface and padding.

@@ -10,7 +10,7 @@ use heptad_runtime::lab::MachineId;
 use heptad_runtime::stack::{Family, Ready, SocketError, SocketKind};
 use rustix::event::epoll::{self, CreateFlags, EventData, EventFlags};
 
-use super::entry::{self, Buffers, Entry, PairReady, Role};
+use super::entry::{self, Entry, PairReady, Role};
 use super::netlink::Endpoint;
 use super::sockets::{At, Sockets};
 use super::stream::{self, Next};
@@ -515,12 +515,12 @@ impl<S: Sockets> Server<S> {
         let Some(entry) = self.entries.get_mut(&key) else {
             return Err(libc::EINVAL);
         };
-        entry.buffers.apply(Some(program.as_fd()), ours.as_fd());
+        epoll::add(&self.epoll, &ours, EventData::new_u64(key), OF_A_PAIR)
+            .map_err(|error| error.raw_os_error())?;
         let _ = epoll::delete(&self.epoll, &entry.end);
         // What was said of the old one.
         self.events.retain(|(of, _)| *of != key);
-        epoll::add(&self.epoll, &ours, EventData::new_u64(key), OF_A_PAIR)
-            .map_err(|error| error.raw_os_error())?;
+        entry.buffers.apply(Some(program.as_fd()), ours.as_fd());
         entry.end = ours;
         entry.inode = inode(&program);
         entry.pair = FRESH;
@@ -550,36 +550,18 @@ impl<S: Sockets> Server<S> {
         let kind = SocketKind::Stream;
         let at = self.network.open(node, family, kind);
         let at = at.map_err(SocketError::errno)?;
-        let pair = self.open_pair((channel, id), true);
-        let PairEnds {
-            key,
-            number: unused,
-            ours,
-            theirs,
-        } = pair.inspect_err(|_| self.network.close(at))?;
-        let [program, _] = &theirs;
-        let entry = Entry {
-            channel,
-            number,
-            at,
-            family,
-            stream: true,
-            inode: inode(program),
-            end: ours,
-            pair: FRESH,
-            waker: waker(&self.shared, key),
-            error: None,
-            buffers: Buffers::default(),
-            role: Role::Fresh,
+        let fresh = (family, true, Role::Fresh);
+        let key = self.admit((channel, id), at, fresh, |_| Outcome::Renewed { errno });
+        let key = key.inspect_err(|_| self.network.close(at))?;
+        let Some(entry) = self.entries.get_mut(&key) else {
+            return Ok(());
         };
-        self.entries.insert(key, entry);
+        let unused = std::mem::replace(&mut entry.number, number);
         if let Some(home) = self.channels.get_mut(&channel) {
             home.places.remove(&unused);
             home.places.insert(number, Place::Live(key));
             home.gone.retain(|gone| *gone != number);
         }
-        let result = Ok(Outcome::Renewed { errno });
-        self.send(channel, &Answer::Done { id, result }, theirs.into());
         Ok(())
     }
 

@@ -3,6 +3,7 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use heptad_runtime::stack::l1_physical::PortCounters;
+use heptad_runtime::stack::l4_transport::tcp::TimerKind;
 use heptad_runtime::stack::stack::{Address6, Neighbour, RouteRow, Standing};
 use heptad_runtime::stack::{Instant, PortConfig, PortId, Stack};
 
@@ -63,5 +64,15 @@ impl Tables {
             routes: stack.route_table(),
             neighbours: stack.neighbours(),
         }
+    }
+}
+
+/// Which timer of a connection runs, as `/proc/net/tcp` and sock_diag(7) number them.
+pub fn number_of(timer: TimerKind) -> u8 {
+    match timer {
+        TimerKind::Retransmission => 1,
+        TimerKind::Keepalive => 2,
+        TimerKind::TimeWait => 3,
+        TimerKind::Persist => 4,
     }
 }

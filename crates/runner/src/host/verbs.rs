@@ -69,7 +69,7 @@ impl<S: Sockets> Server<S> {
                 (Some(key), Some(address)) => self.connect(asker, key, address, (wait, filler)),
             },
             Call::Name { socket, peer } => self.name(channel, socket, peer),
-            Call::Shutdown { socket, how } => self.shutdown(asker, socket, how),
+            Call::Shutdown { socket, how, again } => self.shutdown(asker, socket, (how, again)),
             Call::SetOption {
                 socket,
                 level,
@@ -466,6 +466,12 @@ impl<S: Sockets> Server<S> {
         for id in waiting {
             self.done(channel, id, Err(libc::ECONNABORTED));
         }
+        self.begin_anew(asker, key, again)
+    }
+
+    /// A stream whose stack socket is idle again gets a new pair. One that an epoll has would fall out of that: it hangs up
+    /// instead, which the epoll tells, and is over.
+    fn begin_anew(&mut self, asker: Asker, key: u64, again: bool) -> Reply {
         if !again {
             self.make_gone(key, None, false);
             return ZERO;
@@ -533,7 +539,7 @@ impl<S: Sockets> Server<S> {
         Ok(Some(Outcome::Address(address)))
     }
 
-    fn shutdown(&mut self, asker: Asker, socket: SocketNumber, how: i32) -> Reply {
+    fn shutdown(&mut self, asker: Asker, socket: SocketNumber, (how, again): (i32, bool)) -> Reply {
         let channel = asker.0;
         let direction = stream::direction(how).ok_or(libc::EINVAL)?;
         let key = self.live(channel, socket).ok_or(libc::ENOTCONN)?;
@@ -555,8 +561,7 @@ impl<S: Sockets> Server<S> {
                 for id in parked {
                     self.done(channel, id, Err(libc::EINVAL));
                 }
-                self.renew(key, asker.1)?;
-                Ok(None)
+                self.begin_anew(asker, key, again)
             }
             _ => Err(libc::ENOTCONN),
         }

@@ -73,6 +73,8 @@ talk('dissolve', s, l); print(dissolve(s), named(s.getpeername)); talk('dissolve
 s = fresh(); c = s.dup(); s.close(); look('copy', c); talk('copy', c, l)
 m, l = l, listener(); at = l.getsockname(); print('shut', named(l.shutdown, 0), l.getsockname() == at, named(l.accept)); look('shut listener', l)
 print(named(l.listen), events(l)); c = fresh(); talk('listens again', c, l)
+l3 = listener(); e = select.epoll(); e.register(l3, select.EPOLLIN); print('watched', e.poll(0), named(l3.shutdown, 0), end=' ')
+print([bool(mask & select.EPOLLHUP) for _, mask in e.poll(5)], named(l3.accept))
 s = fresh(); s.setblocking(False); s.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1); print(named(s.connect, nobody), end=' ')
 p = select.poll(); p.register(s, select.POLLOUT); p.poll(5000)
 print(events(s), named(s.getpeername), s.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR), named(s.connect, nobody), s.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE))

@@ -4,12 +4,13 @@ use std::fmt::Write;
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 
 use heptad_runtime::stack::l3_network::zone;
-use heptad_runtime::stack::l4_transport::tcp::{State, TimerKind};
+use heptad_runtime::stack::l4_transport::tcp::State;
 use heptad_runtime::stack::stack::{SocketDetail, SocketRow};
 use heptad_runtime::stack::{Family, SocketKind};
 
 use super::Inode;
 use crate::host::netlink::state;
+use crate::host::tables::number_of;
 
 /// Milliseconds of a tick (`USER_HZ`).
 const TICK: u128 = 10;
@@ -144,12 +145,7 @@ fn timer(socket: &SocketDetail) -> (u8, u128, u8) {
     let Some(timer) = socket.tcp.as_ref().and_then(|tcp| tcp.timer) else {
         return (0, 0, 0);
     };
-    let kind = match timer.kind {
-        TimerKind::Retransmission => 1,
-        TimerKind::Keepalive => 2,
-        TimerKind::TimeWait => 3,
-        TimerKind::Persist => 4,
-    };
+    let kind = number_of(timer.kind);
     (kind, timer.left.as_millis() / TICK, timer.times)
 }
 

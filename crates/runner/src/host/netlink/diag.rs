@@ -3,11 +3,12 @@
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 
 use heptad_runtime::stack::l3_network::zone;
-use heptad_runtime::stack::l4_transport::tcp::{Detail, State, TimerKind};
+use heptad_runtime::stack::l4_transport::tcp::{Detail, State};
 use heptad_runtime::stack::stack::{SocketDetail, SocketRow};
 use heptad_runtime::stack::{Family, SocketId, SocketKind};
 
 use super::message::{Answer, Message, Reply, short, word};
+use crate::host::tables::number_of;
 
 /// `SOCK_DIAG_BY_FAMILY` and `SOCK_DESTROY`.
 pub const BY_FAMILY: u16 = 20;
@@ -245,12 +246,7 @@ fn timer(tcp: Option<&Detail>) -> (u8, u8, u32) {
     let Some(timer) = tcp.and_then(|tcp| tcp.timer) else {
         return (0, 0, 0);
     };
-    let kind = match timer.kind {
-        TimerKind::Retransmission => 1,
-        TimerKind::Keepalive => 2,
-        TimerKind::TimeWait => 3,
-        TimerKind::Persist => 4,
-    };
+    let kind = number_of(timer.kind);
     let left = u32::try_from(timer.left.as_millis()).unwrap_or(u32::MAX);
     (kind, timer.times, left)
 }
