@@ -31,6 +31,7 @@ impl<S: Sockets> Server<S> {
         (channel, id): (u64, u64),
         path: &str,
     ) -> Result<Option<Outcome>, i32> {
+        self.let_go_of_closed();
         let node = self.channels.get(&channel).ok_or(libc::EPIPE)?.node;
         let inodes = Inodes::of(&self.entries, node);
         let inode = |socket: Option<SocketId>| socket.map_or(0, |socket| inodes.get(socket));

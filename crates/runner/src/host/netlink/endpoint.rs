@@ -279,6 +279,7 @@ impl<S: Sockets> Server<S> {
     /// Answers the requests in a datagram.
     fn ask_netlink(&mut self, key: u64, datagram: &[u8]) -> Result<(), i32> {
         self.bind_unbound(key)?;
+        self.let_go_of_closed();
         let endpoint = self.netlinks.get(&key).ok_or(libc::EBADF)?;
         if endpoint.waiting.len() >= MOST_WAITING {
             return Err(libc::ENOBUFS);
