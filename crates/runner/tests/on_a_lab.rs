@@ -378,6 +378,26 @@ fn path_mtu_discovery_of_datagram_sockets_is_the_kernels() {
 }
 
 #[test]
+fn what_was_sent_before_a_connect_does_not_go_to_its_peer() {
+    let out = Pair::new().python(
+        "a",
+        "
+import socket
+u = [socket.socket(socket.AF_INET, socket.SOCK_DGRAM) for _ in range(2)]
+for s in u: s.bind(('127.0.0.1', 0)); s.settimeout(20)
+for turn in range(200):
+    s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    try: s.send(b'to nobody')
+    except OSError: pass
+    s.connect(u[0].getsockname()); s.send(b'first'); s.connect(u[1].getsockname()); s.send(b'second'); s.close()
+    heard = [s.recv(99) for s in u]; assert heard == [b'first', b'second'], (turn, heard)
+print('as sent')
+",
+    );
+    assert_eq!(out, "as sent\n");
+}
+
+#[test]
 fn datagrams_that_nobody_may_fragment_are_refused_by_their_length() {
     let pair = Pair::new();
     let mut server = pair.start(

@@ -15,7 +15,7 @@ use rustix::io::Errno;
 use rustix::net::{RecvFlags, SendFlags, recv, send};
 
 use super::ancillary::{self, Wanted};
-use super::entry::{Entry, Role, charged};
+use super::entry::{Entry, Role, charged, is_hung_up};
 use super::names;
 use super::sockets::{At, Sockets};
 use crate::protocol::Outcome;
@@ -337,8 +337,8 @@ fn move_up(network: &impl Sockets, entry: &mut Entry, block: &mut [u8]) -> bool 
             return false;
         }
         match recv(entry.end.as_fd(), &mut *block, RecvFlags::DONTWAIT) {
-            // An empty datagram, or the end.
-            Ok((_, 0)) if entry.pair.hung_up => {
+            Ok((_, 0)) if is_end(entry.end.as_fd()) => {
+                entry.pair.hung_up = true;
                 entry.pair.readable = false;
             }
             Ok((_, count)) => {
@@ -354,4 +354,11 @@ fn move_up(network: &impl Sockets, entry: &mut Entry, block: &mut [u8]) -> bool 
         }
     }
     entry.pair.readable
+}
+
+/// Whether nothing that was read is the end, whose event may not have been told yet, and no empty datagram. One that was
+/// sent last of all before a close cannot be told from it.
+fn is_end(end: BorrowedFd<'_>) -> bool {
+    let more = || recv(end, &mut [0_u8; 1], RecvFlags::DONTWAIT | RecvFlags::PEEK);
+    is_hung_up(end) && !matches!(more(), Ok((_, 1..)))
 }

@@ -189,6 +189,17 @@ pub fn drain_filler(end: BorrowedFd<'_>, mut left: u32) {
     }
 }
 
+/// Whether the other end is closed, or both directions are shut: what the kernel says now.
+pub fn is_hung_up(end: BorrowedFd<'_>) -> bool {
+    use rustix::event::{PollFd, PollFlags, Timespec, poll};
+    let mut fds = [PollFd::from_borrowed_fd(end, PollFlags::empty())];
+    let now = Timespec {
+        tv_sec: 0,
+        tv_nsec: 0,
+    };
+    poll(&mut fds, Some(&now)).is_ok() && fds.iter().all(|fd| fd.revents().contains(PollFlags::HUP))
+}
+
 /// What the kernel charges our end for messages that the program has not read (`SIOCOUTQ`).
 pub fn charged(end: BorrowedFd<'_>) -> u32 {
     let mut value: libc::c_int = 0;

@@ -7,16 +7,15 @@
 //! ```
 
 use std::net::Shutdown as Direction;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::AsFd;
 
 use heptad_runtime::stack::stack::SocketOption;
 use heptad_runtime::stack::time::Duration;
 use heptad_runtime::stack::{Ready, Shutdown, SocketError};
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 use rustix::net::{RecvFlags, SendFlags, recv, send, shutdown};
 
-use super::entry::{Entry, PairReady, Role, charged};
+use super::entry::{Entry, PairReady, Role, charged, is_hung_up};
 use super::sockets::{At, Sockets};
 use super::urgent::is_at_mark;
 
@@ -161,7 +160,7 @@ fn move_up(network: &impl Sockets, entry: &mut Entry, block: &mut [u8]) -> Moved
         match recv(entry.end.as_fd(), &mut *block, RecvFlags::DONTWAIT) {
             Ok((_, 0)) => {
                 pump.up_ended = true;
-                entry.pair.hung_up |= is_hung_up(&entry.end);
+                entry.pair.hung_up |= is_hung_up(entry.end.as_fd());
             }
             Ok((_, count)) => {
                 moved = true;
@@ -293,15 +292,6 @@ fn reset_behind_end(network: &impl Sockets, at: At, pump: &mut Pump) -> Ready {
         return Ready::NONE;
     }
     Ready::ERROR
-}
-
-fn is_hung_up(end: &OwnedFd) -> bool {
-    let mut fds = [PollFd::new(end, PollFlags::empty())];
-    let now = Timespec {
-        tv_sec: 0,
-        tv_nsec: 0,
-    };
-    poll(&mut fds, Some(&now)).is_ok() && fds.iter().all(|fd| fd.revents().contains(PollFlags::HUP))
 }
 
 fn ended(network: &impl Sockets, pair: &PairReady, at: At, pump: &mut Pump) -> Option<Next> {

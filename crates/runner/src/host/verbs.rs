@@ -410,6 +410,10 @@ impl<S: Sockets> Server<S> {
     /// `connect` on a datagram socket.
     fn associate(&mut self, key: u64, address: Option<SocketAddr>) -> Reply {
         let entry = self.entries.get_mut(&key).ok_or(libc::EINVAL)?;
+        // What was sent before goes to the peer of before, or to nobody. Its edge may not have been told yet.
+        entry.pair.readable = true;
+        self.serve_socket(key);
+        let entry = self.entries.get_mut(&key).ok_or(libc::EINVAL)?;
         if let Role::Datagrams(datagrams) = &mut entry.role {
             let nowhere = SocketAddr::new(entry.family.any(), 0);
             set_peer(&self.network, (entry.at, nowhere), datagrams, address)?;

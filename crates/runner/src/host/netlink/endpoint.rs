@@ -11,7 +11,7 @@ use rustix::net::{RecvFlags, SendFlags, recv, send};
 use super::{Asker, ROUTE, SOCK_DIAG, answers};
 use crate::exec::netlink;
 use crate::host::datagram::Parked;
-use crate::host::entry::Inodes;
+use crate::host::entry::{Inodes, is_hung_up};
 use crate::host::server::{PairEnds, Server};
 use crate::host::sockets::Sockets;
 use crate::protocol::{Answer, Call, Outcome, SocketNumber};
@@ -362,7 +362,7 @@ impl<S: Sockets> Server<S> {
             let end = endpoint.end.as_fd();
             match recv(end, block.as_mut_slice(), RecvFlags::DONTWAIT) {
                 // An empty request, or the end.
-                Ok((_, 0)) if is_over(end) => return self.close_netlink(key),
+                Ok((_, 0)) if is_hung_up(end) => return self.close_netlink(key),
                 Ok((_, count)) => {
                     let request = block.get(..count).unwrap_or(&[]).to_vec();
                     // A `send` that came this way cannot be told of an error.
@@ -387,16 +387,4 @@ impl<S: Sockets> Server<S> {
         let socket = endpoint.number;
         self.send(endpoint.channel, &Answer::Forget { socket }, Vec::new());
     }
-}
-
-/// Whether the other end is closed.
-fn is_over(end: std::os::fd::BorrowedFd<'_>) -> bool {
-    use rustix::event::{PollFd, PollFlags, Timespec, poll};
-    let now = Timespec {
-        tv_sec: 0,
-        tv_nsec: 0,
-    };
-    let mut fds = [PollFd::from_borrowed_fd(end, PollFlags::empty())];
-    let _ = poll(&mut fds, Some(&now));
-    fds.iter().any(|fd| fd.revents().contains(PollFlags::HUP))
 }
