@@ -1,5 +1,6 @@
 //! The way between a guard and the lab: one `SOCK_SEQPACKET` socket, whole messages, descriptors beside them.
 
+use std::cell::RefCell;
 use std::io::{self, IoSlice, IoSliceMut};
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -64,22 +65,25 @@ pub fn send(
     }
 }
 
+thread_local! {
+    /// Room for the longest message, filled anew by each.
+    static ROOM: RefCell<Vec<u8>> = RefCell::new(vec![0; LONGEST]);
+}
+
 /// Receives one message without waiting; `None` when there is none now.
 ///
 /// # Errors
 /// The kernel's; `InvalidData` for a message that was cut short.
 pub fn receive(channel: &impl AsFd) -> io::Result<Option<Message>> {
-    let mut bytes = vec![0; LONGEST];
+    ROOM.with_borrow_mut(|room| receive_into(channel, room))
+}
+
+fn receive_into(channel: &impl AsFd, room: &mut [u8]) -> io::Result<Option<Message>> {
     let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MOST_FDS))];
     let mut control = RecvAncillaryBuffer::new(&mut space);
     let flags = RecvFlags::DONTWAIT | RecvFlags::CMSG_CLOEXEC;
     let received = loop {
-        match rustix::net::recvmsg(
-            channel,
-            &mut [IoSliceMut::new(&mut bytes)],
-            &mut control,
-            flags,
-        ) {
+        match rustix::net::recvmsg(channel, &mut [IoSliceMut::new(room)], &mut control, flags) {
             Err(rustix::io::Errno::INTR) => {}
             Err(rustix::io::Errno::AGAIN) => return Ok(None),
             Err(error) => return Err(error.into()),
@@ -95,7 +99,7 @@ pub fn receive(channel: &impl AsFd) -> io::Result<Option<Message>> {
     if received.flags.contains(rustix::net::ReturnFlags::TRUNC) {
         return Err(io::ErrorKind::InvalidData.into());
     }
-    bytes.truncate(received.bytes);
+    let bytes = room.get(..received.bytes).unwrap_or_default().to_vec();
     Ok(Some(Message { bytes, fds }))
 }
 

@@ -4,7 +4,7 @@
 
 use std::collections::HashMap;
 use std::fs;
-use std::io;
+use std::io::{self, Read};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 
 use rustix::process::{Pid, PidfdFlags, PidfdGetfdFlags, pidfd_getfd, pidfd_open};
@@ -25,6 +25,36 @@ pub struct Threads {
 struct Thread {
     pidfd: OwnedFd,
     process: i32,
+    /// The pidfd is the thread's own and dies with it; otherwise it is that of its process.
+    own: bool,
+}
+
+impl Thread {
+    /// Whether this is the `thread` that now has the number.
+    fn is_still(&self, thread: i32) -> bool {
+        match self.own || self.process == thread {
+            true => is_alive(&self.pidfd),
+            false => process_of(thread) == Some(self.process),
+        }
+    }
+}
+
+/// Whether the process or thread of a pidfd has not ended.
+fn is_alive(pidfd: &OwnedFd) -> bool {
+    let no_signal: libc::c_int = 0;
+    let no_info = std::ptr::null::<libc::siginfo_t>();
+    // SAFETY: plain integers and a null pointer, which the kernel takes for "made up by kill".
+    let sent = unsafe {
+        libc::syscall(
+            libc::SYS_pidfd_send_signal,
+            pidfd.as_raw_fd(),
+            no_signal,
+            no_info,
+            0,
+        )
+    };
+    // Not being allowed to signal it is a sign of life.
+    sent == 0 || io::Error::last_os_error().raw_os_error() == Some(libc::EPERM)
 }
 
 impl Threads {
@@ -37,14 +67,14 @@ impl Threads {
         if fd < 0 {
             return Err(libc::EBADF);
         }
-        match duplicate_by(&self.find(thread)?.pidfd, fd) {
-            // The thread died and its number went to another.
-            Err(libc::ESRCH) => {
-                self.known.remove(&thread);
-                duplicate_by(&self.find(thread)?.pidfd, fd)
+        if let Some(known) = self.known.get(&thread).filter(|known| known.own) {
+            match duplicate_by(&known.pidfd, fd) {
+                // The thread died and its number went to another.
+                Err(libc::ESRCH) => {}
+                done => return done,
             }
-            done => done,
         }
+        duplicate_by(&self.find(thread)?.pidfd, fd)
     }
 
     /// The process that a thread belongs to.
@@ -59,8 +89,7 @@ impl Threads {
         match self.known.entry(thread) {
             std::collections::hash_map::Entry::Occupied(slot) => {
                 let found = slot.into_mut();
-                // A pidfd of a whole process outlives the thread that it was found by.
-                if found.process != thread && process_of(thread) != Some(found.process) {
+                if !found.is_still(thread) {
                     *found = open_thread(thread)?;
                 }
                 Ok(found)
@@ -74,30 +103,42 @@ impl Threads {
 
 fn open_thread(thread: i32) -> Result<Thread, i32> {
     let process = process_of(thread).ok_or(libc::ESRCH)?;
-    let target = Pid::from_raw(thread).ok_or(libc::ESRCH)?;
-    let pidfd = pidfd_open(target, PidfdFlags::from_bits_retain(OF_THREAD))
-        .or_else(|_| {
-            pidfd_open(
-                Pid::from_raw(process).unwrap_or(target),
-                PidfdFlags::empty(),
-            )
-        })
-        .map_err(|error| error.raw_os_error())?;
-    Ok(Thread { pidfd, process })
+    let open = |id, flags| {
+        let id = Pid::from_raw(id).ok_or(libc::ESRCH)?;
+        pidfd_open(id, flags).map_err(|error| error.raw_os_error())
+    };
+    let own = open(thread, PidfdFlags::from_bits_retain(OF_THREAD)).ok();
+    let (pidfd, own) = match own {
+        Some(pidfd) => (pidfd, true),
+        None => (open(process, PidfdFlags::empty())?, false),
+    };
+    Ok(Thread {
+        pidfd,
+        process,
+        own,
+    })
 }
 
 fn process_of(thread: i32) -> Option<i32> {
     field(
-        &fs::read_to_string(format!("/proc/{thread}/status")).ok()?,
+        &read_small(&format!("/proc/{thread}/status")).ok()?,
         "Tgid:",
     )?
     .parse()
     .ok()
 }
 
+/// The first page of a file of `/proc`, which the kernel makes for one `read`.
+fn read_small(path: &str) -> io::Result<String> {
+    let mut page = [0; 4096];
+    let length = fs::File::open(path)?.read(&mut page)?;
+    let text = page.get(..length).unwrap_or_default();
+    Ok(String::from_utf8_lossy(text).into_owned())
+}
+
 /// Whether a descriptor goes when its process executes another program (`FD_CLOEXEC`); so also when that is not known.
 pub fn closes_on_exec(thread: i32, fd: i32) -> bool {
-    let Ok(info) = fs::read_to_string(format!("/proc/{thread}/fdinfo/{fd}")) else {
+    let Ok(info) = read_small(&format!("/proc/{thread}/fdinfo/{fd}")) else {
         return true;
     };
     let flags = field(&info, "flags:").and_then(|octal| i32::from_str_radix(octal, 8).ok());
@@ -122,7 +163,7 @@ fn field<'a>(status: &'a str, name: &str) -> Option<&'a str> {
 /// alone; another thread's calls are left waiting, since an idle sibling may take the signal and the number of a broken
 /// off call must never reach a program.
 pub fn signal_waits(thread: i32) -> bool {
-    let Ok(status) = fs::read_to_string(format!("/proc/{thread}/status")) else {
+    let Ok(status) = read_small(&format!("/proc/{thread}/status")) else {
         return false;
     };
     let set = |name| {
