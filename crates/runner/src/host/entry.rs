@@ -114,6 +114,8 @@ pub struct PairReady {
     pub writable: bool,
     /// The other end is closed, or both directions are shut.
     pub hung_up: bool,
+    /// There may be an urgent byte or an end among what waits: a read that gives less than was asked for is not the last.
+    pub unsure: bool,
 }
 
 /// The part that a socket plays.

@@ -36,7 +36,7 @@ use heptad_runtime::lab::MachineId;
 use heptad_runtime::stack::SocketId;
 use rustix::event::{EventfdFlags, eventfd};
 
-pub use sockets::{At, Interface, Sockets};
+pub use sockets::{At, Bytes, Interface, Sockets};
 pub use tables::{Address4, Tables};
 
 /// Serves the programs of a lab. Dropping it ends the thread and closes all channels, so that the guards kill their
@@ -161,6 +161,8 @@ struct Inbox {
     commands: Vec<Command>,
     /// Keys of sockets whose stack socket became ready.
     ready: Vec<u64>,
+    /// The server looks here again before it sleeps: nobody needs to ring.
+    awake: bool,
 }
 
 #[derive(Debug)]
@@ -199,7 +201,7 @@ impl Wake for Bell {
         let first = {
             let mut inbox = lock(&self.shared.inbox);
             inbox.ready.push(self.key);
-            inbox.ready.len() == 1
+            inbox.ready.len() == 1 && !inbox.awake
         };
         if first {
             self.shared.ring();

@@ -25,10 +25,12 @@ const FRESH: PairReady = PairReady {
     readable: false,
     writable: true,
     hung_up: false,
+    unsure: false,
 };
 /// What is asked about our end of a pair.
 const OF_A_PAIR: EventFlags = EventFlags::IN
     .union(EventFlags::OUT)
+    .union(EventFlags::PRI)
     .union(EventFlags::RDHUP)
     .union(EventFlags::ET);
 /// Most messages that wait for a guard that does not read; then it is given up.
@@ -128,17 +130,29 @@ impl<S: Sockets> Server<S> {
     /// Serves until it is told to stop.
     pub(super) fn serve(mut self) {
         while !self.stopped {
-            let wait = self.again.is_empty();
+            let wait = self.again.is_empty() && self.falls_asleep();
             if self.fetch_events(wait).is_err() {
                 return;
             }
+            lock(&self.shared.inbox).awake = true;
             while let Some((key, flags)) = self.events.pop_front() {
                 self.take_event(key, flags);
             }
             for key in std::mem::take(&mut self.again) {
                 self.serve_socket(key);
             }
+            let ready = std::mem::take(&mut lock(&self.shared.inbox).ready);
+            for key in ready {
+                self.serve_socket(key);
+            }
         }
+    }
+
+    /// Has the bell rung from now on, unless there is something to look at already.
+    fn falls_asleep(&self) -> bool {
+        let mut inbox = lock(&self.shared.inbox);
+        inbox.awake = !inbox.ready.is_empty();
+        !inbox.awake
     }
 
     fn fetch_events(&mut self, wait: bool) -> io::Result<()> {
@@ -185,6 +199,7 @@ impl<S: Sockets> Server<S> {
             entry.pair.readable |= flags.intersects(EventFlags::IN | over);
             entry.pair.writable |= flags.contains(EventFlags::OUT);
             entry.pair.hung_up |= flags.contains(EventFlags::HUP);
+            entry.pair.unsure |= flags.intersects(EventFlags::PRI | over);
             self.serve_socket(key);
         } else if flags.contains(EventFlags::HUP) {
             self.close_netlink(key);
@@ -196,15 +211,12 @@ impl<S: Sockets> Server<S> {
     fn answer_bell(&mut self) {
         let mut count = [0; 8];
         let _ = rustix::io::read(&self.shared.bell, &mut count);
-        let super::Inbox { commands, ready } = std::mem::take(&mut *lock(&self.shared.inbox));
+        let commands = std::mem::take(&mut lock(&self.shared.inbox).commands);
         for command in commands {
             match command {
                 Command::Attach { node, channel } => self.attach(node, channel),
                 Command::Stop => self.stopped = true,
             }
-        }
-        for key in ready {
-            self.serve_socket(key);
         }
     }
 

@@ -38,6 +38,34 @@ pub struct Interface {
     pub loopback: bool,
 }
 
+/// What a read of a stream gave.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Bytes {
+    /// How many; 0: the end.
+    pub count: usize,
+    /// It is the urgent byte (MSG_OOB).
+    pub urgent: bool,
+}
+
+impl Bytes {
+    /// So many of the usual kind.
+    pub fn usual(count: usize) -> Self {
+        Self {
+            count,
+            urgent: false,
+        }
+    }
+
+    /// The urgent byte, put into `out`.
+    pub fn urgent(byte: u8, out: &mut [u8]) -> Self {
+        let room = out.first_mut().map(|first| *first = byte);
+        Self {
+            count: usize::from(room.is_some()),
+            urgent: true,
+        }
+    }
+}
+
 /// The verbs, as [`heptad_runtime::stack::Stack`] describes them: none blocks. [`Network`] has them.
 pub trait Sockets: Send + 'static {
     /// `Stack::socket`.
@@ -78,18 +106,16 @@ pub trait Sockets: Send + 'static {
     /// # Errors
     /// As the stack's.
     fn send(&self, at: At, data: &[u8]) -> Result<usize, SocketError>;
-    /// `Stack::recv_for`.
+    /// `Stack::recv_for`; at the mark the urgent byte instead, and no other.
     ///
     /// # Errors
     /// As the stack's.
-    fn recv(&self, at: At, behind: u32, out: &mut [u8]) -> Result<usize, SocketError>;
+    fn recv(&self, at: At, behind: u32, out: &mut [u8]) -> Result<Bytes, SocketError>;
     /// `Stack::send_urgent`.
     ///
     /// # Errors
     /// As the stack's.
     fn send_urgent(&self, at: At, data: &[u8]) -> Result<usize, SocketError>;
-    /// The urgent byte, where the next read begins at it.
-    fn recv_urgent(&self, at: At) -> Option<u8>;
     /// `Stack::send_message`.
     ///
     /// # Errors
@@ -222,21 +248,20 @@ impl Sockets for Network {
     fn send(&self, at: At, data: &[u8]) -> Result<usize, SocketError> {
         self.with(at.machine, |stack, cx| stack.send(at.socket, data, cx))
     }
-    fn recv(&self, at: At, behind: u32, out: &mut [u8]) -> Result<usize, SocketError> {
+    fn recv(&self, at: At, behind: u32, out: &mut [u8]) -> Result<Bytes, SocketError> {
         self.with(at.machine, |stack, cx| {
-            stack.recv_for(at.socket, behind, out, cx)
+            if stack.is_at_mark(at.socket)
+                && let Ok(Some(byte)) = stack.recv_urgent(at.socket, false, cx)
+            {
+                return Ok(Bytes::urgent(byte, out));
+            }
+            let count = stack.recv_for(at.socket, behind, out, cx)?;
+            Ok(Bytes::usual(count))
         })
     }
     fn send_urgent(&self, at: At, data: &[u8]) -> Result<usize, SocketError> {
         self.with(at.machine, |stack, cx| {
             stack.send_urgent(at.socket, data, cx)
-        })
-    }
-    fn recv_urgent(&self, at: At) -> Option<u8> {
-        self.with(at.machine, |stack, cx| {
-            let here = stack.is_at_mark(at.socket);
-            let taken = || stack.recv_urgent(at.socket, false, cx);
-            here.then(taken)?.ok().flatten()
         })
     }
     fn send_message(

@@ -16,7 +16,7 @@ use rustix::io::Errno;
 use rustix::net::{RecvFlags, SendFlags, recv, send, shutdown};
 
 use super::entry::{Entry, PairReady, Role, charged, is_hung_up};
-use super::sockets::{At, Sockets};
+use super::sockets::{At, Bytes, Sockets};
 use super::urgent::is_at_mark;
 
 /// Bytes moved at once.
@@ -154,7 +154,7 @@ fn move_up(network: &impl Sockets, entry: &mut Entry, block: &mut [u8]) -> Moved
     let mut moved = false;
     if pump.up.is_empty() && entry.pair.readable && !pump.up_ended {
         // The byte at the mark goes by itself.
-        let urgent = is_at_mark(entry.end.as_fd());
+        let urgent = entry.pair.unsure && is_at_mark(entry.end.as_fd());
         let most = if urgent { 1 } else { block.len() };
         let (block, _) = block.split_at_mut(most);
         match recv(entry.end.as_fd(), &mut *block, RecvFlags::DONTWAIT) {
@@ -165,8 +165,11 @@ fn move_up(network: &impl Sockets, entry: &mut Entry, block: &mut [u8]) -> Moved
             Ok((_, count)) => {
                 moved = true;
                 pump.up.fill(block.get(..count).unwrap_or(&[]), urgent);
+                // What comes behind a short read is told by an edge of its own.
+                entry.pair.unsure |= count == most;
+                entry.pair.readable = entry.pair.unsure;
             }
-            Err(Errno::AGAIN) => entry.pair.readable = false,
+            Err(Errno::AGAIN) => (entry.pair.readable, entry.pair.unsure) = (false, false),
             Err(Errno::INTR) => moved = true,
             // The program closed with bytes unread.
             Err(_) => {
@@ -218,23 +221,15 @@ fn move_down(network: &impl Sockets, entry: &mut Entry, block: &mut [u8]) -> Mov
     };
     let mut moved = false;
     if pump.down.is_empty() && !pump.down_ended && pump.failed.is_none() {
-        let read = match network.recv_urgent(entry.at) {
-            Some(byte) => {
-                pump.down.fill(&[byte], true);
-                Ok(1)
-            }
-            None => network
-                .recv(entry.at, charged(entry.end.as_fd()), block)
-                .inspect(|&count| {
-                    pump.down.fill(block.get(..count).unwrap_or(&[]), false);
-                }),
-        };
-        match read {
-            Ok(0) => {
+        match network.recv(entry.at, charged(entry.end.as_fd()), block) {
+            Ok(Bytes { count: 0, .. }) => {
                 pump.down_ended = true;
                 let _ = shutdown(entry.end.as_fd(), rustix::net::Shutdown::Write);
             }
-            Ok(_) => moved = true,
+            Ok(Bytes { count, urgent }) => {
+                moved = true;
+                pump.down.fill(block.get(..count).unwrap_or(&[]), urgent);
+            }
             Err(SocketError::WouldBlock) => {
                 return Moved {
                     moved,

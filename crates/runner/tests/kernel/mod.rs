@@ -8,7 +8,7 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::sync::{Arc, Mutex};
 use std::task::Waker;
 
-use heptad_runner::host::{At, Interface, Sockets, Tables};
+use heptad_runner::host::{At, Bytes, Interface, Sockets, Tables};
 use heptad_runtime::lab::MachineId;
 use heptad_runtime::stack::l4_transport::tcp::{Congestion, Info, Status};
 use heptad_runtime::stack::l4_transport::udp::{Choices, Received, Reported, Way};
@@ -91,6 +91,20 @@ impl Kernel {
                 generation: 0,
             },
         }
+    }
+
+    /// The urgent byte, where the next read begins at it.
+    fn urgent_byte(&self, at: At) -> Option<u8> {
+        const AT_MARK: libc::c_ulong = 0x8905;
+        let mut here: libc::c_int = 0;
+        // SAFETY: the kernel writes one int through the pointer.
+        self.on(at, |fd, _| unsafe {
+            libc::ioctl(fd.as_raw_fd(), AT_MARK, &raw mut here)
+        });
+        let mut byte = [0];
+        let taken = || self.on(at, |fd, _| net::recv(fd, &mut byte, RecvFlags::OOB));
+        let got = (here == 1).then(taken)?;
+        got.is_ok_and(|got| got.1 == 1).then_some(byte[0])
     }
 
     fn on<R>(&self, at: At, verb: impl FnOnce(BorrowedFd<'_>, SocketKind) -> R) -> R {
@@ -213,27 +227,18 @@ impl Sockets for Kernel {
         self.on(at, |fd, _| net::send(fd, data, SendFlags::NOSIGNAL))
             .map_err(error)
     }
-    fn recv(&self, at: At, _behind: u32, out: &mut [u8]) -> Result<usize, SocketError> {
+    fn recv(&self, at: At, _behind: u32, out: &mut [u8]) -> Result<Bytes, SocketError> {
+        if let Some(byte) = self.urgent_byte(at) {
+            return Ok(Bytes::urgent(byte, out));
+        }
         self.on(at, |fd, _| net::recv(fd, out, RecvFlags::empty()))
-            .map(|got| got.1)
+            .map(|got| Bytes::usual(got.1))
             .map_err(error)
     }
     fn send_urgent(&self, at: At, data: &[u8]) -> Result<usize, SocketError> {
         let flags = SendFlags::NOSIGNAL | SendFlags::OOB;
         self.on(at, |fd, _| net::send(fd, data, flags))
             .map_err(error)
-    }
-    fn recv_urgent(&self, at: At) -> Option<u8> {
-        const AT_MARK: libc::c_ulong = 0x8905;
-        let mut here: libc::c_int = 0;
-        // SAFETY: the kernel writes one int through the pointer.
-        self.on(at, |fd, _| unsafe {
-            libc::ioctl(fd.as_raw_fd(), AT_MARK, &raw mut here)
-        });
-        let mut byte = [0];
-        let taken = || self.on(at, |fd, _| net::recv(fd, &mut byte, RecvFlags::OOB));
-        let got = (here == 1).then(taken)?;
-        got.is_ok_and(|got| got.1 == 1).then_some(byte[0])
     }
     /// Without choices: those are the stack's.
     fn send_message(
