@@ -549,7 +549,7 @@ pub struct Up {
     /// More of what happens when: [[at]] and [[on]] in a file of their own.
     #[arg(long, value_name = "FILE")]
     pub script: Option<PathBuf>,
-    /// Keep no event hash: faster, and the end of the run prints none.
+    /// Virtual clock: keep no event hash: faster, and the end of the run prints none.
     #[arg(long)]
     pub no_event_hash: bool,
     /// Stay in the foreground until Ctrl-C.

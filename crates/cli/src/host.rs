@@ -46,7 +46,7 @@ pub struct Orders {
     pub seed: Option<u64>,
     /// Where to write a capture.
     pub capture: CaptureTo,
-    /// Whether to keep the event hash.
+    /// Whether to keep the event hash, in virtual time.
     pub event_hash: bool,
     /// Where programs of the lab print; `None`: where we do.
     pub log: Option<PathBuf>,
@@ -159,7 +159,8 @@ impl LabHost {
         let capture = orders.capture.path(&name, seed);
         let options = LabOptions {
             seed,
-            event_hash: orders.event_hash,
+            // In real time no two runs are the same, and the hash says nothing.
+            event_hash: orders.event_hash && topology.virtual_clock,
             observe: capture.is_some() || !sinks.is_empty(),
             events: EventMask::NONE,
         };

@@ -27,7 +27,7 @@ pub fn run(run: &Run, json: bool) -> Result<u8, Failure> {
         name: Some(name),
         seed: run.seed,
         capture,
-        event_hash: true,
+        event_hash: false,
         log: None,
         attached: true,
     };
