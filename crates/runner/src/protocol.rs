@@ -88,8 +88,6 @@ pub enum Call {
         /// How many bytes the guard has put into the program's sending side, which make it unwritable: the lab takes
         /// them out when the connection stands.
         filler: u32,
-        /// A socket that is over may be had again: no epoll has it, which would lose it.
-        again: bool,
     },
     /// `getsockname(2)`, `getpeername(2)`.
     Name {
@@ -104,8 +102,6 @@ pub enum Call {
         socket: SocketNumber,
         /// `SHUT_RD`, …
         how: i32,
-        /// As in `Connect`: a listener that is shut may be had again.
-        again: bool,
     },
     /// `setsockopt(2)`.
     SetOption {
@@ -307,16 +303,14 @@ impl Request {
                 address,
                 wait,
                 filler,
-                again,
             } => w
                 .tag(5)
                 .u32(*socket)
                 .address(*address)
                 .bool(*wait)
-                .u32(*filler)
-                .bool(*again),
+                .u32(*filler),
             Call::Name { socket, peer } => w.tag(6).u32(*socket).bool(*peer),
-            Call::Shutdown { socket, how, again } => w.tag(7).u32(*socket).i32(*how).bool(*again),
+            Call::Shutdown { socket, how } => w.tag(7).u32(*socket).i32(*how),
             Call::SetOption {
                 socket,
                 level,
@@ -400,7 +394,6 @@ impl Request {
                 address: r.address()?,
                 wait: r.bool()?,
                 filler: r.u32()?,
-                again: r.bool()?,
             },
             6 => Call::Name {
                 socket: r.u32()?,
@@ -409,7 +402,6 @@ impl Request {
             7 => Call::Shutdown {
                 socket: r.u32()?,
                 how: r.i32()?,
-                again: r.bool()?,
             },
             8 => Call::SetOption {
                 socket: r.u32()?,
@@ -712,7 +704,6 @@ mod tests {
             address: None,
             wait: true,
             filler: 0,
-            again: false,
         }
     }
 
@@ -744,18 +735,13 @@ mod tests {
                 address: Some(six),
                 wait: false,
                 filler: 9,
-                again: true,
             },
             dissolve(),
             Call::Name {
                 socket: 1,
                 peer: true,
             },
-            Call::Shutdown {
-                socket: 1,
-                how: 2,
-                again: true,
-            },
+            Call::Shutdown { socket: 1, how: 2 },
             Call::SetOption {
                 socket: 1,
                 level: 6,

@@ -56,6 +56,8 @@ pub(super) enum Step {
     Ask(Question),
     /// The answer is known.
     Value(i64),
+    /// The answer is an epoll.
+    Give { file: OwnedFd, cloexec: bool },
 }
 
 /// One of our sockets, held while a call on it is looked at.
@@ -67,8 +69,6 @@ pub(super) struct Held {
     pub(super) started: bool,
     /// The end is a stand-in.
     pub(super) stands_in: bool,
-    /// An epoll has it.
-    watched: bool,
     cookie: u64,
 }
 
@@ -117,6 +117,7 @@ impl Guard {
         let _ = match step {
             Ok(Step::Native) => self.listener.leave_to_kernel(call.id),
             Ok(Step::Value(value)) => self.listener.answer(call.id, Ok(value)),
+            Ok(Step::Give { file, cloexec }) => self.give_epoll(&call, &file, cloexec),
             Ok(Step::Ask(question)) => {
                 self.ask(call, question);
                 Ok(())
@@ -140,10 +141,9 @@ impl Guard {
                 self.note_copy(n);
                 Ok(Step::Native)
             }
-            libc::SYS_epoll_ctl => {
-                self.watched(n, n.args[2] as i32);
-                Ok(Step::Native)
-            }
+            #[cfg(target_arch = "x86_64")]
+            libc::SYS_epoll_create => self.make_epoll(n),
+            libc::SYS_epoll_create1 => self.make_epoll(n),
             // Of `clone3` the filter does not see the flags, which a thread's begins with.
             libc::SYS_clone3 if self.sockets.has_stand_ins() && begins_thread(n) => {
                 Ok(Step::Native)
@@ -188,7 +188,6 @@ impl Guard {
                 Call::Shutdown {
                     socket,
                     how: n.args[1] as i32,
-                    again: !held.watched,
                 },
                 Want::Shut { socket },
             )),
@@ -248,7 +247,6 @@ impl Guard {
             family: socket.family,
             started: socket.started,
             stands_in: socket.stands_in(),
-            watched: socket.watched,
             cookie,
         }))
     }
@@ -271,7 +269,6 @@ impl Guard {
             address,
             wait,
             filler,
-            again: !held.watched,
         };
         let limit = pair::send_limit(&held.end).filter(|_| wait);
         let want = match address {

@@ -9,6 +9,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{WaitOptions, waitpid};
 
 use super::answers::Want;
+use super::epolls::Epolls;
 use super::front::Report;
 use super::identity::{self, Threads};
 use super::program::{Plan, Step, WORD, Word};
@@ -28,6 +29,7 @@ pub struct Guard {
     pub(super) channel: OwnedFd,
     pub(super) threads: Threads,
     pub(super) sockets: Sockets,
+    pub(super) epolls: Epolls,
     wait_killable: bool,
     parked: BTreeMap<u64, Parked>,
     next_request: u64,
@@ -96,8 +98,6 @@ pub(super) struct Socket {
     waiting: Option<OwnedFd>,
     /// There may be copies of its descriptor.
     pub(super) copied: bool,
-    /// It was added to an epoll, which would lose it if another descriptor took its place.
-    pub(super) watched: bool,
     pub(super) inode: u64,
     /// The process that was given it, and the number there.
     pub(super) holder: (i32, i32),
@@ -140,7 +140,6 @@ impl Sockets {
             lab_end,
             waiting: None,
             copied: false,
-            watched: false,
             inode,
             holder,
         };
@@ -322,6 +321,7 @@ fn start(plan: &Plan, channel: OwnedFd, mask: &libc::sigset_t) -> Result<Guard, 
         channel,
         threads: Threads::default(),
         sockets: Sockets::default(),
+        epolls: Epolls::default(),
         wait_killable,
         parked: BTreeMap::new(),
         next_request: 1,

@@ -227,6 +227,22 @@ pub fn numbers(process: i32, inode: u64, wanted: u64) -> Vec<i32> {
     found.filter(same).collect()
 }
 
+/// The numbers under which a process has epolls.
+pub fn epolls(process: i32) -> Vec<i32> {
+    let Ok(entries) = fs::read_dir(format!("/proc/{process}/fd")) else {
+        return Vec::new();
+    };
+    let is_one = |entry: &fs::DirEntry| {
+        fs::read_link(entry.path()).is_ok_and(|link| link.as_os_str() == "anon_inode:[eventpoll]")
+    };
+    let number = |entry: fs::DirEntry| entry.file_name().to_str()?.parse().ok();
+    entries
+        .flatten()
+        .filter(is_one)
+        .filter_map(number)
+        .collect()
+}
+
 /// A duplicate of descriptor `fd` of a process.
 ///
 /// # Errors

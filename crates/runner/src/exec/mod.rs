@@ -9,6 +9,7 @@
 pub mod answers;
 pub mod calls;
 pub mod descendants;
+mod epolls;
 pub mod files;
 pub mod front;
 pub mod guard;

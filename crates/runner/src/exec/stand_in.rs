@@ -8,9 +8,9 @@
 //!   dissolved, shut     fd 5 = stand-in            and a new pair's end
 //! ```
 //!
-//! Copies in the same process (`dup`) are found when that happens. What copies one into another process, or hangs it on an
-//! epoll, takes the pair's end first: `fork`, `epoll_ctl`, a message with descriptors. Nothing tells that a stand-in was
-//! closed; it is looked for when its port is asked for, and when there are many.
+//! Copies in the same process (`dup`) are found when that happens, and an epoll that has one is told of the other (`epolls`). What
+//! copies one into another process takes the pair's end first: `fork`, a message with descriptors. Nothing tells that a
+//! stand-in was closed; it is looked for when its port is asked for, and when there are many.
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
@@ -43,7 +43,11 @@ impl Guard {
         for fd in self.places_of(number, fd) {
             let cloexec = identity::closes_on_exec(n.thread, fd);
             let place = (fd, cloexec);
-            placed |= self.listener.place_fd(n.id, waiting.as_fd(), place).is_ok();
+            if self.listener.place_fd(n.id, waiting.as_fd(), place).is_ok() {
+                placed = true;
+                let files = (stand_in.as_fd(), waiting.as_fd());
+                self.watch_instead(n.thread, fd, files);
+            }
         }
         if placed {
             self.sockets.has_settled(number, waiting.as_fd());
@@ -87,12 +91,15 @@ impl Guard {
         };
         let stand_in = socket.shadow.take().or_else(|| make(socket.family));
         let given = stand_in.as_ref().unwrap_or(&waiting);
-        if let Ok(before) = before {
+        if let Ok(before) = &before {
             pair::carry_flags(before.as_fd(), given.as_fd());
         }
         socket.renew(lab_end);
         let cloexec = identity::closes_on_exec(n.thread, fd);
         let placed = self.listener.place_fd(n.id, given.as_fd(), (fd, cloexec));
+        if let (Ok(before), Ok(())) = (before, &placed) {
+            self.watch_instead(n.thread, fd, (before.as_fd(), given.as_fd()));
+        }
         self.sockets.has_settled(number, given.as_fd());
         if stand_in.is_some() && placed.is_ok() {
             self.sockets.keep_waiting(number, waiting);
@@ -109,18 +116,6 @@ impl Guard {
             && let Some(socket) = self.sockets.find(cookie)
         {
             socket.copied = true;
-        }
-    }
-
-    /// A descriptor is added to an epoll: if it is a stand-in's, the pair's end takes its place first, and keeps it.
-    pub(super) fn watched(&mut self, n: &Notification, fd: i32) {
-        if let Ok(end) = self.threads.duplicate(n.thread, fd)
-            && let Ok(cookie) = identity::cookie(end.as_fd())
-            && let Some(socket) = self.sockets.find(cookie)
-        {
-            socket.watched = true;
-            let number = socket.number;
-            self.settle(n, number, fd);
         }
     }
 

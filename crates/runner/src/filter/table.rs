@@ -168,9 +168,6 @@ const COPIES_TABLE: &[&[Condition]] = &[&[argument(
     },
 )]];
 
-/// `epoll_ctl` that adds.
-const ADDS: &[&[Condition]] = &[&[argument(1, Test::In(&[libc::EPOLL_CTL_ADD as u32]))]];
-
 /// `open` for reading only, as readers of small files ask for it: the path is looked at, see `exec/files`.
 const fn reading(flags: u8) -> Condition {
     let others = libc::O_ACCMODE
@@ -234,7 +231,10 @@ pub const ROWS: &[Row] = &[
     notify(libc::SYS_vfork, ALWAYS),
     notify(libc::SYS_clone, COPIES_TABLE),
     notify(libc::SYS_clone3, ALWAYS),
-    notify(libc::SYS_epoll_ctl, ADDS),
+    // Whose place a stand-in's successor takes, an epoll has to be told.
+    #[cfg(target_arch = "x86_64")]
+    notify(libc::SYS_epoll_create, ALWAYS),
+    notify(libc::SYS_epoll_create1, ALWAYS),
     // Its rings make calls that no filter sees.
     Row {
         call: number(libc::SYS_io_uring_setup),
@@ -343,8 +343,8 @@ mod tests {
             (libc::SYS_fcntl, [3, libc::F_SETFL as u64, 0, 0, 0, 0], ALLOW),
             (libc::SYS_clone, [libc::SIGCHLD as u64, 0, 0, 0, 0, 0], NOTIFY),
             (libc::SYS_clone, [libc::CLONE_FILES as u64 | libc::CLONE_VM as u64, 0, 0, 0, 0, 0], ALLOW),
-            (libc::SYS_epoll_ctl, [4, libc::EPOLL_CTL_ADD as u64, 3, 0, 0, 0], NOTIFY),
-            (libc::SYS_epoll_ctl, [4, libc::EPOLL_CTL_MOD as u64, 3, 0, 0, 0], ALLOW),
+            (libc::SYS_epoll_create1, [0, 0, 0, 0, 0, 0], NOTIFY),
+            (libc::SYS_epoll_ctl, [4, libc::EPOLL_CTL_ADD as u64, 3, 0, 0, 0], ALLOW),
             (libc::SYS_read, [3, 0, 0, 0, 0, 0], ALLOW),
             (libc::SYS_write, [3, 0, 0, 0, 0, 0], ALLOW),
             (libc::SYS_close, [3, 0, 0, 0, 0, 0], ALLOW),

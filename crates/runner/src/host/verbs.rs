@@ -62,14 +62,13 @@ impl<S: Sockets> Server<S> {
                 address,
                 wait,
                 filler,
-                again,
             } => match (self.live(channel, socket), address) {
-                (None, _) => self.connect_again(asker, socket, (address.is_none(), again)),
-                (Some(key), None) => self.dissolve(asker, key, again),
+                (None, _) => self.connect_again(asker, socket, address.is_none()),
+                (Some(key), None) => self.dissolve(asker, key),
                 (Some(key), Some(address)) => self.connect(asker, key, address, (wait, filler)),
             },
             Call::Name { socket, peer } => self.name(channel, socket, peer),
-            Call::Shutdown { socket, how, again } => self.shutdown(asker, socket, (how, again)),
+            Call::Shutdown { socket, how } => self.shutdown(asker, socket, how),
             Call::SetOption {
                 socket,
                 level,
@@ -423,20 +422,12 @@ impl<S: Sockets> Server<S> {
     }
 
     /// `connect` on a stream that is over. As Linux: one whose connect failed tells its error, or that there was one, and is
-    /// then as it was at first; one that was connected still says so, until it is dissolved. One that an epoll has stays over.
-    fn connect_again(
-        &mut self,
-        asker: Asker,
-        socket: SocketNumber,
-        (dissolves, again): (bool, bool),
-    ) -> Reply {
+    /// then as it was at first; one that was connected still says so, until it is dissolved.
+    fn connect_again(&mut self, asker: Asker, socket: SocketNumber, dissolves: bool) -> Reply {
         let places = self.channels.get_mut(&asker.0).map(|home| &mut home.places);
         let Some(Place::Gone(gone)) = places.and_then(|places| places.get_mut(&socket)) else {
             return Err(libc::EBADF);
         };
-        if !again {
-            return Err(libc::ECONNABORTED);
-        }
         let errno = match dissolves {
             true => 0,
             false if gone.refused => gone
@@ -450,7 +441,7 @@ impl<S: Sockets> Server<S> {
     }
 
     /// `connect` with `AF_UNSPEC` on a stream.
-    fn dissolve(&mut self, asker: Asker, key: u64, again: bool) -> Reply {
+    fn dissolve(&mut self, asker: Asker, key: u64) -> Reply {
         let entry = self.entries.get_mut(&key).ok_or(libc::EINVAL)?;
         if matches!(entry.role, Role::Datagrams(_)) {
             return self.associate(key, None);
@@ -470,16 +461,11 @@ impl<S: Sockets> Server<S> {
         for id in waiting {
             self.done(channel, id, Err(libc::ECONNABORTED));
         }
-        self.begin_anew(asker, key, again)
+        self.begin_anew(asker, key)
     }
 
-    /// A stream whose stack socket is idle again gets a new pair. One that an epoll has would fall out of that: it hangs up
-    /// instead, which the epoll tells, and is over.
-    fn begin_anew(&mut self, asker: Asker, key: u64, again: bool) -> Reply {
-        if !again {
-            self.make_gone(key, None, false);
-            return ZERO;
-        }
+    /// A stream whose stack socket is idle again gets a new pair.
+    fn begin_anew(&mut self, asker: Asker, key: u64) -> Reply {
         self.renew(key, asker.1)?;
         Ok(None)
     }
@@ -543,7 +529,7 @@ impl<S: Sockets> Server<S> {
         Ok(Some(Outcome::Address(address)))
     }
 
-    fn shutdown(&mut self, asker: Asker, socket: SocketNumber, (how, again): (i32, bool)) -> Reply {
+    fn shutdown(&mut self, asker: Asker, socket: SocketNumber, how: i32) -> Reply {
         let channel = asker.0;
         let direction = stream::direction(how).ok_or(libc::EINVAL)?;
         let key = self.live(channel, socket).ok_or(libc::ENOTCONN)?;
@@ -565,7 +551,7 @@ impl<S: Sockets> Server<S> {
                 for id in parked {
                     self.done(channel, id, Err(libc::EINVAL));
                 }
-                self.begin_anew(asker, key, again)
+                self.begin_anew(asker, key)
             }
             _ => Err(libc::ENOTCONN),
         }

@@ -79,6 +79,17 @@ s = fresh(); s.setblocking(False); s.setsockopt(socket.SOL_SOCKET, socket.SO_KEE
 p = select.poll(); p.register(s, select.POLLOUT); p.poll(5000)
 print(events(s), named(s.getpeername), s.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR), named(s.connect, nobody), s.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE))
 look('refused', s); s.settimeout(5); talk('after a refusal', s, l)
+# An epoll goes on watching what it was told to, by every way there.
+s = fresh(); s.setblocking(False); e = select.epoll(); e.register(s, select.EPOLLOUT); print('in an epoll', errno.errorcode[s.connect_ex(nobody)], end=' ')
+print([mask for _, mask in e.poll(5)], s.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR), named(s.connect, nobody), [mask for _, mask in e.poll(5)])
+print(errno.errorcode[s.connect_ex(l.getsockname())], e.poll(5) == [(s.fileno(), select.EPOLLOUT)]); a, _ = l.accept(); e.modify(s, select.EPOLLIN); print(e.poll(0))
+a.send(b'x'); print(e.poll(5) == [(s.fileno(), select.EPOLLIN)]); e.unregister(s); print(e.poll(0))
+s = fresh(); e = select.epoll(); e.register(s, select.EPOLLIN | select.EPOLLET); print([mask for _, mask in e.poll(0)], [mask for _, mask in e.poll(0)]); s.listen()
+print([mask for _, mask in e.poll(0)]); c = fresh(); c.connect(('127.0.0.1', s.getsockname()[1])); print([mask for _, mask in e.poll(5)], [mask for _, mask in e.poll(0)])
+e = select.epoll(); pid = os.fork()
+if pid == 0:
+    s = fresh(); e.register(s, select.EPOLLOUT); s.connect(l.getsockname()); print('inherited', e.poll(5) == [(s.fileno(), select.EPOLLOUT)], flush=True); os._exit(0)
+os.waitpid(pid, 0); l.accept()
 # Buffers.
 for kind in socket.SOCK_STREAM, socket.SOCK_DGRAM:
     s = socket.socket(socket.AF_INET, kind)
