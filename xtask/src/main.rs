@@ -11,6 +11,7 @@ mod layers;
 mod lexer;
 mod measuring;
 mod mentions;
+mod performance;
 mod programs;
 mod size;
 mod source;
@@ -39,6 +40,7 @@ const EXAMPLES: &str = "Examples:
                                         a gigabyte each way between Linux and a lab
   cargo xtask captures                  hundreds of captures of strangers go into a host and a router
   cargo xtask suites                    test suites of CPython and Go under heptad, beside what the kernel passes
+  cargo xtask performance               programs under heptad beside the kernel's loopback
   cargo xtask fuzz --seconds 60         every fuzz target for a minute
   cargo xtask fuzz ndp --seconds 600    one of them for ten
   cargo xtask fuzz --seconds 600 --frames-seconds 3600
@@ -97,6 +99,9 @@ enum Command {
     /// Runs test suites that others wrote under `heptad run`, and compares with what the kernel passes.
     #[command(after_help = suites::EXAMPLES)]
     Suites(suites::Choice),
+    /// Speed of programs under `heptad run`, beside the same over the kernel's loopback.
+    #[command(after_help = performance::EXAMPLES)]
+    Performance(performance::Choice),
     /// Refuses imports that point up, system names in protocol code, and unsafe outside of its rooms.
     Layers,
     /// Refuses files over 1,000 lines, functions over 80, more than six arguments.
@@ -126,6 +131,7 @@ fn run(command: Command) -> Result<ExitCode> {
         }
         Command::Fuzz(choice) => fuzz::run(&root, &choice),
         Command::Suites(choice) => suites::run(&root, &choice),
+        Command::Performance(choice) => performance::run(&root, &choice),
         Command::Layers => Ok(report("layers", &layers::check(&root)?)),
         Command::Size => Ok(report("size", &size::check(&root)?)),
     }

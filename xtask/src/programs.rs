@@ -178,6 +178,73 @@ pub const SUITES: [Program; 4] = [
     },
 ];
 
+/// Those whose speed is measured; none of these packages starts a service.
+pub const PERFORMANCE: [Program; 9] = [
+    Program {
+        name: "gcc",
+        package: "gcc libc6-dev",
+        probe: &["--version"],
+        says: "Free Software Foundation",
+        tests: "the figures of programs",
+    },
+    Program {
+        name: "go",
+        package: "golang-go",
+        probe: &["version"],
+        says: "go version",
+        tests: "the figures of programs",
+    },
+    Program {
+        name: "iperf3",
+        package: "iperf3",
+        probe: &["--version"],
+        says: "iperf 3",
+        tests: "the figures of programs",
+    },
+    Program {
+        name: "redis-benchmark",
+        package: "redis-tools",
+        probe: &["--version"],
+        says: "redis-benchmark",
+        tests: "the figures of programs",
+    },
+    Program {
+        name: "wrk",
+        package: "wrk",
+        probe: &["--version"],
+        says: "wrk",
+        tests: "the figures of programs",
+    },
+    Program {
+        name: "dnsperf",
+        package: "dnsperf",
+        probe: &["-h"],
+        says: "dnsperf",
+        tests: "the figures of programs",
+    },
+    Program {
+        name: "/usr/sbin/dnsmasq",
+        package: "dnsmasq-base",
+        probe: &["--version"],
+        says: "Dnsmasq",
+        tests: "the figures of programs",
+    },
+    Program {
+        name: "unshare",
+        package: "util-linux",
+        probe: &["--version"],
+        says: "util-linux",
+        tests: "the figures of programs",
+    },
+    Program {
+        name: "setpriv",
+        package: "util-linux",
+        probe: &["--version"],
+        says: "util-linux",
+        tests: "the figures of programs",
+    },
+];
+
 impl Program {
     /// Whether it starts and says what it should.
     fn works(&self) -> bool {

@@ -12,7 +12,7 @@ mod cpython;
 mod differences;
 mod go;
 mod report;
-mod room;
+pub mod room;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -116,7 +116,7 @@ pub fn run(root: &Path, choice: &Choice) -> Result<ExitCode> {
     let missing = programs::make_sure_of(&programs::SUITES);
     let names: Vec<&str> = missing.iter().map(|program| program.name).collect();
     ensure!(names.is_empty(), "the suites need {}", names.join(", "));
-    let room = Room::new(root, &heptad(root, choice)?)?;
+    let room = Room::new(root, &heptad(root, choice.heptad.as_deref())?)?;
     room.control()?;
     let chosen = |suite: &&Suite| {
         choice.names.is_empty() || choice.names.iter().any(|name| name == suite.name)
@@ -146,9 +146,9 @@ pub fn run(root: &Path, choice: &Choice) -> Result<ExitCode> {
 }
 
 /// The program under test: the one that was named, else one that is built now with all optimisations.
-fn heptad(root: &Path, choice: &Choice) -> Result<PathBuf> {
-    if let Some(heptad) = &choice.heptad {
-        return Ok(heptad.clone());
+pub fn heptad(root: &Path, named: Option<&Path>) -> Result<PathBuf> {
+    if let Some(heptad) = named {
+        return Ok(heptad.to_path_buf());
     }
     let status = cargo(root)
         .args(["build", "--release", "--package", "heptad-cli"])

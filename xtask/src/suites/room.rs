@@ -81,6 +81,11 @@ impl Room {
         Ok(here)
     }
 
+    /// Where what was brought in is.
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+
     fn home(&self) -> PathBuf {
         self.folder.join("home")
     }
