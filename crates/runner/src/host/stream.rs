@@ -7,12 +7,12 @@
 //! ```
 
 use std::net::Shutdown as Direction;
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, BorrowedFd};
 
 use heptad_runtime::stack::stack::SocketOption;
 use heptad_runtime::stack::time::Duration;
 use heptad_runtime::stack::{Ready, Shutdown, SocketError};
-use rustix::io::Errno;
+use rustix::io::{Errno, retry_on_intr};
 use rustix::net::{RecvFlags, SendFlags, recv, send, shutdown};
 
 use super::entry::{Entry, PairReady, Role, charged, is_hung_up};
@@ -75,10 +75,42 @@ impl Held {
         // An idle connection keeps no block.
         self.bytes.shrink_to(0);
     }
-    fn fill(&mut self, block: &[u8], urgent: bool) {
-        self.bytes.extend_from_slice(block);
-        self.urgent = urgent;
+    /// Gives what is held, and then `fresh`, to `take`, which is told whether it is urgent, until all is taken or it refuses.
+    /// What is left is held. Whether any of it was taken, and what `take` said last. With bytes held there are no fresh ones.
+    fn pass<E>(
+        &mut self,
+        Fresh { bytes, urgent }: Fresh<'_>,
+        mut take: impl FnMut(&[u8], bool) -> Result<usize, E>,
+    ) -> (bool, Result<(), E>) {
+        let mut moved = false;
+        while !self.is_empty() {
+            match take(self.left(), self.urgent) {
+                Ok(count) => self.advance(count),
+                Err(refusal) => return (moved, Err(refusal)),
+            }
+            moved = true;
+        }
+        let mut left = bytes;
+        while !left.is_empty() {
+            match take(left, urgent) {
+                Ok(count) => left = left.get(count..).unwrap_or(&[]),
+                Err(refusal) => {
+                    self.bytes.extend_from_slice(left);
+                    self.urgent = urgent;
+                    return (moved, Err(refusal));
+                }
+            }
+            moved = true;
+        }
+        (moved, Ok(()))
     }
+}
+
+/// Bytes that were read just now.
+#[derive(Clone, Copy, Default)]
+struct Fresh<'a> {
+    bytes: &'a [u8],
+    urgent: bool,
 }
 
 /// What comes after a turn.
@@ -152,6 +184,7 @@ fn move_up(network: &impl Sockets, entry: &mut Entry, block: &mut [u8]) -> Moved
         return Moved::NOTHING;
     };
     let mut moved = false;
+    let mut fresh = Fresh::default();
     if pump.up.is_empty() && entry.pair.readable && !pump.up_ended {
         // The byte at the mark goes by itself.
         let urgent = entry.pair.unsure && is_at_mark(entry.end.as_fd());
@@ -164,7 +197,8 @@ fn move_up(network: &impl Sockets, entry: &mut Entry, block: &mut [u8]) -> Moved
             }
             Ok((_, count)) => {
                 moved = true;
-                pump.up.fill(block.get(..count).unwrap_or(&[]), urgent);
+                let bytes = block.get(..count).unwrap_or(&[]);
+                fresh = Fresh { bytes, urgent };
                 // What comes behind a short read is told by an edge of its own.
                 entry.pair.unsure |= count == most;
                 entry.pair.readable = entry.pair.unsure;
@@ -180,27 +214,27 @@ fn move_up(network: &impl Sockets, entry: &mut Entry, block: &mut [u8]) -> Moved
     }
     if pump.failed.is_some() {
         pump.up.clear();
+        fresh = Fresh::default();
     }
-    while !pump.up.is_empty() {
-        let sent = match pump.up.urgent {
-            true => network.send_urgent(entry.at, pump.up.left()),
-            false => network.send(entry.at, pump.up.left()),
+    let (passed, refusal) = pump.up.pass(fresh, |bytes, urgent| {
+        let sent = match urgent {
+            true => network.send_urgent(entry.at, bytes)?,
+            false => network.send(entry.at, bytes)?,
         };
-        match sent {
-            Ok(0) | Err(SocketError::WouldBlock) => {
-                return Moved {
-                    moved,
-                    wants: Ready::WRITABLE,
-                };
-            }
-            Ok(count) => {
-                moved = true;
-                pump.up.advance(count);
-            }
-            Err(error) => {
-                pump.failed = Some(error);
-                pump.up.clear();
-            }
+        (sent > 0).then_some(sent).ok_or(SocketError::WouldBlock)
+    });
+    moved |= passed;
+    match refusal {
+        Ok(()) => {}
+        Err(SocketError::WouldBlock) => {
+            return Moved {
+                moved,
+                wants: Ready::WRITABLE,
+            };
+        }
+        Err(error) => {
+            pump.failed = Some(error);
+            pump.up.clear();
         }
     }
     // A program that has closed the socket wants a close, which may be a reset, and not a FIN first.
@@ -220,6 +254,7 @@ fn move_down(network: &impl Sockets, entry: &mut Entry, block: &mut [u8]) -> Mov
         return Moved::NOTHING;
     };
     let mut moved = false;
+    let mut fresh = Fresh::default();
     if pump.down.is_empty() && !pump.down_ended && pump.failed.is_none() {
         match network.recv(entry.at, charged(entry.end.as_fd()), block) {
             Ok(Bytes { count: 0, .. }) => {
@@ -228,7 +263,8 @@ fn move_down(network: &impl Sockets, entry: &mut Entry, block: &mut [u8]) -> Mov
             }
             Ok(Bytes { count, urgent }) => {
                 moved = true;
-                pump.down.fill(block.get(..count).unwrap_or(&[]), urgent);
+                let bytes = block.get(..count).unwrap_or(&[]);
+                fresh = Fresh { bytes, urgent };
             }
             Err(SocketError::WouldBlock) => {
                 return Moved {
@@ -241,31 +277,26 @@ fn move_down(network: &impl Sockets, entry: &mut Entry, block: &mut [u8]) -> Mov
     }
     if pump.deaf {
         pump.down.clear();
+        fresh = Fresh::default();
     }
-    while !pump.down.is_empty() {
-        let mut flags = SendFlags::DONTWAIT | SendFlags::NOSIGNAL;
-        flags.set(SendFlags::OOB, pump.down.urgent);
-        match send(entry.end.as_fd(), pump.down.left(), flags) {
-            Ok(count) => {
-                moved = true;
-                pump.down.advance(count);
-            }
-            Err(Errno::INTR) => {}
-            // A kernel whose pairs have no such byte: it comes in the stream.
-            Err(Errno::OPNOTSUPP) if pump.down.urgent => pump.down.urgent = false,
-            Err(Errno::AGAIN) => {
-                entry.pair.writable = false;
-                return Moved {
-                    moved,
-                    wants: Ready::NONE,
-                };
-            }
-            Err(error) => {
-                // Bytes that a closed program will never read: Linux answers them with a reset.
-                pump.reset |= !pump.shut.0 || error == Errno::CONNRESET;
-                pump.deaf = true;
-                pump.down.clear();
-            }
+    let (passed, refusal) = pump.down.pass(fresh, |bytes, urgent| {
+        give(entry.end.as_fd(), bytes, urgent)
+    });
+    moved |= passed;
+    match refusal {
+        Ok(()) => {}
+        Err(Errno::AGAIN) => {
+            entry.pair.writable = false;
+            return Moved {
+                moved,
+                wants: Ready::NONE,
+            };
+        }
+        Err(error) => {
+            // Bytes that a closed program will never read: Linux answers them with a reset.
+            pump.reset |= !pump.shut.0 || error == Errno::CONNRESET;
+            pump.deaf = true;
+            pump.down.clear();
         }
     }
     let wants = if pump.down_ended {
@@ -274,6 +305,20 @@ fn move_down(network: &impl Sockets, entry: &mut Entry, block: &mut [u8]) -> Mov
         Ready::NONE
     };
     Moved { moved, wants }
+}
+
+/// Writes to the program.
+fn give(end: BorrowedFd<'_>, bytes: &[u8], urgent: bool) -> Result<usize, Errno> {
+    let flags = SendFlags::DONTWAIT | SendFlags::NOSIGNAL;
+    let usual = || retry_on_intr(|| send(end, bytes, flags));
+    match urgent {
+        false => usual(),
+        // A kernel whose pairs have no such byte: it comes in the stream.
+        true => match retry_on_intr(|| send(end, bytes, flags | SendFlags::OOB)) {
+            Err(Errno::OPNOTSUPP) => usual(),
+            done => done,
+        },
+    }
 }
 
 /// Behind the end of the peer's bytes only a reset can come: it breaks the pipe (Linux says `EPIPE` in CLOSE-WAIT).
