@@ -21,6 +21,8 @@ const MOST_BUFFERS: usize = 1024;
 const LONGEST_CONTROL: usize = 4096;
 /// Bytes of a `struct ifreq`.
 pub const IFREQ: usize = 40;
+/// `SIOCATMARK`.
+const AT_MARK: u32 = 0x8905;
 /// The kind in `socket`'s second argument, below its flags.
 pub(super) const KIND: u32 = 0xf;
 
@@ -412,6 +414,14 @@ impl Guard {
     /// Requests about interfaces on our sockets, and on those that programs use for nothing else; below 0x8910 stand those that a pair answers for itself.
     fn ioctl(&mut self, n: &Notification) -> Result<Step, i32> {
         let request = n.args[1] as u32;
+        if request == AT_MARK {
+            // A pair of datagrams says otherwise.
+            let held = self.hold(n)?;
+            return match held.is_some_and(|held| !held.stream) {
+                true => Err(libc::ENOTTY),
+                false => Ok(Step::Native),
+            };
+        }
         if request < 0x8910 {
             return Ok(Step::Native);
         }

@@ -34,6 +34,8 @@ pub struct Datagrams {
     pub protocol: i32,
     /// Where `send` goes.
     pub peer: Option<SocketAddr>,
+    /// The program sends no more (`shutdown`); the pair knows that of `send` only.
+    pub mute: bool,
     /// The stack's socket has a port.
     pub bound: bool,
     /// Which control messages it asked for.

@@ -540,7 +540,10 @@ impl<S: Sockets> Server<S> {
                 pump.note_shutdown(reading, writing);
                 Ok(Some(Outcome::Native))
             }
-            Role::Datagrams(datagrams) if datagrams.peer.is_some() => Ok(Some(Outcome::Native)),
+            Role::Datagrams(datagrams) if datagrams.peer.is_some() => {
+                datagrams.mute |= writing;
+                Ok(Some(Outcome::Native))
+            }
             Role::Listener(listening) => {
                 if !reading {
                     return ZERO;
@@ -606,6 +609,11 @@ impl<S: Sockets> Server<S> {
             return Err(error.errno());
         }
         let choices = datagram::choices(&self.network, entry, address, control)?;
+        if matches!(&entry.role, Role::Datagrams(datagrams) if datagrams.mute
+            && (address.is_some() || datagrams.peer.is_some()))
+        {
+            return Err(libc::EPIPE);
+        }
         let sent = datagram::send_one(&self.network, entry, (address, &choices), data);
         self.serve_socket(key);
         let sent = sent.map_err(SocketError::errno)?;

@@ -101,3 +101,6 @@ for kind in socket.SOCK_STREAM, socket.SOCK_DGRAM:
 s = fresh(); s.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 9999); s.bind(('127.0.0.1', 0)); s.listen()
 c = fresh(); c.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 7777); c.connect(s.getsockname()); a, _ = s.accept()
 print(a.getsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF), c.getsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF))
+# Datagrams.
+d = socket.socket(socket.AF_INET, socket.SOCK_DGRAM); d.bind(('127.0.0.1', 0)); print('mark', named(fcntl.ioctl, d, 0x8905, bytearray(4)))
+d.connect(d.getsockname()); print(d.sendto(b'x', d.getsockname()), named(d.shutdown, 1), named(d.sendto, b'y', d.getsockname()), named(d.sendmsg, [b'z'], [], 0, d.getsockname()))
