@@ -153,6 +153,14 @@ fn the_childs_exit_code_is_ours() {
 }
 
 #[test]
+fn a_program_that_leaves_our_process_group_ends_the_run_as_well() {
+    let sandbox = Sandbox::new();
+    let in_a_group_of_its_own = ["run", "-q", "--", "timeout", "20", "sh", "-c", "exit 7"];
+    sandbox.run(&in_a_group_of_its_own).expect_code(7);
+    sandbox.expect_nothing_left();
+}
+
+#[test]
 fn signals_are_passed_on() {
     let sandbox = Sandbox::new();
     let mut command = sandbox.heptad(&[

@@ -6,7 +6,7 @@ use std::os::fd::{AsFd, BorrowedFd, FromRawFd, OwnedFd};
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::process::{WaitOptions, waitpid};
+use rustix::process::{WaitOptions, wait};
 
 use super::answers::Want;
 use super::epolls::Epolls;
@@ -387,9 +387,13 @@ impl Guard {
         let mut filter_in_use = true;
         loop {
             let idle = PollFlags::empty();
-            let calls = if filter_in_use { PollFlags::IN } else { idle };
+            // A listener that nobody makes calls on hangs up for ever.
+            let calls = match filter_in_use {
+                true => PollFd::new(&self.listener, PollFlags::IN),
+                false => PollFd::new(&self.channel, idle),
+            };
             let mut fds = [
-                PollFd::new(&self.listener, calls),
+                calls,
                 PollFd::new(&self.channel, PollFlags::IN),
                 PollFd::new(front, PollFlags::IN),
                 PollFd::new(report, PollFlags::IN),
@@ -401,7 +405,7 @@ impl Guard {
                 Err(error) => return Report::Failed(error.raw_os_error()),
             }
             let [call, answer, front_died, signal, child] = fds.map(|fd| fd.revents());
-            if call.contains(PollFlags::IN) {
+            if filter_in_use && call.contains(PollFlags::IN) {
                 self.take_call();
             } else if call.contains(PollFlags::HUP) {
                 filter_in_use = false;
@@ -582,9 +586,8 @@ impl Guard {
     fn look_at_children(&mut self, signals: &OwnedFd, report: &OwnedFd) -> Option<Report> {
         let mut drain = [0; 1024];
         let _ = rustix::io::read(signals, &mut drain);
-        while let Ok(Some((pid, status))) =
-            waitpid(None, WaitOptions::NOHANG | WaitOptions::UNTRACED)
-        {
+        // Any child: the program may have left our process group.
+        while let Ok(Some((pid, status))) = wait(WaitOptions::NOHANG | WaitOptions::UNTRACED) {
             if pid.as_raw_nonzero().get() != self.program {
                 continue;
             }
