@@ -10,10 +10,10 @@ use clap::builder::PossibleValuesParser;
 use crate::source::Violation;
 use crate::suite::{self, Outcome, Selection, Tally};
 use crate::tools::{cargo, cargo_deny};
-use crate::{captures, conformance, layers, measuring, programs, size, suites};
+use crate::{captures, conformance, layers, lossy, measuring, programs, size, suites};
 
 /// Every step, in order.
-pub const STEPS: [&str; 13] = [
+pub const STEPS: [&str; 14] = [
     "programs",
     "test",
     "fmt",
@@ -26,10 +26,18 @@ pub const STEPS: [&str; 13] = [
     "neighbours",
     "captures",
     "suites",
+    "lossy",
     "goodput",
 ];
 /// Those that `--full` adds.
-const FULL: [&str; 5] = ["sweeps", "neighbours", "captures", "suites", "goodput"];
+const FULL: [&str; 6] = [
+    "sweeps",
+    "neighbours",
+    "captures",
+    "suites",
+    "lossy",
+    "goodput",
+];
 /// Tests that measure or load the machine: they run alone, in the step `neighbours`.
 const ALONE: &str = "a_gigabyte_";
 /// The test that reads captures which a step of its own fetches.
@@ -90,12 +98,14 @@ pub fn run(root: &Path, choice: &Choice) -> Result<ExitCode> {
             captures::run(root, &captures::Choice::default())
         });
         run.step("suites", || suites(root));
+        run.step("lossy", || lossy(root));
         run.step("goodput", || goodput(root));
     } else {
         run.skip("sweeps");
         run.skip("neighbours");
         run.skip("captures");
         run.skip("suites");
+        run.skip("lossy");
         run.skip("goodput");
     }
     print!("{}", run.table());
@@ -179,6 +189,12 @@ fn goodput(root: &Path) -> Result<()> {
 }
 
 /// Test suites that others wrote fail where their list says, and nowhere else.
+fn lossy(root: &Path) -> Result<()> {
+    let code = lossy::run(root, &lossy::Choice::default())?;
+    ensure!(code == ExitCode::SUCCESS, "a program did not do its job");
+    Ok(())
+}
+
 fn suites(root: &Path) -> Result<()> {
     let code = suites::run(root, &suites::Choice::default())?;
     ensure!(

@@ -9,6 +9,7 @@ mod conformance;
 mod fuzz;
 mod layers;
 mod lexer;
+mod lossy;
 mod measuring;
 mod mentions;
 mod performance;
@@ -40,6 +41,7 @@ const EXAMPLES: &str = "Examples:
                                         a gigabyte each way between Linux and a lab
   cargo xtask captures                  hundreds of captures of strangers go into a host and a router
   cargo xtask suites                    test suites of CPython and Go under heptad, beside what the kernel passes
+  cargo xtask lossy                     real programs between two nodes, over a cable that loses packets
   cargo xtask performance               programs under heptad beside the kernel's loopback
   cargo xtask fuzz --seconds 60         every fuzz target for a minute
   cargo xtask fuzz ndp --seconds 600    one of them for ten
@@ -99,6 +101,9 @@ enum Command {
     /// Runs test suites that others wrote under `heptad run`, and compares with what the kernel passes.
     #[command(after_help = suites::EXAMPLES)]
     Suites(suites::Choice),
+    /// Real programs do their jobs between two nodes, over a cable that loses one packet in a hundred.
+    #[command(after_help = lossy::EXAMPLES)]
+    Lossy(lossy::Choice),
     /// Speed of programs under `heptad run`, beside the same over the kernel's loopback.
     #[command(after_help = performance::EXAMPLES)]
     Performance(performance::Choice),
@@ -131,6 +136,7 @@ fn run(command: Command) -> Result<ExitCode> {
         }
         Command::Fuzz(choice) => fuzz::run(&root, &choice),
         Command::Suites(choice) => suites::run(&root, &choice),
+        Command::Lossy(choice) => lossy::run(&root, &choice),
         Command::Performance(choice) => performance::run(&root, &choice),
         Command::Layers => Ok(report("layers", &layers::check(&root)?)),
         Command::Size => Ok(report("size", &size::check(&root)?)),

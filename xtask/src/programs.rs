@@ -245,6 +245,129 @@ pub const PERFORMANCE: [Program; 9] = [
     },
 ];
 
+/// Those that do their jobs over a lossy cable; none of these packages starts a service.
+pub const LOSSY: [Program; 17] = [
+    Program {
+        name: "go",
+        package: "golang-go",
+        probe: &["version"],
+        says: "go version",
+        tests: "its job over a lossy cable",
+    },
+    Program {
+        name: "iperf3",
+        package: "iperf3",
+        probe: &["--version"],
+        says: "iperf 3",
+        tests: "its job over a lossy cable",
+    },
+    Program {
+        name: "/usr/bin/python3",
+        package: "python3",
+        probe: &["--version"],
+        says: "Python",
+        tests: "its job over a lossy cable",
+    },
+    Program {
+        name: "/usr/bin/curl",
+        package: "curl",
+        probe: &["--version"],
+        says: "curl",
+        tests: "its job over a lossy cable",
+    },
+    Program {
+        name: "/usr/bin/wget",
+        package: "wget",
+        probe: &["--version"],
+        says: "Wget",
+        tests: "its job over a lossy cable",
+    },
+    Program {
+        name: "/usr/bin/wrk",
+        package: "wrk",
+        probe: &["--version"],
+        says: "wrk",
+        tests: "its job over a lossy cable",
+    },
+    Program {
+        name: "/usr/bin/node",
+        package: "nodejs",
+        probe: &["--version"],
+        says: "v",
+        tests: "its job over a lossy cable",
+    },
+    Program {
+        name: "/usr/bin/dig",
+        package: "bind9-dnsutils",
+        probe: &["-v"],
+        says: "DiG",
+        tests: "its job over a lossy cable",
+    },
+    Program {
+        name: "/usr/bin/dnsperf",
+        package: "dnsperf",
+        probe: &["-h"],
+        says: "dnsperf",
+        tests: "its job over a lossy cable",
+    },
+    Program {
+        name: "/usr/sbin/dnsmasq",
+        package: "dnsmasq-base",
+        probe: &["--version"],
+        says: "Dnsmasq",
+        tests: "its job over a lossy cable",
+    },
+    Program {
+        name: "/usr/bin/redis-benchmark",
+        package: "redis-tools",
+        probe: &["--version"],
+        says: "redis-benchmark",
+        tests: "its job over a lossy cable",
+    },
+    Program {
+        name: "/usr/bin/openssl",
+        package: "openssl",
+        probe: &["version"],
+        says: "OpenSSL",
+        tests: "its job over a lossy cable",
+    },
+    Program {
+        name: "/usr/bin/nc",
+        package: "netcat-openbsd",
+        probe: &["-h"],
+        says: "OpenBSD",
+        tests: "its job over a lossy cable",
+    },
+    Program {
+        name: "/usr/bin/git",
+        package: "git",
+        probe: &["--version"],
+        says: "git version",
+        tests: "its job over a lossy cable",
+    },
+    Program {
+        name: "/usr/bin/rsync",
+        package: "rsync",
+        probe: &["--version"],
+        says: "rsync",
+        tests: "its job over a lossy cable",
+    },
+    Program {
+        name: "unshare",
+        package: "util-linux",
+        probe: &["--version"],
+        says: "util-linux",
+        tests: "its job over a lossy cable",
+    },
+    Program {
+        name: "setpriv",
+        package: "util-linux",
+        probe: &["--version"],
+        says: "util-linux",
+        tests: "its job over a lossy cable",
+    },
+];
+
 impl Program {
     /// Whether it starts and says what it should.
     fn works(&self) -> bool {

@@ -168,25 +168,38 @@ pub fn run(root: &Path, choice: &Choice) -> Result<ExitCode> {
 
 /// Compiles the two programs that are ours.
 fn build(root: &Path, room: &Room) -> Result<()> {
-    let folder = root.join("target/performance");
-    std::fs::create_dir_all(&folder)?;
-    let source = |name: &str| root.join(FOREIGN).join(name);
+    let latency = built(root, "latency")?;
     let mut gcc = Command::new("gcc");
     gcc.args(["-O2", "-pthread", "-o"])
-        .arg(folder.join("latency"))
-        .arg(source("latency.c"));
+        .arg(&latency)
+        .arg(root.join(FOREIGN).join("latency.c"));
+    compile(gcc)?;
+    room.bring(&latency)?;
+    room.bring(&build_hello(root)?)?;
+    Ok(())
+}
+
+/// A static Go program, an HTTP server on port 8080 that says hello; where it is.
+pub fn build_hello(root: &Path) -> Result<PathBuf> {
+    let hello = built(root, "hello")?;
     let mut go = Command::new("go");
     go.args(["build", "-o"])
-        .arg(folder.join("hello"))
-        .arg(source("hello.go"))
+        .arg(&hello)
+        .arg(root.join(FOREIGN).join("hello.go"))
         .env("CGO_ENABLED", "0");
-    for mut compiler in [gcc, go] {
-        let status = compiler.status().context("cannot start a compiler")?;
-        ensure!(status.success(), "{compiler:?}: {status}");
-    }
-    for name in ["latency", "hello"] {
-        room.bring(&folder.join(name))?;
-    }
+    compile(go)?;
+    Ok(hello)
+}
+
+fn built(root: &Path, name: &str) -> Result<PathBuf> {
+    let folder = root.join("target/performance");
+    std::fs::create_dir_all(&folder)?;
+    Ok(folder.join(name))
+}
+
+fn compile(mut compiler: Command) -> Result<()> {
+    let status = compiler.status().context("cannot start a compiler")?;
+    ensure!(status.success(), "{compiler:?}: {status}");
     Ok(())
 }
 

@@ -22,6 +22,9 @@ const LO_UP: &str = "import fcntl, os, socket, struct, sys
 fcntl.ioctl(socket.socket(), 0x8914, struct.pack('16sh14x', b'lo', 1))
 os.execv(sys.argv[1], sys.argv[1:])";
 
+/// Who they run as where root starts them.
+const NOBODY: u32 = 65_534;
+
 /// How long a test program may take.
 const DEADLINE: &str = "600";
 
@@ -54,6 +57,11 @@ impl Room {
         fs::set_permissions(&room.folder, Permissions::from_mode(0o755))?;
         fs::create_dir(room.home())?;
         fs::set_permissions(room.home(), Permissions::from_mode(0o1777))?;
+        fs::create_dir(room.runtime())?;
+        fs::set_permissions(room.runtime(), Permissions::from_mode(0o700))?;
+        if as_root {
+            std::os::unix::fs::chown(room.runtime(), Some(NOBODY), Some(NOBODY))?;
+        }
         room.bring(heptad)?;
         Ok(room)
     }
@@ -81,6 +89,11 @@ impl Room {
         Ok(here)
     }
 
+    /// A new file for what a program prints.
+    pub fn log(&self, name: &str) -> Result<File> {
+        Ok(File::create(self.log.join(format!("{name}.log")))?)
+    }
+
     /// Where what was brought in is.
     pub fn folder(&self) -> &Path {
         &self.folder
@@ -90,11 +103,23 @@ impl Room {
         self.folder.join("home")
     }
 
+    /// Where labs that are up are found.
+    fn runtime(&self) -> PathBuf {
+        self.folder.join("runtime")
+    }
+
     /// A program under `heptad run`, which has no other network.
     pub fn under_heptad(&self, program: &Path) -> Command {
         let mut command = self.sealed();
         command.arg(self.folder.join("heptad"));
         command.args(["run", "-q", "--"]).arg(program);
+        command
+    }
+
+    /// heptad itself, with these words.
+    pub fn heptad(&self, words: &[&str]) -> Command {
+        let mut command = self.sealed();
+        command.arg(self.folder.join("heptad")).args(words);
         command
     }
 
@@ -133,6 +158,7 @@ impl Room {
             .env("LANG", "C.UTF-8")
             .env("HOME", self.home())
             .env("TMPDIR", self.home())
+            .env("XDG_RUNTIME_DIR", self.runtime())
             // What was printed before a program is ended counts, and in its order.
             .env("PYTHONUNBUFFERED", "1")
             .current_dir(self.home())

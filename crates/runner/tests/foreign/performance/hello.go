@@ -8,5 +8,5 @@ import (
 
 func main() {
 	http.HandleFunc("/", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, "hello") })
-	panic(http.ListenAndServe("127.0.0.1:8080", nil))
+	panic(http.ListenAndServe(":8080", nil))
 }

@@ -1,0 +1,131 @@
+//! Who serves on node a, who asks on node b, and what is seen when the job is done. Each side begins in an empty folder of the job's own;
+//! `$1` is where `hello` is, a static Go program.
+
+/// One job of two programs.
+pub struct Job {
+    pub name: &'static str,
+    /// On 10.0.0.1, ended when the job is done.
+    pub server: &'static str,
+    /// On 10.0.0.2; asked again while the server is not there yet.
+    pub client: &'static str,
+    /// Words that the client prints when all went well, and not otherwise.
+    pub says: &'static str,
+}
+
+const IPERF3: &str = "exec iperf3 -s";
+const HELLO: &str = "exec \"$1/hello\"";
+const DNSMASQ: &str = "exec /usr/sbin/dnsmasq --keep-in-foreground --user= --conf-file=/dev/null --no-resolv \
+    --no-hosts --port=5353 --address=/a.test/192.0.2.1 --pid-file=";
+/// All of them, in the order in which they run.
+pub const JOBS: [Job; 17] = [
+    Job {
+        name: "iperf3",
+        server: IPERF3,
+        client: "iperf3 -c 10.0.0.1 -t 2",
+        says: "receiver",
+    },
+    Job {
+        name: "iperf3-reverse",
+        server: IPERF3,
+        client: "iperf3 -R -c 10.0.0.1 -t 2",
+        says: "receiver",
+    },
+    Job {
+        name: "iperf3-four",
+        server: IPERF3,
+        client: "iperf3 -P 4 -c 10.0.0.1 -t 2 | grep SUM",
+        says: "receiver",
+    },
+    Job {
+        name: "iperf3-udp",
+        server: IPERF3,
+        client: "iperf3 -u -b 5M -c 10.0.0.1 -t 2",
+        says: "receiver",
+    },
+    Job {
+        name: "http-python-curl",
+        server: "seq 200000 >f; exec python3 -m http.server 8000",
+        client: "test \"$(curl -sf http://10.0.0.1:8000/f | cksum)\" = \"$(seq 200000 | cksum)\" && echo whole",
+        says: "whole",
+    },
+    Job {
+        name: "http-python-wget",
+        server: "seq 200000 >f; exec python3 -m http.server 8000",
+        client: "test \"$(wget -qO- http://10.0.0.1:8000/f | cksum)\" = \"$(seq 200000 | cksum)\" && echo whole",
+        says: "whole",
+    },
+    Job {
+        name: "http-go-curl",
+        server: HELLO,
+        client: "curl -sf http://10.0.0.1:8080/",
+        says: "hello",
+    },
+    Job {
+        name: "http-go-wrk",
+        server: HELLO,
+        client: "curl -sf http://10.0.0.1:8080/ && wrk -t1 -c8 -d2s http://10.0.0.1:8080/",
+        says: "Requests/sec",
+    },
+    Job {
+        name: "http-node-curl",
+        server: "exec node -e 'require(\"http\").createServer((q, r) => r.end(\"hello\\n\")).listen(8000)'",
+        client: "curl -sf http://10.0.0.1:8000/",
+        says: "hello",
+    },
+    Job {
+        name: "dns-dig-tcp",
+        server: DNSMASQ,
+        client: "dig +tcp +short @10.0.0.1 -p 5353 a.test",
+        says: "192.0.2.1",
+    },
+    Job {
+        name: "dns-dnsperf",
+        server: DNSMASQ,
+        client: "dig +tcp +short @10.0.0.1 -p 5353 a.test | grep -q 192 || exit 1
+            echo a.test A >q; dnsperf -s 10.0.0.1 -p 5353 -d q -l 2 | grep -E 'completed: +[1-9]'",
+        says: "Queries completed",
+    },
+    Job {
+        name: "redis-benchmark",
+        server: "exec -a redis-server redis-check-rdb --port 6390 --save '' --protected-mode no",
+        // Where nobody listens, redis-benchmark never ends.
+        client: "test \"$(redis-cli -h 10.0.0.1 -p 6390 ping)\" = PONG && redis-benchmark -h 10.0.0.1 -p 6390 -n 2000 -t set,get -q",
+        says: "GET: ",
+    },
+    Job {
+        name: "openssl",
+        server: "openssl req -x509 -newkey rsa:2048 -nodes -keyout k -out c -days 2 -subj /CN=a.test
+            exec openssl s_server -key k -cert c -accept 4433 -www",
+        client: "printf 'GET / HTTP/1.0\\r\\n\\r\\n' | openssl s_client -connect 10.0.0.1:4433 -ign_eof",
+        says: "HTTP/1.0 200 ok",
+    },
+    Job {
+        name: "nc-bash",
+        server: "echo hello | nc -lN 0.0.0.0 7000",
+        client: "cat </dev/tcp/10.0.0.1/7000",
+        says: "hello",
+    },
+    Job {
+        name: "git",
+        server: "git init -q r; cd r; seq 50000 >f; git add f
+            git -c user.name=a -c user.email=a@a.test commit -q -m first; git update-server-info; cd ..
+            exec git daemon --reuseaddr --export-all --base-path=. .",
+        client: "rm -rf c; git clone -q git://10.0.0.1/r c && test \"$(cksum <c/f)\" = \"$(seq 50000 | cksum)\" && echo whole",
+        says: "whole",
+    },
+    Job {
+        name: "git-http",
+        server: "git init -q r; cd r; seq 50000 >f; git add f
+            git -c user.name=a -c user.email=a@a.test commit -q -m first; git update-server-info; cd ..
+            exec python3 -m http.server 8000",
+        client: "rm -rf c; git clone -q http://10.0.0.1:8000/r/.git c && test \"$(cksum <c/f)\" = \"$(seq 50000 | cksum)\" && echo whole",
+        says: "whole",
+    },
+    Job {
+        name: "rsync",
+        server: "mkdir d; seq 100000 >d/f; printf 'use chroot = no\\n[d]\\npath = %s/d\\n' \"$PWD\" >conf
+            exec rsync --daemon --no-detach --port 8730 --config=conf --log-file=/dev/null",
+        client: "rsync -a rsync://10.0.0.1:8730/d/ got && cmp got/f <(seq 100000) && echo whole",
+        says: "whole",
+    },
+];
