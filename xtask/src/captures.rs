@@ -5,6 +5,7 @@ use std::process::Command;
 
 use anyhow::{Context, Result, ensure};
 
+use crate::table_in_page::Page;
 use crate::tools::cargo;
 
 /// Where the package is, and what it must be.
@@ -14,7 +15,6 @@ const SHA256: &str = "ad75a6ed3dc0d9732945b2e5483cb41dc8b4b528a169315e499c686195
 /// Where the table of what became of them stands, between two lines.
 const TABLE: &str = "docs/captures.md";
 const BEGIN: &str = "<!-- `cargo xtask captures --update` writes from here … -->\n";
-const END: &str = "<!-- … to here -->\n";
 
 /// What is to become of the table.
 #[derive(Debug, Default, clap::Args)]
@@ -38,7 +38,9 @@ pub fn run(root: &Path, choice: &Choice) -> Result<()> {
     ensure!(status.success(), "{status}");
     let path = root.join(TABLE);
     let page = std::fs::read_to_string(&path).context(TABLE)?;
-    let fresh = with_table(&page, &std::fs::read_to_string(&table)?)?;
+    let fresh = Page::cut(&page, BEGIN)
+        .context(TABLE)?
+        .with(&std::fs::read_to_string(&table)?);
     if choice.update {
         std::fs::write(&path, fresh)?;
     } else {
@@ -46,16 +48,6 @@ pub fn run(root: &Path, choice: &Choice) -> Result<()> {
         ensure!(page == fresh, "{changed}");
     }
     Ok(())
-}
-
-/// The page with this table in place of its own.
-fn with_table(page: &str, table: &str) -> Result<String> {
-    let parts = page.split_once(BEGIN).and_then(|(before, rest)| {
-        let (_, after) = rest.split_once(END)?;
-        Some((before, after))
-    });
-    let (before, after) = parts.with_context(|| format!("{TABLE} has no place for a table"))?;
-    Ok(format!("{before}{BEGIN}{table}{END}{after}"))
 }
 
 fn fetch(root: &Path) -> Result<PathBuf> {
@@ -92,20 +84,4 @@ fn command(command: &mut Command) -> Result<()> {
         .with_context(|| format!("cannot start {command:?}"))?;
     ensure!(status.success(), "{command:?}: {status}");
     Ok(())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_table_takes_the_place_of_the_one_before_and_nothing_else() {
-        let page = format!("before\n{BEGIN}old\n{END}after\n");
-        let fresh = with_table(&page, "new\n").unwrap();
-        assert_eq!(fresh, format!("before\n{BEGIN}new\n{END}after\n"));
-        assert_eq!(with_table(&fresh, "new\n").unwrap(), fresh);
-        for broken in ["", BEGIN, END, &format!("{END}{BEGIN}")] {
-            assert!(with_table(broken, "new\n").is_err(), "{broken:?}");
-        }
-    }
 }

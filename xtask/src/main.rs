@@ -18,6 +18,7 @@ mod size;
 mod source;
 mod suite;
 mod suites;
+mod table_in_page;
 mod test_code;
 mod tools;
 

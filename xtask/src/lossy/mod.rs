@@ -9,6 +9,7 @@ use std::process::{Child, Command, ExitCode, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
+use clap::builder::PossibleValuesParser;
 
 use self::jobs::{JOBS, Job};
 use crate::performance::build_hello;
@@ -36,7 +37,7 @@ const PAUSE: Duration = Duration::from_millis(200);
 #[derive(Debug, Default, clap::Args)]
 pub struct Choice {
     /// Only these; all without any.
-    #[arg(value_name = "NAME")]
+    #[arg(value_name = "NAME", value_parser = PossibleValuesParser::new(JOBS.iter().map(|job| job.name)))]
     names: Vec<String>,
     /// Print one line of JSON for each job instead of the table.
     #[arg(long)]
@@ -48,15 +49,6 @@ pub struct Choice {
 
 /// Runs them one after the other.
 pub fn run(root: &Path, choice: &Choice) -> Result<ExitCode> {
-    for name in &choice.names {
-        let known = JOBS.iter().any(|job| job.name == name);
-        let names: Vec<&str> = JOBS.iter().map(|job| job.name).collect();
-        ensure!(
-            known,
-            "no job is called {name}: there are {}",
-            names.join(", ")
-        );
-    }
     let missing = programs::make_sure_of(&programs::LOSSY);
     let names: Vec<&str> = missing.iter().map(|program| program.name).collect();
     ensure!(names.is_empty(), "the jobs need {}", names.join(", "));

@@ -93,22 +93,11 @@ const JOBS: [Job; 5] = [
     },
 ];
 
-/// Their names.
-const NAMES: [&str; JOBS.len()] = {
-    let mut names = [""; JOBS.len()];
-    let mut at = 0;
-    while at < names.len() {
-        names[at] = JOBS[at].name;
-        at += 1;
-    }
-    names
-};
-
 /// Which jobs are run, and what is to become of the table.
 #[derive(Debug, clap::Args)]
 pub struct Choice {
     /// Only these; all without any.
-    #[arg(value_name = "NAME", value_parser = PossibleValuesParser::new(NAMES))]
+    #[arg(value_name = "NAME", value_parser = PossibleValuesParser::new(JOBS.iter().map(|job| job.name)))]
     names: Vec<String>,
     /// How often each is run.
     #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u8).range(1..=99))]

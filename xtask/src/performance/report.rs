@@ -6,11 +6,11 @@ use anyhow::{Context, Result};
 use serde_json::{Value, json};
 
 use super::{JOBS, Measured};
+use crate::table_in_page::Page;
 
 /// Where the table stands, between two lines.
 const PAGE: &str = "docs/performance.md";
 const BEGIN: &str = "<!-- `cargo xtask performance --update` writes from here … -->\n";
-const END: &str = "<!-- … to here -->\n";
 
 /// Three digits that count.
 fn short(value: f64) -> String {
@@ -62,11 +62,7 @@ pub fn update(root: &Path, measured: &[Measured]) -> Result<()> {
 
 /// The page with these figures; those that were not measured stay.
 fn refreshed(page: &str, measured: &[Measured]) -> Result<String> {
-    let parts = page.split_once(BEGIN).and_then(|(before, rest)| {
-        let (table, after) = rest.split_once(END)?;
-        Some((before, table, after))
-    });
-    let (before, old, after) = parts.with_context(|| format!("{PAGE} has no place for a table"))?;
+    let page = Page::cut(page, BEGIN).context(PAGE)?;
     let mut fresh =
         String::from("| work | the kernel | heptad | unit | ratio |\n|---|---:|---:|---|---:|\n");
     for figure in JOBS.iter().flat_map(|job| job.figures) {
@@ -80,17 +76,18 @@ fn refreshed(page: &str, measured: &[Measured]) -> Result<String> {
                 row.ratio()
             )
         });
-        let kept = old.lines().find(|line| line.starts_with(&start));
+        let kept = page.table.lines().find(|line| line.starts_with(&start));
         if let Some(row) = now.or(kept.map(str::to_owned)) {
             fresh += &format!("{row}\n");
         }
     }
-    Ok(format!("{before}{BEGIN}{fresh}{END}{after}"))
+    Ok(page.with(&fresh))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::table_in_page::END;
 
     fn row(job: usize, kernel: f64, heptad: f64) -> Measured {
         Measured {
@@ -126,8 +123,6 @@ iperf3, one stream                       20000      5000 Mbit/s    0.25
         let page = refreshed(&page, &[row(1, 2.0, 2.0)]).unwrap();
         let rows = "\n| one byte there and back | 25.0 | 50.0 | µs | 0.50 |\n| iperf3, one stream | 2.0 | 2.0 | Mbit/s | 1.00 |\n";
         assert!(page.contains(rows), "{page}");
-        for broken in ["", BEGIN, END] {
-            assert!(refreshed(broken, &[]).is_err(), "{broken:?}");
-        }
+        assert!(refreshed("", &[]).is_err());
     }
 }

@@ -7,11 +7,11 @@ use serde_json::{Value, json};
 
 use super::NAMES;
 use super::differences::{Comparison, Differences};
+use crate::table_in_page::Page;
 
 /// Where the table stands, between two lines.
 const PAGE: &str = "docs/suites.md";
 const BEGIN: &str = "<!-- `cargo xtask suites --update` writes from here … -->\n";
-const END: &str = "<!-- … to here -->\n";
 
 /// Per cent with one digit, rounded down: 100.0 is all of them.
 fn share(comparison: &Comparison) -> String {
@@ -102,11 +102,7 @@ pub fn page(
 
 /// The page with these figures; suites that were not run keep theirs.
 fn refreshed(page: &str, compared: &[Comparison], differences: &Differences) -> Result<String> {
-    let parts = page.split_once(BEGIN).and_then(|(before, rest)| {
-        let (table, after) = rest.split_once(END)?;
-        Some((before, table, after))
-    });
-    let (before, old, after) = parts.with_context(|| format!("{PAGE} has no place for a table"))?;
+    let page = Page::cut(page, BEGIN).context(PAGE)?;
     let mut fresh =
         String::from("| suite | the kernel passes | heptad passes | % |\n|---|---:|---:|---:|\n");
     for suite in NAMES {
@@ -118,7 +114,8 @@ fn refreshed(page: &str, compared: &[Comparison], differences: &Differences) -> 
                 let (kernel, heptad) = (comparison.kernel, comparison.heptad);
                 format!("{start} {kernel} | {heptad} | {} |", share(comparison))
             });
-        let kept = old
+        let kept = page
+            .table
             .lines()
             .find(|line| line.starts_with(&start) && line.matches('|').count() == 5);
         if let Some(row) = now.or(kept.map(str::to_owned)) {
@@ -135,12 +132,13 @@ fn refreshed(page: &str, compared: &[Comparison], differences: &Differences) -> 
             );
         }
     }
-    Ok(format!("{before}{BEGIN}{fresh}{END}{after}"))
+    Ok(page.with(&fresh))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::table_in_page::END;
 
     fn row(suite: &'static str, kernel: usize, heptad: usize) -> Comparison<'static> {
         Comparison {
@@ -185,8 +183,6 @@ go                   220           220   100.0       0     1     0
             "{page}"
         );
         assert_eq!(refreshed(&page, &[], &none).unwrap(), page);
-        for broken in ["", BEGIN, END, &format!("{END}{BEGIN}")] {
-            assert!(refreshed(broken, &both, &none).is_err(), "{broken:?}");
-        }
+        assert!(refreshed("", &both, &none).is_err());
     }
 }
