@@ -159,6 +159,10 @@ fn lend_number<R>(number: i32, file: BorrowedFd<'_>, work: impl FnOnce() -> R) -
     }
     // SAFETY: plain integers; a number that is not open gives -1.
     let kept = unsafe { libc::fcntl(number, libc::F_DUPFD_CLOEXEC, 0) };
+    if kept < 0 && io::Error::last_os_error().raw_os_error() != Some(libc::EBADF) {
+        // It is open, and there is no room to keep it.
+        return None;
+    }
     // SAFETY: the file under `number` stays open as `kept`, and nobody else runs before it is back.
     if unsafe { libc::dup3(file.as_raw_fd(), number, libc::O_CLOEXEC) } < 0 {
         if kept >= 0 {
