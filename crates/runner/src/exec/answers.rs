@@ -405,9 +405,10 @@ impl Guard {
     ) {
         let [end, lab_end] = match <[OwnedFd; 2]>::try_from(fds) {
             Ok(both) => both,
-            Err(_) => {
-                let _ = self.listener.answer(n.id, Err(libc::EPROTO));
-                return;
+            // Our table of descriptors is full; the program's may not be.
+            Err(fds) => {
+                let _ = self.listener.answer(n.id, Err(libc::ENFILE));
+                return self.undelivered(number, fds, token);
             }
         };
         let stand_in = match n.call {
