@@ -163,7 +163,8 @@ fn field<'a>(status: &'a str, name: &str) -> Option<&'a str> {
 /// alone; another thread's calls are left waiting, since an idle sibling may take the signal and the number of a broken
 /// off call must never reach a program.
 pub fn signal_waits(thread: i32) -> bool {
-    let Ok(status) = read_small(&format!("/proc/{thread}/status")) else {
+    // Whole: what is asked for stands behind the groups, which may be many.
+    let Ok(status) = fs::read_to_string(format!("/proc/{thread}/status")) else {
         return false;
     };
     let set = |name| {

@@ -231,7 +231,7 @@ pub const ROWS: &[Row] = &[
     notify(libc::SYS_vfork, ALWAYS),
     notify(libc::SYS_clone, COPIES_TABLE),
     notify(libc::SYS_clone3, ALWAYS),
-    // Whose place a stand-in's successor takes, an epoll has to be told.
+    // The guard makes them, so that it knows where they are (`exec::epolls`).
     #[cfg(target_arch = "x86_64")]
     notify(libc::SYS_epoll_create, ALWAYS),
     notify(libc::SYS_epoll_create1, ALWAYS),
