@@ -144,6 +144,29 @@ print(s.recv(10))
 }
 
 #[test]
+fn a_signal_never_breaks_off_a_fork_or_a_dup() {
+    let (code, out, err, _) = run(&[
+        PYTHON,
+        "-c",
+        "
+import os, signal, socket
+signal.signal(signal.SIGALRM, lambda *_: None)
+s = socket.socket()
+signal.setitimer(signal.ITIMER_REAL, .0002, .0002)
+for _ in range(300):
+    if (pid := os.fork()) == 0:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        os._exit(0)
+    os.waitpid(pid, 0)
+    os.close(os.dup(s.fileno()))
+signal.setitimer(signal.ITIMER_REAL, 0)
+print('whole')
+",
+    ]);
+    assert_eq!((code, out.trim(), err.as_str()), (0, "whole", ""));
+}
+
+#[test]
 fn other_families_stay_the_kernels_and_what_the_lab_refuses_is_refused() {
     let (code, out, err, _) = run(&[
         PYTHON,

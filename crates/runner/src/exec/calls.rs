@@ -26,29 +26,6 @@ const AT_MARK: u32 = 0x8905;
 /// The kind in `socket`'s second argument, below its flags.
 pub(super) const KIND: u32 = 0xf;
 
-/// Calls that make a second descriptor of their first argument.
-#[cfg(target_arch = "x86_64")]
-const COPIES_A_DESCRIPTOR: &[i64] = &[
-    libc::SYS_dup,
-    libc::SYS_dup2,
-    libc::SYS_dup3,
-    libc::SYS_fcntl,
-];
-/// As above.
-#[cfg(not(target_arch = "x86_64"))]
-const COPIES_A_DESCRIPTOR: &[i64] = &[libc::SYS_dup, libc::SYS_dup3, libc::SYS_fcntl];
-/// Calls that may copy a whole table of descriptors.
-#[cfg(target_arch = "x86_64")]
-const COPIES_ALL: &[i64] = &[
-    libc::SYS_fork,
-    libc::SYS_vfork,
-    libc::SYS_clone,
-    libc::SYS_clone3,
-];
-/// As above.
-#[cfg(not(target_arch = "x86_64"))]
-const COPIES_ALL: &[i64] = &[libc::SYS_clone, libc::SYS_clone3];
-
 /// What becomes of a call.
 #[derive(Debug)]
 pub(super) enum Step {
@@ -139,21 +116,9 @@ impl Guard {
             #[cfg(target_arch = "x86_64")]
             libc::SYS_open => files::open(n, n.args[0], n.args[1]),
             libc::SYS_openat => files::open(n, n.args[1], n.args[2]),
-            call if COPIES_A_DESCRIPTOR.contains(&call) => {
-                self.note_copy(n);
-                Ok(Step::Native)
-            }
             #[cfg(target_arch = "x86_64")]
             libc::SYS_epoll_create => self.make_epoll(n),
             libc::SYS_epoll_create1 => self.make_epoll(n),
-            // Of `clone3` the filter does not see the flags, which a thread's begins with.
-            libc::SYS_clone3 if self.sockets.has_stand_ins() && begins_thread(n) => {
-                Ok(Step::Native)
-            }
-            call if COPIES_ALL.contains(&call) => {
-                self.settle_process(n);
-                Ok(Step::Native)
-            }
             _ => match self.hold(n)? {
                 Some(held) => self.decode_held(n, held),
                 None => Ok(Step::Native),
@@ -235,13 +200,15 @@ impl Guard {
 
     /// The socket of ours that the first argument names; `None` for any other descriptor, and where we may not look.
     fn hold(&mut self, n: &Notification) -> Result<Option<Held>, i32> {
-        let end = match self.threads.duplicate(n.thread, n.args[0] as i32) {
-            Ok(end) => end,
-            Err(_) => return Ok(None),
-        };
-        let Ok(cookie) = identity::cookie(end.as_fd()) else {
+        let Ok(mut end) = self.threads.duplicate(n.thread, n.args[0] as i32) else {
             return Ok(None);
         };
+        let Ok(mut cookie) = identity::cookie(end.as_fd()) else {
+            return Ok(None);
+        };
+        if let Some(number) = self.sockets.earlier(cookie) {
+            (end, cookie) = self.catch_up(n, number, end)?;
+        }
         Ok(self.sockets.find(cookie).map(|socket| Held {
             end,
             number: socket.number,
@@ -289,10 +256,6 @@ impl Guard {
         let header = read_header(n.thread, n.args[1])?;
         let has_name = header.name != 0 && header.name_length != 0;
         let Some(held) = self.hold(n)? else {
-            if header.has_control() {
-                // It may carry descriptors.
-                self.settle_process(n);
-            }
             return Ok(Step::Native);
         };
         if held.stream && !has_name {
@@ -437,12 +400,6 @@ impl Guard {
             Want::Interface { at: n.args[2] },
         ))
     }
-}
-
-/// Whether `clone3` shares the table of descriptors (`struct clone_args` begins with its flags).
-fn begins_thread(n: &Notification) -> bool {
-    let flags = memory::read_array(n.thread, n.args[0]).map(u64::from_ne_bytes);
-    flags.is_ok_and(|flags| flags & libc::CLONE_FILES as u64 != 0)
 }
 
 pub(super) fn ask(call: Call, want: Want) -> Step {

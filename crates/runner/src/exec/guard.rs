@@ -1,6 +1,6 @@
 //! The guard: starts the program behind the filter and answers its calls, one loop, never blocked by any of them.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, FromRawFd, OwnedFd};
 use std::time::{Duration, Instant};
@@ -22,6 +22,8 @@ use crate::protocol::{Answer, Call, Request, SocketNumber};
 const WATCH: Duration = Duration::from_millis(20);
 /// Most parked calls looked at in one go; the others wait for the next.
 const WATCHED_AT_ONCE: usize = 64;
+/// Most replaced ends remembered.
+const MOST_REPLACED: usize = 65_536;
 
 /// The guard process.
 pub struct Guard {
@@ -78,6 +80,31 @@ pub(super) struct Sockets {
     cookies: HashMap<SocketNumber, u64>,
     /// Those with a stand-in in the program's hands.
     stand_ins: BTreeSet<SocketNumber>,
+    replaced: Replaced,
+}
+
+/// Ends that another took the place of, by their cookies: copies of them may be in use. The oldest are forgotten.
+#[derive(Debug, Default)]
+struct Replaced {
+    of: HashMap<u64, SocketNumber>,
+    order: VecDeque<u64>,
+}
+
+impl Replaced {
+    fn note(&mut self, cookie: u64, number: SocketNumber) {
+        if self.of.insert(cookie, number).is_none() {
+            self.order.push_back(cookie);
+        }
+        if self.order.len() > MOST_REPLACED
+            && let Some(oldest) = self.order.pop_front()
+        {
+            self.of.remove(&oldest);
+        }
+    }
+
+    fn forget(&mut self, cookie: u64) {
+        self.of.remove(&cookie);
+    }
 }
 
 /// What the guard knows of a socket.
@@ -96,8 +123,6 @@ pub(super) struct Socket {
     lab_end: Option<OwnedFd>,
     /// The program's end of the pair, while a stand-in is in its place.
     waiting: Option<OwnedFd>,
-    /// There may be copies of its descriptor.
-    pub(super) copied: bool,
     pub(super) inode: u64,
     /// The process that was given it, and the number there.
     pub(super) holder: (i32, i32),
@@ -109,10 +134,22 @@ impl Socket {
         self.waiting.is_some()
     }
 
+    /// A duplicate of the end that programs have, from whoever has it.
+    pub(super) fn end_in_use(&self, cookie: u64) -> Option<OwnedFd> {
+        let (process, fd) = self.holder;
+        identity::duplicate_of_process(process, fd)
+            .ok()
+            .filter(|end| identity::cookie(end.as_fd()) == Ok(cookie))
+            .or_else(|| {
+                let below = descendants::below(std::process::id().cast_signed());
+                identity::search(&below, self.inode, cookie)
+            })
+    }
+
     /// It is as it was at first, with another pair.
     pub(super) fn renew(&mut self, lab_end: OwnedFd) {
         self.lab_end = Some(lab_end);
-        (self.started, self.copied) = (false, false);
+        self.started = false;
     }
 }
 
@@ -139,7 +176,6 @@ impl Sockets {
             started: false,
             lab_end,
             waiting: None,
-            copied: false,
             inode,
             holder,
         };
@@ -173,21 +209,25 @@ impl Sockets {
         let Ok(cookie) = identity::cookie(end) else {
             return;
         };
-        let before = self.cookies.insert(number, cookie);
-        if let Some(mut socket) = before.and_then(|before| self.by_cookie.remove(&before)) {
+        self.replaced.forget(cookie);
+        let Some(before) = self.cookies.insert(number, cookie) else {
+            return;
+        };
+        if let Some(mut socket) = self.by_cookie.remove(&before) {
             socket.inode = identity::inode(end);
             self.by_cookie.insert(cookie, socket);
+            self.replaced.note(before, number);
         }
+    }
+
+    /// The socket that an end, known by its cookie, belonged to before another took its place.
+    pub(super) fn earlier(&self, cookie: u64) -> Option<SocketNumber> {
+        self.replaced.of.get(&cookie).copied()
     }
 
     /// What a socket is known by.
     pub(super) fn cookie_of(&self, number: SocketNumber) -> Option<u64> {
         self.cookies.get(&number).copied()
-    }
-
-    /// Whether there are stand-ins.
-    pub(super) fn has_stand_ins(&self) -> bool {
-        !self.stand_ins.is_empty()
     }
 
     /// How many.
@@ -240,18 +280,11 @@ impl Sockets {
         let Some(lab_end) = socket.lab_end.take() else {
             return;
         };
-        if reset && rustix::io::ioctl_fionread(&lab_end).is_ok_and(|unread| unread == 0) {
-            let (process, fd) = socket.holder;
-            let end = identity::duplicate_of_process(process, fd)
-                .ok()
-                .filter(|end| identity::cookie(end.as_fd()) == Ok(cookie))
-                .or_else(|| {
-                    let below = descendants::below(std::process::id().cast_signed());
-                    identity::search(&below, socket.inode, cookie)
-                });
-            if let Some(end) = end {
-                pair::poison(end.as_fd());
-            }
+        if reset
+            && rustix::io::ioctl_fionread(&lab_end).is_ok_and(|unread| unread == 0)
+            && let Some(end) = socket.end_in_use(cookie)
+        {
+            pair::poison(end.as_fd());
         }
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! A (process, number) pair says nothing: `dup`, `fork` and `SCM_RIGHTS` move descriptors.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fs;
 use std::io::{self, Read};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
@@ -211,21 +211,35 @@ pub fn search(processes: &[i32], inode: u64, wanted: u64) -> Option<OwnedFd> {
     None
 }
 
-/// The numbers under which a process has the socket of `cookie`.
-pub fn numbers(process: i32, inode: u64, wanted: u64) -> Vec<i32> {
-    let name = format!("socket:[{inode}]");
-    let Ok(entries) = fs::read_dir(format!("/proc/{process}/fd")) else {
-        return Vec::new();
+/// The numbers below `limit` under which a process has the open file of one of our descriptors; none where the kernel does
+/// not compare (kcmp(2)).
+pub fn numbers(process: i32, file: BorrowedFd<'_>, limit: i32) -> Vec<i32> {
+    const KCMP_FILE: libc::c_long = 0;
+    let us = libc::c_long::from(std::process::id().cast_signed());
+    let ours = libc::c_long::from(file.as_raw_fd());
+    let theirs = libc::c_long::from(process);
+    let is_it = |number: &i32| {
+        let number = libc::c_long::from(*number);
+        // SAFETY: plain integers.
+        unsafe { libc::syscall(libc::SYS_kcmp, us, theirs, KCMP_FILE, ours, number) == 0 }
     };
-    let is_it = |entry: &fs::DirEntry| {
-        fs::read_link(entry.path()).is_ok_and(|link| link.as_os_str() == name.as_str())
+    (0..limit).filter(is_it).collect()
+}
+
+/// The sockets that processes have, by their inodes.
+pub fn sockets_of(processes: &[i32]) -> HashSet<u64> {
+    let entries = processes
+        .iter()
+        .filter_map(|process| fs::read_dir(format!("/proc/{process}/fd")).ok());
+    let links = entries
+        .flatten()
+        .flatten()
+        .filter_map(|entry| fs::read_link(entry.path()).ok());
+    let inode = |link: std::path::PathBuf| {
+        let inside = link.to_str()?.strip_prefix("socket:[")?;
+        inside.strip_suffix(']')?.parse().ok()
     };
-    let number = |entry: fs::DirEntry| entry.file_name().to_str()?.parse().ok();
-    let same = |fd: &i32| {
-        duplicate_of_process(process, *fd).is_ok_and(|end| cookie(end.as_fd()) == Ok(wanted))
-    };
-    let found = entries.flatten().filter(is_it).filter_map(number);
-    found.filter(same).collect()
+    links.filter_map(inode).collect()
 }
 
 /// The numbers under which a process has epolls.

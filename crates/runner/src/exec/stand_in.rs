@@ -8,20 +8,24 @@
 //!   dissolved, shut     fd 5 = stand-in            and a new pair's end
 //! ```
 //!
-//! Copies in the same process (`dup`) are found when that happens, and an epoll that has one is told of the other (`epolls`). What
-//! copies one into another process takes the pair's end first: `fork`, a message with descriptors. Nothing tells that a
-//! stand-in was closed; it is looked for when its port is asked for, and when there are many.
+//! Copies under low numbers of the same process (`dup`) are found when that happens, and an epoll that has one is told of the other
+//! (`epolls`). Any other copy (`fork`, a message with descriptors) catches up at the next call on it that comes to the guard:
+//! to trap what copies would let a signal break off calls that never say `EINTR`. Nothing tells that a stand-in was
+//! closed; it is looked for when its port is asked for, and when there are many.
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use super::guard::Guard;
 use super::options::made_like;
-use super::{identity, pair};
+use super::{descendants, identity, pair};
 use crate::notify::Notification;
 use crate::protocol::SocketNumber;
 
 /// Stand-ins that are not looked for, however old.
 const FEW: usize = 64;
+
+/// Numbers below this are looked at for copies.
+const LOW_NUMBERS: i32 = 32;
 
 /// A stand-in of this family (`AF_INET`, `AF_INET6`); `None` where the kernel has none to give.
 pub fn make(family: u16) -> Option<OwnedFd> {
@@ -40,7 +44,7 @@ impl Guard {
         };
         pair::carry_settings(stand_in.as_fd(), waiting.as_fd());
         let mut placed = false;
-        for fd in self.places_of(number, fd) {
+        for fd in self.places_of(n.thread, stand_in.as_fd(), fd) {
             let cloexec = identity::closes_on_exec(n.thread, fd);
             let place = (fd, cloexec);
             if self.listener.place_fd(n.id, waiting.as_fd(), place).is_ok() {
@@ -67,15 +71,35 @@ impl Guard {
         (identity::cookie(end.as_fd()) == Ok(cookie)).then_some(end)
     }
 
-    /// Where the process that was given a stand-in has it: under this number, and under those of its copies.
-    fn places_of(&mut self, number: SocketNumber, fd: i32) -> Vec<i32> {
-        let cookie = self.sockets.cookie_of(number);
-        match (self.sockets.get(number), cookie) {
-            (Some(socket), Some(cookie)) if socket.copied => {
-                identity::numbers(socket.holder.0, socket.inode, cookie)
-            }
-            _ => vec![fd],
+    /// Where a thread's process has a stand-in: under this number, and under those of its copies.
+    fn places_of(&mut self, thread: i32, stand_in: BorrowedFd<'_>, fd: i32) -> Vec<i32> {
+        let process = self.threads.process_of(thread);
+        let mut places = identity::numbers(process, stand_in, LOW_NUMBERS);
+        if !places.contains(&fd) {
+            places.push(fd);
         }
+        places
+    }
+
+    /// The call is about a copy of an end that another has taken the place of meanwhile: that one takes this place, too.
+    ///
+    /// # Errors
+    /// `ENOTCONN` where everybody who had the other has closed it.
+    pub(super) fn catch_up(
+        &mut self,
+        n: &Notification,
+        number: SocketNumber,
+        earlier: OwnedFd,
+    ) -> Result<(OwnedFd, u64), i32> {
+        let fd = n.args[0] as i32;
+        let cookie = self.sockets.cookie_of(number).ok_or(libc::ENOTCONN)?;
+        let socket = self.sockets.get(number).ok_or(libc::ENOTCONN)?;
+        let end = socket.end_in_use(cookie).ok_or(libc::ENOTCONN)?;
+        let cloexec = identity::closes_on_exec(n.thread, fd);
+        let placed = self.listener.place_fd(n.id, end.as_fd(), (fd, cloexec));
+        placed.map_err(|_| libc::ENOTCONN)?;
+        self.watch_instead(n.thread, fd, (earlier.as_fd(), end.as_fd()));
+        Ok((end, cookie))
     }
 
     /// A stream that was dissolved, or a listener that was shut, is as it was at first: a stand-in takes the place of the pair's
@@ -108,39 +132,26 @@ impl Guard {
         self.sockets.set_holder(number, process, fd);
     }
 
-    /// The program makes a copy of a descriptor. The copies of a stand-in are looked for when the pair's end takes its place.
-    pub(super) fn note_copy(&mut self, n: &Notification) {
-        if self.sockets.has_stand_ins()
-            && let Ok(end) = self.threads.duplicate(n.thread, n.args[0] as i32)
-            && let Ok(cookie) = identity::cookie(end.as_fd())
-            && let Some(socket) = self.sockets.find(cookie)
-        {
-            socket.copied = true;
-        }
-    }
-
-    /// All of the process that makes the call.
-    pub(super) fn settle_process(&mut self, n: &Notification) {
-        if !self.sockets.has_stand_ins() {
-            return;
-        }
-        let process = self.threads.process_of(n.thread);
-        for (number, (holder, fd)) in self.sockets.stand_ins() {
-            if holder == process {
-                // The first may be closed, and a copy be there.
-                let fd = self.places_of(number, fd).first().copied().unwrap_or(fd);
-                self.settle(n, number, fd);
-            }
-        }
-    }
-
     /// Lets go of stand-ins that were closed: their ports are free. Whether there were any.
     pub(super) fn sweep_stand_ins(&mut self) -> bool {
         let before = self.sockets.stand_in_count();
-        for (number, (process, fd)) in self.sockets.stand_ins() {
-            let places = self.places_of(number, fd);
-            let there = |fd: &i32| self.stand_in_at(process, number, *fd).is_some();
-            if !places.iter().any(there) {
+        let all = self.sockets.stand_ins();
+        let missing = all
+            .into_iter()
+            .filter(|(number, (process, fd))| self.stand_in_at(*process, *number, *fd).is_none());
+        let missing: Vec<_> = missing.collect();
+        if missing.is_empty() {
+            return false;
+        }
+        // A copy may be anywhere.
+        let below = descendants::below(std::process::id().cast_signed());
+        let open = identity::sockets_of(&below);
+        for (number, _) in missing {
+            if self
+                .sockets
+                .get(number)
+                .is_some_and(|socket| !open.contains(&socket.inode))
+            {
                 drop(self.sockets.take_waiting(number));
             }
         }

@@ -153,21 +153,6 @@ const INTERFACE_REQUESTS: &[&[Condition]] = &[&[argument(
     },
 )]];
 
-/// `fcntl` that makes a second descriptor.
-const DUPLICATES: &[&[Condition]] = &[&[argument(
-    1,
-    Test::In(&[libc::F_DUPFD as u32, libc::F_DUPFD_CLOEXEC as u32]),
-)]];
-
-/// `clone` into a table of descriptors of its own: a process and no thread.
-const COPIES_TABLE: &[&[Condition]] = &[&[argument(
-    0,
-    Test::Masked {
-        mask: libc::CLONE_FILES as u32,
-        value: 0,
-    },
-)]];
-
 /// `open` for reading only, as readers of small files ask for it: the path is looked at, see `exec/files`.
 const fn reading(flags: u8) -> Condition {
     let others = libc::O_ACCMODE
@@ -219,18 +204,6 @@ pub const ROWS: &[Row] = &[
     #[cfg(target_arch = "x86_64")]
     notify(libc::SYS_open, &[&[reading(1)]]),
     notify(libc::SYS_openat, &[&[argument(0, HERE), reading(2)]]),
-    // What copies descriptors must not copy a stand-in (`exec::stand_in`).
-    notify(libc::SYS_dup, ALWAYS),
-    #[cfg(target_arch = "x86_64")]
-    notify(libc::SYS_dup2, ALWAYS),
-    notify(libc::SYS_dup3, ALWAYS),
-    notify(libc::SYS_fcntl, DUPLICATES),
-    #[cfg(target_arch = "x86_64")]
-    notify(libc::SYS_fork, ALWAYS),
-    #[cfg(target_arch = "x86_64")]
-    notify(libc::SYS_vfork, ALWAYS),
-    notify(libc::SYS_clone, COPIES_TABLE),
-    notify(libc::SYS_clone3, ALWAYS),
     // The guard makes them, so that it knows where they are (`exec::epolls`).
     #[cfg(target_arch = "x86_64")]
     notify(libc::SYS_epoll_create, ALWAYS),
@@ -338,11 +311,9 @@ mod tests {
             (libc::SYS_ioctl, [3, 0x541b, 0, 0, 0, 0], ALLOW),
             (libc::SYS_ioctl, [3, 0x5421, 0, 0, 0, 0], ALLOW),
             (libc::SYS_io_uring_setup, [1, 0, 0, 0, 0, 0], ENOSYS),
-            (libc::SYS_dup, [3, 0, 0, 0, 0, 0], NOTIFY),
-            (libc::SYS_fcntl, [3, libc::F_DUPFD_CLOEXEC as u64, 0, 0, 0, 0], NOTIFY),
-            (libc::SYS_fcntl, [3, libc::F_SETFL as u64, 0, 0, 0, 0], ALLOW),
-            (libc::SYS_clone, [libc::SIGCHLD as u64, 0, 0, 0, 0, 0], NOTIFY),
-            (libc::SYS_clone, [libc::CLONE_FILES as u64 | libc::CLONE_VM as u64, 0, 0, 0, 0, 0], ALLOW),
+            (libc::SYS_dup, [3, 0, 0, 0, 0, 0], ALLOW),
+            (libc::SYS_fcntl, [3, libc::F_DUPFD_CLOEXEC as u64, 0, 0, 0, 0], ALLOW),
+            (libc::SYS_clone, [libc::SIGCHLD as u64, 0, 0, 0, 0, 0], ALLOW),
             (libc::SYS_epoll_create1, [0, 0, 0, 0, 0, 0], NOTIFY),
             (libc::SYS_epoll_ctl, [4, libc::EPOLL_CTL_ADD as u64, 3, 0, 0, 0], ALLOW),
             (libc::SYS_read, [3, 0, 0, 0, 0, 0], ALLOW),

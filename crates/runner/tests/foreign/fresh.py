@@ -44,10 +44,14 @@ s = fresh(); t = s.dup(); s.connect(l.getsockname()); print('dup before', t.getp
 a, _ = l.accept(); t.send(b'by the copy'); print(a.recv(99))
 s = fresh(); fd = fcntl.fcntl(s, fcntl.F_DUPFD_CLOEXEC, 50); t = socket.socket(fileno=fd); t.connect(l.getsockname())
 a, _ = l.accept(); s.send(b'by the first'); print(fd, a.recv(99))
-s = fresh(); pid = os.fork()
+s = fresh(); up, down = socket.socketpair(); pid = os.fork()
 if pid == 0:
-    s.connect(l.getsockname()); os._exit(0)
-os.waitpid(pid, 0); a, _ = l.accept(); s.send(b'by the parent'); print(a.recv(99), s.getpeername() == l.getsockname())
+    s.connect(l.getsockname()); down.send(b'x'); down.recv(1); os._exit(0)
+up.recv(1); a, _ = l.accept(); print(s.getpeername() == l.getsockname()); up.send(b'x'); os.waitpid(pid, 0); s.send(b'by the parent'); print(a.recv(99))
+s = fresh(); s.bind(('127.0.0.1', 0)); pid = os.fork()
+if pid == 0:
+    s.listen(); up.send(b'x'); c, _ = s.accept(); c.send(b'of the child'); os._exit(0)
+down.recv(1); c = fresh(); c.connect(s.getsockname()); print(c.recv(99)); os.waitpid(pid, 0)
 s = fresh(); u, v = socket.socketpair(); socket.send_fds(u, [b'x'], [s.fileno()])
 _, (fd,), _, _ = socket.recv_fds(v, 1, 1); t = socket.socket(fileno=fd); t.connect(l.getsockname())
 a, _ = l.accept(); s.send(b'passed'); print(a.recv(99))
