@@ -13,7 +13,7 @@ use rustix::net::{
 /// Longest message, bytes: the largest datagram, its control messages and what stands around them.
 pub const LONGEST: usize = 72 * 1024;
 /// Most descriptors beside one message.
-pub const MOST_FDS: usize = 2;
+pub const MOST_FDS: usize = 4;
 
 /// A new channel: one end for [`crate::run`], the other for [`crate::Host::attach`]. Both are close-on-exec.
 ///
@@ -75,13 +75,25 @@ thread_local! {
 /// # Errors
 /// The kernel's; `InvalidData` for a message that was cut short.
 pub fn receive(channel: &impl AsFd) -> io::Result<Option<Message>> {
-    ROOM.with_borrow_mut(|room| receive_into(channel, room))
+    ROOM.with_borrow_mut(|room| receive_into(channel, room, RecvFlags::DONTWAIT))
 }
 
-fn receive_into(channel: &impl AsFd, room: &mut [u8]) -> io::Result<Option<Message>> {
+/// Receives one message; `None` when the channel's time limit (`SO_RCVTIMEO`) passes.
+///
+/// # Errors
+/// As [`receive`].
+pub fn receive_waiting(channel: &impl AsFd) -> io::Result<Option<Message>> {
+    ROOM.with_borrow_mut(|room| receive_into(channel, room, RecvFlags::empty()))
+}
+
+fn receive_into(
+    channel: &impl AsFd,
+    room: &mut [u8],
+    wait: RecvFlags,
+) -> io::Result<Option<Message>> {
     let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MOST_FDS))];
     let mut control = RecvAncillaryBuffer::new(&mut space);
-    let flags = RecvFlags::DONTWAIT | RecvFlags::CMSG_CLOEXEC;
+    let flags = wait | RecvFlags::CMSG_CLOEXEC;
     let received = loop {
         match rustix::net::recvmsg(channel, &mut [IoSliceMut::new(room)], &mut control, flags) {
             Err(rustix::io::Errno::INTR) => {}

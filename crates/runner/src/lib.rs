@@ -24,6 +24,7 @@ pub mod notify;
 mod numbers;
 mod probe;
 pub mod protocol;
+pub mod room;
 
 use std::ffi::OsString;
 use std::os::fd::OwnedFd;

@@ -95,6 +95,7 @@ pub fn probe() -> Vec<Check> {
     let reads = checks.iter().find(|check| check.name == MEMORY.name);
     checks.push(yama(reads.map(|check| check.ok)));
     checks.push(limits::user_namespaces());
+    checks.push(limits::private_network());
     checks.push(limits::descriptors());
     checks
 }
@@ -316,6 +317,7 @@ mod tests {
             "ADDFD_SEND",
             "Yama ptrace scope",
             "user namespaces",
+            "private network",
             "descriptors",
         ];
         assert_eq!(names, expected, "{checks:#?}");

@@ -4,6 +4,7 @@ use core::net::{IpAddr, SocketAddr};
 use alloc::vec::Vec;
 use bytes::Bytes;
 
+use crate::l3_network::zone;
 use crate::l4_transport::{echo, tcp, udp};
 use crate::l5_session::{
     Below, Family, Ready, Shutdown, SocketError, SocketId, SocketKind, Sockets,
@@ -217,6 +218,24 @@ impl Stack {
     ) -> Result<udp::Received, SocketError> {
         let (sockets, mut below) = self.session(cx);
         sockets.recv_message(socket, out, false, &mut below)
+    }
+    /// A datagram of UDP that was received here had nobody to receive it: its sender is told what it would have been told had
+    /// its port been closed already (RFC 1122 4.1.3.1). For embedders that learn late that a program is gone. Nothing
+    /// is said about a group's.
+    pub fn refuse_datagram(
+        &mut self,
+        socket: SocketId,
+        (from, way): (SocketAddr, &udp::Way),
+        data: &[u8],
+        cx: &mut Cx<'_>,
+    ) {
+        let to = zone::zoned_ip(way.to, way.port);
+        let from = SocketAddr::new(from.ip().to_canonical(), from.port());
+        if let Ok(local) = self.local_addr(socket)
+            && self.network.is_local(to)
+        {
+            self.complain_of_port((from, SocketAddr::new(to, local.port())), way, data, cx);
+        }
     }
     /// Receives an echo reply, a whole ICMP message: with its TTL and when it came. `NotSupported` for other sockets.
     pub fn recv_echo(

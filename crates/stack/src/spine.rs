@@ -10,7 +10,7 @@
 //! verdict, counts the drop and sends the answer.
 use alloc::boxed::Box;
 use alloc::vec::Vec;
-use core::net::{IpAddr, Ipv4Addr};
+use core::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use heptad_wire::ipv4::protocol;
 use heptad_wire::packet::Merging;
@@ -28,6 +28,7 @@ use crate::l3_network::{
     zone,
 };
 use crate::l4_transport::raw;
+use crate::l4_transport::udp::{self, Way};
 use crate::stack::Stack;
 use crate::{Counter, Cx, DropReason, Event, EventMask};
 
@@ -164,6 +165,24 @@ impl Stack {
         if let Some(departure) = error {
             self.transmit(departure, cx);
         }
+    }
+
+    /// Tells a sender that nobody has the port to which it sent a datagram: one that layer 4 had taken already.
+    pub(crate) fn complain_of_port(
+        &mut self,
+        (from, to): (SocketAddr, SocketAddr),
+        way: &Way,
+        data: &[u8],
+        cx: &mut Cx<'_>,
+    ) {
+        cx.count(Counter::UdpNoPorts);
+        let Some(bytes) = udp::rebuilt(from.port(), to.port(), data) else {
+            return;
+        };
+        let ends = (from.ip(), to.ip());
+        let carried = (protocol::UDP, bytes.as_slice());
+        let quote = Quote::rebuilt(ends, (way.hops, way.class), carried, way.port);
+        self.answer(Reply::PortUnreachable, quote.map(Box::new), cx);
     }
 
     /// Refused if it is about nothing that a socket here sent.

@@ -19,11 +19,12 @@ pub(super) enum Want {
     Value,
     /// The end of a bind, and what to ask once more where the port may be that of a stand-in that was closed.
     Bound { again: Option<Box<Call>> },
-    /// A new socket.
+    /// A new socket, and its ends if the guard has made them.
     Socket {
         stream: bool,
         family: u16,
         flags: i32,
+        ends: Vec<OwnedFd>,
     },
     /// A listener: put in filler, so that it is not writable.
     Listening {
@@ -33,6 +34,12 @@ pub(super) enum Want {
     },
     /// The end of a connect.
     Connected { socket: SocketNumber },
+    /// The end of a connect of a socket in the room, or of its dissolution.
+    Associated {
+        socket: SocketNumber,
+        end: OwnedFd,
+        connects: bool,
+    },
     /// An accepted connection.
     Connection {
         listener: OwnedFd,
@@ -264,6 +271,17 @@ impl Guard {
                 (0..tokens).for_each(|_| pair::take_token(listener.as_fd()));
                 Err(libc::EAGAIN)
             }
+            (
+                Want::Associated {
+                    socket,
+                    end,
+                    connects,
+                },
+                Outcome::Value(value),
+            ) => {
+                self.associate(socket, &end, connects);
+                Ok(value)
+            }
             (_, Outcome::Value(value)) => Ok(value),
             (Want::Address(place), Outcome::Address(address)) => {
                 place.fill(n.thread, &sockaddr::encode(address)).map(|()| 0)
@@ -355,11 +373,18 @@ impl Guard {
             stream,
             family,
             flags,
+            ends,
         } = want
         else {
             return self.undelivered(number, fds, false);
         };
+        let in_room = fds.is_empty() && !ends.is_empty();
+        let fds = if in_room { ends } else { fds };
         self.inject(n, (number, stream, family), fds, flags, false);
+        if in_room && let Some(socket) = self.sockets.get(number) {
+            socket.in_room = true;
+            self.begin_in_room(number);
+        }
     }
 
     fn deliver_connection(
@@ -464,7 +489,7 @@ impl Guard {
 
     fn undelivered(&mut self, socket: SocketNumber, fds: Vec<OwnedFd>, token: bool) {
         // The lab still has its end; ours close only once it has been told.
-        self.tell(Call::Undelivered { socket, token }, None);
+        self.tell(Call::Undelivered { socket, token });
         drop(fds);
     }
 }

@@ -5,6 +5,7 @@ use std::os::fd::{AsFd, OwnedFd};
 
 use super::answers::{HeaderPlace, Place, Want};
 use super::guard::{Guard, Question};
+use super::room::Ends;
 use super::{files, identity, interfaces, netlink, pair, stand_in};
 use crate::memory;
 use crate::notify::Notification;
@@ -28,6 +29,7 @@ pub(super) const KIND: u32 = 0xf;
 
 /// What becomes of a call.
 #[derive(Debug)]
+#[expect(clippy::large_enum_variant, reason = "there is one at a time")]
 pub(super) enum Step {
     /// The kernel does it after all.
     Native,
@@ -48,6 +50,8 @@ pub(super) struct Held {
     pub(super) started: bool,
     /// The end is a stand-in.
     pub(super) stands_in: bool,
+    /// The end is in the guard's room.
+    pub(super) in_room: bool,
     cookie: u64,
 }
 
@@ -107,7 +111,7 @@ impl Guard {
 
     fn decode(&mut self, n: &Notification) -> Result<Step, i32> {
         match n.call {
-            libc::SYS_socket => socket(n),
+            libc::SYS_socket => self.socket(n),
             libc::SYS_sendmsg => self.sendmsg(n),
             libc::SYS_recvmsg => self.recvmsg(n),
             libc::SYS_sendmmsg => self.sendmmsg(n),
@@ -209,14 +213,45 @@ impl Guard {
         if let Some(number) = self.sockets.earlier(cookie) {
             (end, cookie) = self.catch_up(n, number, end)?;
         }
-        Ok(self.sockets.find(cookie).map(|socket| Held {
+        let held = self.sockets.find(cookie).map(|socket| Held {
             end,
             number: socket.number,
             stream: socket.stream,
             family: socket.family,
             started: socket.started,
             stands_in: socket.stands_in(),
+            in_room: socket.in_room,
             cookie,
+        });
+        if let Some(held) = held.as_ref().filter(|held| held.in_room) {
+            self.find_place(n, held);
+        }
+        Ok(held)
+    }
+
+    fn socket(&mut self, n: &Notification) -> Result<Step, i32> {
+        let (family, kind, protocol) = (n.args[0] as u32, n.args[1] as u32, n.args[2] as u32);
+        let flags = (kind & !KIND).cast_signed();
+        if flags & !(libc::SOCK_NONBLOCK | libc::SOCK_CLOEXEC) != 0 {
+            return Err(libc::EINVAL);
+        }
+        let kind = kind & KIND;
+        let family = family as u16;
+        let Ends { kept, told } = self.ends_in_room(family, (kind, protocol));
+        let want = Want::Socket {
+            stream: kind == libc::SOCK_STREAM as u32,
+            family,
+            flags,
+            ends: kept,
+        };
+        let call = Call::Socket {
+            family,
+            kind,
+            protocol,
+        };
+        Ok(Step::Ask(Question {
+            ends: told,
+            ..Question::new(call, want)
         }))
     }
 
@@ -242,6 +277,11 @@ impl Guard {
         let limit = pair::send_limit(&held.end).filter(|_| wait);
         let want = match address {
             None if held.stands_in => Want::Value,
+            _ if held.in_room => Want::Associated {
+                socket: held.number,
+                end: held.end,
+                connects: address.is_some(),
+            },
             _ => Want::Connected {
                 socket: held.number,
             },
@@ -308,6 +348,7 @@ impl Guard {
         if held.stream {
             return Ok(Step::Native);
         }
+        take_error(&held)?;
         let mut rest = Vec::with_capacity(headers.len());
         for header in headers.iter().rev() {
             let address = match header.name {
@@ -406,29 +447,6 @@ pub(super) fn ask(call: Call, want: Want) -> Step {
     Step::Ask(Question::new(call, want))
 }
 
-fn socket(n: &Notification) -> Result<Step, i32> {
-    let (family, kind, protocol) = (n.args[0] as u32, n.args[1] as u32, n.args[2] as u32);
-    let flags = (kind & !KIND).cast_signed();
-    if flags & !(libc::SOCK_NONBLOCK | libc::SOCK_CLOEXEC) != 0 {
-        return Err(libc::EINVAL);
-    }
-    let kind = kind & KIND;
-    let family = family as u16;
-    let want = Want::Socket {
-        stream: kind == libc::SOCK_STREAM as u32,
-        family,
-        flags,
-    };
-    Ok(ask(
-        Call::Socket {
-            family,
-            kind,
-            protocol,
-        },
-        want,
-    ))
-}
-
 fn bind(n: &Notification, held: &Held) -> Result<Step, i32> {
     let name = (n.args[1], n.args[2] as u32);
     let address = read_address(n.thread, name, held, Purpose::Bind)?;
@@ -496,6 +514,7 @@ fn send_to(
         name => read_address(n.thread, name, held, Purpose::Send)?,
     };
     let data = gather(n.thread, buffers)?;
+    take_error(held)?;
     Ok(ask(
         Call::SendTo {
             socket: held.number,
@@ -505,6 +524,17 @@ fn send_to(
         },
         Want::Value,
     ))
+}
+
+/// The error that waits in the room, where the lab does not see it.
+fn take_error(held: &Held) -> Result<(), i32> {
+    match held.in_room {
+        true => match identity::take_native_error(held.end.as_fd()) {
+            0 => Ok(()),
+            errno => Err(errno),
+        },
+        false => Ok(()),
+    }
 }
 
 /// A pair would refuse an address on a connected socket, so the guard sends in the program's place: what fits at once.
@@ -600,7 +630,7 @@ fn receive_from(held: Held, want: Want, flags: i32) -> Result<Step, i32> {
         call,
         want,
         limit: limit.map(|limit| (limit, libc::EAGAIN)),
-        end: Some(held.end),
+        ends: vec![held.end],
     }))
 }
 

@@ -13,6 +13,7 @@ use super::epolls::Epolls;
 use super::front::Report;
 use super::identity::{self, Threads};
 use super::program::{Plan, Step, WORD, Word};
+use super::room::Rooms;
 use super::{descendants, pair};
 use crate::channel;
 use crate::notify::{self, Listener, Notification};
@@ -32,6 +33,7 @@ pub struct Guard {
     pub(super) threads: Threads,
     pub(super) sockets: Sockets,
     pub(super) epolls: Epolls,
+    pub(super) rooms: Rooms,
     wait_killable: bool,
     parked: BTreeMap<u64, Parked>,
     next_request: u64,
@@ -58,8 +60,8 @@ pub(super) struct Question {
     pub(super) want: Want,
     /// How long it may wait, and the errno it then fails with.
     pub(super) limit: Option<(Duration, i32)>,
-    /// The program's end, where the lab needs it.
-    pub(super) end: Option<OwnedFd>,
+    /// Descriptors that the lab needs for it.
+    pub(super) ends: Vec<OwnedFd>,
 }
 
 impl Question {
@@ -68,7 +70,7 @@ impl Question {
             call,
             want,
             limit: None,
-            end: None,
+            ends: Vec::new(),
         }
     }
 }
@@ -120,7 +122,11 @@ pub(super) struct Socket {
     /// A first connect or listen was asked for: the pair may carry more than filler.
     pub(super) started: bool,
     /// A duplicate of the lab's end: should the lab die, the program sees silence and not an end of file.
-    lab_end: Option<OwnedFd>,
+    pub(super) lab_end: Option<OwnedFd>,
+    /// Its ends are sockets of the guard's room.
+    pub(super) in_room: bool,
+    /// They have ports there, and the lab's end that peer.
+    pub(super) placed: bool,
     /// The program's end of the pair, while a stand-in is in its place.
     waiting: Option<OwnedFd>,
     pub(super) inode: u64,
@@ -175,6 +181,8 @@ impl Sockets {
             shadow: None,
             started: false,
             lab_end,
+            in_room: false,
+            placed: false,
             waiting: None,
             inode,
             holder,
@@ -355,6 +363,7 @@ fn start(plan: &Plan, channel: OwnedFd, mask: &libc::sigset_t) -> Result<Guard, 
         threads: Threads::default(),
         sockets: Sockets::default(),
         epolls: Epolls::default(),
+        rooms: Rooms::default(),
         wait_killable,
         parked: BTreeMap::new(),
         next_request: 1,
@@ -365,13 +374,10 @@ fn start(plan: &Plan, channel: OwnedFd, mask: &libc::sigset_t) -> Result<Guard, 
         stand_ins_at_most: 0,
     };
     let name = plan.name.to_string_lossy().chars().take(256).collect();
-    guard.tell(
-        Call::Hello {
-            pid: program.cast_unsigned(),
-            program: name,
-        },
-        None,
-    );
+    guard.tell(Call::Hello {
+        pid: program.cast_unsigned(),
+        program: name,
+    });
     Ok(guard)
 }
 
@@ -484,7 +490,7 @@ impl Guard {
             call,
             want,
             limit,
-            end,
+            ends,
         } = question;
         let id = self.next_request;
         self.next_request += 1;
@@ -497,17 +503,18 @@ impl Guard {
                 deadline,
             },
         );
-        self.send(&Request { id, call }, end.as_ref().map(AsFd::as_fd));
+        self.send(&Request { id, call }, &ends);
     }
 
     /// Tells the lab something that has no answer.
-    pub(super) fn tell(&mut self, call: Call, end: Option<BorrowedFd<'_>>) {
-        self.send(&Request { id: 0, call }, end);
+    pub(super) fn tell(&mut self, call: Call) {
+        self.send(&Request { id: 0, call }, &[]);
     }
 
-    fn send(&mut self, request: &Request, end: Option<BorrowedFd<'_>>) {
+    fn send(&mut self, request: &Request, ends: &[OwnedFd]) {
         let bytes = request.encode();
-        if channel::send(self.channel.as_fd(), &bytes, end.as_slice(), true).is_err() {
+        let ends: Vec<_> = ends.iter().map(AsFd::as_fd).collect();
+        if channel::send(self.channel.as_fd(), &bytes, &ends, true).is_err() {
             self.lab_gone = true;
         }
     }
@@ -594,13 +601,8 @@ impl Guard {
         };
         if over {
             self.parked.remove(&id);
-            self.send(
-                &Request {
-                    id,
-                    call: Call::Cancel,
-                },
-                None,
-            );
+            let call = Call::Cancel;
+            self.send(&Request { id, call }, &[]);
         }
     }
 
@@ -646,14 +648,11 @@ impl Guard {
     pub(super) fn delivered(&mut self, socket: SocketNumber, thread: i32, fd: i32) {
         let process = self.threads.process_of(thread);
         self.sockets.set_holder(socket, process, fd);
-        self.tell(
-            Call::Delivered {
-                socket,
-                pid: process.cast_unsigned(),
-                fd,
-            },
-            None,
-        );
+        self.tell(Call::Delivered {
+            socket,
+            pid: process.cast_unsigned(),
+            fd,
+        });
     }
 }
 

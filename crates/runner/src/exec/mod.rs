@@ -19,6 +19,7 @@ pub mod netlink;
 pub mod options;
 pub mod pair;
 pub mod program;
+pub mod room;
 pub mod stand_in;
 
 use std::io;

@@ -1,8 +1,9 @@
 //! Datagrams between a program's pair and its stack socket.
 //!
-//! The pair carries payloads; addresses stand in a queue beside it. How many of the queue the program has not read yet
-//! shows in the memory that the kernel charges to our end (`SIOCOUTQ`), so programs may mix `recv`, which never comes to
-//! us, with `recvfrom`, which does.
+//! The pair, or the room's sockets (`carrier`), carry payloads; addresses stand in a queue beside them. How many of the queue
+//! the program has not read yet shows in the memory that the kernel charges to our end of a pair (`SIOCOUTQ`), and in the
+//! room in what the next one is marked with, so programs may mix `recv`, which never comes to us, with `recvfrom`,
+//! which does.
 
 use std::collections::VecDeque;
 use std::net::SocketAddr;
@@ -12,9 +13,10 @@ use heptad_runtime::lab::MachineId;
 use heptad_runtime::stack::l4_transport::udp::{Choices, Reported, Way};
 use heptad_runtime::stack::{Ready, SocketError};
 use rustix::io::Errno;
-use rustix::net::{RecvFlags, SendFlags, recv, send};
+use rustix::net::{RecvFlags, recv};
 
 use super::ancillary::{self, Wanted};
+use super::carrier::{Carrier, Put};
 use super::entry::{Entry, Role, charged, is_hung_up};
 use super::names;
 use super::sockets::{At, Sockets};
@@ -26,6 +28,8 @@ const LONGEST: usize = 65_535;
 const TURN: usize = 64;
 /// Most errors that wait for a program; later ones are forgotten.
 const ERRORS: usize = 256;
+/// Most datagrams in a room whose senders are known: more than a receive buffer of the kernel's holds by default.
+const SENDERS: usize = 4096;
 
 /// What a datagram socket has told its program.
 #[derive(Default)]
@@ -42,11 +46,15 @@ pub struct Datagrams {
     pub wanted: Wanted,
     /// Errors about what it sent, for those who ask for them (IP_RECVERR). At most [`ERRORS`].
     errors: VecDeque<Reported>,
-    /// Senders of what is in the pair, with what the kernel charged for it; oldest first.
+    /// How they come to the program.
+    pub carrier: Carrier,
+    /// The program has closed it: what comes is refused.
+    gone: bool,
+    /// Senders of what waits for the program, with what tells it from the others ([`Put::Done`]); oldest first.
     senders: VecDeque<(Sender, u32)>,
-    /// Came from the network, and the pair is full.
+    /// Came from the network, and there is no room for it.
     held: Option<(Sender, Vec<u8>)>,
-    /// Answers to questions about names, not yet in the pair. At most [`TURN`].
+    /// Answers to questions about names, not yet with the program. At most [`TURN`].
     replies: VecDeque<(Sender, Vec<u8>)>,
     /// Calls of `recvfrom` that wait.
     parked: VecDeque<Parked>,
@@ -57,6 +65,15 @@ pub struct Datagrams {
 struct Sender {
     from: SocketAddr,
     way: Option<Way>,
+}
+
+impl Sender {
+    /// It is told that nobody has the port.
+    fn refuse(self, network: &impl Sockets, at: At, data: &[u8]) {
+        if let Some(way) = self.way {
+            network.refuse_datagram(at, (self.from, &way), data);
+        }
+    }
 }
 
 /// What calls that waited are told, by their requests.
@@ -82,12 +99,26 @@ impl Datagrams {
         }
     }
 
+    /// Of a socket whose ends are in a guard's room.
+    pub fn in_room(protocol: i32, carrier: Carrier) -> Self {
+        Self {
+            carrier,
+            ..Self::of(protocol)
+        }
+    }
+
+    /// As that.
+    pub fn is_in_room(&self) -> bool {
+        matches!(self.carrier, Carrier::Room(_))
+    }
+
     /// A call is no longer waited for.
     pub fn cancel(&mut self, id: u64) {
         self.parked.retain(|parked| parked.id != id);
     }
 
-    /// A datagram with its sender, for the oldest call that waits, or for the pair. Gives back what does not fit.
+    /// A datagram with its sender, for the oldest call that waits, or for the program to read by itself. Gives back what does not
+    /// fit, and what comes after its socket was closed.
     fn hand_over(
         &mut self,
         (network, machine): (&impl Sockets, MachineId),
@@ -104,21 +135,39 @@ impl Datagrams {
             }
         }
         self.forget_read(end);
-        let before = charged(end);
-        match send(end, &data, SendFlags::DONTWAIT | SendFlags::NOSIGNAL) {
-            Ok(_) => {
-                let charge = charged(end).saturating_sub(before);
-                self.senders.push_back((from, charge.max(1)));
+        match self.carrier.put(end, &data) {
+            Put::Done(label) => {
+                self.senders.push_back((from, label));
                 None
             }
-            Err(Errno::AGAIN | Errno::INTR) => Some((from, data)),
-            Err(_) => None,
+            Put::Full => Some((from, data)),
+            Put::Gone => {
+                self.gone = true;
+                Some((from, data))
+            }
+            Put::Failed => None,
         }
     }
 
     /// Drops the senders of what the program has read by itself.
     fn forget_read(&mut self, end: BorrowedFd<'_>) {
-        self.forget_beyond(charged(end));
+        match self.carrier {
+            Carrier::Pair => {
+                self.forget_beyond(charged(end));
+            }
+            // Which were read shows when one of the others is.
+            Carrier::Room(_) if self.senders.len() >= SENDERS => {
+                self.senders.pop_front();
+            }
+            Carrier::Room(_) => {}
+        }
+    }
+
+    /// The sender of the datagram of this mark, and forgets those before it.
+    fn sender_of(&mut self, mark: u32) -> Option<Sender> {
+        let at = self.senders.iter().position(|row| row.1 == mark)?;
+        self.senders.drain(..at);
+        self.senders.front().map(|row| row.0)
     }
 
     fn forget_beyond(&mut self, unread: u32) -> Option<Sender> {
@@ -155,12 +204,15 @@ impl Datagrams {
             RecvFlags::DONTWAIT
         };
         self.forget_read(end);
-        match recv(lent, data.as_mut_slice(), flags) {
-            Ok((_, count)) => {
+        match self.carrier.receive(lent.as_fd(), &mut data, flags) {
+            Ok((count, label)) => {
                 data.truncate(count);
-                let from = match self.forget_beyond(charged(end)) {
-                    None => self.senders.front().map(|row| row.0),
-                    some => some,
+                let from = match self.carrier {
+                    Carrier::Room(_) => label.and_then(|mark| self.sender_of(mark)),
+                    Carrier::Pair => {
+                        let last = self.forget_beyond(charged(end));
+                        last.or_else(|| self.senders.front().map(|row| row.0))
+                    }
                 };
                 Ok(Some(self.outcome(host, from, &data, call.room)))
             }
@@ -186,6 +238,16 @@ impl Datagrams {
             length: u32::try_from(data.len()).unwrap_or(u32::MAX),
             data: data.get(..room as usize).unwrap_or(data).to_vec(),
             control: control.unwrap_or_default(),
+        }
+    }
+
+    /// An error that the program's next call tells: the kernel's, where it knows it, or `kept`.
+    fn note_error(&self, end: BorrowedFd<'_>, error: SocketError, kept: &mut Option<SocketError>) {
+        let told = error == SocketError::ConnectionRefused
+            && self.peer.is_some()
+            && self.carrier.refuse(end);
+        if !told {
+            *kept = Some(error);
         }
     }
 
@@ -315,7 +377,7 @@ pub fn turn(network: &impl Sockets, entry: &mut Entry, answers: &mut Answers) ->
                     // As Linux: one call is told, be it one that waits or the next.
                     match datagrams.parked.pop_front() {
                         Some(parked) => answers.push((parked.id, Err(error.errno()))),
-                        None => entry.error = Some(error),
+                        None => datagrams.note_error(entry.end.as_fd(), error, &mut entry.error),
                     }
                     continue;
                 }
@@ -323,6 +385,13 @@ pub fn turn(network: &impl Sockets, entry: &mut Entry, answers: &mut Answers) ->
         };
         let host = (network, entry.at.machine);
         datagrams.held = datagrams.hand_over(host, entry.end.as_fd(), next, answers);
+        if datagrams.gone {
+            if let Some((sender, data)) = datagrams.held.take() {
+                sender.refuse(network, entry.at, &data);
+            }
+            // What the program sent before comes first.
+            (entry.pair.hung_up, entry.pair.readable) = (true, true);
+        }
         if datagrams.held.is_some() {
             entry.pair.writable = false;
             return Some(Ready::NONE);
@@ -352,7 +421,11 @@ fn move_up(network: &impl Sockets, entry: &mut Entry, block: &mut [u8]) -> bool 
                 }
             }
             Err(Errno::INTR) => {}
-            Err(_) => entry.pair.readable = false,
+            Err(error) => {
+                entry.pair.readable = false;
+                // Of a room: nobody is opposite any more.
+                entry.pair.hung_up |= error == Errno::CONNREFUSED;
+            }
         }
     }
     entry.pair.readable

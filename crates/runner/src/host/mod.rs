@@ -9,6 +9,7 @@
 //! Start reading at `server`, then `verbs` (what each call means), then `stream`.
 
 mod ancillary;
+mod carrier;
 mod datagram;
 mod entry;
 mod files;

@@ -10,7 +10,8 @@ use heptad_runtime::lab::MachineId;
 use heptad_runtime::stack::{Family, Ready, SocketError, SocketKind};
 use rustix::event::epoll::{self, CreateFlags, EventData, EventFlags};
 
-use super::entry::{self, Entry, PairReady, Role};
+use super::datagram::Datagrams;
+use super::entry::{self, Buffers, Entry, PairReady, Role};
 use super::netlink::Endpoint;
 use super::sockets::{At, Sockets};
 use super::stream::{self, Next};
@@ -50,6 +51,8 @@ pub struct Server<S> {
     events: VecDeque<(u64, EventFlags)>,
     next_key: u64,
     again: Vec<u64>,
+    /// Keys of sockets in rooms, which do not say when they are closed: they are asked in turn.
+    in_rooms: VecDeque<u64>,
     block: Vec<u8>,
     stopped: bool,
 }
@@ -61,6 +64,8 @@ pub struct Channel {
     pub(super) places: HashMap<SocketNumber, Place>,
     /// Requests that wait, and the key of the socket where they do.
     pub(super) parked: HashMap<u64, u64>,
+    /// The raw sockets of its guard's room, once there is one.
+    pub(super) raw: Option<Arc<[OwnedFd; 2]>>,
     fd: OwnedFd,
     next_number: SocketNumber,
     waiting: VecDeque<(Vec<u8>, Vec<OwnedFd>)>,
@@ -122,6 +127,7 @@ impl<S: Sockets> Server<S> {
             events: VecDeque::new(),
             next_key: BELL + 1,
             again: Vec::new(),
+            in_rooms: VecDeque::new(),
             block: Vec::new(),
             stopped: false,
         })
@@ -187,6 +193,36 @@ impl<S: Sockets> Server<S> {
         for (key, flags) in closed {
             self.take_event(key, flags);
         }
+        self.ask_in_rooms(self.in_rooms.len());
+    }
+
+    /// Asks so many of the sockets in rooms whether they are still open, those that were not asked for longest.
+    pub(super) fn ask_in_rooms(&mut self, count: usize) {
+        for _ in 0..count {
+            let Some(key) = self.in_rooms.pop_front() else {
+                return;
+            };
+            let Some(entry) = self.entries.get_mut(&key) else {
+                continue;
+            };
+            let open = match &entry.role {
+                Role::Datagrams(datagrams) => datagrams.carrier.is_open(entry.end.as_fd()),
+                _ => true,
+            };
+            if open {
+                self.in_rooms.push_back(key);
+            } else {
+                self.finish_in_room(key);
+            }
+        }
+    }
+
+    /// A socket in a room is closed: what the program sent before is sent.
+    fn finish_in_room(&mut self, key: u64) {
+        if let Some(entry) = self.entries.get_mut(&key) {
+            (entry.pair.readable, entry.pair.hung_up) = (true, true);
+            self.serve_socket(key);
+        }
     }
 
     fn take_event(&mut self, key: u64, flags: EventFlags) {
@@ -232,6 +268,7 @@ impl<S: Sockets> Server<S> {
             program: String::new(),
             places: HashMap::new(),
             parked: HashMap::new(),
+            raw: None,
             fd,
             next_number: 1,
             waiting: VecDeque::new(),
@@ -271,15 +308,20 @@ impl<S: Sockets> Server<S> {
             return;
         };
         let _ = epoll::delete(&self.epoll, &channel.fd);
-        let mut offered: Vec<u64> = self
-            .entries
-            .iter()
-            .filter(|(_, e)| e.channel == key && matches!(e.role, Role::Offered { .. }))
-            .map(|(key, _)| *key)
-            .collect();
-        offered.sort_unstable();
+        let of = |wanted: fn(&Role) -> bool| {
+            let entries = self.entries.iter();
+            let found = entries.filter(|(_, e)| e.channel == key && wanted(&e.role));
+            let mut keys: Vec<u64> = found.map(|(key, _)| *key).collect();
+            keys.sort_unstable();
+            keys
+        };
+        let offered = of(|role| matches!(role, Role::Offered { .. }));
+        let in_room = of(|role| matches!(role, Role::Datagrams(d) if d.is_in_room()));
         for key in offered {
             self.close(key);
+        }
+        for key in in_room {
+            self.finish_in_room(key);
         }
     }
 
@@ -366,6 +408,38 @@ impl<S: Sockets> Server<S> {
         Ok(key)
     }
 
+    /// An entry for a datagram socket of the guard's room, which has made its ends, the program's and ours; answers request `id`.
+    ///
+    /// # Errors
+    /// As [`Server::admit`].
+    pub(super) fn admit_of_room(
+        &mut self,
+        (channel, id): (u64, u64),
+        at: At,
+        (family, datagrams): (Family, Datagrams),
+        [program, ours]: [OwnedFd; 2],
+    ) -> Result<(), i32> {
+        let (key, number) = self.hear_of((channel, id), &ours)?;
+        let entry = Entry {
+            channel,
+            number,
+            at,
+            family,
+            stream: false,
+            inode: inode(&program),
+            end: ours,
+            pair: FRESH,
+            waker: waker(&self.shared, key),
+            error: None,
+            buffers: Buffers::default(),
+            role: Role::Datagrams(Box::new(datagrams)),
+        };
+        self.entries.insert(key, entry);
+        self.in_rooms.push_back(key);
+        self.done(channel, id, Ok(Outcome::Socket(number)));
+        Ok(())
+    }
+
     /// Makes a pair, hears of it from now on, and gives it a number on the channel of request `id`, which has its answer then.
     ///
     /// # Errors
@@ -378,8 +452,23 @@ impl<S: Sockets> Server<S> {
         let errno = |error: io::Error| error.raw_os_error().unwrap_or(libc::ENFILE);
         let (program, ours) = entry::pair(stream).map_err(errno)?;
         let copy = ours.try_clone().map_err(errno)?;
+        let (key, number) = self.hear_of((channel, id), &ours)?;
+        Ok(PairEnds {
+            key,
+            number,
+            ours,
+            theirs: [program, copy],
+        })
+    }
+
+    /// Hears of our end from now on; its key, and its number on the channel of request `id`, which has its answer then.
+    fn hear_of(
+        &mut self,
+        (channel, id): (u64, u64),
+        ours: &OwnedFd,
+    ) -> Result<(u64, SocketNumber), i32> {
         let key = self.new_key();
-        epoll::add(&self.epoll, &ours, EventData::new_u64(key), OF_A_PAIR)
+        epoll::add(&self.epoll, ours, EventData::new_u64(key), OF_A_PAIR)
             .map_err(|error| error.raw_os_error())?;
         let Some(home) = self.channels.get_mut(&channel) else {
             return Err(libc::EPIPE);
@@ -388,12 +477,7 @@ impl<S: Sockets> Server<S> {
         home.next_number += 1;
         home.places.insert(number, Place::Live(key));
         home.parked.remove(&id);
-        Ok(PairEnds {
-            key,
-            number,
-            ours,
-            theirs: [program, copy],
-        })
+        Ok((key, number))
     }
 
     /// Hears of a pair no longer. The guard's copy of our end would keep it in epoll's set.

@@ -6,7 +6,7 @@ use std::task::Waker;
 use heptad_runtime::Network;
 use heptad_runtime::lab::MachineId;
 use heptad_runtime::stack::l4_transport::tcp::{Info, Status};
-use heptad_runtime::stack::l4_transport::udp::{Choices, Received, Reported};
+use heptad_runtime::stack::l4_transport::udp::{Choices, Received, Reported, Way};
 use heptad_runtime::stack::stack::{Link, Membership, SocketDetail, SocketOption};
 use heptad_runtime::stack::{Family, Medium, Ready, Shutdown, SocketError, SocketId, SocketKind};
 
@@ -132,6 +132,8 @@ pub trait Sockets: Send + 'static {
     /// # Errors
     /// As the stack's.
     fn recv_message(&self, at: At, out: &mut [u8]) -> Result<Received, SocketError>;
+    /// `Stack::refuse_datagram`.
+    fn refuse_datagram(&self, at: At, from: (SocketAddr, &Way), data: &[u8]);
     /// `Stack::recv_error`.
     fn recv_error(&self, at: At) -> Option<Reported>;
     /// `Stack::shutdown`.
@@ -279,6 +281,11 @@ impl Sockets for Network {
         self.with(at.machine, |stack, cx| {
             stack.recv_message(at.socket, out, cx)
         })
+    }
+    fn refuse_datagram(&self, at: At, from: (SocketAddr, &Way), data: &[u8]) {
+        self.with(at.machine, |stack, cx| {
+            stack.refuse_datagram(at.socket, from, data, cx);
+        });
     }
     fn recv_error(&self, at: At) -> Option<Reported> {
         self.with(at.machine, |stack, cx| stack.recv_error(at.socket, cx))

@@ -2,11 +2,13 @@
 
 use std::net::{Shutdown as Direction, SocketAddr};
 use std::os::fd::{AsFd, OwnedFd};
+use std::sync::Arc;
 
 use heptad_runtime::stack::{Family, Ready, SocketError, SocketKind};
 
 use rustix::net::{SendFlags, send};
 
+use super::carrier::Carrier;
 use super::datagram::{self, Datagrams, Parked};
 use super::entry::{self, Listening, Role};
 use super::server::{Place, Server};
@@ -50,7 +52,7 @@ impl<S: Sockets> Server<S> {
                 family,
                 kind,
                 protocol,
-            } => self.socket(asker, family, kind, protocol),
+            } => self.socket(asker, (family, kind, protocol), fds),
             Call::File { file } => self.file(asker, &file),
             Call::Interface { request, argument } => self.interface(channel, request, argument),
             Call::BindNetlink { .. } => Err(libc::EBADF),
@@ -140,7 +142,12 @@ impl<S: Sockets> Server<S> {
         }
     }
 
-    fn socket(&mut self, asker: Asker, family: u16, kind: u32, protocol: u32) -> Reply {
+    fn socket(
+        &mut self,
+        asker: Asker,
+        (family, kind, protocol): (u16, u32, u32),
+        fds: Vec<OwnedFd>,
+    ) -> Reply {
         let family = match i32::from(family) {
             libc::AF_INET => Family::V4,
             libc::AF_INET6 => Family::V6,
@@ -157,22 +164,53 @@ impl<S: Sockets> Server<S> {
             _ => return Err(libc::ESOCKTNOSUPPORT),
         };
         let stream = kind == SocketKind::Stream;
+        let of_room = self.ends_of_room(asker.0, kind, fds);
         let node = self.channels.get(&asker.0).ok_or(libc::EPIPE)?.node;
         let at = self
             .network
             .open(node, family, kind)
             .map_err(SocketError::errno)?;
-        let role = if stream {
-            Role::Fresh
-        } else {
+        if !stream {
             options::begin(&self.network, at, family);
-            Role::Datagrams(Box::new(Datagrams::of(number)))
+        }
+        let admitted = match of_room {
+            Some((raw, ends)) => {
+                // As many go as come, in the long run.
+                self.ask_in_rooms(2);
+                let carrier = Carrier::in_room(ends[1].as_fd(), raw);
+                let datagrams = Datagrams::in_room(number, carrier);
+                self.admit_of_room(asker, at, (family, datagrams), ends)
+            }
+            None => {
+                let role = match stream {
+                    true => Role::Fresh,
+                    false => Role::Datagrams(Box::new(Datagrams::of(number))),
+                };
+                let admitted = self.admit(asker, at, (family, stream, role), Outcome::Socket);
+                admitted.map(|_| ())
+            }
         };
-        if let Err(errno) = self.admit(asker, at, (family, stream, role), Outcome::Socket) {
+        if let Err(errno) = admitted {
             self.network.close(at);
             return Err(errno);
         }
         Ok(None)
+    }
+
+    /// The ends that a guard made in its room, with the raw sockets there, which come with the first.
+    fn ends_of_room(
+        &mut self,
+        channel: u64,
+        kind: SocketKind,
+        mut fds: Vec<OwnedFd>,
+    ) -> Option<(Arc<[OwnedFd; 2]>, [OwnedFd; 2])> {
+        let channel = self.channels.get_mut(&channel)?;
+        if let Ok(raw) = <[OwnedFd; 2]>::try_from(fds.drain(2.min(fds.len())..).collect::<Vec<_>>())
+        {
+            channel.raw = Some(Arc::new(raw));
+        }
+        let ends = <[OwnedFd; 2]>::try_from(fds).ok()?;
+        (kind == SocketKind::Datagram).then_some((channel.raw.clone()?, ends))
     }
 
     fn delivered(&mut self, channel: u64, socket: SocketNumber, (pid, fd): (u32, i32)) {
@@ -540,7 +578,8 @@ impl<S: Sockets> Server<S> {
                 pump.note_shutdown(reading, writing);
                 Ok(Some(Outcome::Native))
             }
-            Role::Datagrams(datagrams) if datagrams.peer.is_some() => {
+            // As Linux: of a socket without a peer the kernel says so, and shuts it.
+            Role::Datagrams(datagrams) if datagrams.peer.is_some() || datagrams.is_in_room() => {
                 datagrams.mute |= writing;
                 Ok(Some(Outcome::Native))
             }

@@ -7,10 +7,15 @@ use std::os::fd::{AsRawFd, OwnedFd};
 use rustix::process::{Resource, getrlimit};
 
 use super::{Asked, Check, wait_for};
+use crate::exec::room;
 
 const NAMESPACES: Asked = Asked::useful(
     "user namespaces",
     "nothing: programs are run without a namespace of their own",
+);
+const PRIVATE: Asked = Asked::useful(
+    "private network",
+    "send and recv of a datagram socket say fewer errors than Linux's",
 );
 const DESCRIPTORS: Asked = Asked::useful(
     "descriptors",
@@ -42,6 +47,22 @@ pub(super) fn user_namespaces() -> Check {
         _ => Err(refused(step, &io::Error::from_raw_os_error(errno.into()))),
     });
     NAMESPACES.found(tried)
+}
+
+/// A namespace of the network with a socket of its own in it, where programs' datagram sockets are made (`exec/room`).
+pub(super) fn private_network() -> Check {
+    let tried = in_child(|| match room::enter() {
+        Ok(()) => (0, 0),
+        Err(error) => {
+            let errno = error.raw_os_error().unwrap_or(libc::EPERM);
+            (1, u8::try_from(errno).unwrap_or(u8::MAX))
+        }
+    });
+    let tried = tried.and_then(|(failed, errno)| match failed {
+        0 => Ok("datagram sockets of programs are the kernel's in one".to_owned()),
+        _ => Err(io::Error::from_raw_os_error(errno.into())),
+    });
+    PRIVATE.found(tried)
 }
 
 const STEPS: [&str; 4] = [

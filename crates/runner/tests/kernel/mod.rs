@@ -271,6 +271,7 @@ impl Sockets for Kernel {
             },
         })
     }
+    fn refuse_datagram(&self, _at: At, _from: (SocketAddr, &Way), _data: &[u8]) {}
     fn recv_error(&self, _: At) -> Option<Reported> {
         None
     }

@@ -31,7 +31,7 @@ mod ancillary;
 mod discovery;
 mod errors;
 mod lite;
-pub use ancillary::{Choices, Received, Way};
+pub use ancillary::{Choices, Received, Way, rebuilt};
 pub use discovery::MtuDiscovery;
 use errors::ErrorQueue;
 pub use errors::Reported;

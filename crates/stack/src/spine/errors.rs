@@ -273,6 +273,35 @@ fn the_queue_of_errors_has_the_bytes_that_an_error_quotes() {
 }
 
 #[test]
+fn a_datagram_that_was_taken_may_be_refused_later() {
+    for ends in FAMILIES {
+        let mut talk = Talk::new(ends);
+        let mut alice = ends.host(1, ends.alice);
+        let taken = alice.cx(|stack, cx| {
+            let open = stack.socket(ip(ends.alice), SocketKind::Datagram).unwrap();
+            stack.bind(open, at(ends.alice, 9), cx).unwrap();
+            open
+        });
+        let connected = talk.connected;
+        let bob = &mut talk.bob;
+        bob.cx(|stack, cx| stack.send(connected, b"hello", cx))
+            .unwrap();
+        settle((bob, ETH0), (&mut alice, ETH0));
+        alice.cx(|stack, cx| {
+            let mut data = [0; 9];
+            let heard = stack.recv_message(taken, &mut data, cx).unwrap();
+            let from = heard.from.unwrap();
+            stack.refuse_datagram(taken, (from, &heard.way), &data[..heard.copied], cx);
+        });
+        settle((bob, ETH0), (&mut alice, ETH0));
+        let told = bob.cx(|stack, _| stack.take_error(connected));
+        assert_eq!(told, Some(SocketError::ConnectionRefused));
+        // The other is what bob sends to begin with.
+        assert_eq!(alice.get(Counter::UdpNoPorts), 2);
+    }
+}
+
+#[test]
 fn an_error_about_a_later_fragment_does_not_say_whose_it_was() {
     for ends in FAMILIES {
         let mut talk = Talk::new(ends);

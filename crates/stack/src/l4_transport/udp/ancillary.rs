@@ -1,5 +1,9 @@
 //! What is told of a datagram beside its bytes, and what may be asked for one (ip(7), RFC 3542).
+use alloc::vec;
+use alloc::vec::Vec;
 use core::net::{IpAddr, Ipv4Addr, SocketAddr};
+
+use heptad_wire::udp::{HEADER_LEN, UdpHeader};
 
 use super::{GroupSettings, Settings};
 use crate::l1_physical::PortId;
@@ -78,4 +82,20 @@ impl Choices {
             ..settings
         }
     }
+}
+
+/// A datagram as it was on the cable, from what is known of it: an ICMP error quotes no more of its checksum than that there
+/// is none. `None` if it is too long to have been one.
+pub fn rebuilt(src_port: u16, dst_port: u16, data: &[u8]) -> Option<Vec<u8>> {
+    let len = u16::try_from(HEADER_LEN + data.len()).ok()?;
+    let header = UdpHeader {
+        src_port,
+        dst_port,
+        len,
+        checksum: 0,
+    };
+    let mut bytes = vec![0; HEADER_LEN];
+    header.emit(&mut bytes);
+    bytes.extend_from_slice(data);
+    Some(bytes)
 }
