@@ -256,10 +256,8 @@ impl Guard {
                 },
                 Outcome::Value(value),
             ) => {
-                if !started && let Some(begun) = self.sockets.get(socket) {
-                    begun.started = true;
-                    stand_in::fill(self.sockets.waiting(socket), end.as_fd());
-                    self.settle(&n, socket, n.args[0] as i32);
+                if !started {
+                    self.begin_listening(&n, socket, &end);
                 }
                 Ok(value)
             }
@@ -286,18 +284,7 @@ impl Guard {
             (Want::Address(place), Outcome::Address(address)) => {
                 place.fill(n.thread, &sockaddr::encode(address)).map(|()| 0)
             }
-            (Want::Option { place, native }, Outcome::Bytes(mut bytes)) => {
-                if native != 0 && bytes.iter().all(|byte| *byte == 0) {
-                    bytes = native.to_ne_bytes().to_vec();
-                }
-                place.fill_cut(n.thread, &bytes).map(|()| 0)
-            }
-            (Want::Interfaces(list), Outcome::Bytes(bytes)) => {
-                list.fill(n.thread, &bytes).map(|()| 0)
-            }
-            (Want::Interface { at }, Outcome::Bytes(bytes)) => {
-                memory::write(n.thread, at, &bytes).map(|()| 0)
-            }
+            (want, Outcome::Bytes(bytes)) => write_bytes(&n, want, bytes),
             (
                 want @ Want::Datagram { .. },
                 Outcome::Datagram {
@@ -314,13 +301,18 @@ impl Guard {
                 let from = netlink::sockaddr(0, 0);
                 write_datagram(&n, want, (&from, &[]), length, &data)
             }
-            (Want::Address(place), Outcome::Bytes(bytes)) => {
-                place.fill(n.thread, &bytes).map(|()| 0)
-            }
             // The lab answered something else than was asked.
             _ => Err(libc::EPROTO),
         };
         let _ = self.listener.answer(n.id, result);
+    }
+
+    fn begin_listening(&mut self, n: &Notification, number: SocketNumber, end: &OwnedFd) {
+        if let Some(socket) = self.sockets.get(number) {
+            socket.started = true;
+            stand_in::fill(self.sockets.waiting(number), end.as_fd());
+            self.settle(n, number, n.args[0] as i32);
+        }
     }
 
     fn deliver_file(&mut self, n: &Notification, want: &Want, fds: &[OwnedFd]) {
@@ -492,6 +484,23 @@ impl Guard {
         self.tell(Call::Undelivered { socket, token });
         drop(fds);
     }
+}
+
+/// What is told in bytes: an option, an address of netlink, what is known of interfaces.
+fn write_bytes(n: &Notification, want: Want, mut bytes: Vec<u8>) -> Result<i64, i32> {
+    match want {
+        Want::Option { place, native } => {
+            if native != 0 && bytes.iter().all(|byte| *byte == 0) {
+                bytes = native.to_ne_bytes().to_vec();
+            }
+            place.fill_cut(n.thread, &bytes)
+        }
+        Want::Address(place) => place.fill(n.thread, &bytes),
+        Want::Interfaces(list) => list.fill(n.thread, &bytes),
+        Want::Interface { at } => memory::write(n.thread, at, &bytes),
+        _ => Err(libc::EPROTO),
+    }
+    .map(|()| 0)
 }
 
 /// Bytes, sender and, for `recvmsg`, the header's fields. Returns what the call returns.
