@@ -46,8 +46,8 @@ impl Solo {
     /// `Err`: an address that no host can have.
     pub fn new(settings: &SoloConfig) -> Result<Self, String> {
         let config = StackConfig {
-            forwarding: false,
             tcp: settings.tcp.clone(),
+            ..StackConfig::default()
         };
         let mut host = Host::new(1, MachineId(0), "pkt", config, EventMask::NONE);
         let port = host.stack.add_port(PortConfig {

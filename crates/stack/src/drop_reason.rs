@@ -74,6 +74,10 @@ reasons! {
     GroupSource = "MLD from no link-local address",
     /// An IGMP or MLD message that hosts have no use for: reports of others, leaves, unknown types.
     GroupIgnored = "IGMP or MLD message for routers",
+    /// A transparent host holds too much that nobody has looked at.
+    StrangersFull = "too much waits for a way out",
+    /// A transparent host was told that there is no way to the destination.
+    StrangerRefused = "refused by the network outside",
     /// No route to the destination.
     NoRoute = "no route",
     /// TTL used up.

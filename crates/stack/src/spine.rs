@@ -114,6 +114,11 @@ impl Stack {
             cx.pool.recycle(arrival.packet);
             return Ok(());
         }
+        let held = self.hold_stranger(id, (arrival, quote), cx);
+        let (arrival, quote) = match held {
+            Ok(goes_on) => goes_on,
+            Err(verdict) => return verdict,
+        };
         let Self {
             network, transport, ..
         } = self;
@@ -698,6 +703,8 @@ fn count_out(packet: &PacketBuf, next_hop: IpAddr, cx: &mut Cx<'_>) {
     cx.counters.add(octets, bytes);
 }
 
+mod strangers;
+
 #[cfg(test)]
 mod errors;
 #[cfg(test)]
@@ -720,3 +727,5 @@ mod refusals_v6;
 mod scenarios;
 #[cfg(test)]
 mod segments;
+#[cfg(test)]
+mod standing_in;

@@ -20,6 +20,7 @@ pub use crate::l3_network::groups::{Filter, Link, Membership, Mode};
 pub use crate::l3_network::ipv6::Advertising;
 pub use crate::l3_network::ipv6::address::{Address6, AddressState, Origin};
 pub use crate::l3_network::{Route, RouteOrigin, RouteRow};
+pub use crate::l4_transport::strangers::{Refusal, Stranger, Wish};
 pub use crate::l5_session::{SocketDetail, SocketOption, SocketRow};
 
 /// How to make a host.
@@ -27,6 +28,9 @@ pub use crate::l5_session::{SocketDetail, SocketOption, SocketRow};
 pub struct StackConfig {
     /// Forwards packets that are not for it (a router).
     pub forwarding: bool,
+    /// Stands in for all addresses that are not its own: sockets may be bound to them, and who speaks to one that no socket
+    /// here has as its end is a stranger (see [`Stack::poll_stranger`]). For a gateway to another network.
+    pub transparent: bool,
     /// TCP's settings.
     pub tcp: tcp::Config,
 }
@@ -47,6 +51,7 @@ impl Stack {
     /// A host with the loopback port, 127.0.0.1/8 and ::1/128.
     pub fn new(config: StackConfig, cx: &mut Cx<'_>) -> Self {
         let sockets = Sockets::new(&config.tcp);
+        let is_transparent = config.transparent;
         let mut stack = Self {
             ports: Vec::new(),
             loopback: Loopback::default(),
@@ -56,6 +61,9 @@ impl Stack {
             transport: Transport::new(config.tcp, cx),
             sockets,
         };
+        if is_transparent {
+            stack.network.be_transparent();
+        }
         let lo = stack.add_port(PortConfig {
             name: "lo".into(),
             medium: Medium::Ip,

@@ -83,7 +83,8 @@ impl Network {
         }
         let dst = quote.src;
         // From the address that was asked, or as a router from the port that leads back (RFC 1812 4.3.2.4).
-        let src = match self.is_local(quote.dst) {
+        let is_port = matches!(message, Icmpv4::Unreachable(Unreachable::Port));
+        let src = match self.is_local(quote.dst) || (is_port && self.transparent) {
             true => quote.dst,
             false => self.route(dst, None).ok()?.src,
         };
@@ -169,7 +170,7 @@ impl Network {
         let IpAddr::V4(ours) = flow.local.ip() else {
             return malformed;
         };
-        if !self.addresses.is_ours(ours) {
+        if !self.speaks_from(ours.into()) {
             return Up::Drop(DropReason::IcmpOtherHost, None);
         }
         if let Some(error) = EchoError::about(&flow, told.from, told.message) {
@@ -197,6 +198,9 @@ impl Complaint {
             Self::Port => Icmpv4::Unreachable(Unreachable::Port),
             Self::Protocol => Icmpv4::Unreachable(Unreachable::Protocol),
             Self::Reassembly => Icmpv4::TimeExceeded { code: 1 },
+            Self::Host => Icmpv4::Unreachable(Unreachable::Host),
+            Self::Network => Icmpv4::Unreachable(Unreachable::Net),
+            Self::Prohibited => Icmpv4::Unreachable(Unreachable::AdminProhibited),
         }
     }
 }

@@ -6,6 +6,7 @@ use heptad_wire::icmpv4::Icmpv4;
 use heptad_wire::ipv4::{Ipv4Header, Options, protocol};
 use heptad_wire::{Cut, PacketBuf, ParseError};
 
+use super::foreign::opens;
 use super::fragment::fragment;
 use super::groups::Admission;
 use super::icmp::is_reserved;
@@ -169,7 +170,7 @@ impl Network {
             return false;
         };
         let dst = Ipv4Addr::new(header[16], header[17], header[18], header[19]);
-        header[9] == protocol::TCP && self.addresses.is_ours(dst)
+        header[9] == protocol::TCP && self.speaks_from(dst.into())
     }
 
     /// Answers a packet that could not be handled with an ICMP error, if one is due. `packet` begins with its IPv4 header.
@@ -271,7 +272,7 @@ impl Network {
             //= rfc1122#3.3.6
             //# a host SHOULD silently discard a datagram that is received via a link-layer broadcast
             Cast::Unicast if link_group => Destination::Nobody,
-            Cast::Unicast if self.addresses.is_ours(header.dst) => {
+            Cast::Unicast if self.speaks_from(header.dst.into()) => {
                 Destination::Ours { group: false }
             }
             Cast::Unicast => Destination::Elsewhere,
@@ -357,19 +358,21 @@ impl Network {
         &mut self,
         port: PortId,
         header: &Ipv4Header,
-        packet: PacketBuf,
+        mut packet: PacketBuf,
         group: bool,
         cx: &mut Cx<'_>,
     ) -> Up<Heading> {
         let frames = u64::from(packet.frames());
         cx.counters.add(Counter::IpInDelivers, frames);
         self.tap_v4(port, header, &packet);
-        // TCP answers with segments of its own, ICMP never with an error.
+        let knocks =
+            !group && self.is_foreign(header.dst.into()) && opens(header.protocol, &mut packet);
+        // TCP answers with segments of its own, ICMP never with an error; but for what is held before they see it.
         let quote = !matches!(
             header.protocol,
             protocol::TCP | protocol::ICMP | protocol::IGMP
         );
-        let quote = quote.then(|| Box::new(Quote::new(header, port, group, &packet)));
+        let quote = (quote || knocks).then(|| Box::new(Quote::new(header, port, group, &packet)));
         let arrival = Arrival {
             src: IpAddr::V4(header.src),
             dst: IpAddr::V4(header.dst),
@@ -381,7 +384,7 @@ impl Network {
             packet,
         };
         match header.protocol {
-            protocol::ICMP => self.receive_icmp(arrival, cx),
+            protocol::ICMP if !knocks => self.receive_icmp(arrival, cx),
             protocol::IGMP => {
                 let alert = header.options.has_router_alert();
                 self.receive_igmp(arrival, alert, cx)

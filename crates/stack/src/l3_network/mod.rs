@@ -19,6 +19,7 @@ use crate::l1_physical::PortId;
 mod address;
 mod destination;
 mod echo;
+mod foreign;
 mod forward;
 mod fragment;
 pub mod groups;
@@ -204,6 +205,12 @@ pub enum Complaint {
     Protocol,
     /// Not all fragments came in time.
     Reassembly,
+    /// Of what is held for somebody else: nobody answers there.
+    Host,
+    /// There is no way there.
+    Network,
+    /// Nobody may speak there.
+    Prohibited,
 }
 
 /// What the network has to say to the layers above.

@@ -14,7 +14,10 @@ use super::rate_limit::ErrorBudget;
 use super::reassembly::Reassembly;
 use super::route::{RouteOrigin, RouteRow, RouteTable, network};
 use super::taps::Taps;
-use super::{Cast, Complaint, Departure, NetError, Outgoing, Path, Refusal, Route, zone};
+use super::{
+    Arrival, Cast, Complaint, Departure, Heading, NetError, Outgoing, Path, Refusal, Route, Up,
+    zone,
+};
 use crate::l1_physical::PortId;
 use crate::{Counter, Cx, Instant};
 use heptad_wire::PacketBuf;
@@ -24,6 +27,7 @@ pub use super::forward::Undeliverable;
 /// Layer 3 of one host.
 pub struct Network {
     pub(super) forwarding: bool,
+    pub(super) transparent: bool,
     pub(super) addresses: Addresses,
     pub(super) v6: Ipv6,
     pub(super) groups: Groups,
@@ -43,6 +47,7 @@ impl Network {
         let identification = Identification::new(cx.rng);
         Self {
             forwarding,
+            transparent: false,
             addresses: Addresses::default(),
             v6: Ipv6::new(identification.derived_seed()),
             groups: Groups::new(identification.derived_seed()),
@@ -58,6 +63,18 @@ impl Network {
     /// Whether it is a router.
     pub fn is_forwarding(&self) -> bool {
         self.forwarding
+    }
+    /// From now on packets to addresses of others go up as if they were ours (see [`Self::is_foreign`]).
+    pub fn be_transparent(&mut self) {
+        self.transparent = true;
+    }
+    /// Whether an address is not ours, and this host stands in for whoever has it.
+    pub fn is_foreign(&self, ip: IpAddr) -> bool {
+        self.transparent && !self.is_local(ip)
+    }
+    /// Whether this host speaks from an address: its own, or that of somebody whom it stands in for.
+    pub fn speaks_from(&self, ip: IpAddr) -> bool {
+        self.transparent || self.is_local(ip)
     }
     /// The largest IP packet of a port, bytes.
     pub fn set_mtu(&mut self, port: PortId, mtu: u32) {
@@ -293,6 +310,13 @@ impl Network {
         match quote.src {
             IpAddr::V4(_) => self.error(quote, complaint.icmpv4(), cx),
             IpAddr::V6(_) => self.error_v6(quote, complaint.icmpv6(quote), cx),
+        }
+    }
+    /// An echo request that was held is answered, whoever has the address.
+    pub fn echo(&mut self, request: Arrival, cx: &mut Cx<'_>) -> Up<Heading> {
+        match request.dst {
+            IpAddr::V4(_) => self.receive_icmp(request, cx),
+            IpAddr::V6(_) => self.receive_icmpv6(request, false, cx),
         }
     }
     /// Whether an address is one of this host's.

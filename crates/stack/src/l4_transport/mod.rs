@@ -4,6 +4,7 @@ pub mod family;
 pub mod ports;
 pub mod raw;
 pub mod readiness;
+pub mod strangers;
 pub mod tcp;
 pub mod udp;
 
@@ -22,6 +23,7 @@ use family::Family;
 use ports::PortSpace;
 use raw::Raw;
 use readiness::{Owner, Ready, SocketError};
+use strangers::Strangers;
 use tcp::Tcp;
 use udp::{Udp, UdpId};
 
@@ -37,6 +39,8 @@ pub struct Transport {
     pub echo: Echo,
     /// Raw sockets.
     pub raw: Raw,
+    /// Who speaks to addresses of others through this host.
+    pub strangers: Strangers,
     /// Who holds which TCP port.
     pub tcp_ports: PortSpace,
     /// Who holds which UDP port.
@@ -68,6 +72,7 @@ impl Transport {
             udp_ports,
             echo: Echo::new(&mut own),
             raw: Raw::default(),
+            strangers: Strangers::default(),
             echo_ids: PortSpace::new(&mut own),
             udp_first: false,
             echo_first: false,

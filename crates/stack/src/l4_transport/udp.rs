@@ -498,6 +498,10 @@ impl Udp {
                 self.draw(dual?, local, remote)
             })
     }
+    /// Whether an endpoint has these very ends.
+    pub fn has_peer(&self, local: SocketAddr, remote: SocketAddr) -> bool {
+        self.connected_to(local, remote).is_some()
+    }
     fn connected_to(&self, local: SocketAddr, remote: SocketAddr) -> Option<u32> {
         self.connected.get(&(local, remote))?.last().copied()
     }

@@ -38,9 +38,9 @@ impl Socket {
             IpAddr::V6(v6) if needs_zone(v6) => is_on_its_link(v6, network)?,
             IpAddr::V6(v6) if v6.is_multicast() => true,
             IpAddr::V4(v4) if matches!(self.kind, SocketKind::Datagram | SocketKind::Lite) => {
-                v4.is_multicast() || network.is_broadcast(ip) || network.is_local(ip)
+                v4.is_multicast() || network.is_broadcast(ip) || network.speaks_from(ip)
             }
-            _ => network.is_local(ip),
+            _ => network.speaks_from(ip),
         })
     }
 

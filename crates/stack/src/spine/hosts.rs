@@ -30,15 +30,19 @@ pub(super) struct Host {
 }
 impl Host {
     pub(super) fn new(number: u8, forwarding: bool) -> Self {
+        let config = StackConfig {
+            forwarding,
+            ..StackConfig::default()
+        };
+        Self::configured(number, config)
+    }
+    pub(super) fn configured(number: u8, config: StackConfig) -> Self {
         let mut rng = Rng::from_seed([number; 32]);
         let mut pool = Pool::new(u32::from(number));
         let mut events = EventLog::new(EventMask::ALL);
         let mut counters = Counters::default();
         let stack = Stack::new(
-            StackConfig {
-                forwarding,
-                ..StackConfig::default()
-            },
+            config,
             &mut Cx {
                 now: Instant::ZERO,
                 rng: &mut rng,

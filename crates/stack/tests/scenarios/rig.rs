@@ -170,8 +170,8 @@ impl World {
     pub fn pair_with(tcp: tcp::Config, loss: u64, seed: u8) -> Self {
         let mut world = Self::empty();
         let config = StackConfig {
-            forwarding: false,
             tcp,
+            ..StackConfig::default()
         };
         let a = world.host(config.clone(), seed);
         let b = world.host(config, seed);

@@ -9,6 +9,7 @@ use heptad_wire::ipv6::{
     UnknownOption, next_header,
 };
 
+use super::super::foreign::opens;
 use super::super::quote::Quote;
 use super::super::reassembly::{Collected, Fragment, Header};
 use super::super::{Arrival, Heading, Network, Reply, Up};
@@ -187,7 +188,11 @@ impl Network {
         cx.counters.add(Counter::Ip6InDelivers, frames);
         // TCP answers with segments of its own, ICMP never with an error.
         let answers = matches!(walk.next, protocol::TCP | next_header::ICMPV6);
-        let quote = (!answers).then(|| Box::new(walk.quote(cx)));
+        // What is held comes before them.
+        let knocks = !walk.group
+            && self.is_foreign(walk.header.dst.into())
+            && opens(walk.next, &mut walk.packet);
+        let quote = (!answers || knocks).then(|| Box::new(walk.quote(cx)));
         let Walk {
             port,
             header,
@@ -213,7 +218,7 @@ impl Network {
         };
         self.tap_v6(&arrival);
         match next {
-            next_header::ICMPV6 => self.receive_icmpv6(arrival, alert, cx),
+            next_header::ICMPV6 if !knocks => self.receive_icmpv6(arrival, alert, cx),
             _ => Up::Next(Heading::Local(arrival, quote)),
         }
     }

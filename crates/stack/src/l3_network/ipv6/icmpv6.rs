@@ -19,7 +19,7 @@ const QUOTED: usize = ipv6::HEADER_LEN + ipv6::FRAGMENT_LEN + 8;
 
 impl Network {
     /// An ICMPv6 message for this host; `alert`: with MLD's router alert.
-    pub(super) fn receive_icmpv6(
+    pub(in super::super) fn receive_icmpv6(
         &mut self,
         mut arrival: Arrival,
         alert: bool,
@@ -107,7 +107,8 @@ impl Network {
             return None;
         }
         // From the address that was asked, or as a router from the port that leads back (RFC 4443 2.2).
-        let from = match self.v6.addresses.is_ours(dst) {
+        let is_port = matches!(message, Icmpv6::Unreachable(Unreachable::Port));
+        let from = match self.v6.addresses.is_ours(dst) || (is_port && self.transparent) {
             true => quote.dst,
             false => self.route(quote.src, None).ok()?.src,
         };
@@ -163,7 +164,7 @@ impl Network {
         let IpAddr::V6(ours) = flow.local.ip() else {
             return malformed;
         };
-        if !self.v6.addresses.is_ours(ours) {
+        if !self.speaks_from(ours.into()) {
             return Up::Drop(DropReason::IcmpOtherHost, None);
         }
         let told = Told {
@@ -211,6 +212,9 @@ impl Complaint {
                 pointer: quote.protocol_at(),
             },
             Self::Reassembly => Icmpv6::TimeExceeded { code: 1 },
+            Self::Host => Icmpv6::Unreachable(Unreachable::Address),
+            Self::Network => Icmpv6::Unreachable(Unreachable::NoRoute),
+            Self::Prohibited => Icmpv6::Unreachable(Unreachable::AdminProhibited),
         }
     }
 }

@@ -166,7 +166,7 @@ impl Network {
             cx.counters.add(Counter::Ip6InMcastPkts, frames);
             return self.receive_group_v6(link, header, packet, cx);
         }
-        let for_us = self.v6.addresses.is_ours(header.dst) && !group;
+        let for_us = self.takes_v6(header.dst) && !group;
         match for_us {
             true => self.walk(port, header, packet, group, cx),
             false if self.forwarding && !group => self.forward_v6(port, header, packet, cx),
@@ -379,7 +379,11 @@ impl Network {
         let Some(Ok(header)) = header else {
             return false;
         };
-        header.next_header == protocol::TCP && self.v6.addresses.is_ours(zoned(header.dst, port))
+        header.next_header == protocol::TCP && self.takes_v6(zoned(header.dst, port))
+    }
+    /// Whether a packet to an address goes up. Nobody stands in for a neighbour on one's own cable.
+    fn takes_v6(&self, dst: Ipv6Addr) -> bool {
+        self.v6.addresses.is_ours(dst) || (self.transparent && !needs_zone(dst))
     }
 }
 

@@ -177,6 +177,11 @@ impl Tcp {
     pub fn in_use(&self, local: SocketAddr, remote: SocketAddr) -> bool {
         self.demux.pair(local, remote).is_some()
     }
+    /// Whether a segment of these ends is for somebody other than a listener. A SYN to TIME-WAIT is for both.
+    pub fn knows(&self, local: SocketAddr, remote: SocketAddr) -> bool {
+        let entry = self.demux.pair(local, remote);
+        entry.is_some_and(|entry| !matches!(entry, Entry::TimeWait(_)))
+    }
     /// Takes as many bytes as fit; `WouldBlock` if none, `BrokenPipe` after shutdown or reset, `NotConnected`.
     pub fn send(&mut self, id: ConnId, data: &[u8], cx: &mut Cx<'_>) -> Result<usize, SocketError> {
         if let Some(sent) = self.send_on_syn(id, data, cx) {

@@ -497,6 +497,20 @@ impl Tcp {
             }
         }
     }
+    /// A segment that is answered as one that nobody here knows, whoever listens.
+    pub fn refuse(&mut self, arrival: Arrival, cx: &mut Cx<'_>) -> Up<()> {
+        cx.count(Counter::TcpInSegs);
+        match segment::Segment::parse(arrival, cx) {
+            Ok((local, remote, seg)) => {
+                let reset = segment::reset_for(local, remote, &seg, cx);
+                Up::Drop(DropReason::StrangerRefused, reset.map(Reply::Transport))
+            }
+            Err(reason) => {
+                cx.count(Counter::TcpInErrs);
+                Up::Drop(reason, None)
+            }
+        }
+    }
     fn deliver(
         &mut self,
         local: SocketAddr,
