@@ -70,7 +70,7 @@ fn mermaid(topology: &Topology, corners: &[Corner<'_>]) -> String {
             NodeKind::Host => ("(", ")"),
             NodeKind::Router => ("{{", "}}"),
             NodeKind::Switch => ("[", "]"),
-            NodeKind::Tap | NodeKind::Tun => (">", "]"),
+            NodeKind::Tap | NodeKind::Tun | NodeKind::Uplink => (">", "]"),
         };
         let label = corner.lines.join("<br>");
         let _ = writeln!(text, "  n{i}{open}\"{label}\"{close}");
@@ -98,7 +98,7 @@ fn dot(topology: &Topology, corners: &[Corner<'_>]) -> String {
             NodeKind::Host => "box, style=rounded",
             NodeKind::Router => "hexagon",
             NodeKind::Switch => "box",
-            NodeKind::Tap | NodeKind::Tun => "cds",
+            NodeKind::Tap | NodeKind::Tun | NodeKind::Uplink => "cds",
         };
         let label = corner.lines.join("\\n");
         let _ = writeln!(text, "  n{i} [label=\"{label}\", shape={shape}];");

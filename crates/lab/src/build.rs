@@ -69,6 +69,10 @@ pub(crate) fn build(topology: &Topology, options: &LabOptions) -> Result<Lab, La
         addresses: addresses(topology),
         automatic: Vec::new(),
         careful: Vec::new(),
+        gateways: topology
+            .uplinks()
+            .filter_map(|(node, gateway)| Some((*names.get(node)?, *names.get(gateway)?)))
+            .collect(),
         owners: BTreeMap::new(),
         interfaces: interfaces(topology, &names),
         timeline: VecDeque::new(),
@@ -232,6 +236,7 @@ fn timeline(topology: &Topology, lab: &mut Lab) -> Result<(), LabError> {
 fn host_config(node: &Node) -> StackConfig {
     let mut config = StackConfig {
         forwarding: node.kind == NodeKind::Router,
+        transparent: node.kind == NodeKind::Uplink,
         ..StackConfig::default()
     };
     config.tcp.congestion = node.congestion;
@@ -257,7 +262,7 @@ fn machines(
             }
             NodeKind::Tap => Body::Outside(Outside::new(id.0, None)),
             NodeKind::Tun => Body::Outside(Outside::new(id.0, layers.remove(&id))),
-            NodeKind::Host | NodeKind::Router => {
+            NodeKind::Host | NodeKind::Router | NodeKind::Uplink => {
                 let mut host = Host::new(lab.seed, id, name, host_config(node), events);
                 for (index, port) in ports.iter().enumerate() {
                     let cable = &lab.fabric.cables[port.link];

@@ -134,6 +134,8 @@ pub struct Lab {
     pub(crate) automatic: Vec<(MachineId, String)>,
     /// Hosts that ask for their addresses of IPv4 before they use them.
     pub(crate) careful: Vec<MachineId>,
+    /// Nodes with a way out, each with its gateway.
+    pub(crate) gateways: Vec<(MachineId, MachineId)>,
     /// Of the addresses of the file that mean the same everywhere.
     pub(crate) owners: BTreeMap<IpAddr, MachineId>,
     pub(crate) interfaces: Vec<Interface>,
@@ -429,6 +431,15 @@ impl Lab {
             Body::Outside(outside) => Some(&outside.counters),
             Body::Switch(switch) => Some(&switch.counters),
         }
+    }
+    /// The nodes with a way out (`uplink = true`), each with its gateway, which stands in for the network outside.
+    pub fn uplinks(&self) -> &[(MachineId, MachineId)] {
+        &self.gateways
+    }
+    /// Whether somebody has spoken to the network outside whom nobody has looked at (see [`Stack::poll_stranger`]).
+    pub fn has_strangers(&self) -> bool {
+        let mut gateways = self.gateways.iter();
+        gateways.any(|(_, id)| self.stack(*id).is_some_and(Stack::has_strangers))
     }
     /// A socket whose readiness changed, with its readiness now; machines take turns.
     pub fn poll_ready(&mut self) -> Option<(MachineId, SocketId, Ready)> {

@@ -131,6 +131,7 @@ fn up_text(topology: &Topology, seed: u64, capture: Option<&str>) -> String {
         let addresses = match node.kind {
             NodeKind::Switch => "switch".to_string(),
             NodeKind::Tap | NodeKind::Tun => "an interface of this machine".to_string(),
+            NodeKind::Uplink => "the network of this machine".to_string(),
             _ => addresses.join(" "),
         };
         text += &format!("  {name} {addresses}\n");

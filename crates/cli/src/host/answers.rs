@@ -346,5 +346,6 @@ fn kind(kind: NodeKind) -> &'static str {
         NodeKind::Switch => "switch",
         NodeKind::Tap => "tap",
         NodeKind::Tun => "tun",
+        NodeKind::Uplink => "uplink",
     }
 }

@@ -209,7 +209,7 @@ fn name_ports(source: Source<'_>, links: &mut [LinkDraft]) -> Result<()> {
 }
 
 /// The values of both directions: those of the table, overridden by `forward` and `backward`.
-fn both(
+pub(super) fn both(
     table: Fields<'_, '_>,
     forward: &Impairments,
     backward: &Impairments,

@@ -21,6 +21,7 @@
 //! # conflict_detection = true      # addresses of IPv4 are asked for before they are used
 //! # congestion = "bbr"             # what its TCP sockets begin with; else "cubic"
 //! # ecn = "always"                 # its TCP asks for explicit congestion notification; else only "when asked"; or "never"
+//! # uplink = true                  # with a real clock: TCP, UDP, ping and names by the network of the machine around
 //! # publish = ["8080:80"]          # with a real clock: 127.0.0.1:8080 outside is alice's port 80; also "5353:53/udp"
 //!
 //! [[links]]
@@ -70,6 +71,7 @@ mod subnet;
 mod switches;
 mod timeline;
 mod units;
+mod uplinks;
 mod words;
 
 use core::net::{IpAddr, Ipv4Addr};
@@ -128,6 +130,8 @@ pub enum NodeKind {
     Tap,
     /// The same behind a TUN interface: `"tun:NAME"`.
     Tun,
+    /// The gateway of a node with `uplink = true`, `"uplink:NODE"`: it stands in for the network of the machine around.
+    Uplink,
 }
 impl NodeKind {
     /// Whether programs or verbs find sockets there.
@@ -237,12 +241,12 @@ impl Link {
     /// Its ends for people, `alice:eth0`, with this sign between node and port; an interface of the kernel is called
     /// as in the file: `tap:heptad0`.
     pub fn named_ends(&self, between: char) -> [String; 2] {
-        self.ends
-            .each_ref()
-            .map(|(node, port)| match outside::interface(node) {
+        self.ends.each_ref().map(|(node, port)| {
+            match outside::interface(node).or(uplinks::of(node)) {
                 Some(_) => node.clone(),
                 None => format!("{node}{between}{port}"),
-            })
+            }
+        })
     }
     /// Whether it is plugged into a host's `lo` with both ends.
     pub fn is_loopback(&self) -> bool {
@@ -431,9 +435,10 @@ impl Topology {
         let source = root.source;
         let virtual_clock = clock(root)?;
         let mut drafts = nodes::read(root, virtual_clock)?;
-        let links = links::read(root, &drafts)?;
+        let mut links = links::read(root, &drafts)?;
         outside::check(source, &links, virtual_clock)?;
         drafts.extend(outside::nodes(&links));
+        uplinks::add(source, &mut drafts, &mut links)?;
         let Addressing {
             mut addresses,
             mut gateways,

@@ -12,6 +12,7 @@ use super::publish::{self, Publish};
 use super::subnet::{bits, host_bits};
 use super::switches;
 use super::units;
+use super::uplinks::{self, Uplink};
 use super::{Multicast, NodeKind, Program, ReadyWhen, What};
 
 /// A node as the file has it, with places.
@@ -30,6 +31,8 @@ pub(super) struct NodeDraft {
     pub gateways: Vec<(IpAddr, Range<usize>)>,
     pub programs: Vec<Program>,
     pub publish: Vec<Publish>,
+    /// `uplink`: a way out to the machine's network.
+    pub uplink: Option<Uplink>,
     pub multicast: Multicast,
 }
 
@@ -67,6 +70,7 @@ const NODE_KEYS: &[&str] = &[
     "ports",
     "programs",
     "publish",
+    "uplink",
     "snooping",
     "querier",
 ];
@@ -93,6 +97,10 @@ pub(super) fn read(
         if virtual_clock && !node.publish.is_empty() {
             let message = "`publish` needs a real clock: the machine around has no other";
             return Err(root.source.error(fields.key_span("publish"), message));
+        }
+        if virtual_clock && let Some(uplink) = &node.uplink {
+            let message = "`uplink` needs a real clock: the machine around has no other";
+            return Err(root.source.error(uplink.span.clone(), message));
         }
         nodes.insert(name.to_string(), node);
     }
@@ -134,6 +142,7 @@ fn read_node(node: Fields<'_, '_>, span: Range<usize>) -> Result<NodeDraft> {
         gateways: read_gateways(node)?,
         programs: read_programs(node)?,
         publish: publish::read(node)?,
+        uplink: uplinks::read(node)?,
         multicast: switches::read(node, kind)?,
     };
     draft.addresses.sort_by_key(|placed| placed.span.start);
@@ -175,7 +184,7 @@ fn check_kind(node: Fields<'_, '_>, draft: &NodeDraft) -> Result<()> {
     let first = match draft.kind {
         NodeKind::Switch => draft.addresses.first(),
         NodeKind::Router => draft.automatic().next(),
-        NodeKind::Host | NodeKind::Tap | NodeKind::Tun => None,
+        NodeKind::Host | NodeKind::Tap | NodeKind::Tun | NodeKind::Uplink => None,
     };
     if draft.kind == NodeKind::Switch {
         let keys = [
@@ -188,6 +197,7 @@ fn check_kind(node: Fields<'_, '_>, draft: &NodeDraft) -> Result<()> {
             "builtin",
             "programs",
             "publish",
+            "uplink",
         ];
         if let Some(key) = keys.into_iter().find(|key| node.get(key).is_some()) {
             let message = format!("a switch has no `{key}`");

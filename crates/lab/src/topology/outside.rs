@@ -83,6 +83,7 @@ pub(super) fn nodes(links: &[LinkDraft]) -> impl Iterator<Item = (String, NodeDr
             gateways: Vec::new(),
             programs: Vec::new(),
             publish: Vec::new(),
+            uplink: None,
             multicast: Multicast::default(),
         };
         (node.clone(), draft)

@@ -507,6 +507,12 @@ const ALONE: &[[&str; 4]] = &[
     ["[nodes.a]\naddress = \"10.0.0.1/24\"", "\"10.0.0.1/24\"", "no link ends at `a:eth0`", "[[links]]"],
     ["[nodes.s]\nkind = \"switch\"\naddress = \"10.0.0.1/24\"", "address", "a switch has no `address`", ""],
     ["[nodes.s]\nkind = \"switch\"\npublish = [\"80:80\"]", "publish", "a switch has no `publish`", ""],
+    ["[nodes.s]\nkind = \"switch\"\nuplink = true", "uplink", "a switch has no `uplink`", ""],
+    ["clock = \"virtual\"\n[nodes.a]\nuplink = true", "uplink", "`uplink` needs a real clock", ""],
+    ["[nodes.a]\nuplink = \"yes\"", "\"yes\"", "`uplink` is true, false or a table", ""],
+    ["[nodes.a]\nuplink = { dealy = \"1ms\" }", "dealy", "`dealy`", "delay"],
+    ["[nodes.a]\nuplink = { loss = \"200%\" }", "\"200%\"", "loss", ""],
+    ["[nodes.a]\nuplink = true\ngateway = \"10.0.0.1\"", "\"10.0.0.1\"", "`a` has a gateway of IPv4 and an uplink", "10.0.0.1"],
     ["[nodes.a]\nsnooping = true", "snooping", "`snooping` is for switches only", "switch"],
     ["[nodes.r]\nkind = \"router\"\nquerier = true", "querier", "`querier` is for switches only", "switch"],
     ["[nodes.s]\nkind = \"switch\"\nsnooping = 1", "1", "`snooping` is true or false, not a whole number", ""],
@@ -731,6 +737,59 @@ fn an_interface_of_the_kernel_is_a_machine_of_its_own_and_may_be_a_gateway() {
     let said = "`tap:heptad0` is a real cable, and this lab's clock is virtual";
     assert_eq!(error.message, said);
     assert_eq!(error.help.as_deref(), Some("clock = \"real\""));
+}
+
+#[test]
+fn an_uplink_is_a_gateway_of_the_nodes_own_behind_its_next_free_port() {
+    let text = "[nodes.b]\nuplink = { loss = \"1%\", forward = { delay = \"5ms\" } }\n\
+                [nodes.a]\nkind = \"router\"\nuplink = true\n\
+                [nodes.c]\nuplink = false\naddress = \"10.0.0.2/24\"\ngateway = \"10.0.0.1\"\n\
+                [[links]]\nendpoints = [\"a\", \"c\"]\n";
+    let lab = Topology::parse(text, "lab.toml").unwrap();
+    let uplinks: Vec<_> = lab.uplinks().collect();
+    assert_eq!(uplinks, [("a", "uplink:a"), ("b", "uplink:b")]);
+    // Node, port, its address; the gateway's.
+    let table = [
+        ("a", "eth1", "100.64.0.2", "100.64.0.1"),
+        ("b", "eth0", "100.64.0.6", "100.64.0.5"),
+    ];
+    for (name, port, own, gateway) in table {
+        let node = &lab.nodes[name];
+        assert_eq!(node.addresses[port], [(own.parse().unwrap(), 30)]);
+        let way = Gateway {
+            address: gateway.parse().unwrap(),
+            port: port.into(),
+        };
+        assert_eq!(node.gateways, [way]);
+        let other = &lab.nodes[&format!("uplink:{name}")];
+        assert_eq!(other.kind, NodeKind::Uplink);
+        assert_eq!(other.addresses["eth0"], [(gateway.parse().unwrap(), 30)]);
+        let back = Gateway {
+            address: own.parse().unwrap(),
+            port: "eth0".into(),
+        };
+        assert_eq!(other.gateways, [back]);
+        let link = lab
+            .links
+            .iter()
+            .find(|l| l.name == format!("{name}-uplink"));
+        let ends = [format!("{name}:{port}"), format!("uplink:{name}")];
+        assert_eq!(link.unwrap().named_ends(':'), ends);
+    }
+    let link = lab
+        .links
+        .iter()
+        .find(|link| link.name == "b-uplink")
+        .unwrap();
+    assert_eq!(
+        (&link.forward.loss, &link.backward.loss),
+        (&Loss::Random(0.01), &Loss::Random(0.01))
+    );
+    assert_eq!(link.forward.delay, Duration::from_millis(5));
+    assert_eq!(link.backward.delay, Duration::ZERO);
+    let named = text.replace("endpoints", "name = \"a-uplink\"\nendpoints");
+    let error = Topology::parse(&named, "lab.toml").unwrap_err();
+    assert!(error.message.contains("`a-uplink`"), "{error}");
 }
 
 #[test]
