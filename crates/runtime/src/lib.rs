@@ -9,6 +9,7 @@
 //!   tasks of tokio: time follows their runtime's clock (virtual time)
 //!   frames ─▶ bounded queue ─▶ writer thread ─▶ sinks (capture file, …)
 //!   published ports: kernel's sockets ◀─ one thread ─▶ sockets of a node (real time)
+//!   gateways of uplinks: strangers ◀─ one thread ─▶ kernel's sockets (real time)
 //!   interface of the kernel ─▶ its reader thread ─▶ lab ─▶ whoever made frames writes them, outside of the lock
 //! ```
 //!
@@ -54,6 +55,7 @@ pub mod socket;
 pub mod tokio;
 pub mod tracepath;
 pub mod traceroute;
+pub mod uplink;
 mod virtual_time;
 mod wakers;
 mod world;
@@ -65,6 +67,7 @@ pub use network::{Clock, FrameSink, JoinHandle, Network, NetworkOptions, Node, S
 pub use publish::{PublishError, Publisher};
 pub use shared::run_is_over;
 pub use socket::{Incoming, TcpListener, TcpStream, ToLabAddr, UdpSocket};
+pub use uplink::{Uplink, UplinkError};
 
 pub use heptad_device as device;
 pub use heptad_lab as lab;

@@ -166,6 +166,12 @@ impl Network {
             waker.wake_by_ref();
         }
     }
+    /// Wakes `waker` once when somebody has spoken to the network outside whom nobody has looked at (see
+    /// [`Lab::has_strangers`]).
+    pub fn watch_strangers(&self, waker: &Waker) {
+        self.shared()
+            .with_world(|world| world.greeters.push(waker.clone()));
+    }
     /// Forgets the wakers of a socket.
     pub fn deregister(&self, machine: MachineId, socket: SocketId) {
         let mut world = self.shared().lock();

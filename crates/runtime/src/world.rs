@@ -37,6 +37,8 @@ pub(crate) struct World {
     frames: Option<Arc<FrameQueue>>,
     /// Those who look at frames for a while.
     watches: Vec<Arc<WatchQueue>>,
+    /// Who looks at strangers at gateways (see [`Lab::has_strangers`]).
+    pub(crate) greeters: Vec<Waker>,
     /// Real time only: until when the driver sleeps; zero while it does not.
     pub(crate) driver_sleeps_until: Instant,
     pub(crate) worst_lag: Duration,
@@ -57,6 +59,7 @@ impl World {
             seats: HashMap::new(),
             frames,
             watches: Vec::new(),
+            greeters: Vec::new(),
             driver_sleeps_until: Instant::ZERO,
             worst_lag: Duration::ZERO,
             real_cables: Vec::new(),
@@ -75,6 +78,9 @@ impl World {
                 Sleeper::Thread(no) => baton.wake(no, Wake::Ready),
                 Sleeper::Task(_, waker) | Sleeper::Waker(waker) => wake.push(waker),
             });
+        }
+        if !self.greeters.is_empty() && self.lab.has_strangers() {
+            wake.append(&mut self.greeters);
         }
         self.tell_caps();
         let frames = self.lab.take_frames();

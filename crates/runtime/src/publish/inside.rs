@@ -54,7 +54,7 @@ fn is_v6_only(stack: &Stack, row: &SocketRow) -> bool {
 }
 
 /// A socket of the node; closed when it is dropped.
-pub(super) struct Inside {
+pub(crate) struct Inside {
     network: Network,
     machine: MachineId,
     socket: SocketId,
@@ -62,20 +62,29 @@ pub(super) struct Inside {
 }
 
 impl Inside {
+    /// A socket that is open already.
+    pub(crate) fn of(
+        network: &Network,
+        machine: MachineId,
+        socket: SocketId,
+        waker: Waker,
+    ) -> Self {
+        Self {
+            network: network.clone(),
+            machine,
+            socket,
+            waker,
+        }
+    }
     /// A socket on its way to `remote`, or with it as its peer.
-    pub(super) fn connect(
+    pub(crate) fn connect(
         network: &Network,
         machine: MachineId,
         (kind, remote): (SocketKind, SocketAddr),
         waker: Waker,
     ) -> Result<Self, SocketError> {
         let socket = network.with(machine, |stack, _| stack.socket(remote.ip(), kind))?;
-        let inside = Self {
-            network: network.clone(),
-            machine,
-            socket,
-            waker,
-        };
+        let inside = Self::of(network, machine, socket, waker);
         if kind == SocketKind::Stream {
             // Whoever sends waits as it likes outside; here nothing is held back a second time.
             let _ = inside.set(SocketOption::NoDelay(true));
@@ -86,28 +95,28 @@ impl Inside {
         }
     }
 
-    pub(super) fn send(&self, data: &[u8]) -> Result<usize, SocketError> {
+    pub(crate) fn send(&self, data: &[u8]) -> Result<usize, SocketError> {
         self.with(|stack, socket, cx| stack.send(socket, data, cx))
     }
-    pub(super) fn recv(&self, out: &mut [u8]) -> Result<usize, SocketError> {
+    pub(crate) fn recv(&self, out: &mut [u8]) -> Result<usize, SocketError> {
         self.with(|stack, socket, cx| stack.recv(socket, out, cx))
     }
-    pub(super) fn end_sending(&self) {
+    pub(crate) fn end_sending(&self) {
         let _ = self.with(|stack, socket, cx| stack.shutdown(socket, Shutdown::Write, cx));
     }
-    pub(super) fn ready(&self) -> Ready {
+    pub(crate) fn ready(&self) -> Ready {
         self.with(|stack, socket, _| stack.ready(socket))
     }
-    pub(super) fn take_error(&self) -> Option<SocketError> {
+    pub(crate) fn take_error(&self) -> Option<SocketError> {
         self.with(|stack, socket, _| stack.take_error(socket))
     }
     /// Rings when any of `interest`, an error or the end comes.
-    pub(super) fn watch_for(&self, interest: Ready) {
+    pub(crate) fn watch_for(&self, interest: Ready) {
         self.network
             .register(self.machine, self.socket, interest, &self.waker);
     }
     /// Dropping it resets the connection.
-    pub(super) fn reset_at_close(&self) {
+    pub(crate) fn reset_at_close(&self) {
         let _ = self.set(SocketOption::Linger(Some(Duration::ZERO)));
     }
 

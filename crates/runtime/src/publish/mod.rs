@@ -11,9 +11,9 @@
 //!
 //! Start reading at [`Publisher`], then `relay`: the loop.
 mod datagram;
-mod inside;
+pub(crate) mod inside;
 mod relay;
-mod stream;
+pub(crate) mod stream;
 
 use core::net::SocketAddr;
 use std::io;
@@ -82,11 +82,7 @@ impl Publisher {
         if network.clock() == Clock::Virtual {
             return Err(PublishError::VirtualClock);
         }
-        let shared = Arc::new(Shared {
-            bell: eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)
-                .map_err(io::Error::from)?,
-            inbox: Mutex::default(),
-        });
+        let shared = Arc::new(Shared::new()?);
         let mut relay = relay::Relay::new(network.clone(), Arc::clone(&shared))?;
         let mut taken = Vec::with_capacity(ports.len());
         for (machine, port) in ports {
@@ -161,36 +157,42 @@ fn take(relay: &mut relay::Relay, machine: MachineId, port: &Publish) -> io::Res
     }
 }
 
-/// What other threads and the relay share.
+/// What other threads and a loop share.
 #[derive(Debug)]
-struct Shared {
-    bell: OwnedFd,
-    inbox: Mutex<Inbox>,
+pub(crate) struct Shared {
+    pub(crate) bell: OwnedFd,
+    pub(crate) inbox: Mutex<Inbox>,
 }
 
-/// For the relay to look at when the bell rang.
+/// For the loop to look at when the bell rang.
 #[derive(Debug, Default)]
-struct Inbox {
+pub(crate) struct Inbox {
     /// Keys of sockets inside that became ready.
-    ready: Vec<u64>,
+    pub(crate) ready: Vec<u64>,
     /// When to end at the latest.
-    finish: Option<Instant>,
+    pub(crate) finish: Option<Instant>,
 }
 
 impl Shared {
-    fn ring(&self) {
+    pub(crate) fn new() -> io::Result<Self> {
+        Ok(Self {
+            bell: eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?,
+            inbox: Mutex::default(),
+        })
+    }
+    pub(crate) fn ring(&self) {
         // A full counter is a bell that rings already.
         let _ = rustix::io::write(&self.bell, &1_u64.to_ne_bytes());
     }
     /// A waker that rings for this key.
-    fn waker(self: &Arc<Self>, key: u64) -> Waker {
+    pub(crate) fn waker(self: &Arc<Self>, key: u64) -> Waker {
         let shared = Arc::clone(self);
         Waker::from(Arc::new(Bell { shared, key }))
     }
 }
 
 /// Each change under the lock is whole: one that panicked has left nothing half done.
-fn lock(inbox: &Mutex<Inbox>) -> MutexGuard<'_, Inbox> {
+pub(crate) fn lock(inbox: &Mutex<Inbox>) -> MutexGuard<'_, Inbox> {
     inbox.lock().unwrap_or_else(PoisonError::into_inner)
 }
 

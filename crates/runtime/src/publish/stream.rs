@@ -21,7 +21,7 @@ use crate::Network;
 const TURN: usize = 8;
 
 /// A connection from outside and its other half inside.
-pub(super) struct Stream {
+pub(crate) struct Stream {
     outside: TcpStream,
     inside: Inside,
     phase: Phase,
@@ -44,7 +44,7 @@ enum Phase {
 
 /// What comes after a turn.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Next {
+pub(crate) enum Next {
     /// Wait for either side; it rings.
     Wait,
     /// There is more to move now.
@@ -75,10 +75,23 @@ impl Stream {
             reset(&outside);
             return None;
         };
-        Some(Self {
+        let phase = Phase::Connecting(target, left, waker);
+        Some(Self::of(outside, inside, phase))
+    }
+
+    /// Two halves that are both connected. Whatever happened to the outer one meanwhile is found out by trying.
+    pub(crate) fn joined(outside: TcpStream, inside: Inside) -> Self {
+        let _ = outside.set_nodelay(true);
+        Self {
+            readable: true,
+            ..Self::of(outside, inside, Phase::Open)
+        }
+    }
+    fn of(outside: TcpStream, inside: Inside, phase: Phase) -> Self {
+        Self {
             outside,
             inside,
-            phase: Phase::Connecting(target, left, waker),
+            phase,
             readable: false,
             writable: true,
             failed: false,
@@ -87,7 +100,7 @@ impl Stream {
             up_ended: false,
             up_told: false,
             down_ended: false,
-        })
+        }
     }
 
     /// The socket outside, for epoll.
@@ -95,14 +108,14 @@ impl Stream {
         &self.outside
     }
     /// What epoll said of it.
-    pub(super) fn note(&mut self, flags: EventFlags) {
+    pub(crate) fn note(&mut self, flags: EventFlags) {
         let over = EventFlags::HUP | EventFlags::ERR | EventFlags::RDHUP;
         self.readable |= flags.intersects(EventFlags::IN | over);
         self.writable |= flags.contains(EventFlags::OUT);
         self.failed |= flags.contains(EventFlags::ERR);
     }
     /// Nothing more can come out of it once the programs inside are over.
-    pub(super) fn is_drained(&self) -> bool {
+    pub(crate) fn is_drained(&self) -> bool {
         match self.phase {
             Phase::Connecting(..) => true,
             Phase::Open => self.down_ended && self.down.is_empty(),
@@ -110,7 +123,7 @@ impl Stream {
     }
 
     /// Moves what can be moved; `moved` is set when something was.
-    pub(super) fn turn(&mut self, network: &Network, block: &mut [u8], moved: &mut bool) -> Next {
+    pub(crate) fn turn(&mut self, network: &Network, block: &mut [u8], moved: &mut bool) -> Next {
         let next = match self.try_turn(network, block, moved) {
             Ok(next) => next,
             Err(Broken) => {
@@ -277,7 +290,7 @@ fn next_attempt(
 }
 
 /// Dropping it sends a reset.
-fn reset(outside: &TcpStream) {
+pub(crate) fn reset(outside: &TcpStream) {
     let _ = rustix::net::sockopt::set_socket_linger(outside, Some(core::time::Duration::ZERO));
 }
 
