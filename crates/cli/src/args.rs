@@ -67,12 +67,15 @@ pub enum Command {
     #[command(after_help = "Examples:\n  \
         heptad run --loss 5% --rtt 80ms --seed 7 -- python3 app.py\n  \
         heptad run --script labs/faults/third-syn.toml -- python3 app.py\n  \
-        heptad run -p 8080:80 -- python3 -m http.server 80\n\n\
+        heptad run -p 8080:80 -- python3 -m http.server 80\n  \
+        heptad run --uplink --rtt 80ms -- python3 app.py\n\n\
         Whatever the program starts shares one node, `here`: servers and clients\n\
         meet at 127.0.0.1, and every packet between them crosses the impaired\n\
         cable. The loss applies to each packet; half of the round trip to each way.\n\
         A script says what happens when, or to which packet: see docs/lab-file.md.\n\
-        With -p others on this machine reach the servers too, over the same cable.")]
+        With -p others on this machine reach the servers too, over the same cable.\n\
+        With --uplink the programs reach what this machine reaches, over another\n\
+        cable with the same faults: docs/programs.md.")]
     Run(Run),
     /// Sockets, ports or routes of a node, as net-tools' netstat prints them.
     #[command(after_help = "Examples:\n  \
@@ -613,6 +616,9 @@ pub struct Run {
     /// Publish a port: 8080:80, 127.0.0.1:8080:80, 5353:53/udp; outside first, 0 for a free one. Repeatable.
     #[arg(long, short, value_name = "PORTS")]
     pub publish: Vec<String>,
+    /// The network of this machine by ordinary sockets of this user: TCP, UDP, ping, names. Not its 127.0.0.1.
+    #[arg(long)]
+    pub uplink: bool,
     /// Write a capture (pcapng) here.
     #[arg(long, value_name = "FILE")]
     pub capture: Option<PathBuf>,

@@ -8,7 +8,7 @@ use std::sync::{Arc, mpsc};
 
 use heptad_lab::capture::CaptureHead;
 use heptad_lab::{Lab, LabOptions, Topology};
-use heptad_runtime::{CaptureFile, Clock, FrameSink, Network, NetworkOptions, Publisher};
+use heptad_runtime::{CaptureFile, Clock, FrameSink, Network, NetworkOptions, Publisher, Uplink};
 use heptad_stack::EventMask;
 use serde::{Deserialize, Serialize};
 
@@ -26,7 +26,7 @@ mod real_cables;
 use programs::Programs;
 use published::Published;
 
-/// How long what the programs sent may take to leave by published ports when the lab ends.
+/// How long what the programs sent may take to leave by published ports and by an uplink when the lab ends.
 const LEAVE_WITHIN: std::time::Duration = std::time::Duration::from_secs(5);
 
 /// What a lab's process is told to do.
@@ -137,6 +137,7 @@ pub struct LabHost {
     /// Its ports that this machine can reach.
     pub published: Vec<Published>,
     publisher: Option<Publisher>,
+    uplink: Option<Uplink>,
     capture_head: CaptureHead,
     programs: Arc<Programs>,
     server: Option<Server>,
@@ -169,6 +170,7 @@ impl LabHost {
         let head = capture_head(&topology, seed);
         let network = start_network(lab, &topology, capture.as_deref(), sinks, &head)?;
         let (publisher, published) = published::publish(&network, &topology)?;
+        let uplink = published::open_uplink(&network)?;
         real_cables::attach(&network, interfaces)?;
         let programs = Arc::new(Programs::new(network.clone(), name.clone(), orders)?);
         let (stop, stops) = mpsc::channel();
@@ -182,6 +184,7 @@ impl LabHost {
             capture_head: head,
             published,
             publisher,
+            uplink,
             programs,
             server: None,
             stops,
@@ -233,6 +236,9 @@ impl LabHost {
         self.programs.stop();
         if let Some(publisher) = self.publisher {
             publisher.finish(LEAVE_WITHIN);
+        }
+        if let Some(uplink) = self.uplink {
+            uplink.finish(LEAVE_WITHIN);
         }
         let summary = self.network.stop();
         let capture = self.capture.as_ref().map(|path| path.display().to_string());

@@ -4,7 +4,7 @@ mod support;
 use support::{Sandbox, has_program};
 
 /// What scripts may look for; a change is one for users.
-const IDS: [&str; 14] = [
+const IDS: [&str; 15] = [
     "architecture",
     "seccomp_user_notification",
     "pidfd_open_pidfd_getfd",
@@ -19,6 +19,7 @@ const IDS: [&str; 14] = [
     "a_program_as_a_trial",
     "python3",
     "tap_and_tun",
+    "ping_through_an_uplink",
 ];
 
 #[test]

@@ -106,6 +106,7 @@ fn rows() -> Vec<Row> {
     rows.push(whole(is_possible));
     rows.push(python());
     rows.push(tun());
+    rows.push(ping());
     rows
 }
 
@@ -230,6 +231,17 @@ fn tun() -> Row {
     };
     let cost = "labs have no cable to this machine's kernel";
     Row::new("TAP and TUN", false, tried, cost)
+}
+
+/// Echo requests of nodes with an uplink need a socket that the kernel gives to some groups only.
+fn ping() -> Row {
+    let setting = "net.ipv4.ping_group_range";
+    let tried = match heptad_runtime::uplink::may_ping() {
+        Ok(()) => Ok(format!("{setting} has a group of this user")),
+        Err(error) => Err(format!("{error}; sudo sysctl -w {setting}='0 2147483647'")),
+    };
+    let cost = "nodes with an uplink have no answers to their pings; TCP, UDP and names pass";
+    Row::new("ping through an uplink", false, tried, cost)
 }
 
 /// A program in PATH.

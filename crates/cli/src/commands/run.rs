@@ -79,27 +79,37 @@ fn of_a_flag(error: &heptad_lab::TopologyError) -> Failure {
     })
 }
 
-/// One node whose loopback is a cable with the asked impairments.
+/// One node whose loopback is a cable with the asked impairments; its way out is another one like it.
 fn lab_file(run: &Run) -> Result<String, Failure> {
-    let half = half(&run.rtt)?;
-    let rate = run
-        .rate
-        .as_ref()
-        .map(|rate| format!("rate = {}\n", quoted(rate)))
-        .unwrap_or_default();
     let publish: Vec<String> = run.publish.iter().map(|port| quoted(port)).collect();
     let publish = publish.join(", ");
+    let faults = faults(run)?;
+    let (lines, table) = (faults.join("\n"), faults.join(", "));
+    let uplink = match run.uplink {
+        true => format!("uplink = {{ {table} }}\n"),
+        false => String::new(),
+    };
     Ok(format!(
-        "name = \"run\"\n[nodes.{NODE}]\npublish = [{publish}]\n\n\
-         [[links]]\nname = \"lo\"\nendpoints = [\"{NODE}:lo\", \"{NODE}:lo\"]\nmtu = 1500\n\
-         delay = \"{half}us\"\njitter = {}\nloss = {}\nduplicate = {}\nreorder = {}\n\
-         corrupt = {}\n{rate}",
-        quoted(&run.jitter),
-        quoted(&run.loss),
-        quoted(&run.duplicate),
-        quoted(&run.reorder),
-        quoted(&run.corrupt),
+        "name = \"run\"\n[nodes.{NODE}]\npublish = [{publish}]\n{uplink}\n\
+         [[links]]\nname = \"lo\"\nendpoints = [\"{NODE}:lo\", \"{NODE}:lo\"]\nmtu = 1500\n{lines}\n",
     ))
+}
+
+/// What cables do to frames, in the words of a lab file.
+fn faults(run: &Run) -> Result<Vec<String>, Failure> {
+    let mut faults = vec![format!("delay = \"{}us\"", half(&run.rtt)?)];
+    let flags = [
+        ("jitter", &run.jitter),
+        ("loss", &run.loss),
+        ("duplicate", &run.duplicate),
+        ("reorder", &run.reorder),
+        ("corrupt", &run.corrupt),
+    ];
+    let flags = flags
+        .into_iter()
+        .chain(run.rate.iter().map(|rate| ("rate", rate)));
+    faults.extend(flags.map(|(key, value)| format!("{key} = {}", quoted(value))));
+    Ok(faults)
 }
 
 /// Half of a round trip, in microseconds.

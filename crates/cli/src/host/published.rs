@@ -1,15 +1,15 @@
-//! The ports of a lab's nodes that this machine can reach.
+//! The ports of a lab's nodes that this machine can reach, and the way of its nodes to where this machine can.
 use std::fmt;
 
 use heptad_lab::Topology;
 use heptad_lab::topology::{Publish, Transport};
-use heptad_runtime::{Network, Publisher};
+use heptad_runtime::{Network, Publisher, Uplink};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use serde::{Deserialize, Serialize};
 
 use crate::failure::Failure;
 
-/// Descriptors wanted where ports are published: each connection needs one.
+/// Descriptors wanted where ports are published or a way leads out: each connection needs one.
 const DESCRIPTORS: u64 = 65_536;
 
 /// One of them.
@@ -64,6 +64,15 @@ pub fn publish(
     let published = taken.map(|((_, taken), (name, asked))| told(name, asked, taken));
     let published = published.collect();
     Ok((Some(publisher), published))
+}
+
+/// Opens the way out of the nodes that have one.
+pub fn open_uplink(network: &Network) -> Result<Option<Uplink>, Failure> {
+    let uplink = Uplink::start(network).map_err(Failure::ours)?;
+    if uplink.is_some() {
+        raise_descriptor_limit();
+    }
+    Ok(uplink)
 }
 
 fn told(node: &str, asked: &Publish, taken: &Publish) -> Published {

@@ -327,9 +327,15 @@ pub fn send_one(
     let to = address
         .or(datagrams.peer)
         .ok_or(SocketError::DestinationRequired)?;
-    if names::is_asked(network, entry.at.machine, to) {
+    let machine = entry.at.machine;
+    let is_asked = names::is_asked(network, machine, to);
+    let reply = match is_asked {
+        true => names::answer(network, data),
+        false => names::answer_for_outside(network, (machine, to), data),
+    };
+    if is_asked || reply.is_some() {
         if datagrams.replies.len() < TURN
-            && let Some(reply) = names::answer(network, data)
+            && let Some(reply) = reply
         {
             let from = Sender {
                 from: entry.family.shown(to),

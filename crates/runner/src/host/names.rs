@@ -15,7 +15,7 @@ const PORT: u16 = 53;
 const TTL: u32 = 0;
 
 /// Whether a datagram from a socket of `machine` to `remote` is a question to us: port 53 at an address that no node has,
-/// or at the node itself where nobody serves names.
+/// or at the node itself where nobody serves names. A node with a way out may mean somebody there.
 pub fn is_asked(network: &impl Sockets, machine: MachineId, remote: SocketAddr) -> bool {
     if remote.port() != PORT {
         return false;
@@ -24,11 +24,29 @@ pub fn is_asked(network: &impl Sockets, machine: MachineId, remote: SocketAddr) 
     if address.is_loopback() || address.is_unspecified() {
         return !network.datagrams_at(machine, PORT);
     }
-    network.name_of(address).is_none()
+    network.name_of(address).is_none() && !network.has_way_out(machine)
+}
+
+/// The answer to a question that goes to somebody outside of the lab, but is about one of its nodes.
+pub fn answer_for_outside(
+    network: &impl Sockets,
+    (machine, remote): (MachineId, SocketAddr),
+    query: &[u8],
+) -> Option<Vec<u8>> {
+    let goes_out = remote.port() == PORT
+        && network.has_way_out(machine)
+        && network.name_of(remote.ip().to_canonical()).is_none();
+    let reply = goes_out.then(|| response(network, query)).flatten()?;
+    let is_known = reply.metadata.response_code == ResponseCode::NoError;
+    is_known.then(|| reply.to_vec().ok()).flatten()
 }
 
 /// The answer to a query; `None` for bytes that are none.
 pub fn answer(network: &impl Sockets, query: &[u8]) -> Option<Vec<u8>> {
+    response(network, query)?.to_vec().ok()
+}
+
+fn response(network: &impl Sockets, query: &[u8]) -> Option<Message> {
     let query = Message::from_vec(query).ok()?;
     if query.metadata.message_type != MessageType::Query {
         return None;
@@ -52,7 +70,7 @@ pub fn answer(network: &impl Sockets, query: &[u8]) -> Option<Vec<u8>> {
         [_] => ResponseCode::NXDomain,
         _ => ResponseCode::FormErr,
     };
-    reply.to_vec().ok()
+    Some(reply)
 }
 
 /// Records of a name, none where it has none of this type; `None` when there is no such name.

@@ -5,10 +5,13 @@ use std::task::Waker;
 
 use heptad_runtime::Network;
 use heptad_runtime::lab::MachineId;
+use heptad_runtime::lab::topology::NodeKind;
 use heptad_runtime::stack::l4_transport::tcp::{Info, Status};
 use heptad_runtime::stack::l4_transport::udp::{Choices, Received, Reported, Way};
 use heptad_runtime::stack::stack::{Link, Membership, SocketDetail, SocketOption};
-use heptad_runtime::stack::{Family, Medium, Ready, Shutdown, SocketError, SocketId, SocketKind};
+use heptad_runtime::stack::{
+    Family, Medium, Ready, Shutdown, SocketError, SocketId, SocketKind, Stack,
+};
 
 use super::tables::Tables;
 
@@ -200,6 +203,8 @@ pub trait Sockets: Send + 'static {
     fn names(&self) -> Vec<(MachineId, String, Vec<IpAddr>)>;
     /// The name of the node that owns an address.
     fn name_of(&self, address: IpAddr) -> Option<String>;
+    /// Whether a way leads from a node to the network of the machine around.
+    fn has_way_out(&self, machine: MachineId) -> bool;
     /// Whether a datagram socket of the node is bound to this port.
     fn datagrams_at(&self, machine: MachineId, port: u16) -> bool;
     /// The ports of a node.
@@ -351,11 +356,13 @@ impl Sockets for Network {
     fn names(&self) -> Vec<(MachineId, String, Vec<IpAddr>)> {
         self.lab(|lab| {
             let all = lab.machines().into_iter();
-            all.map(|machine| {
-                let addresses = lab.addresses(&machine.name);
-                (machine.id, machine.name, addresses)
-            })
-            .collect()
+            let nodes = all.filter(|machine| machine.kind != NodeKind::Uplink);
+            nodes
+                .map(|machine| {
+                    let addresses = lab.addresses(&machine.name);
+                    (machine.id, machine.name, addresses)
+                })
+                .collect()
         })
     }
     fn name_of(&self, address: IpAddr) -> Option<String> {
@@ -365,6 +372,12 @@ impl Sockets for Network {
                 .into_iter()
                 .find(|machine| machine.id == owner)
                 .map(|machine| machine.name)
+        })
+    }
+    fn has_way_out(&self, machine: MachineId) -> bool {
+        self.lab(|lab| {
+            let leads_away = |stack: &Stack| stack.routes().iter().any(|route| route.len == 0);
+            !lab.uplinks().is_empty() && lab.stack(machine).is_some_and(leads_away)
         })
     }
     fn datagrams_at(&self, machine: MachineId, port: u16) -> bool {

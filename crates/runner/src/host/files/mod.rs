@@ -5,11 +5,12 @@ mod sockets;
 
 use std::fmt::Write;
 use std::io;
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::IpAddr;
 use std::os::fd::{AsRawFd, OwnedFd};
 
 use heptad_runtime::lab::MachineId;
 use heptad_runtime::stack::{Family, SocketId, SocketKind};
+use heptad_runtime::uplink::NAMESERVER;
 use rustix::fs::{MemfdFlags, Mode, OFlags, SealFlags};
 
 use super::entry::Inodes;
@@ -17,9 +18,6 @@ use super::server::Server;
 use super::sockets::Sockets;
 use super::tables::Tables;
 use crate::protocol::{Answer, Outcome};
-
-/// Whom a resolver asks: nobody has this address (RFC 5737), so the lab answers.
-const NAMESERVER: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 53);
 
 /// The number of a socket's end in the program's descriptors; 0: none.
 type Inode<'a> = &'a dyn Fn(Option<SocketId>) -> u32;
@@ -93,7 +91,7 @@ fn hosts(network: &impl Sockets, node: MachineId) -> String {
     text
 }
 
-/// resolv.conf(5): those that routers told, then the lab.
+/// resolv.conf(5): those that routers told, then an address that nobody has: the lab answers, or an uplink.
 fn resolvers(tables: &Tables) -> String {
     let told = tables.resolvers.iter().copied().map(IpAddr::from);
     let all = told.chain([NAMESERVER.into()]);
