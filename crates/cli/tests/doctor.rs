@@ -4,7 +4,7 @@ mod support;
 use support::{Sandbox, has_program};
 
 /// What scripts may look for; a change is one for users.
-const IDS: [&str; 15] = [
+const IDS: [&str; 16] = [
     "architecture",
     "seccomp_user_notification",
     "pidfd_open_pidfd_getfd",
@@ -14,6 +14,7 @@ const IDS: [&str; 15] = [
     "addfd_send",
     "yama_ptrace_scope",
     "user_namespaces",
+    "private_network",
     "descriptors",
     "folder_for_running_labs",
     "a_program_as_a_trial",

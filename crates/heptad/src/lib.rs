@@ -59,6 +59,6 @@ pub use heptad_lab::{Cable, Lab, LabBuilder, LabOptions, Topology};
 #[cfg(feature = "tokio")]
 pub use heptad_runtime::tokio;
 pub use heptad_runtime::{
-    CaptureFile, Clock, Network, NetworkOptions, Node, TcpListener, TcpStream, UdpSocket,
+    CaptureFile, Clock, Network, NetworkOptions, Node, TcpListener, TcpStream, UdpSocket, Uplink,
 };
 pub use heptad_stack::{Instant, Stack};

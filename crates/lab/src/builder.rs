@@ -122,6 +122,11 @@ impl LabBuilder {
         }
         self
     }
+    /// A way out to the network of the machine around, which `Uplink` of the runtime opens; in real time.
+    pub fn uplink(mut self, node: &str) -> Self {
+        self.table(node).insert("uplink".into(), true.into());
+        self
+    }
     /// The node's `auto` ports have temporary addresses, too (RFC 8981).
     pub fn privacy(mut self, node: &str) -> Self {
         self.table(node).insert("privacy".into(), true.into());
