@@ -33,6 +33,9 @@ fn world(places: &[(&str, SocketAddr)]) -> World {
         let place = places.iter().find(|(known, _)| *known == to);
         place.map(|(_, real)| *real)
     });
+    world_where(directions)
+}
+fn world_where(directions: Directions) -> World {
     let topology = "[nodes.here]\nuplink = true\n";
     let options = LabOptions {
         seed: 42,
@@ -222,6 +225,39 @@ fn datagrams_go_out_and_come_back_and_a_refusal_does_too() {
         let heard = refused.recv(&mut block).expect_err("nobody is there");
         assert_eq!(heard.kind(), ErrorKind::ConnectionRefused);
     }
+}
+
+#[test]
+fn a_name_server_that_does_not_answer_gives_way_to_the_next() {
+    let silent = net::UdpSocket::bind("127.0.0.1:0").expect("a socket");
+    let other = net::UdpSocket::bind("127.0.0.1:0").expect("a socket");
+    let place = |socket: &net::UdpSocket| socket.local_addr().expect("its address");
+    let places = [place(&silent), place(&other)];
+    let asked = std::sync::atomic::AtomicUsize::new(0);
+    let next = move |_| {
+        let before = asked.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        Some(places[before.min(1)])
+    };
+    let world = world_where(Box::new(next));
+    thread::spawn(move || {
+        let mut block = [0; 512];
+        while let Ok((count, from)) = other.recv_from(&mut block) {
+            let _ = other.send_to(&block[..count], from);
+        }
+    });
+    let socket = UdpSocket::bind(&world.node, "0.0.0.0:0").expect("bound");
+    // A resolver's own patience.
+    let patience = Duration::from_secs(2);
+    socket.set_read_timeout(Some(patience)).expect("set");
+    let mut block = [0; 16];
+    let mut ask = || {
+        let server = SocketAddr::new(NAMESERVER.into(), 53);
+        socket.send_to(b"name?", server).expect("sent");
+        socket.recv_from(&mut block).map(|(count, _)| count)
+    };
+    let first = ask().expect_err("it does not answer");
+    assert_eq!(first.kind(), ErrorKind::WouldBlock);
+    assert_eq!(ask().expect("the next one does"), 5);
 }
 
 #[test]

@@ -12,7 +12,7 @@ use rustix::io::Errno;
 use rustix::net::{RecvFlags, SendFlags};
 
 use super::connections::{Ends, refuse};
-use super::{nameservers, outside};
+use super::{Directions, nameservers, outside};
 use crate::Network;
 use crate::publish::inside::Inside;
 
@@ -20,6 +20,8 @@ use crate::publish::inside::Inside;
 const IDLE: Duration = Duration::from_secs(120);
 /// The same of questions to name servers, whose sockets ask once (RFC 4787, 4.3: well-known ports may have less).
 const IDLE_QUESTION: Duration = Duration::from_secs(20);
+/// A question to a name server that has no answer by then was asked in vain: resolvers ask again after five seconds, or two.
+const VAIN: Duration = Duration::from_millis(1900);
 /// Most flows; a new one takes the place of the one that was silent longest.
 pub(super) const MOST: usize = 4096;
 /// Most echo requests of a flow that wait for their answers.
@@ -123,43 +125,70 @@ impl Flow {
         }
     }
 
-    /// Moves some of what waits on either side; whether there may be more.
-    pub fn turn(&mut self, network: &Network, block: &mut [u8]) -> bool {
-        let out = self.move_out(network, block);
+    /// Moves some of what waits on either side; whether there may be more. `None`: the program's end is gone, and what it
+    /// says next begins another flow. Name servers that do not answer give way to the next ones that `directions` tell.
+    pub fn turn(
+        &mut self,
+        network: &Network,
+        directions: &Directions,
+        block: &mut [u8],
+    ) -> Option<bool> {
         let back = self.move_in(network, block);
-        if out || back {
-            self.used = Instant::now();
-        }
-        out || back
+        let out = self.move_out(network, directions, block)?;
+        Some(out || back)
     }
 
-    fn move_out(&mut self, network: &Network, block: &mut [u8]) -> bool {
-        let Body::Datagrams(inside, first, _) = &mut self.body else {
-            return false;
-        };
+    fn move_out(
+        &mut self,
+        network: &Network,
+        directions: &Directions,
+        block: &mut [u8],
+    ) -> Option<bool> {
         for _ in 0..TURN {
+            let Body::Datagrams(inside, ..) = &self.body else {
+                return Some(false);
+            };
             match inside.recv(block) {
                 Ok(count) => {
+                    self.ask_another(directions);
+                    self.used = Instant::now();
                     let data = block.get(..count).unwrap_or(&[]);
                     if let Err(error) = send(&self.outside, data) {
-                        refuse(network, self.id.gateway(), first, error);
+                        self.failed(network, error);
                     }
                 }
                 Err(SocketError::WouldBlock) => {
                     inside.watch_for(Ready::READABLE);
-                    return false;
+                    return Some(false);
                 }
-                // An error that waited: the program's end is gone, which those outside do not hear of.
-                Err(_) => {}
+                Err(_) => return None,
             }
         }
-        true
+        Some(true)
+    }
+
+    /// A question that comes again because nobody answered goes to the next name server.
+    fn ask_another(&mut self, directions: &Directions) {
+        let FlowId::Datagrams(Ends { to, .. }) = self.id else {
+            return;
+        };
+        let waited = self.used.elapsed() >= VAIN;
+        if waited && self.asks_for_names() && self.is_unanswered() {
+            nameservers::blame();
+            if let Some(other) = directions(to) {
+                // One of the other family is for the next flow.
+                let _ = rustix::net::connect(&self.outside, &other);
+            }
+        }
     }
 
     fn move_in(&mut self, network: &Network, block: &mut [u8]) -> bool {
         for _ in 0..TURN {
             match rustix::net::recv(&self.outside, &mut *block, RecvFlags::DONTWAIT) {
-                Ok((count, _)) => self.answered(network, block.get(..count).unwrap_or(&[])),
+                Ok((count, _)) => {
+                    self.used = Instant::now();
+                    self.answered(network, block.get(..count).unwrap_or(&[]));
+                }
                 Err(Errno::AGAIN) => return false,
                 Err(error) => self.failed(network, error),
             }
@@ -218,9 +247,12 @@ impl Flow {
     }
     /// It is over: a name server that was silent is not the next one's.
     pub fn forgotten(&self) {
-        if self.asks_for_names() && matches!(self.body, Body::Datagrams(.., false)) {
+        if self.asks_for_names() && self.is_unanswered() {
             nameservers::blame();
         }
+    }
+    fn is_unanswered(&self) -> bool {
+        matches!(self.body, Body::Datagrams(.., false))
     }
     fn asks_for_names(&self) -> bool {
         let ours = SocketAddr::new(nameservers::NAMESERVER.into(), 53);

@@ -176,10 +176,8 @@ impl Gate {
             self.openings.answered(&self.network, key, new_key);
         } else if self.openings.is_door(key) {
             self.accept(key);
-        } else if let Some(flow) = self.flows.get_mut(&key)
-            && flow.turn(&self.network, &mut self.block)
-        {
-            self.again.push(key);
+        } else {
+            self.serve_flow(key);
         }
     }
 
@@ -303,6 +301,16 @@ impl Gate {
         }
     }
 
+    fn serve_flow(&mut self, key: u64) {
+        let Some(flow) = self.flows.get_mut(&key) else {
+            return;
+        };
+        match flow.turn(&self.network, &self.directions, &mut self.block) {
+            Some(true) => self.again.push(key),
+            Some(false) => {}
+            None => self.forget(key),
+        }
+    }
     fn flow(&mut self, id: FlowId) -> Option<(&mut Flow, &Network)> {
         let flow = self.flows.get_mut(self.flow_keys.get(&id)?)?;
         Some((flow, &self.network))
