@@ -6,6 +6,7 @@
 mod captures;
 mod ci;
 mod conformance;
+mod debian;
 mod fuzz;
 mod layers;
 mod lexer;

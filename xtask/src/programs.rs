@@ -451,7 +451,7 @@ fn install(missing: &[&Program]) -> Result<(), String> {
 }
 
 /// Runs apt-get without questions; what it says goes to stderr.
-fn apt_get(arguments: &[&str]) -> Result<(), String> {
+pub fn apt_get(arguments: &[&str]) -> Result<(), String> {
     let line = format!("apt-get {}", arguments.join(" "));
     eprintln!("programs: {line}");
     let patience = [

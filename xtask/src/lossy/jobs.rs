@@ -1,5 +1,5 @@
 //! Who serves on node a, who asks on node b, and what is seen when the job is done. Each side begins in an empty folder of the job's own;
-//! `$1` is where `hello` is, a static Go program.
+//! `$1` is where `hello` is, a static Go program, and below `debian` the files of packages that are not installed.
 
 /// One job of two programs.
 pub struct Job {
@@ -16,8 +16,18 @@ const IPERF3: &str = "exec iperf3 -s";
 const HELLO: &str = "exec \"$1/hello\"";
 const DNSMASQ: &str = "exec /usr/sbin/dnsmasq --keep-in-foreground --user= --conf-file=/dev/null --no-resolv \
     --no-hosts --port=5353 --address=/a.test/192.0.2.1 --pid-file=";
+/// Two workers that answer with their own process id and close each connection; `nginx.pid` has the master's.
+const NGINX: &str = "mkdir -p logs; cat >conf <<<'
+    daemon off; worker_processes 2; pid nginx.pid; error_log error.log notice;
+    events { }
+    http {
+        access_log off; keepalive_timeout 0; default_type text/plain;
+        client_body_temp_path t1; proxy_temp_path t2; fastcgi_temp_path t3; uwsgi_temp_path t4; scgi_temp_path t5;
+        server { listen 8000; location / { root .; } location /worker { return 200 \"$pid\\n\"; } }
+    }'
+    seq 200000 >f; exec \"$1/debian/usr/sbin/nginx\" -p . -c conf";
 /// All of them, in the order in which they run.
-pub const JOBS: [Job; 17] = [
+pub const JOBS: [Job; 18] = [
     Job {
         name: "iperf3",
         server: IPERF3,
@@ -127,5 +137,17 @@ pub const JOBS: [Job; 17] = [
             exec rsync --daemon --no-detach --port 8730 --config=conf --log-file=/dev/null",
         client: "rsync -a rsync://10.0.0.1:8730/d/ got && cmp got/f <(seq 100000) && echo whole",
         says: "whole",
+    },
+    Job {
+        name: "nginx-wrk-reload",
+        server: NGINX,
+        // Each worker that answers before the reload has gone when it is over, and no request was lost.
+        client: "worker() { curl -sf http://10.0.0.1:8000/worker; }
+            before=$(worker) || exit 1
+            test \"$(curl -sf http://10.0.0.1:8000/f | cksum)\" = \"$(seq 200000 | cksum)\" || exit 1
+            wrk -t1 -c8 -d4s http://10.0.0.1:8000/worker >said & sleep 1
+            kill -HUP \"$(cat ../nginx-wrk-reload-a/nginx.pid)\"; wait; cat said
+            ! kill -0 \"$before\" && worker && ! grep -E '(connect|read|write) [1-9]|Non-2xx' said && echo reloaded",
+        says: "reloaded",
     },
 ];

@@ -62,13 +62,18 @@ impl Room {
         if as_root {
             std::os::unix::fs::chown(room.runtime(), Some(NOBODY), Some(NOBODY))?;
         }
-        room.bring(heptad)?;
+        room.bring_as("heptad", heptad)?;
         Ok(room)
     }
 
     /// Copies a file in; where it is then.
     pub fn bring(&self, file: &Path) -> Result<PathBuf> {
         let name = file.file_name().context("a file without a name")?;
+        self.bring_as(name, file)
+    }
+
+    /// The same, by another name.
+    fn bring_as(&self, name: impl AsRef<Path>, file: &Path) -> Result<PathBuf> {
         let here = self.folder.join(name);
         fs::copy(file, &here).with_context(|| file.display().to_string())?;
         let mode = fs::metadata(&here)?.permissions().mode();
