@@ -246,7 +246,7 @@ pub const PERFORMANCE: [Program; 9] = [
 ];
 
 /// Those that do their jobs over a lossy cable; none of these packages starts a service.
-pub const LOSSY: [Program; 17] = [
+pub const LOSSY: [Program; 18] = [
     Program {
         name: "go",
         package: "golang-go",
@@ -350,6 +350,13 @@ pub const LOSSY: [Program; 17] = [
         package: "rsync",
         probe: &["--version"],
         says: "rsync",
+        tests: "its job over a lossy cable",
+    },
+    Program {
+        name: "/usr/bin/memcslap",
+        package: "libmemcached-tools",
+        probe: &["--version"],
+        says: "libmemcached",
         tests: "its job over a lossy cable",
     },
     Program {

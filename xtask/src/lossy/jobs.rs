@@ -27,7 +27,7 @@ const NGINX: &str = "mkdir -p logs; cat >conf <<<'
     }'
     seq 200000 >f; exec \"$1/debian/usr/sbin/nginx\" -p . -c conf";
 /// All of them, in the order in which they run.
-pub const JOBS: [Job; 18] = [
+pub const JOBS: [Job; 20] = [
     Job {
         name: "iperf3",
         server: IPERF3,
@@ -149,5 +149,25 @@ pub const JOBS: [Job; 18] = [
             kill -HUP \"$(cat ../nginx-wrk-reload-a/nginx.pid)\"; wait; cat said
             ! kill -0 \"$before\" && worker && ! grep -E '(connect|read|write) [1-9]|Non-2xx' said && echo reloaded",
         says: "reloaded",
+    },
+    Job {
+        name: "postgres-pgbench",
+        server: "p=\"$1/debian/usr/lib/postgresql/15/bin\"; export LD_LIBRARY_PATH=\"$1/debian/usr/lib/x86_64-linux-gnu\"
+            \"$p/initdb\" -D d -U a -A trust -N -E UTF8 --locale=C.UTF-8; echo 'host all all 10.0.0.0/24 trust' >>d/pg_hba.conf
+            exec \"$p/postgres\" -D d -h 10.0.0.1 -p 5433 -k ''",
+        client: "p=\"$1/debian/usr/lib/postgresql/15/bin\"; export LD_LIBRARY_PATH=\"$1/debian/usr/lib/x86_64-linux-gnu\"
+            export PGHOST=10.0.0.1 PGPORT=5433 PGUSER=a PGDATABASE=postgres
+            \"$p/pgbench\" -i -q && \"$p/pgbench\" -n -c 4 -j 2 -T 2 &&
+            \"$p/pgbench\" -n -M prepared -C -c 4 -j 2 -T 2 && echo twice",
+        says: "twice",
+    },
+    Job {
+        name: "memcached",
+        server: "exec \"$1/debian/usr/bin/memcached\" -l 10.0.0.1 -p 11211 -t 4",
+        client: "s=--servers=10.0.0.1:11211
+            memcping $s && seq 100000 >f && memccp $s f && cmp <(memccat $s f) <(cat f; echo) || exit 1
+            load=\"$s --concurrency=4 --execute-number=200\"
+            memcslap $load --test=get && memcslap $load --binary --test=mget && echo whole",
+        says: "whole",
     },
 ];
