@@ -246,7 +246,7 @@ pub const PERFORMANCE: [Program; 9] = [
 ];
 
 /// Those that do their jobs over a lossy cable; none of these packages starts a service.
-pub const LOSSY: [Program; 18] = [
+pub const LOSSY: [Program; 19] = [
     Program {
         name: "go",
         package: "golang-go",
@@ -357,6 +357,13 @@ pub const LOSSY: [Program; 18] = [
         package: "libmemcached-tools",
         probe: &["--version"],
         says: "libmemcached",
+        tests: "its job over a lossy cable",
+    },
+    Program {
+        name: "/usr/bin/ssh",
+        package: "openssh-client",
+        probe: &["-V"],
+        says: "OpenSSH",
         tests: "its job over a lossy cable",
     },
     Program {

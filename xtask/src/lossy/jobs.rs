@@ -26,8 +26,21 @@ const NGINX: &str = "mkdir -p logs; cat >conf <<<'
         server { listen 8000; location / { root .; } location /worker { return 200 \"$pid\\n\"; } }
     }'
     seq 200000 >f; exec \"$1/debian/usr/sbin/nginx\" -p . -c conf";
+/// Lets in who has the key; the home of both sides has what a client needs. The name of this user and its shell are told by
+/// libnss-wrapper, as nobody has no shell.
+const SSHD: &str = "git init -q r; cd r; seq 50000 >f; git add f
+    git -c user.name=a -c user.email=a@a.test commit -q -m first; cd ..
+    rm -f ~/key ~/key.pub ~/ssh; ssh-keygen -q -t ed25519 -N '' -f host; ssh-keygen -q -t ed25519 -N '' -f ~/key
+    echo \"a:x:$(id -u):$(id -g)::$PWD:/bin/bash\" >~/passwd; echo \"a:x:$(id -g):\" >~/group
+    printf '%s\\n' 'Host x' 'HostName 10.0.0.1' 'Port 2222' 'User a' \"IdentityFile $HOME/key\" \
+        'StrictHostKeyChecking no' 'UserKnownHostsFile /dev/null' 'LogLevel ERROR' >~/ssh
+    lib=\"$1/debian/usr/lib/x86_64-linux-gnu\"; export LD_LIBRARY_PATH=\"$lib\"
+    export LD_PRELOAD=\"$lib/libnss_wrapper.so\" NSS_WRAPPER_PASSWD=\"$HOME/passwd\" NSS_WRAPPER_GROUP=\"$HOME/group\"
+    exec \"$1/debian/usr/sbin/sshd\" -D -f /dev/null \
+        -h \"$PWD/host\" -p 2222 -o StrictModes=no -o UsePAM=no -o PidFile=none -o AuthorizedKeysFile=\"$HOME/key.pub\" \
+        -o Subsystem='sftp internal-sftp'";
 /// All of them, in the order in which they run.
-pub const JOBS: [Job; 20] = [
+pub const JOBS: [Job; 22] = [
     Job {
         name: "iperf3",
         server: IPERF3,
@@ -168,6 +181,21 @@ pub const JOBS: [Job; 20] = [
             memcping $s && seq 100000 >f && memccp $s f && cmp <(memccat $s f) <(cat f; echo) || exit 1
             load=\"$s --concurrency=4 --execute-number=200\"
             memcslap $load --test=get && memcslap $load --binary --test=mget && echo whole",
+        says: "whole",
+    },
+    Job {
+        name: "ssh",
+        server: SSHD,
+        client: "ssh=\"ssh -F $HOME/ssh x\"
+            cmp <($ssh cat r/f) <(seq 50000) && cmp <(seq 100000 | $ssh cat) <(seq 100000) &&
+            sftp -q -F \"$HOME/ssh\" x:r/f got && cmp got <(seq 50000) && echo whole",
+        says: "whole",
+    },
+    Job {
+        name: "git-ssh",
+        server: SSHD,
+        client: "export GIT_SSH_COMMAND=\"ssh -F $HOME/ssh\"
+            rm -rf c; git clone -q x:r c && test \"$(cksum <c/f)\" = \"$(seq 50000 | cksum)\" && echo whole",
         says: "whole",
     },
 ];

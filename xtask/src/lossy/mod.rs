@@ -28,8 +28,14 @@ What servers and clients printed stays below target/suites/log.
 Exit codes: 0 every job was done, 1 one was not.";
 
 const LAB: &str = "crates/runner/tests/foreign/lossy.toml";
-/// Packages of Debian that would start a service where they are installed.
-const UNPACKED: [&str; 3] = ["nginx", "postgresql-15", "memcached"];
+/// Packages of Debian that would start a service where they are installed, and a library that no program of theirs brings.
+const UNPACKED: [&str; 5] = [
+    "nginx",
+    "postgresql-15",
+    "memcached",
+    "openssh-server",
+    "libnss-wrapper",
+];
 /// How long a job may take, with the time until its server is there.
 const DEADLINE: Duration = Duration::from_secs(40);
 /// Between two tries of a client whose server is not there yet, and two looks whether a lab is up.
