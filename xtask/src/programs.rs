@@ -246,7 +246,7 @@ pub const PERFORMANCE: [Program; 9] = [
 ];
 
 /// Those that do their jobs over a lossy cable; none of these packages starts a service.
-pub const LOSSY: [Program; 19] = [
+pub const LOSSY: [Program; 21] = [
     Program {
         name: "go",
         package: "golang-go",
@@ -364,6 +364,20 @@ pub const LOSSY: [Program; 19] = [
         package: "openssh-client",
         probe: &["-V"],
         says: "OpenSSH",
+        tests: "its job over a lossy cable",
+    },
+    Program {
+        name: "/usr/bin/java",
+        package: "openjdk-17-jdk-headless",
+        probe: &["-version"],
+        says: "OpenJDK",
+        tests: "its job over a lossy cable",
+    },
+    Program {
+        name: "/usr/bin/chromium-headless-shell",
+        package: "chromium-headless-shell",
+        probe: &["--version"],
+        says: "Chromium",
         tests: "its job over a lossy cable",
     },
     Program {

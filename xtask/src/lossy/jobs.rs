@@ -1,5 +1,5 @@
 //! Who serves on node a, who asks on node b, and what is seen when the job is done. Each side begins in an empty folder of the job's own;
-//! `$1` is where `hello` is, a static Go program, and below `debian` the files of packages that are not installed.
+//! `$1` is where what [`super::brought`] brings is: programs, and below `debian` the files of packages that are not installed.
 
 /// One job of two programs.
 pub struct Job {
@@ -40,7 +40,7 @@ const SSHD: &str = "git init -q r; cd r; seq 50000 >f; git add f
         -h \"$PWD/host\" -p 2222 -o StrictModes=no -o UsePAM=no -o PidFile=none -o AuthorizedKeysFile=\"$HOME/key.pub\" \
         -o Subsystem='sftp internal-sftp'";
 /// All of them, in the order in which they run.
-pub const JOBS: [Job; 22] = [
+pub const JOBS: [Job; 26] = [
     Job {
         name: "iperf3",
         server: IPERF3,
@@ -197,5 +197,34 @@ pub const JOBS: [Job; 22] = [
         client: "export GIT_SSH_COMMAND=\"ssh -F $HOME/ssh\"
             rm -rf c; git clone -q x:r c && test \"$(cksum <c/f)\" = \"$(seq 50000 | cksum)\" && echo whole",
         says: "whole",
+    },
+    Job {
+        name: "http-java-wrk",
+        server: "exec java \"$1/Hello.java\"",
+        client: "cmp <(seq 100000 | curl -sf --data-binary @- http://10.0.0.1:8000/) <(echo hello; seq 100000) &&
+            wrk -t1 -c8 -d2s http://10.0.0.1:8000/",
+        says: "Requests/sec",
+    },
+    Job {
+        name: "static-go",
+        server: "exec \"$1/echo-go\" serve 0.0.0.0:7100",
+        client: "\"$1/echo-go\" ask 10.0.0.1:7100",
+        says: "all eight came back",
+    },
+    Job {
+        name: "static-rust",
+        server: "exec \"$1/echo-rust\" serve 0.0.0.0:7100",
+        client: "\"$1/echo-rust\" ask 10.0.0.1:7100",
+        says: "all eight came back",
+    },
+    Job {
+        name: "chromium",
+        // What the page shows in the end comes from a second request, made by its script.
+        server: "cat >index.html <<<'<p>old</p><script>
+            fetch(\"word.json\").then(r => r.json()).then(w => document.querySelector(\"p\").textContent = w + w)</script>'
+            echo '\"new\"' >word.json; exec python3 -m http.server 8000",
+        client: "chromium-headless-shell --no-sandbox --user-data-dir=\"$PWD/profile\" --virtual-time-budget=5000 \\
+            --dump-dom http://10.0.0.1:8000/",
+        says: "<p>newnew</p>",
     },
 ];

@@ -2,6 +2,7 @@
 //!
 //! They run in the suites' room: no way out but through heptad, as a user who may do nothing. [`jobs`] has the table.
 
+mod brought;
 mod jobs;
 
 use std::path::{Path, PathBuf};
@@ -12,9 +13,8 @@ use anyhow::{Context, Result, bail, ensure};
 use clap::builder::PossibleValuesParser;
 
 use self::jobs::{JOBS, Job};
-use crate::performance::build_hello;
+use crate::programs;
 use crate::suites::{self, room::Room};
-use crate::{debian, programs};
 
 /// What `cargo xtask lossy --help` ends with.
 pub const EXAMPLES: &str = "Examples:
@@ -28,14 +28,6 @@ What servers and clients printed stays below target/suites/log.
 Exit codes: 0 every job was done, 1 one was not.";
 
 const LAB: &str = "crates/runner/tests/foreign/lossy.toml";
-/// Packages of Debian that would start a service where they are installed, and a library that no program of theirs brings.
-const UNPACKED: [&str; 5] = [
-    "nginx",
-    "postgresql-15",
-    "memcached",
-    "openssh-server",
-    "libnss-wrapper",
-];
 /// How long a job may take, with the time until its server is there.
 const DEADLINE: Duration = Duration::from_secs(40);
 /// Between two tries of a client whose server is not there yet, and two looks whether a lab is up.
@@ -62,13 +54,7 @@ pub fn run(root: &Path, choice: &Choice) -> Result<ExitCode> {
     ensure!(names.is_empty(), "the jobs need {}", names.join(", "));
     let room = Room::new(root, &suites::heptad(root, choice.heptad.as_deref())?)?;
     room.control()?;
-    room.bring(&build_hello(root)?)?;
-    for package in UNPACKED {
-        debian::unpack(
-            &debian::fetch(root, package)?,
-            &room.folder().join("debian"),
-        )?;
-    }
+    brought::bring(&room, root)?;
     let lab = Lab::up(&room, &room.bring(&root.join(LAB))?)?;
     let mut all_done = true;
     for job in JOBS.iter() {
