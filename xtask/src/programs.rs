@@ -246,7 +246,7 @@ pub const PERFORMANCE: [Program; 9] = [
 ];
 
 /// Those that do their jobs over a lossy cable; none of these packages starts a service.
-pub const LOSSY: [Program; 21] = [
+pub const LOSSY: [Program; 23] = [
     Program {
         name: "go",
         package: "golang-go",
@@ -378,6 +378,20 @@ pub const LOSSY: [Program; 21] = [
         package: "chromium-headless-shell",
         probe: &["--version"],
         says: "Chromium",
+        tests: "its job over a lossy cable",
+    },
+    Program {
+        name: "/usr/bin/aria2c",
+        package: "aria2",
+        probe: &["--version"],
+        says: "aria2 version",
+        tests: "its job over a lossy cable",
+    },
+    Program {
+        name: "/usr/bin/mktorrent",
+        package: "mktorrent",
+        probe: &["-h"],
+        says: "mktorrent",
         tests: "its job over a lossy cable",
     },
     Program {

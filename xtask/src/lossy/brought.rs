@@ -13,11 +13,12 @@ use crate::suites::room::Room;
 /// Sources of the project's own.
 const FOREIGN: &str = "crates/runner/tests/foreign/lossy";
 /// Packages of Debian that are unpacked; the last one is a library that no installed program brings.
-const UNPACKED: [&str; 5] = [
+const UNPACKED: [&str; 6] = [
     "nginx",
     "postgresql-15",
     "memcached",
     "openssh-server",
+    "opentracker",
     "libnss-wrapper",
 ];
 

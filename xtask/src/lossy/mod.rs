@@ -132,11 +132,14 @@ fn end(child: &mut Child) -> Result<()> {
 
 /// Whether the client said what it says when all went well.
 fn do_job(room: &Room, job: &Job) -> Result<bool> {
-    let mut server = on_node(room, "a", job, job.server)
-        .stdout(room.log(&format!("lossy_{}_server", job.name))?)
-        .stderr(Stdio::null())
-        .spawn()
-        .context("cannot start setpriv")?;
+    let start_on = |node: &&str| {
+        let log = room.log(&format!("lossy_{}_{node}", job.name))?;
+        let mut server = on_node(room, node, job, job.server);
+        let server = server.stdout(log).stderr(Stdio::null()).spawn();
+        server.context("cannot start setpriv")
+    };
+    let servers = job.servers.iter().map(start_on);
+    let mut servers = servers.collect::<Result<Vec<Child>>>()?;
     let start = Instant::now();
     let mut done = false;
     while !done && start.elapsed() < DEADLINE {
@@ -152,7 +155,7 @@ fn do_job(room: &Room, job: &Job) -> Result<bool> {
             std::thread::sleep(PAUSE);
         }
     }
-    end(&mut server)?;
+    servers.iter_mut().try_for_each(end)?;
     Ok(done)
 }
 
@@ -165,7 +168,8 @@ fn on_node(room: &Room, node: &str, job: &Job, script: &str) -> Command {
     let mut command = room.heptad(&["exec", node, "--", "timeout", "--kill-after=5", "40"]);
     command
         .args(["bash", "-c", &script, "bash"])
-        .arg(room.folder());
+        .arg(room.folder())
+        .arg(node);
     command
 }
 
