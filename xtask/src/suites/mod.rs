@@ -1,7 +1,7 @@
 //! `cargo xtask suites`: test suites that others wrote run under `heptad run`, and what passes is compared with what the kernel passes.
 //!
 //! ```text
-//! a suite: cpython, asyncio, go ──> room: no way out but through heptad ──> verdicts of its tests
+//! a suite: cpython, asyncio, … ──>  room: no way out but through heptad ──> verdicts of its tests
 //!                                                                                 │
 //! docs/suites.md <── report: a table, JSON <── differences: which failures are known
 //! ```
@@ -13,6 +13,7 @@ mod differences;
 mod go;
 mod report;
 pub mod room;
+mod tokio;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -48,7 +49,7 @@ struct Suite {
 }
 
 /// Every suite, in the order in which they run.
-const SUITES: [Suite; 3] = [
+const SUITES: [Suite; 4] = [
     Suite {
         name: "cpython",
         run: cpython::listed,
@@ -60,6 +61,10 @@ const SUITES: [Suite; 3] = [
     Suite {
         name: "go",
         run: go::listed,
+    },
+    Suite {
+        name: "tokio",
+        run: tokio::all,
     },
 ];
 

@@ -1,0 +1,243 @@
+//! The tests of tokio that use sockets, from its crate. There is no list: what did not pass is asked of the kernel.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use anyhow::{Context, Result, ensure};
+use serde_json::Value;
+
+use super::room::Room;
+use super::{Outcome, Verdict, Verdicts};
+use crate::tools::cargo;
+
+const VERSION: &str = "1.54.1";
+
+/// Its programs of tests in which there is a socket of IP.
+const PROGRAMS: [&str; 26] = [
+    "io_async_fd",
+    "io_copy_bidirectional",
+    "io_driver",
+    "io_driver_drop",
+    "net_bind_resource",
+    "net_lookup_host",
+    "net_panic",
+    "net_quickack",
+    "no_rt",
+    "rt_busy_tick",
+    "rt_common",
+    "rt_handle_block_on",
+    "rt_shutdown_err",
+    "rt_threaded",
+    "tcp_accept",
+    "tcp_accept_ready",
+    "tcp_connect",
+    "tcp_echo",
+    "tcp_into_split",
+    "tcp_into_std",
+    "tcp_peek",
+    "tcp_shutdown",
+    "tcp_socket",
+    "tcp_split",
+    "tcp_stream",
+    "udp",
+];
+
+/// They wait for ever for what epoll does not tell of a socketpair; they are not started, and count as not passed.
+const ENDLESS: &str = "await_error_readiness";
+
+/// Its dependencies for tests want a tokio too: it has to be this one.
+const WORKSPACE: &str = r#"[workspace]
+members = ["tokio"]
+resolver = "2"
+
+[patch.crates-io]
+tokio = { path = "tokio" }
+
+[profile.dev]
+debug = 0
+"#;
+
+/// Every program is a run of its own.
+pub fn all(room: &Room, root: &Path) -> Result<Outcome> {
+    let folder = root.join("target/suites/tokio");
+    fetch(root, &folder)?;
+    let programs = build(root, &folder)?;
+    // Tests of files read this one.
+    room.bring(&folder.join("tokio/Cargo.toml"))?;
+    let (mut kernel, mut heptad) = (BTreeSet::new(), Verdicts::new());
+    for ((name, program), at) in programs.iter().zip(1..) {
+        let tests = tests(program)?;
+        let program = room.bring(program)?;
+        let what = format!("tokio {name}");
+        let at = (at, programs.len());
+        let mut command = room.under_heptad(&program);
+        command.args(["--skip", ENDLESS]).current_dir(room.folder());
+        let here = verdicts(&room.run(&what, &mut command, at)?);
+        let passed = |test: &&String| here.get(*test) == Some(&Verdict::Passed);
+        let mut passes: BTreeSet<String> = tests.iter().filter(passed).cloned().collect();
+        if passes.len() < tests.len() {
+            let mut command = room.under_the_kernel(&program);
+            command.arg("--exact").args(tests.difference(&passes));
+            command.current_dir(room.folder());
+            let there = room.run(&format!("{what} with the kernel"), &mut command, at)?;
+            passes.extend(passed_of(verdicts(&there)));
+        }
+        kernel.extend(passes.iter().map(|test| format!("{name}::{test}")));
+        let named = |(test, verdict)| (format!("{name}::{test}"), verdict);
+        heptad.extend(here.into_iter().map(named));
+    }
+    Ok(Outcome { kernel, heptad })
+}
+
+fn passed_of(verdicts: Verdicts) -> impl Iterator<Item = String> {
+    let passed = |(test, verdict)| (verdict == Verdict::Passed).then_some(test);
+    verdicts.into_iter().filter_map(passed)
+}
+
+/// Lays the crate, as the registry has it, below the folder, and a workspace around it; once for all runs.
+fn fetch(root: &Path, folder: &Path) -> Result<()> {
+    if folder.join("Cargo.toml").is_file() {
+        return Ok(());
+    }
+    let asking = folder.join("fetch");
+    std::fs::create_dir_all(asking.join("src"))?;
+    std::fs::write(asking.join("src/lib.rs"), "")?;
+    let manifest = format!(
+        "[package]\nname = \"fetch\"\n[dependencies]\ntokio = \"={VERSION}\"\n[workspace]\n"
+    );
+    std::fs::write(asking.join("Cargo.toml"), manifest)?;
+    let output = cargo(root)
+        .args(["metadata", "--format-version", "1", "--manifest-path"])
+        .arg(asking.join("Cargo.toml"))
+        .stderr(Stdio::inherit())
+        .output()
+        .context("cannot start cargo")?;
+    ensure!(output.status.success(), "cannot fetch tokio {VERSION}");
+    let fetched: Value = serde_json::from_slice(&output.stdout)?;
+    let packages = fetched["packages"].as_array();
+    let manifest = packages
+        .and_then(|packages| packages.iter().find(|package| package["name"] == "tokio"))
+        .and_then(|tokio| tokio["manifest_path"].as_str());
+    let source = manifest.and_then(|manifest| Path::new(manifest).parent());
+    let status = Command::new("cp")
+        .arg("-rT")
+        .arg(source.context("cargo does not say where tokio is")?)
+        .arg(folder.join("tokio"))
+        .status()?;
+    ensure!(status.success(), "cannot copy tokio: {status}");
+    let lock = std::fs::read_to_string(folder.join("tokio/Cargo.lock"))?;
+    std::fs::write(folder.join("Cargo.lock"), without_tokio(&lock))?;
+    std::fs::write(folder.join("Cargo.toml"), WORKSPACE)?;
+    Ok(())
+}
+
+/// The versions of what it depends on, as it was tested, but for itself: the registry's would take the place of this one.
+fn without_tokio(lock: &str) -> String {
+    let packages = lock.split("[[package]]\n");
+    let others = packages.filter(|package| !package.starts_with("name = \"tokio\"\n"));
+    others.collect::<Vec<_>>().join("[[package]]\n")
+}
+
+/// Builds the programs of tests; their names, and where they are.
+fn build(root: &Path, folder: &Path) -> Result<Vec<(String, PathBuf)>> {
+    eprintln!("suites: tokio: building its tests");
+    let mut command = cargo(root);
+    command
+        .args(["test", "--no-run", "--package", "tokio", "--features"])
+        .args(["tokio/full", "--message-format", "json", "--target-dir"])
+        .arg(folder.join("target"))
+        .arg("--manifest-path")
+        .arg(folder.join("Cargo.toml"));
+    for program in PROGRAMS {
+        command.args(["--test", program]);
+    }
+    let output = command.stderr(Stdio::inherit()).output();
+    let output = output.context("cannot start cargo")?;
+    ensure!(output.status.success(), "the tests of tokio do not compile");
+    let mut programs = built(&String::from_utf8_lossy(&output.stdout));
+    programs.sort();
+    Ok(programs)
+}
+
+/// The programs that cargo's messages tell of.
+fn built(messages: &str) -> Vec<(String, PathBuf)> {
+    let programs = messages.lines().filter_map(|line| {
+        let message: Value = serde_json::from_str(line).ok()?;
+        let program = message["executable"].as_str()?;
+        Some((
+            message["target"]["name"].as_str()?.to_owned(),
+            program.into(),
+        ))
+    });
+    programs.collect()
+}
+
+/// The tests that a program has.
+fn tests(program: &Path) -> Result<BTreeSet<String>> {
+    let output = Command::new(program).arg("--list").output()?;
+    let said = String::from_utf8_lossy(&output.stdout);
+    let tests = said.lines().filter_map(|line| line.strip_suffix(": test"));
+    let tests: BTreeSet<String> = tests.map(str::to_owned).collect();
+    ensure!(!tests.is_empty(), "{}: no tests", program.display());
+    Ok(tests)
+}
+
+/// What Rust's own harness says of tests.
+fn verdicts(said: &str) -> Verdicts {
+    let told = said.lines().filter_map(|line| {
+        let (test, word) = line.strip_prefix("test ")?.rsplit_once(" ... ")?;
+        let verdict = match word {
+            "ok" => Verdict::Passed,
+            "FAILED" => Verdict::Failed,
+            word if word.starts_with("ignored") => Verdict::Skipped,
+            _ => return None,
+        };
+        let test = test.strip_suffix(" - should panic").unwrap_or(test);
+        Some((test.to_owned(), verdict))
+    });
+    told.collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_test_has_the_verdict_that_stands_behind_it() {
+        let said = "\
+running 4 tests
+test echo ... ok
+test nesting - should panic ... ok
+thread 'closed' (7) panicked at tokio/tests/udp.rs:71:10:
+test closed ... FAILED
+test slow has been running for over 60 seconds
+test known ... ignored, not here
+";
+        let rows = [
+            ("echo", Verdict::Passed),
+            ("nesting", Verdict::Passed),
+            ("closed", Verdict::Failed),
+            ("known", Verdict::Skipped),
+        ];
+        let rows = rows.map(|(test, verdict)| (test.to_owned(), verdict));
+        assert_eq!(verdicts(said), Verdicts::from(rows));
+    }
+
+    #[test]
+    fn a_lock_without_tokio_has_all_others() {
+        let lock = "version = 4\n\n[[package]]\nname = \"mio\"\n\n[[package]]\nname = \"tokio\"\n\n[[package]]\nname = \"tokio-test\"\n";
+        assert_eq!(
+            without_tokio(lock),
+            "version = 4\n\n[[package]]\nname = \"mio\"\n\n[[package]]\nname = \"tokio-test\"\n"
+        );
+    }
+
+    #[test]
+    fn programs_are_those_that_cargo_says_it_built() {
+        let messages = r#"{"reason":"compiler-artifact","target":{"name":"mio"},"executable":null}
+{"reason":"compiler-artifact","target":{"name":"udp"},"executable":"/a/udp-1"}
+{"reason":"build-finished","success":true}"#;
+        assert_eq!(built(messages), [("udp".to_owned(), "/a/udp-1".into())]);
+    }
+}
