@@ -1,4 +1,4 @@
-//! One TAP or TUN interface of which we hold the other end.
+//! One interface of the kernel of which we hold the other end.
 use std::fmt;
 use std::fs::OpenOptions;
 use std::io::{self, IoSlice};
@@ -27,13 +27,16 @@ pub enum Kind {
     Tap,
     /// Bare IP packets.
     Tun,
+    /// Ethernet frames too, by a packet socket on one end of a pair of interfaces (veth(4)) whose other end is the kernel's.
+    Veth,
 }
 impl fmt::Display for Kind {
-    /// As `ip tuntap` spells it.
+    /// As `ip tuntap` and `ip link` spell it.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Tap => "tap",
             Self::Tun => "tun",
+            Self::Veth => "veth",
         })
     }
 }
@@ -90,6 +93,7 @@ pub struct Woken {
 pub struct Interface {
     name: String,
     kind: Kind,
+    /// The driver's file, or a packet socket.
     tun: OwnedFd,
     call: OwnedFd,
 }
@@ -99,11 +103,12 @@ impl Interface {
     /// an administrator may. Nothing is left to us at first ([`Offloads::NONE`]).
     pub fn attach(kind: Kind, name: &str) -> Result<Self, DeviceError> {
         check_name(name)?;
-        let tun = open_driver()?;
         let mode = match kind {
             Kind::Tap => libc::IFF_TAP,
             Kind::Tun => libc::IFF_TUN,
+            Kind::Veth => return Self::listen(name),
         };
+        let tun = open_driver()?;
         let flags = mode | libc::IFF_NO_PI | libc::IFF_VNET_HDR;
         let existed = Links::open().and_then(|links| links.mtu(name)).is_ok();
         requests::set_interface(tun.as_fd(), name, flags)
@@ -117,16 +122,38 @@ impl Interface {
         };
         requests::set_header_len(tun.as_fd(), vnet_header::LEN as i32)
             .map_err(other("length of the virtio header"))?;
-        let call = eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)
-            .map_err(|errno| other("eventfd")(errno.into()))?;
-        let interface = Self {
-            name: name.to_owned(),
-            kind,
-            tun,
-            call,
-        };
+        let interface = Self::adopt(kind, name, tun)?;
         interface.set_offloads(Offloads::NONE)?;
         Ok(interface)
+    }
+    /// A packet socket on an interface that is there, which frames come out of as on a wire.
+    fn listen(name: &str) -> Result<Self, DeviceError> {
+        let socket = requests::packet_socket(name).map_err(|error| DeviceError::Refused {
+            name: name.to_owned(),
+            doing: "packet socket",
+            error,
+        })?;
+        Self::adopt(Kind::Veth, name, socket)
+    }
+    /// The other end that somebody else attached to, in whichever network namespace, and handed over: see
+    /// [`Interface::into_file`].
+    pub fn adopt(kind: Kind, name: &str, file: OwnedFd) -> Result<Self, DeviceError> {
+        let call = eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK);
+        let call = call.map_err(|errno| DeviceError::Refused {
+            name: name.to_owned(),
+            doing: "eventfd",
+            error: errno.into(),
+        })?;
+        Ok(Self {
+            name: name.to_owned(),
+            kind,
+            tun: file,
+            call,
+        })
+    }
+    /// What is to be handed to another process.
+    pub fn into_file(self) -> OwnedFd {
+        self.tun
     }
     /// Its name.
     pub fn name(&self) -> &str {
@@ -167,8 +194,12 @@ impl Interface {
                 _ => other("bringing it up")(error),
             })
     }
-    /// Says what the kernel may leave to us from now on; frames that wait to be read stay as they are.
+    /// Says what the kernel may leave to us from now on; frames that wait to be read stay as they are. Who made a pair of
+    /// interfaces has told the kernel's end to cut and fill, and it stays so.
     pub fn set_offloads(&self, offloads: Offloads) -> Result<(), DeviceError> {
+        if self.kind == Kind::Veth {
+            return Ok(());
+        }
         requests::set_offloads(self.tun.as_fd(), offloads.bits()).map_err(|error| {
             DeviceError::Refused {
                 name: self.name.clone(),

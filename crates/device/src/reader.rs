@@ -30,7 +30,7 @@ impl Reader {
         if from.read_into(&mut self.buffer)? == 0 {
             return Ok(None);
         }
-        let ethernet = from.kind() == Kind::Tap;
+        let ethernet = from.kind() != Kind::Tun;
         Ok(Some(self.packet(ethernet)))
     }
     /// A packet of what was read.

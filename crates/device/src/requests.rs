@@ -1,6 +1,6 @@
-//! The system calls that need `unsafe`: requests to the TUN driver and to an interface.
+//! The system calls that need `unsafe`: requests to the TUN driver and to an interface, and packet sockets.
 use std::io;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 
 use rustix::net::{AddressFamily, SocketType};
 
@@ -58,6 +58,53 @@ pub(crate) fn set_offloads(tun: BorrowedFd<'_>, bits: u32) -> io::Result<()> {
     Ok(())
 }
 
+/// A socket for the frames that come out of an interface, and for those that go into it, each with a virtio header
+/// (packet(7)). What it sent itself it does not hear.
+pub(crate) fn packet_socket(name: &str) -> io::Result<OwnedFd> {
+    let index = Links::open()?.index(name)?;
+    // Of no protocol until it is bound: it would hear every interface.
+    let flags = libc::SOCK_RAW | libc::SOCK_CLOEXEC | libc::SOCK_NONBLOCK;
+    // SAFETY: plain integers.
+    let fd = unsafe { libc::socket(libc::AF_PACKET, flags, 0) };
+    if fd < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    // SAFETY: the descriptor is new and ours.
+    let socket = unsafe { OwnedFd::from_raw_fd(fd) };
+    set_option(&socket, libc::SOL_PACKET, libc::PACKET_VNET_HDR, 1)?;
+    set_option(&socket, libc::SOL_PACKET, PACKET_IGNORE_OUTGOING, 1)?;
+    for option in [libc::SO_RCVBUF, libc::SO_SNDBUF] {
+        // As much as the kernel allows: bursts wait here for the reader.
+        set_option(&socket, libc::SOL_SOCKET, option, i32::MAX / 2)?;
+    }
+    // SAFETY: `sockaddr_ll` consists of integers, for all of which zeros are a value.
+    let mut address: libc::sockaddr_ll = unsafe { core::mem::zeroed() };
+    address.sll_family = libc::AF_PACKET as u16;
+    address.sll_protocol = (libc::ETH_P_ALL as u16).to_be();
+    address.sll_ifindex = index;
+    let length = size_of::<libc::sockaddr_ll>() as libc::socklen_t;
+    // SAFETY: an address of this length, which lives through the call.
+    let bound = unsafe { libc::bind(fd, (&raw const address).cast(), length) };
+    if bound < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    Ok(socket)
+}
+
+/// packet(7), Linux 4.20; not in every libc's headers.
+const PACKET_IGNORE_OUTGOING: libc::c_int = 23;
+
+fn set_option(socket: &OwnedFd, level: i32, name: i32, value: i32) -> io::Result<()> {
+    let length = size_of::<i32>() as libc::socklen_t;
+    let fd = socket.as_raw_fd();
+    // SAFETY: the options of this module take an `int`, which lives through the call.
+    let set = unsafe { libc::setsockopt(fd, level, name, (&raw const value).cast(), length) };
+    if set < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    Ok(())
+}
+
 /// Asks and changes what `ip link` shows of interfaces, in the network namespace of the process.
 pub(crate) struct Links {
     socket: OwnedFd,
@@ -66,6 +113,16 @@ impl Links {
     pub(crate) fn open() -> io::Result<Self> {
         let socket = rustix::net::socket(AddressFamily::INET, SocketType::DGRAM, None)?;
         Ok(Self { socket })
+    }
+    pub(crate) fn index(&self, name: &str) -> io::Result<i32> {
+        let mut request = named(name);
+        ioctl(
+            self.socket.as_fd(),
+            libc::SIOCGIFINDEX as libc::Ioctl,
+            &mut request,
+        )?;
+        // SAFETY: SIOCGIFINDEX answers in this field; it is an integer, for which all bits are a value.
+        Ok(unsafe { request.ifr_ifru.ifru_ifindex })
     }
     pub(crate) fn mtu(&self, name: &str) -> io::Result<u32> {
         let mut request = named(name);
