@@ -67,7 +67,7 @@ fn mermaid(topology: &Topology, corners: &[Corner<'_>]) -> String {
     let mut text = format!("---\ntitle: {}\n---\nflowchart LR\n", topology.name);
     for (i, corner) in corners.iter().enumerate() {
         let (open, close) = match corner.kind {
-            NodeKind::Host => ("(", ")"),
+            NodeKind::Host | NodeKind::Kernel => ("(", ")"),
             NodeKind::Router => ("{{", "}}"),
             NodeKind::Switch => ("[", "]"),
             NodeKind::Tap | NodeKind::Tun | NodeKind::Uplink => (">", "]"),
@@ -95,7 +95,7 @@ fn dot(topology: &Topology, corners: &[Corner<'_>]) -> String {
     );
     for (i, corner) in corners.iter().enumerate() {
         let shape = match corner.kind {
-            NodeKind::Host => "box, style=rounded",
+            NodeKind::Host | NodeKind::Kernel => "box, style=rounded",
             NodeKind::Router => "hexagon",
             NodeKind::Switch => "box",
             NodeKind::Tap | NodeKind::Tun | NodeKind::Uplink => "cds",

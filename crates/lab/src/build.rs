@@ -11,7 +11,7 @@ use crate::frames::Interface;
 use crate::link::Way;
 use crate::machine::{Body, Host, Machine, Patience, Socketed, mac, port_config, port_id};
 use crate::observation::Observation;
-use crate::outside::{LinkLayer, Outside};
+use crate::outside::{Layer, LinkLayer, Outside};
 use crate::partition::Partitions;
 use crate::routing::{PlannedRoute, routes};
 use crate::rules::Rules;
@@ -260,8 +260,12 @@ fn machines(
                 let snooping = surroundings.snooping(name, node, id, &ports);
                 Body::Switch(Box::new(Switch::new(id.0, snooping)))
             }
-            NodeKind::Tap => Body::Outside(Outside::new(id.0, None)),
-            NodeKind::Tun => Body::Outside(Outside::new(id.0, layers.remove(&id))),
+            NodeKind::Tap => Body::Outside(Outside::new(id.0, Layer::Same)),
+            NodeKind::Tun => Body::Outside(Outside::new(id.0, tun_layer(layers.remove(&id)))),
+            NodeKind::Kernel => {
+                let own = ports.iter().all(|port| port.id == PortId::LOOPBACK);
+                Body::Outside(Outside::new(id.0, kernel_layer(id, own)))
+            }
             NodeKind::Host | NodeKind::Router | NodeKind::Uplink => {
                 let mut host = Host::new(lab.seed, id, name, host_config(node), events);
                 for (index, port) in ports.iter().enumerate() {
@@ -319,6 +323,18 @@ fn machines(
         lab.drain(id);
     }
     Ok(())
+}
+
+fn tun_layer(station: Option<LinkLayer>) -> Layer {
+    station.map_or(Layer::Same, Layer::Station)
+}
+
+/// A cable of the loopback's has no link layer; the kernel's interface for it has one.
+fn kernel_layer(id: MachineId, is_loopback: bool) -> Layer {
+    match is_loopback {
+        true => Layer::Loopback(mac(id, 0)),
+        false => Layer::Same,
+    }
 }
 
 /// What each TUN knows of the stations on its cable.

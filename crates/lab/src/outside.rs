@@ -8,16 +8,16 @@ mod link_layer;
 
 use std::collections::VecDeque;
 
-use heptad_stack::wire::{PacketBuf, PacketId, Pool};
+use heptad_stack::wire::{MacAddr, PacketBuf, PacketId, Pool};
 use heptad_stack::{Caps, Counters, DropReason, Instant};
 
 use crate::fabric::Arrived;
-use crate::machine::{Body, Machine};
+use crate::machine::{Body, Machine, mac};
 use crate::topology::NodeKind;
 use crate::{Lab, MachineId};
 
 pub(crate) use link_layer::LinkLayer;
-use link_layer::Stripped;
+use link_layer::{Stripped, dress_for, undress};
 
 /// Most frames, once cut, that wait for the kernel's interface: the largest windows that Linux offers, and some.
 const QUEUE_BOUND: u32 = 16_384;
@@ -27,9 +27,13 @@ const QUEUE_BOUND: u32 = 16_384;
 pub struct RealCable {
     /// The machine behind it.
     pub machine: MachineId,
+    /// Its name in the lab.
+    pub node: String,
+    /// The link address that the lab has for it.
+    pub mac: MacAddr,
     /// The interface's name.
     pub interface: String,
-    /// [`NodeKind::Tap`] or [`NodeKind::Tun`].
+    /// [`NodeKind::Tap`], [`NodeKind::Tun`] or [`NodeKind::Kernel`].
     pub kind: NodeKind,
     /// The cable's MTU, bytes of an IP packet.
     pub mtu: u32,
@@ -42,12 +46,39 @@ pub(crate) struct Outside {
     queue: VecDeque<PacketBuf>,
     /// Frames in `queue`, once cut.
     queued: u32,
-    /// A TUN's.
-    layer: Option<LinkLayer>,
+    layer: Layer,
+}
+
+/// What the frames of the kernel's interface and those of the cable have to do with each other.
+pub(crate) enum Layer {
+    /// They are the same.
+    Same,
+    /// The interface has no Ethernet, and the cable has.
+    Station(LinkLayer),
+    /// The interface has Ethernet, and the cable has not: it leads from the machine with this address to itself.
+    Loopback(MacAddr),
+}
+impl Layer {
+    /// A packet of the kernel's becomes a frame of the cable.
+    fn outward(&self, frame: &mut PacketBuf) -> Result<(), DropReason> {
+        match self {
+            Self::Same => Ok(()),
+            Self::Station(station) => station.dress(frame),
+            Self::Loopback(_) => undress(frame),
+        }
+    }
+    /// The other way round.
+    fn inward(&mut self, frame: &mut PacketBuf, pool: &mut Pool) -> Result<Stripped, DropReason> {
+        match self {
+            Self::Same => Ok(Stripped::Packet),
+            Self::Station(station) => station.strip(frame, pool),
+            Self::Loopback(mac) => dress_for(*mac, frame).map(|()| Stripped::Packet),
+        }
+    }
 }
 impl Outside {
     /// `origin` is the machine's number.
-    pub fn new(origin: u32, layer: Option<LinkLayer>) -> Self {
+    pub fn new(origin: u32, layer: Layer) -> Self {
         Self {
             counters: Counters::default(),
             pool: Pool::new(origin),
@@ -63,11 +94,8 @@ impl Outside {
         mut frame: PacketBuf,
         caps: Caps,
     ) -> Result<Option<PacketBuf>, DropReason> {
-        if let Some(layer) = &mut self.layer {
-            match layer.strip(&mut frame, &mut self.pool)? {
-                Stripped::Packet => {}
-                Stripped::OfTheLink(answer) => return Ok(answer),
-            }
+        if let Stripped::OfTheLink(answer) = self.layer.inward(&mut frame, &mut self.pool)? {
+            return Ok(answer);
         }
         let frames = frame.frames();
         if self.queued > 0 && self.queued.saturating_add(frames) > QUEUE_BOUND {
@@ -88,15 +116,17 @@ impl Outside {
 }
 
 impl Lab {
-    /// The ends of links outside of the lab, in order of names.
+    /// The ends of links outside of the lab and those of nodes with the kernel's stack, in order of names.
     pub fn real_cables(&self) -> Vec<RealCable> {
         let all = (0..).map(MachineId).zip(&self.machines);
-        let outside = all.filter(|(_, machine)| machine.kind.is_outside());
+        let outside = all.filter(|(_, machine)| machine.kind.is_kernels());
         outside
             .filter_map(|(id, machine)| {
                 let port = machine.ports.first()?;
                 Some(RealCable {
                     machine: id,
+                    node: machine.name.clone(),
+                    mac: mac(id, 0),
                     interface: port.name.clone(),
                     kind: machine.kind,
                     mtu: self.fabric.cables[port.link].mtu,
@@ -118,8 +148,7 @@ impl Lab {
         let Some(port) = ports.first() else { return };
         let id = end.pool.next_id();
         frame.set_id(id);
-        let dressed = end.layer.as_ref().map(|layer| layer.dress(&mut frame));
-        if let Some(Err(reason)) = dressed {
+        if let Err(reason) = end.layer.outward(&mut frame) {
             return self.refuse(outside, id, reason);
         }
         self.fabric.transmit(at, port, frame, &mut end.pool);

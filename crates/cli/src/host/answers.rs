@@ -347,5 +347,6 @@ fn kind(kind: NodeKind) -> &'static str {
         NodeKind::Tap => "tap",
         NodeKind::Tun => "tun",
         NodeKind::Uplink => "uplink",
+        NodeKind::Kernel => "kernel",
     }
 }

@@ -190,6 +190,29 @@ impl LinkLayer {
     }
 }
 
+/// Takes the Ethernet header off a packet of IP; all else concerns a link that is not there.
+pub(super) fn undress(frame: &mut PacketBuf) -> Result<(), DropReason> {
+    let header = frame.peek(HEADER_LEN).and_then(EthernetHeader::parse);
+    let header = header.map_err(|_| DropReason::LinkHeader)?;
+    if !matches!(header.ethertype, EtherType::IPV4 | EtherType::IPV6) {
+        return Err(DropReason::UnknownEtherType);
+    }
+    frame.pull(HEADER_LEN).map_err(|_| DropReason::LinkHeader)?;
+    Ok(())
+}
+
+/// Puts an Ethernet header in front of a packet that comes back to where it came from.
+pub(super) fn dress_for(mac: MacAddr, packet: &mut PacketBuf) -> Result<(), DropReason> {
+    let (_, ethertype) = destination(packet)?;
+    let header = EthernetHeader {
+        dst: mac,
+        src: mac,
+        ethertype,
+    };
+    header.emit(packet.push(HEADER_LEN));
+    Ok(())
+}
+
 /// Where a bare IP packet goes.
 fn destination(packet: &mut PacketBuf) -> Result<(IpAddr, EtherType), DropReason> {
     let version = packet.peek(1).ok().and_then(|bytes| bytes.first());

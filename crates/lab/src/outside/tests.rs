@@ -113,6 +113,8 @@ fn a_frame_of_the_kernel_reaches_the_host_and_the_answer_waits_for_the_kernel() 
     let mut lab = host_and("tap:t0", "delay = \"1ms\"");
     let cable = RealCable {
         machine: id(&lab, "tap:t0"),
+        node: "tap:t0".into(),
+        mac: crate::machine::mac(id(&lab, "tap:t0"), 0),
         interface: "t0".into(),
         kind: NodeKind::Tap,
         mtu: 1500,
@@ -443,4 +445,27 @@ fn the_event_hash_is_the_same_whether_or_not_frames_are_recorded() {
     };
     assert!(hash(true).is_some());
     assert_eq!(hash(true), hash(false));
+}
+
+#[test]
+fn what_a_kernel_says_to_itself_comes_back_over_the_cable_of_its_loopback() {
+    let mut lab = lab(
+        "[nodes.k]\nstack = \"kernel\"\n[[links]]\nendpoints = [\"k:lo\", \"k:lo\"]\ndelay = \"5ms\"",
+    );
+    let [cable] = &lab.real_cables()[..] else {
+        panic!("one cable")
+    };
+    assert_eq!((cable.node.as_str(), cable.kind), ("k", NodeKind::Kernel));
+    let (kernel, mac) = (cable.machine, cable.mac);
+    lab.inject(kernel, Instant::ZERO, arp_request(LINUX, A));
+    lab.inject(kernel, Instant::ZERO, segment(10));
+    run(&mut lab, Duration::from_micros(4999));
+    assert!(!lab.is_outside_due(kernel));
+    run(&mut lab, Duration::from_micros(1));
+    let frame = bytes_of(&lab.poll_outside(kernel).unwrap());
+    let header = EthernetHeader::parse(&frame).unwrap();
+    assert_eq!((header.dst, header.src), (mac, mac));
+    assert_eq!(header.ethertype, EtherType::IPV4);
+    assert_eq!(frame.len(), HEADER_LEN + 50);
+    assert!(lab.poll_outside(kernel).is_none(), "ARP goes nowhere");
 }

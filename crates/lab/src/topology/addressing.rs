@@ -240,7 +240,8 @@ fn check_ports(
         let Some(node) = nodes.get(name) else {
             continue;
         };
-        if node.kind == NodeKind::Host && !node.addresses.iter().any(|p| p.port == *port) {
+        let is_host = matches!(node.kind, NodeKind::Host | NodeKind::Kernel);
+        if is_host && !node.addresses.iter().any(|p| p.port == *port) {
             let key = match port.as_str() {
                 "eth0" => "address".to_owned(),
                 _ => format!("[nodes.{name}.ports.{port}] address"),

@@ -22,6 +22,7 @@
 //! # congestion = "bbr"             # what its TCP sockets begin with; else "cubic"
 //! # ecn = "always"                 # its TCP asks for explicit congestion notification; else only "when asked"; or "never"
 //! # uplink = true                  # with a real clock: TCP, UDP, ping and names by the network of the machine around
+//! # stack = "kernel"               # with a real clock: Linux's TCP in a namespace, not ours
 //! # publish = ["8080:80"]          # with a real clock: 127.0.0.1:8080 outside is alice's port 80; also "5353:53/udp"
 //!
 //! [[links]]
@@ -59,6 +60,7 @@
 mod addressing;
 mod document;
 mod gateways;
+mod kernel;
 mod links;
 mod nodes;
 mod outside;
@@ -132,6 +134,8 @@ pub enum NodeKind {
     Tun,
     /// The gateway of a node with `uplink = true`, `"uplink:NODE"`: it stands in for the network of the machine around.
     Uplink,
+    /// A host with the kernel's stack: programs and the kernel are in a network namespace whose one interface is this port.
+    Kernel,
 }
 impl NodeKind {
     /// Whether programs or verbs find sockets there.
@@ -142,12 +146,16 @@ impl NodeKind {
     pub fn is_outside(self) -> bool {
         matches!(self, Self::Tap | Self::Tun)
     }
+    /// Whether a kernel makes its packets: the end of its cable is real.
+    pub fn is_kernels(self) -> bool {
+        self.is_outside() || self == Self::Kernel
+    }
 }
 
 /// A node of the file.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Node {
-    /// Host, router, switch, or outside.
+    /// Host, router, switch, outside, or with the kernel's stack.
     pub kind: NodeKind,
     /// Addresses by port name (`eth0`), with prefix length. A router's may be left out: they are computed.
     pub addresses: BTreeMap<String, Vec<(IpAddr, u8)>>,
@@ -437,6 +445,7 @@ impl Topology {
         let mut drafts = nodes::read(root, virtual_clock)?;
         let mut links = links::read(root, &drafts)?;
         outside::check(source, &links, virtual_clock)?;
+        kernel::check(source, &drafts, &links, virtual_clock)?;
         drafts.extend(outside::nodes(&links));
         uplinks::add(source, &mut drafts, &mut links)?;
         let Addressing {

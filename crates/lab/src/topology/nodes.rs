@@ -8,6 +8,7 @@ use heptad_stack::time::Duration;
 use toml::de::DeValue;
 
 use super::document::{Fields, Result, Source, Value};
+use super::kernel;
 use super::publish::{self, Publish};
 use super::subnet::{bits, host_bits};
 use super::switches;
@@ -73,6 +74,7 @@ const NODE_KEYS: &[&str] = &[
     "uplink",
     "snooping",
     "querier",
+    "stack",
 ];
 const LIKE_ADDRESS: &str = "10.0.1.10/24";
 
@@ -121,7 +123,7 @@ pub(super) fn check_name(source: Source<'_>, name: &str, span: Range<usize>) -> 
 
 fn read_node(node: Fields<'_, '_>, span: Range<usize>) -> Result<NodeDraft> {
     node.only(&[NODE_KEYS, PROGRAM_KEYS])?;
-    let kind = match node.text("kind", "router")? {
+    let mut kind = match node.text("kind", "router")? {
         None | Some(("host", _)) => NodeKind::Host,
         Some(("router", _)) => NodeKind::Router,
         Some(("switch", _)) => NodeKind::Switch,
@@ -131,6 +133,10 @@ fn read_node(node: Fields<'_, '_>, span: Range<usize>) -> Result<NodeDraft> {
                 .help("host, router or switch"));
         }
     };
+    if kernel::is_asked(node)? {
+        kernel::check_node(node, kind)?;
+        kind = NodeKind::Kernel;
+    }
     let mut draft = NodeDraft {
         span,
         kind,
@@ -184,7 +190,9 @@ fn check_kind(node: Fields<'_, '_>, draft: &NodeDraft) -> Result<()> {
     let first = match draft.kind {
         NodeKind::Switch => draft.addresses.first(),
         NodeKind::Router => draft.automatic().next(),
-        NodeKind::Host | NodeKind::Tap | NodeKind::Tun | NodeKind::Uplink => None,
+        NodeKind::Host | NodeKind::Tap | NodeKind::Tun | NodeKind::Uplink | NodeKind::Kernel => {
+            None
+        }
     };
     if draft.kind == NodeKind::Switch {
         let keys = [
