@@ -2,17 +2,17 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::io;
-use std::os::fd::{AsFd, BorrowedFd, FromRawFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::process::{WaitOptions, wait};
 
 use super::answers::Want;
+use super::child::{Child, child_signals, failed, read_word};
 use super::epolls::Epolls;
 use super::front::Report;
 use super::identity::{self, Threads};
-use super::program::{Plan, Step, WORD, Word};
+use super::program::{Plan, Step, Word};
 use super::room::Rooms;
 use super::{descendants, pair};
 use crate::channel;
@@ -40,7 +40,7 @@ pub struct Guard {
     watched: Instant,
     watched_up_to: u64,
     lab_gone: bool,
-    program: i32,
+    program: Child,
     /// With so many stand-ins, those that were closed are looked for.
     pub(super) stand_ins_at_most: usize,
 }
@@ -297,14 +297,8 @@ impl Sockets {
     }
 }
 
-/// The guard's whole life. Does not return.
-pub fn main(
-    plan: &Plan,
-    channel: OwnedFd,
-    front: OwnedFd,
-    report: OwnedFd,
-    mask: &libc::sigset_t,
-) -> ! {
+/// The guard's whole life.
+pub fn main(plan: &Plan, channel: OwnedFd, front: OwnedFd, report: OwnedFd, mask: &libc::sigset_t) {
     let started = descendants::adopt_orphans()
         .map_err(|error| failed(&error))
         .and_then(|()| start(plan, channel, mask));
@@ -320,12 +314,6 @@ pub fn main(
             descendants::kill_all();
         }
     }
-    // SAFETY: ends this process without the clean-up that belongs to the front.
-    unsafe { libc::_exit(0) }
-}
-
-fn failed(error: &io::Error) -> Report {
-    Report::Failed(error.raw_os_error().unwrap_or(libc::EIO))
 }
 
 /// Forks the program, fetches the filter's listener out of it and lets it go on.
@@ -370,7 +358,7 @@ fn start(plan: &Plan, channel: OwnedFd, mask: &libc::sigset_t) -> Result<Guard, 
         watched: Instant::now(),
         watched_up_to: 0,
         lab_gone: false,
-        program,
+        program: Child::new(program),
         stand_ins_at_most: 0,
     };
     let name = plan.name.to_string_lossy().chars().take(256).collect();
@@ -395,17 +383,6 @@ fn fetch_listener(program: i32, ours: &OwnedFd) -> Result<(OwnedFd, bool), Repor
     rustix::io::write(ours, &[1])
         .map_err(|error| Report::NotStarted(Step::Filter, error.raw_os_error()))?;
     Ok((listener, wait_killable))
-}
-
-fn read_word(from: &OwnedFd) -> Option<Word> {
-    let mut bytes = [0; WORD];
-    loop {
-        match rustix::io::read(from, &mut bytes) {
-            Err(rustix::io::Errno::INTR) => {}
-            Ok(WORD) => return Word::decode(bytes),
-            _ => return None,
-        }
-    }
 }
 
 /// The guard holds a descriptor for each of the program's sockets.
@@ -456,10 +433,10 @@ impl Guard {
                 return Report::LabGone;
             }
             if !signal.is_empty() {
-                self.pass_signal_on(report);
+                self.program.pass_signal_on(report);
             }
             if !child.is_empty()
-                && let Some(end) = self.look_at_children(&children, report)
+                && let Some(end) = self.program.look(&children, report)
             {
                 return end;
             }
@@ -606,44 +583,6 @@ impl Guard {
         }
     }
 
-    fn pass_signal_on(&mut self, report: &OwnedFd) {
-        let mut bytes = [0; 4];
-        if rustix::io::read(report, &mut bytes) != Ok(4) {
-            return;
-        }
-        let signal = i32::from_ne_bytes(bytes);
-        // The program is our child and not yet waited for, so the number is still its own.
-        // SAFETY: plain integers.
-        unsafe { libc::kill(self.program, signal) };
-    }
-
-    /// Reaps; the program's end is returned, its stops are reported.
-    fn look_at_children(&mut self, signals: &OwnedFd, report: &OwnedFd) -> Option<Report> {
-        let mut drain = [0; 1024];
-        let _ = rustix::io::read(signals, &mut drain);
-        // Any child: the program may have left our process group.
-        while let Ok(Some((pid, status))) = wait(WaitOptions::NOHANG | WaitOptions::UNTRACED) {
-            if pid.as_raw_nonzero().get() != self.program {
-                continue;
-            }
-            if let Some(code) = status.exit_status() {
-                return Some(Report::Exited(code));
-            }
-            if let Some(signal) = status.terminating_signal() {
-                return Some(Report::Killed(signal));
-            }
-            if let Some(signal) = status.stopping_signal() {
-                let _ = channel::send(
-                    report.as_fd(),
-                    &Report::Stopped(signal).encode(),
-                    &[],
-                    false,
-                );
-            }
-        }
-        None
-    }
-
     /// Tells the lab who has a socket now.
     pub(super) fn delivered(&mut self, socket: SocketNumber, thread: i32, fd: i32) {
         let process = self.threads.process_of(thread);
@@ -653,20 +592,5 @@ impl Guard {
             pid: process.cast_unsigned(),
             fd,
         });
-    }
-}
-
-fn child_signals() -> io::Result<OwnedFd> {
-    // SAFETY: the set is initialised before it is read; the descriptor is new and ours.
-    unsafe {
-        let mut set: libc::sigset_t = std::mem::zeroed();
-        libc::sigemptyset(&raw mut set);
-        libc::sigaddset(&raw mut set, libc::SIGCHLD);
-        let fd = libc::signalfd(-1, &raw const set, libc::SFD_CLOEXEC | libc::SFD_NONBLOCK);
-        if fd < 0 {
-            Err(io::Error::last_os_error())
-        } else {
-            Ok(OwnedFd::from_raw_fd(fd))
-        }
     }
 }

@@ -8,6 +8,7 @@
 
 pub mod answers;
 pub mod calls;
+pub(crate) mod child;
 pub mod descendants;
 mod epolls;
 pub mod files;
@@ -35,6 +36,17 @@ use crate::{Exit, Job, RunError};
 /// # Errors
 /// [`RunError`]; a program that is not found or not executable is told on stderr and is an [`Exit`], 127 or 126.
 pub fn run(job: Job, channel: OwnedFd) -> Result<Exit, RunError> {
+    under_front(job, |plan, us, to_front, mask| {
+        guard::main(plan, channel, us, to_front, mask);
+    })
+}
+
+/// Forks the process that watches over the program, which is given the front's pidfd, the way to it and the mask of signals that
+/// the program shall have; then becomes the front.
+pub(crate) fn under_front<W>(job: Job, watch: W) -> Result<Exit, RunError>
+where
+    W: FnOnce(&program::Plan, OwnedFd, OwnedFd, &libc::sigset_t),
+{
     let plan = program::Plan::new(job)?;
     descendants::adopt_orphans().map_err(|error| RunError::System("subreaper", error))?;
     let signals = Blocked::new().map_err(|error| RunError::System("sigprocmask", error))?;
@@ -50,10 +62,12 @@ pub fn run(job: Job, channel: OwnedFd) -> Result<Exit, RunError> {
         -1 => Err(RunError::System("fork", io::Error::last_os_error())),
         0 => {
             drop(report);
-            guard::main(&plan, channel, us, to_front, &signals.before)
+            watch(&plan, us, to_front, &signals.before);
+            // SAFETY: ends this process without the clean-up that belongs to the front.
+            unsafe { libc::_exit(0) }
         }
         guard => {
-            drop((channel, us, to_front));
+            drop((watch, us, to_front));
             front::wait(&plan.name, report, guard)
         }
     }
