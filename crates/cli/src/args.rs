@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use crate::control::Mode;
 use crate::graph::GraphFormat;
 
 /// A whole network in user space. Alone: the demonstration.
@@ -68,7 +69,8 @@ pub enum Command {
         heptad run --loss 5% --rtt 80ms --seed 7 -- python3 app.py\n  \
         heptad run --script labs/faults/third-syn.toml -- python3 app.py\n  \
         heptad run -p 8080:80 -- python3 -m http.server 80\n  \
-        heptad run --uplink --rtt 80ms -- python3 app.py\n\n\
+        heptad run --uplink --rtt 80ms -- python3 app.py\n  \
+        heptad run --mode netns --rtt 80ms -- python3 app.py\n\n\
         Whatever the program starts shares one node, `here`: servers and clients\n\
         meet at 127.0.0.1, and every packet between them crosses the impaired\n\
         cable. The loss applies to each packet; half of the round trip to each way.\n\
@@ -577,6 +579,9 @@ pub struct Exec {
     /// The lab; default: the only one.
     #[arg(long, env = "HEPTAD_LAB")]
     pub lab: Option<String>,
+    /// How it is run; default: as the node's `stack` in the lab file says.
+    #[arg(long, value_enum, value_name = "MODE")]
+    pub mode: Option<Mode>,
     /// The node to run it on.
     pub node: String,
     /// The program and its arguments.
@@ -622,6 +627,9 @@ pub struct Run {
     /// Write a capture (pcapng) here.
     #[arg(long, value_name = "FILE")]
     pub capture: Option<PathBuf>,
+    /// How it is run.
+    #[arg(long, value_enum, value_name = "MODE", default_value = "seccomp")]
+    pub mode: Mode,
     /// Say nothing at the end.
     #[arg(long, short)]
     pub quiet: bool,

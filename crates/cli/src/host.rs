@@ -19,6 +19,7 @@ use crate::failure::Failure;
 use crate::report::Report;
 
 pub mod answers;
+pub mod namespaces;
 pub mod programs;
 pub mod published;
 mod real_cables;
@@ -166,13 +167,15 @@ impl LabHost {
             events: EventMask::NONE,
         };
         let lab = Lab::new(&topology, options).map_err(Failure::usage)?;
-        let interfaces = real_cables::open(&lab)?; // before the capture: a lab that can't be up leaves no file
+        let opened = real_cables::open(&lab, &topology)?; // before the capture: a lab that can't be up leaves no file
         let head = capture_head(&topology, seed);
         let network = start_network(lab, &topology, capture.as_deref(), sinks, &head)?;
         let (publisher, published) = published::publish(&network, &topology)?;
         let uplink = published::open_uplink(&network)?;
-        real_cables::attach(&network, interfaces)?;
-        let programs = Arc::new(Programs::new(network.clone(), name.clone(), orders)?);
+        real_cables::attach(&network, opened.interfaces)?;
+        let mut programs = Programs::new(network.clone(), name.clone(), orders)?;
+        programs.namespaces = opened.namespaces;
+        let programs = Arc::new(programs);
         let (stop, stops) = mpsc::channel();
         let ending = Arc::clone(&programs.ending);
         let mut host = Self {

@@ -4,7 +4,7 @@ mod support;
 use support::{Sandbox, has_program};
 
 /// What scripts may look for; a change is one for users.
-const IDS: [&str; 16] = [
+const IDS: [&str; 17] = [
     "architecture",
     "seccomp_user_notification",
     "pidfd_open_pidfd_getfd",
@@ -18,6 +18,7 @@ const IDS: [&str; 16] = [
     "descriptors",
     "folder_for_running_labs",
     "a_program_as_a_trial",
+    "one_with_mode_netns",
     "python3",
     "tap_and_tun",
     "ping_through_an_uplink",

@@ -12,6 +12,8 @@
 //!              └──── socketpair ends: bytes flow here, past the guard; read, write, poll stay the kernel's
 //! ```
 //!
+//! The second way, programs with the kernel's sockets in a network namespace, is [`netns`].
+//!
 //! Start reading at [`run`] for the job's side, at [`Host`] for the lab's.
 
 pub mod channel;
@@ -20,6 +22,7 @@ pub mod exec;
 pub mod filter;
 pub mod host;
 pub mod memory;
+pub mod netns;
 pub mod notify;
 mod numbers;
 mod probe;
@@ -113,6 +116,9 @@ pub enum RunError {
         "the kernel refuses system call notification ({0}); `heptad doctor` says what is missing"
     )]
     Filter(std::io::Error),
+    /// The network namespace of the node is not to be entered.
+    #[error("cannot enter the network namespace of the node: {0}")]
+    Namespace(std::io::Error),
     /// The lab's side of the channel closed.
     #[error("the lab is gone")]
     LabGone,

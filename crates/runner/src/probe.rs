@@ -1,6 +1,8 @@
 //! What this machine lets the runner do: tried, not guessed, on child processes made for it.
 mod limits;
 
+pub(crate) use limits::forbidden_by;
+
 use std::fs;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};

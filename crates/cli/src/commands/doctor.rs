@@ -104,6 +104,7 @@ fn rows() -> Vec<Row> {
     rows.push(runtime_folder());
     let is_possible = rows.iter().all(|row| row.ok || !row.needed);
     rows.push(whole(is_possible));
+    rows.push(in_namespace());
     rows.push(python());
     rows.push(tun());
     rows.push(ping());
@@ -129,21 +130,25 @@ fn runtime_folder() -> Row {
 /// A program with sockets, on a network of its own: all of the above together.
 fn whole(is_possible: bool) -> Row {
     let tried = match is_possible {
-        true => run_inside(),
+        true => run_inside(&["run", "-q", "--"]),
         false => Err("not tried: something that it needs is missing".to_owned()),
     };
     let cost = "unmodified programs can't be run";
     Row::new("a program, as a trial", true, tried, cost)
 }
 
-fn run_inside() -> Result<String, String> {
+/// The same with the kernel's own sockets.
+fn in_namespace() -> Row {
+    let tried = run_inside(&["run", "-q", "--mode", "netns", "--"]);
+    let cost = "no --mode netns and no `stack = \"kernel\"`: programs with io_uring or raw packets can't be run";
+    Row::new("one with --mode netns", false, tried, cost)
+}
+
+fn run_inside(run: &[&str]) -> Result<String, String> {
     let ours = std::env::current_exe().map_err(|error| error.to_string())?;
     let begin = Instant::now();
     let mut command = Command::new(&ours);
-    command
-        .args(["run", "-q", "--"])
-        .arg(&ours)
-        .args(["doctor", "--inside"]);
+    command.args(run).arg(&ours).args(["doctor", "--inside"]);
     let (worked, said) = finish(&mut command)?;
     match worked {
         true => Ok(format!("ran in {} ms", begin.elapsed().as_millis())),

@@ -2,6 +2,7 @@
 use crate::args::Run;
 use crate::commands::exec;
 use crate::commands::host::start;
+use crate::control::Mode;
 use crate::control::client::Client;
 use crate::failure::Failure;
 use crate::host::{CaptureTo, Orders, Script};
@@ -43,7 +44,7 @@ pub fn run(run: &Run, json: bool) -> Result<u8, Failure> {
             eprintln!("heptad: published {port}");
         }
     }
-    let code = exec::on_node(&client, NODE, &run.program);
+    let code = exec::on_node(&client, (NODE, Some(run.mode)), &run.program);
     let report = started.end();
     match &report {
         Some(report) if json => eprint_json(report)?,
@@ -82,15 +83,27 @@ fn of_a_flag(error: &heptad_lab::TopologyError) -> Failure {
 /// One node whose loopback is a cable with the asked impairments; its way out is another one like it.
 fn lab_file(run: &Run) -> Result<String, Failure> {
     let publish: Vec<String> = run.publish.iter().map(|port| quoted(port)).collect();
-    let publish = publish.join(", ");
     let faults = faults(run)?;
     let (lines, table) = (faults.join("\n"), faults.join(", "));
     let uplink = match run.uplink {
         true => format!("uplink = {{ {table} }}\n"),
         false => String::new(),
     };
+    let node = match run.mode {
+        Mode::Seccomp => format!("publish = [{}]\n{uplink}", publish.join(", ")),
+        Mode::Netns if run.uplink => {
+            let message = "--uplink: a program with the kernel's stack has no way out";
+            return Err(Failure::usage(message));
+        }
+        Mode::Netns if publish.is_empty() => "stack = \"kernel\"\n".to_owned(),
+        Mode::Netns => {
+            let message =
+                "--publish: ports of a program with the kernel's stack can't be published";
+            return Err(Failure::usage(message));
+        }
+    };
     Ok(format!(
-        "name = \"run\"\n[nodes.{NODE}]\npublish = [{publish}]\n{uplink}\n\
+        "name = \"run\"\n[nodes.{NODE}]\n{node}\n\
          [[links]]\nname = \"lo\"\nendpoints = [\"{NODE}:lo\", \"{NODE}:lo\"]\nmtu = 1500\n{lines}\n",
     ))
 }

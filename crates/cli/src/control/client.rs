@@ -6,7 +6,7 @@ use std::os::unix::net::UnixStream;
 
 use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags, sendmsg};
 
-use super::{Answer, Ask, Info, LONGEST, folder};
+use super::{Answer, Ask, Info, LONGEST, Mode, folder};
 use crate::failure::Failure;
 
 /// A running lab, by name.
@@ -46,11 +46,13 @@ impl Client {
         self.ask_with(ask, None)
     }
 
-    /// Asks to serve a guard: `channel` is the lab's end.
-    pub fn exec(&self, node: &str, channel: OwnedFd) -> Result<(), Failure> {
+    /// Asks to serve a guard, or to let a program in: `channel` is the lab's end. Which of both is answered.
+    pub fn exec(&self, node: &str, mode: Option<Mode>, channel: OwnedFd) -> Result<Mode, Failure> {
         let node = node.to_string();
-        self.ask_with_channel(&Ask::Exec { node }, channel)
-            .map(drop)
+        match self.ask_with_channel(&Ask::Exec { node, mode }, channel)? {
+            Answer::Exec { mode } => Ok(mode),
+            _ => Err(Failure::ours("the lab answered something else")),
+        }
     }
 
     /// Asks with the lab's end of a channel.

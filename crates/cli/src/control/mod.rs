@@ -23,8 +23,12 @@ pub const LONGEST: u64 = 16 << 20;
 pub enum Ask {
     /// Who are you?
     Info,
-    /// Serve the guard at the far end of the channel that comes along.
-    Exec { node: String },
+    /// Serve the guard at the far end of the channel that comes along, or let the program in that is started there.
+    Exec {
+        node: String,
+        /// Absent: the node's own.
+        mode: Option<Mode>,
+    },
     /// The sockets of one node, or of all.
     Sockets { node: Option<String> },
     /// The same, inside out.
@@ -91,8 +95,10 @@ pub enum Ask {
 #[serde(tag = "answer", rename_all = "kebab-case")]
 pub enum Answer {
     Info(Info),
-    /// The channel is being served.
-    Exec,
+    /// The channel is being served, in this mode.
+    Exec {
+        mode: Mode,
+    },
     Sockets {
         nodes: Vec<NodeSockets>,
     },
@@ -140,6 +146,16 @@ pub enum Answer {
     Error {
         message: String,
     },
+}
+
+/// How a program is run.
+#[derive(Serialize, Deserialize, clap::ValueEnum, Debug, Clone, Copy, PartialEq, Eq)]
+#[serde(rename_all = "kebab-case")]
+pub enum Mode {
+    /// Heptad's stack answers its socket calls.
+    Seccomp,
+    /// The kernel's stack, in a network namespace whose one cable leads into the lab.
+    Netns,
 }
 
 /// What is to become of partitions and rules.

@@ -13,7 +13,7 @@ use heptad_stack::{Counter, Counters, DropReason, Family, SocketKind};
 
 use rustix::net::{RecvFlags, recv};
 
-use crate::control::{Answer, Ask, Info, NodeCounters, NodeInfo, NodeSockets, Socket};
+use crate::control::{Answer, Ask, Info, Mode, NodeCounters, NodeInfo, NodeSockets, Socket};
 use crate::graph::draw;
 use crate::host::programs::Programs;
 use probes::Probing;
@@ -45,7 +45,7 @@ impl Answers {
     pub fn answer(&self, ask: Ask, fd: Option<OwnedFd>) -> Answer {
         let answer = match ask {
             Ask::Info => Ok(Answer::Info(self.info())),
-            Ask::Exec { node } => self.exec(&node, fd),
+            Ask::Exec { node, mode } => self.exec(&node, mode, fd),
             Ask::Sockets { node } => self.hosts(node.as_deref()).map(|hosts| Answer::Sockets {
                 nodes: hosts
                     .iter()
@@ -133,7 +133,26 @@ impl Answers {
         topology
     }
 
-    fn exec(&self, node: &str, fd: Option<OwnedFd>) -> Result<Answer, String> {
+    fn exec(&self, node: &str, asked: Option<Mode>, fd: Option<OwnedFd>) -> Result<Answer, String> {
+        let machine = self.network.lab(|lab| lab.machine(node));
+        let kernels = machine.filter(|machine| self.programs.namespaces.has(*machine));
+        let mode = kernels.map_or(Mode::Seccomp, |_| Mode::Netns);
+        if asked.is_some_and(|asked| asked != mode) {
+            return Err(match mode {
+                Mode::Netns => format!(
+                    "{node} has the kernel's stack: its programs run in its network namespace (--mode netns)"
+                ),
+                Mode::Seccomp => format!(
+                    "{node} has Heptad's stack; `stack = \"kernel\"` in the lab file gives it the kernel's, for --mode netns"
+                ),
+            });
+        }
+        if let Some(machine) = kernels {
+            let channel = fd.ok_or("no channel came along")?;
+            let entered = self.programs.let_in(machine, channel);
+            entered.map_err(|error| error.to_string())?;
+            return Ok(Answer::Exec { mode });
+        }
         let host = self.hosts(Some(node))?.pop().ok_or("no such node")?;
         if host.kind != NodeKind::Host {
             return Err(format!(
@@ -145,7 +164,7 @@ impl Answers {
         self.programs
             .attach(host.id, channel)
             .map_err(|error| error.to_string())?;
-        Ok(Answer::Exec)
+        Ok(Answer::Exec { mode })
     }
 
     /// The node of this name, or every node that has sockets.

@@ -19,6 +19,7 @@ use heptad_stack::l4_transport::tcp::State;
 use heptad_stack::{Instant as LabInstant, SocketKind};
 
 use super::Orders;
+use super::namespaces::Namespaces;
 use crate::failure::{Failure, OURS};
 
 /// How long a program with `ready` may take.
@@ -36,6 +37,8 @@ pub struct Programs {
     log: Option<PathBuf>,
     /// Serves guards; only with a real clock.
     guests: Option<Host>,
+    /// Nodes whose programs are not ours to serve.
+    pub namespaces: Namespaces,
     /// The lab was told to end: there is nothing to wait for any more.
     pub ending: Arc<AtomicBool>,
     children: Mutex<Vec<Child>>,
@@ -55,9 +58,15 @@ impl Programs {
             folder,
             log,
             guests,
+            namespaces: Namespaces::default(),
             ending: Arc::default(),
             children: Mutex::default(),
         })
+    }
+
+    /// Lets a program with the kernel's sockets in.
+    pub fn let_in(&self, machine: MachineId, channel: OwnedFd) -> io::Result<()> {
+        self.namespaces.let_in(&self.network, machine, channel)
     }
 
     /// Serves the guard at the far end.

@@ -1,27 +1,43 @@
-//! The interfaces of this machine that a lab file names.
+//! The interfaces of the kernel at the ends of a lab's cables: those of this machine that a lab file names, and those of nodes with
+//! the kernel's stack.
 use heptad_lab::topology::NodeKind;
-use heptad_lab::{Lab, MachineId};
+use heptad_lab::{Lab, MachineId, RealCable, Topology};
 use heptad_runtime::Network;
 use heptad_runtime::device::{DeviceError, Interface, Kind};
 
+use super::namespaces::Namespaces;
 use crate::failure::Failure;
 
+/// All of them.
+#[derive(Default)]
+pub struct Opened {
+    /// What is at the ends of cables.
+    pub interfaces: Vec<(MachineId, Interface)>,
+    /// Where programs find the kernel's stack.
+    pub namespaces: Namespaces,
+}
+
 /// Opens all of them and brings them up.
-pub fn open(lab: &Lab) -> Result<Vec<(MachineId, Interface)>, Failure> {
-    let cables = lab.real_cables().into_iter();
-    let open = |cable: heptad_lab::RealCable| {
-        let kind = match cable.kind {
-            NodeKind::Tun => Kind::Tun,
-            _ => Kind::Tap,
+pub fn open(lab: &Lab, topology: &Topology) -> Result<Opened, Failure> {
+    let mut opened = Opened::default();
+    for cable in lab.real_cables() {
+        let interface = match cable.kind {
+            NodeKind::Kernel => opened.namespaces.add(topology, &cable)?,
+            NodeKind::Tun => of_this_machine(Kind::Tun, &cable)?,
+            _ => of_this_machine(Kind::Tap, &cable)?,
         };
+        opened.interfaces.push((cable.machine, interface));
+    }
+    Ok(opened)
+}
+
+fn of_this_machine(kind: Kind, cable: &RealCable) -> Result<Interface, Failure> {
+    let open = || {
         let interface = Interface::attach(kind, &cable.interface)?;
         interface.bring_up(cable.mtu)?;
-        Ok((cable.machine, interface))
+        Ok(interface)
     };
-    cables
-        .map(open)
-        .collect::<Result<_, _>>()
-        .map_err(|error| failure(&error))
+    open().map_err(|error| failure(&error))
 }
 
 /// From now on frames pass.

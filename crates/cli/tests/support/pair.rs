@@ -105,7 +105,7 @@ impl Pair {
 
 /// `heptad` for a user without privileges in this sandbox, which is then that user's own. Needs no change of user for whom
 /// is one already.
-fn ordinary_user(sandbox: &Sandbox) -> Vec<String> {
+pub fn ordinary_user(sandbox: &Sandbox) -> Vec<String> {
     let heptad = sandbox.path("heptad");
     let is_root = fs::metadata("/proc/self")
         .is_ok_and(|meta| std::os::unix::fs::MetadataExt::uid(&meta) == 0);

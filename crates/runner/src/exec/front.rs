@@ -55,6 +55,7 @@ impl Report {
             (3, 0) => Self::NotStarted(Step::Surroundings, number),
             (3, 1) => Self::NotStarted(Step::Filter, number),
             (3, 2) => Self::NotStarted(Step::Execute, number),
+            (3, 3) => Self::NotStarted(Step::Namespace, number),
             (4, _) => Self::LabGone,
             (5, _) => Self::Failed(number),
             _ => return None,
@@ -117,6 +118,7 @@ fn outcome(name: &OsStr, last: Report) -> Result<Exit, RunError> {
         Report::NotStarted(Step::Execute, errno) => Ok(not_executed(name, errno)),
         Report::NotStarted(Step::Surroundings, errno) => Err(RunError::Surroundings(error(errno))),
         Report::NotStarted(Step::Filter, errno) => Err(RunError::Filter(error(errno))),
+        Report::NotStarted(Step::Namespace, errno) => Err(RunError::Namespace(error(errno))),
         Report::Failed(errno) => Err(RunError::System("guard", error(errno))),
         Report::LabGone | Report::Stopped(_) => Err(RunError::LabGone),
     }

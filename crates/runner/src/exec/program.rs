@@ -45,6 +45,8 @@ pub enum Step {
     Filter,
     /// `execve`.
     Execute,
+    /// The node's namespace.
+    Namespace,
 }
 
 /// Bytes of a [`Word`].
@@ -75,6 +77,7 @@ impl Word {
             (1, 0) => Some(Self::Failed(Step::Surroundings, value)),
             (1, 1) => Some(Self::Failed(Step::Filter, value)),
             (1, 2) => Some(Self::Failed(Step::Execute, value)),
+            (1, 3) => Some(Self::Failed(Step::Namespace, value)),
             _ => None,
         }
     }
@@ -155,6 +158,21 @@ impl Plan {
             return (Step::Filter, libc::EPIPE);
         }
         drop(installed);
+        (Step::Execute, self.execute())
+    }
+
+    /// The same without a filter, after `enter`: its calls are the kernel's to answer.
+    pub fn become_it_in(
+        &self,
+        enter: impl FnOnce() -> Result<(), i32>,
+        mask: &libc::sigset_t,
+    ) -> (Step, i32) {
+        if let Err(errno) = enter() {
+            return (Step::Namespace, errno);
+        }
+        if let Err(errno) = self.surroundings(mask) {
+            return (Step::Surroundings, errno);
+        }
         (Step::Execute, self.execute())
     }
 
@@ -297,6 +315,7 @@ mod tests {
             Word::Failed(Step::Surroundings, libc::ENOENT),
             Word::Failed(Step::Filter, libc::EINVAL),
             Word::Failed(Step::Execute, libc::EACCES),
+            Word::Failed(Step::Namespace, libc::EPERM),
         ] {
             assert_eq!(Word::decode(word.encode()), Some(word));
         }

@@ -11,7 +11,7 @@ use crate::exec::room;
 
 const NAMESPACES: Asked = Asked::useful(
     "user namespaces",
-    "nothing: programs are run without a namespace of their own",
+    "nothing for programs whose calls are trapped; only root has --mode netns",
 );
 const PRIVATE: Asked = Asked::useful(
     "private network",
@@ -121,6 +121,11 @@ fn write(path: &CStr, text: &str) -> bool {
 /// Which step failed, and what is known to forbid it.
 fn refused(step: u8, error: &io::Error) -> io::Error {
     let step = STEPS.get(usize::from(step) - 1).unwrap_or(&"it");
+    io::Error::other(forbidden_by(step, error))
+}
+
+/// The same of a step with this name.
+pub(crate) fn forbidden_by(step: &str, error: &io::Error) -> String {
     let limits = [
         (
             "user.max_user_namespaces",
@@ -147,7 +152,7 @@ fn refused(step: u8, error: &io::Error) -> io::Error {
         true => error.to_string(),
         false => known.join(", "),
     };
-    io::Error::other(format!("{step}: {by}"))
+    format!("{step}: {by}")
 }
 
 /// As many as the hard limit says: the guard and the lab raise theirs, and hold one for each socket of a program.

@@ -68,7 +68,7 @@ fn text(network: &impl Sockets, node: MachineId, path: &str, inode: Inode<'_>) -
 }
 
 /// hosts(5): every node. What this machine calls itself is another name of the program's own node.
-fn hosts(network: &impl Sockets, node: MachineId) -> String {
+pub(crate) fn hosts(network: &impl Sockets, node: MachineId) -> String {
     let mut text = "127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\n".to_owned();
     let machine = rustix::system::uname();
     let machine = machine.nodename().to_str().unwrap_or_default();
@@ -100,7 +100,7 @@ fn resolvers(tables: &Tables) -> String {
 }
 
 /// A file of this text, at its beginning and for reading only.
-fn to_be_read(text: &[u8]) -> io::Result<OwnedFd> {
+pub(crate) fn to_be_read(text: &[u8]) -> io::Result<OwnedFd> {
     let flags = MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING;
     let file = rustix::fs::memfd_create("heptad", flags)?;
     let mut rest = text;

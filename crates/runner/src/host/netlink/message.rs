@@ -95,7 +95,7 @@ pub fn word(bytes: &[u8], at: usize) -> Option<u32> {
     Some(u32::from_ne_bytes(*found))
 }
 
-/// A message on its way to a program, without its header.
+/// A message on its way, without its header.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Reply {
     kind: u16,
@@ -138,6 +138,16 @@ impl Reply {
             Some(value) => self.with(kind, value),
             None => self,
         }
+    }
+
+    /// What follows the header: the value of an attribute, where attributes are nested.
+    pub fn body(&self) -> &[u8] {
+        &self.body
+    }
+
+    /// The whole message, where we are who asks.
+    pub fn as_request(&self, flags: u16) -> Vec<u8> {
+        self.encode(Header::default(), flags)
     }
 
     fn encode(&self, asked: Header, flags: u16) -> Vec<u8> {

@@ -10,7 +10,7 @@
 mod diag;
 mod endpoint;
 mod link;
-mod message;
+pub(crate) mod message;
 mod route;
 
 use std::net::{IpAddr, SocketAddr};
