@@ -62,7 +62,9 @@ pub enum Command {
     /// Run an unmodified program on a node of a running lab.
     #[command(after_help = "Examples:\n  \
         heptad exec alice -- python3 labs/chat/client.py bob 8080 alice 안녕\n  \
-        heptad exec bob -- bash                    programs on bob, until exit")]
+        heptad exec bob -- bash                    programs on bob, until exit\n\n\
+        Programs of a node with `stack = \"kernel\"` keep the kernel's own sockets, in\n\
+        a network namespace whose cable leads into the lab (mode netns).")]
     Exec(Exec),
     /// Run an unmodified program on a network of its own.
     #[command(after_help = "Examples:\n  \
@@ -77,7 +79,10 @@ pub enum Command {
         A script says what happens when, or to which packet: see docs/lab-file.md.\n\
         With -p others on this machine reach the servers too, over the same cable.\n\
         With --uplink the programs reach what this machine reaches, over another\n\
-        cable with the same faults: docs/programs.md.")]
+        cable with the same faults.\n\n\
+        With --mode netns the program keeps the kernel's own sockets and TCP: for\n\
+        io_uring, raw packets, or Linux itself under faults. It needs no root where\n\
+        users may make namespaces, which heptad doctor tries; see docs/programs.md.")]
     Run(Run),
     /// Sockets, ports or routes of a node, as net-tools' netstat prints them.
     #[command(after_help = "Examples:\n  \

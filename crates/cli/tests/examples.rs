@@ -118,6 +118,10 @@ fn expect_success(sandbox: &Sandbox, example: &Example) {
         return expect_published(sandbox, &example.line);
     }
     let ran = shell(sandbox, &example.line);
+    if ran.code == Some(125) && ran.stderr.contains("no network namespace can be made") {
+        eprintln!("skipped: {example:?}: {}", ran.stderr.trim_end());
+        return;
+    }
     assert_eq!(ran.code, Some(0), "{example:?}: {ran:#?}");
 }
 
