@@ -111,7 +111,7 @@ pub const PROGRAMS: [Program; 17] = [
         package: "iputils-ping",
         probe: &["-V"],
         says: "iputils",
-        tests: "ping from Linux over TAP",
+        tests: "ping from Linux over TAP, and on a node",
     },
     Program {
         name: "traceroute",

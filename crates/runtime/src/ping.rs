@@ -215,9 +215,9 @@ impl Pinger {
         self.statistics.errors += 1;
         self.statistics.time = now - self.started;
         PingEvent::Error {
-            from: reported.error.from,
+            from: reported.error.told.from,
             seq: reported.error.seq,
-            message: reported.error.message,
+            message: reported.error.told.message,
         }
     }
     /// So far.
@@ -240,6 +240,7 @@ impl Node {
     ) -> io::Result<PingStatistics> {
         let remote = SocketAddr::new(to, 0);
         let handle = Handle::open(self, remote, SocketKind::Echo)?;
+        handle.set(SocketOption::RecvErr(true))?;
         if let Some(ttl) = options.ttl {
             handle.set(match to {
                 IpAddr::V4(_) => SocketOption::Ttl(ttl),

@@ -377,6 +377,7 @@ mod tests {
                 message: IcmpError::V4(message),
                 ttl,
                 quoted: Default::default(),
+                transport: 0,
             }),
             mtu,
             at: at(millis),

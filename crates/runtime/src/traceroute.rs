@@ -279,9 +279,7 @@ impl Prober {
             Method::Icmp => SocketKind::Echo,
         };
         let handle = Handle::open(node, SocketAddr::new(to, 0), kind)?;
-        if options.method == Method::Udp {
-            handle.set(SocketOption::RecvErr(true))?;
-        }
+        handle.set(SocketOption::RecvErr(true))?;
         Ok(Self {
             handle,
             to,
@@ -354,8 +352,8 @@ impl Prober {
         if let Some(reported) = stack.recv_echo_error(socket, cx) {
             return Ok(Some(Heard {
                 number: reported.error.seq.wrapping_sub(1),
-                from: reported.error.from,
-                message: Some(reported.error.message),
+                from: reported.error.told.from,
+                message: Some(reported.error.told.message),
                 at: reported.at,
             }));
         }

@@ -12,8 +12,8 @@ use crate::notify::Notification;
 use crate::protocol::{Call, SocketNumber};
 use heptad_runtime::stack::l5_session::sockaddr::{self, Kind, Purpose};
 
-/// Largest payload of a UDP datagram, over IPv6.
-const LONGEST_DATAGRAM: usize = 65_527;
+/// Largest datagram of any protocol: UDP's own bounds are the lab's to know.
+const LONGEST_DATAGRAM: usize = 65_535;
 /// Bytes thrown away by one call; a stream's reader may always get less than it asked for.
 const MOST_DISCARDED: usize = 256 * 1024;
 /// Most buffers of a message (`UIO_MAXIOV`).

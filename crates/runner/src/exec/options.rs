@@ -59,7 +59,14 @@ fn is_labs(held: &Held, level: i32, name: i32) -> bool {
 /// Options whose value is what goes on in the network.
 fn is_live(held: &Held, level: i32, name: i32) -> bool {
     match level {
-        libc::SOL_SOCKET => [libc::SO_ERROR, libc::SO_ACCEPTCONN].contains(&name),
+        // The shadow may be of another protocol.
+        libc::SOL_SOCKET => [
+            libc::SO_ERROR,
+            libc::SO_ACCEPTCONN,
+            libc::SO_TYPE,
+            libc::SO_PROTOCOL,
+        ]
+        .contains(&name),
         libc::IPPROTO_IP => name == libc::IP_MTU,
         libc::IPPROTO_IPV6 => [libc::IPV6_MTU, IPV6_PATHMTU].contains(&name),
         libc::IPPROTO_TCP if held.stream => [
@@ -200,6 +207,17 @@ pub fn made_like(family: u16, (kind, protocol): (u32, u32)) -> Option<OwnedFd> {
     if ![libc::AF_INET, libc::AF_INET6].contains(&family.into()) {
         return None;
     }
+    // Of ICMP and raw ones the kernel may give us none, and one of its own would hear what comes for this machine.
+    let has_ports = [
+        0,
+        libc::IPPROTO_TCP,
+        libc::IPPROTO_UDP,
+        libc::IPPROTO_UDPLITE,
+    ];
+    let (kind, protocol) = match has_ports.contains(&protocol.cast_signed()) {
+        true if kind != libc::SOCK_RAW as u32 => (kind, protocol),
+        _ => (libc::SOCK_DGRAM as u32, 0),
+    };
     let protocol = std::num::NonZeroU32::new(protocol).map(Protocol::from_raw);
     let kind = SocketType::from_raw(kind);
     let family = AddressFamily::from_raw(family);

@@ -11,7 +11,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use heptad_runtime::lab::MachineId;
 use heptad_runtime::stack::l4_transport::udp::{Choices, Reported, Way};
-use heptad_runtime::stack::{Ready, SocketError};
+use heptad_runtime::stack::{Family, Ready, SocketError, SocketKind};
 use rustix::io::Errno;
 use rustix::net::{RecvFlags, recv};
 
@@ -31,9 +31,34 @@ const ERRORS: usize = 256;
 /// Most datagrams in a room whose senders are known: more than a receive buffer of the kernel's holds by default.
 const SENDERS: usize = 4096;
 
+/// Bytes of the header of UDP and UDP-Lite, of which an error's quote is told without.
+const UDP_HEADER: usize = 8;
+
+/// What `socket(2)` asks for, and its `SO_PROTOCOL`. Sockets of ICMP are everybody's here, whatever `ping_group_range` says of the
+/// machine: a node belongs to the user who started it.
+///
+/// # Errors
+/// Linux's errno for what is not here.
+pub fn kind(family: Family, kind: i32, protocol: i32) -> Result<(SocketKind, i32), i32> {
+    let icmp = match family {
+        Family::V4 => libc::IPPROTO_ICMP,
+        Family::V6 => libc::IPPROTO_ICMPV6,
+    };
+    Ok(match (kind, protocol) {
+        (libc::SOCK_STREAM, 0 | libc::IPPROTO_TCP) => (SocketKind::Stream, libc::IPPROTO_TCP),
+        (libc::SOCK_DGRAM, 0 | libc::IPPROTO_UDP) => (SocketKind::Datagram, libc::IPPROTO_UDP),
+        (libc::SOCK_DGRAM, libc::IPPROTO_UDPLITE) => (SocketKind::Lite, protocol),
+        (libc::SOCK_DGRAM, protocol) if protocol == icmp => (SocketKind::Echo, protocol),
+        (libc::SOCK_RAW, _) => return Err(libc::EPERM),
+        (libc::SOCK_STREAM | libc::SOCK_DGRAM, _) => return Err(libc::EPROTONOSUPPORT),
+        _ => return Err(libc::ESOCKTNOSUPPORT),
+    })
+}
+
 /// What a datagram socket has told its program.
-#[derive(Default)]
 pub struct Datagrams {
+    /// What it is to the stack.
+    pub kind: SocketKind,
     /// `SO_PROTOCOL`.
     pub protocol: i32,
     /// Where `send` goes.
@@ -92,24 +117,50 @@ pub struct Parked {
 
 impl Datagrams {
     /// Of a socket that was just opened.
-    pub fn of(protocol: i32) -> Self {
+    pub fn of(kind: SocketKind, protocol: i32) -> Self {
         Self {
+            kind,
             protocol,
-            ..Self::default()
+            peer: None,
+            mute: false,
+            bound: false,
+            wanted: Wanted::default(),
+            carrier: Carrier::Pair,
+            gone: false,
+            errors: VecDeque::new(),
+            senders: VecDeque::new(),
+            held: None,
+            replies: VecDeque::new(),
+            parked: VecDeque::new(),
         }
     }
 
-    /// Of a socket whose ends are in a guard's room.
+    /// Of a socket of UDP whose ends are in a guard's room.
     pub fn in_room(protocol: i32, carrier: Carrier) -> Self {
         Self {
             carrier,
-            ..Self::of(protocol)
+            ..Self::of(SocketKind::Datagram, protocol)
         }
     }
 
     /// As that.
     pub fn is_in_room(&self) -> bool {
         matches!(self.carrier, Carrier::Room(_))
+    }
+
+    /// Whether what it sends to port 53 may be a question about names.
+    pub fn asks_names(&self) -> bool {
+        self.kind == SocketKind::Datagram
+    }
+
+    /// What an error quotes of a packet, as far as a socket of this kind is told.
+    fn quoted<'a>(&self, reported: &'a Reported) -> &'a [u8] {
+        let header = match self.kind {
+            SocketKind::Datagram | SocketKind::Lite => UDP_HEADER,
+            _ => 0,
+        };
+        let told = reported.told.as_ref();
+        told.map_or(&[], |told| told.quoted_behind(header))
     }
 
     /// A call is no longer waited for.
@@ -277,9 +328,8 @@ pub fn receive_error(network: &impl Sockets, entry: &mut Entry, room: u32) -> Re
     };
     let next = datagrams.errors.front().filter(|next| next.told.is_some());
     entry.error = next.map(|next| next.error);
-    // The bytes that went there, as far as the error quotes them; none if this host refused to send them.
-    let quoted = reported.told.as_ref().map(|told| &told.quoted[..]);
-    let quoted = quoted.unwrap_or_default();
+    // None if this host refused to send it.
+    let quoted = datagrams.quoted(&reported);
     let fits = quoted.len().min(room as usize);
     Ok(Outcome::Datagram {
         from: Some(reported.remote),
@@ -328,10 +378,11 @@ pub fn send_one(
         .or(datagrams.peer)
         .ok_or(SocketError::DestinationRequired)?;
     let machine = entry.at.machine;
-    let is_asked = names::is_asked(network, machine, to);
+    let is_asked = datagrams.asks_names() && names::is_asked(network, machine, to);
     let reply = match is_asked {
         true => names::answer(network, data),
-        false => names::answer_for_outside(network, (machine, to), data),
+        false if datagrams.asks_names() => names::answer_for_outside(network, (machine, to), data),
+        false => None,
     };
     if is_asked || reply.is_some() {
         if datagrams.replies.len() < TURN

@@ -155,14 +155,7 @@ impl<S: Sockets> Server<S> {
             _ => return Err(libc::EAFNOSUPPORT),
         };
         let protocol = protocol.cast_signed();
-        let (kind, number) = match (kind.cast_signed(), protocol) {
-            (libc::SOCK_STREAM, 0 | libc::IPPROTO_TCP) => (SocketKind::Stream, libc::IPPROTO_TCP),
-            (libc::SOCK_DGRAM, 0 | libc::IPPROTO_UDP) => (SocketKind::Datagram, libc::IPPROTO_UDP),
-            (libc::SOCK_DGRAM, libc::IPPROTO_UDPLITE) => (SocketKind::Lite, protocol),
-            (libc::SOCK_RAW, _) => return Err(libc::EPERM),
-            (libc::SOCK_STREAM | libc::SOCK_DGRAM, _) => return Err(libc::EPROTONOSUPPORT),
-            _ => return Err(libc::ESOCKTNOSUPPORT),
-        };
+        let (kind, number) = datagram::kind(family, kind.cast_signed(), protocol)?;
         let stream = kind == SocketKind::Stream;
         let of_room = self.ends_of_room(asker.0, kind, fds);
         let node = self.channels.get(&asker.0).ok_or(libc::EPIPE)?.node;
@@ -184,7 +177,7 @@ impl<S: Sockets> Server<S> {
             None => {
                 let role = match stream {
                     true => Role::Fresh,
-                    false => Role::Datagrams(Box::new(Datagrams::of(number))),
+                    false => Role::Datagrams(Box::new(Datagrams::of(kind, number))),
                 };
                 let admitted = self.admit(asker, at, (family, stream, role), Outcome::Socket);
                 admitted.map(|_| ())
@@ -716,7 +709,7 @@ fn set_peer(
         datagrams.peer = None;
         return network.disconnect(at).map_err(SocketError::errno);
     };
-    if names::is_asked(network, at.machine, address) {
+    if datagrams.asks_names() && names::is_asked(network, at.machine, address) {
         if !datagrams.bound {
             network.bind(at, nowhere).map_err(SocketError::errno)?;
         }

@@ -51,18 +51,31 @@ impl IcmpError {
 
 impl Told {
     /// What this host says itself of a packet that found no neighbour.
-    pub(super) fn by_ourselves(flow: &Flow, error: NetError, quoted: Bytes) -> Self {
+    pub(super) fn by_ourselves(
+        flow: &Flow,
+        error: NetError,
+        (quoted, transport): (Bytes, usize),
+    ) -> Self {
+        Self {
+            quoted,
+            transport,
+            ..Self::unsent(flow, IcmpError::undelivered(flow.remote.ip(), error))
+        }
+    }
+    /// What this host says itself of a packet that never left it.
+    pub(crate) fn unsent(flow: &Flow, message: IcmpError) -> Self {
         Self {
             from: flow.local.ip(),
-            message: IcmpError::undelivered(flow.remote.ip(), error),
+            message,
             ttl: TTL,
-            quoted,
+            quoted: Bytes::new(),
+            transport: 0,
         }
     }
 }
 
 /// What somebody says of an echo request of ours (Linux's sock_extended_err).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct EchoError {
     /// Our address.
     pub local: IpAddr,
@@ -72,29 +85,28 @@ pub struct EchoError {
     pub id: u16,
     /// Its sequence number.
     pub seq: u16,
-    /// Who says so: a router, the destination, or this host itself.
-    pub from: IpAddr,
-    /// What: unreachable, time exceeded, parameter problem.
-    pub message: IcmpError,
+    /// Who says what: unreachable, time exceeded, parameter problem.
+    pub told: Told,
 }
 impl EchoError {
-    /// About the packet of `flow`; `None` if that was not an echo request.
-    pub(crate) fn about(flow: &Flow, from: IpAddr, message: IcmpError) -> Option<Self> {
-        let (id, seq) = ((flow.word >> 16) as u16, flow.word as u16);
+    /// Whether the packet of `flow` was an echo request.
+    pub(crate) fn is_about(flow: &Flow) -> bool {
         let is_icmp = matches!(flow.protocol, protocol::ICMP | next_header::ICMPV6);
-        let is_echo = is_icmp && flow.local.port() != 0;
-        is_echo.then_some(Self {
+        is_icmp && flow.local.port() != 0
+    }
+    /// About the echo request of `flow`.
+    pub(crate) fn about(flow: &Flow, told: Told) -> Self {
+        Self {
             local: flow.local.ip(),
             remote: flow.remote.ip(),
-            id,
-            seq,
-            from,
-            message,
-        })
+            id: (flow.word >> 16) as u16,
+            seq: flow.word as u16,
+            told,
+        }
     }
     /// What it is to a program that asks for no more; `None`: the request was too long for the way.
     pub fn net_error(&self) -> Option<NetError> {
-        match &self.message {
+        match &self.told.message {
             IcmpError::V4(message) => net_error(message),
             IcmpError::V6(message) => ipv6::error_of(message),
         }

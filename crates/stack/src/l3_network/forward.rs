@@ -7,7 +7,7 @@ use heptad_wire::icmpv6::{self, Icmpv6};
 use heptad_wire::ipv4::Ipv4Header;
 use heptad_wire::ipv6::{self, Ipv6Header};
 
-use super::quote::{Quote, behind_flow, flow_len};
+use super::quote::{Quote, copied, flow_len};
 use super::{Flow, Heading, NetError, Network, News, Path, Told, Up, zone};
 use crate::l1_physical::PortId;
 use crate::{Counter, Cx, DropReason};
@@ -141,7 +141,7 @@ fn ours(port: PortId, packet: &mut PacketBuf, len: usize) -> Option<Undeliverabl
     let flow = Flow::of_sent(bytes, port)?;
     let flow_len = flow_len(bytes)?;
     let error = NetError::HostUnreachable;
-    let told = Told::by_ourselves(&flow, error, behind_flow(packet, flow_len));
+    let told = Told::by_ourselves(&flow, error, copied(packet, flow_len));
     let news = News::Unreachable(flow, error, told);
     Some(Undeliverable::Ours(news))
 }

@@ -7,7 +7,7 @@ use heptad_wire::icmpv4::{self, Icmpv4, Unreachable};
 use heptad_wire::ipv4::protocol;
 use heptad_wire::{Chunk, PacketBuf, Sum, checksum};
 
-use super::quote::{Quote, behind_flow, flow_len};
+use super::quote::{Quote, copied, flow_len};
 use super::rate_limit::Allowance;
 use super::{
     Arrival, Complaint, Departure, EchoError, Flow, Heading, IcmpError, NetError, Network, News,
@@ -59,6 +59,7 @@ impl Network {
                     message: IcmpError::V4(message),
                     ttl: arrival.ttl,
                     quoted: Bytes::new(),
+                    transport: 0,
                 };
                 let up = self.heard(&message, told, &mut arrival.packet);
                 cx.pool.recycle(arrival.packet);
@@ -173,13 +174,14 @@ impl Network {
         if !self.speaks_from(ours.into()) {
             return Up::Drop(DropReason::IcmpOtherHost, None);
         }
-        if let Some(error) = EchoError::about(&flow, told.from, told.message) {
-            return Up::Next(Heading::News(Box::new(News::Echo(error))));
-        }
         let sent = bytes
             .get(2..4)
             .map_or(0, |b| u16::from_be_bytes([b[0], b[1]]));
-        told.quoted = behind_flow(packet, len);
+        (told.quoted, told.transport) = copied(packet, len);
+        if EchoError::is_about(&flow) {
+            let error = EchoError::about(&flow, told);
+            return Up::Next(Heading::News(Box::new(News::Echo(error))));
+        }
         let news = match told_mtu(message) {
             Some(mtu) => News::PathMtu(flow, next_mtu(mtu, sent), told),
             None => match net_error(message) {

@@ -233,8 +233,17 @@ pub struct Told {
     pub message: IcmpError,
     /// TTL or hop limit of the error as it came.
     pub ttl: u8,
-    /// What it quotes behind the first eight bytes of the packet: of UDP, the datagram's bytes as far as they go.
+    /// What it quotes of the packet, from its IP header on.
     pub quoted: bytes::Bytes,
+    /// Where the transport header begins in that.
+    pub transport: usize,
+}
+impl Told {
+    /// What it quotes of the packet behind this many bytes of its transport header.
+    pub fn quoted_behind(&self, header: usize) -> &[u8] {
+        let at = self.transport.saturating_add(header);
+        self.quoted.get(at..).unwrap_or_default()
+    }
 }
 
 /// The packets that go out instead of one: itself, or its fragments.

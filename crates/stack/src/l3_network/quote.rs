@@ -166,12 +166,11 @@ pub(super) fn flow_len(bytes: &[u8]) -> Option<usize> {
     Some(ipv6::HEADER_LEN + fragment + 8)
 }
 
-/// What a packet has behind that: a copy, no longer than an error can quote.
-pub(super) fn behind_flow(packet: &PacketBuf, flow_len: usize) -> Bytes {
+/// A copy of a packet, no longer than an error can quote, and where its transport header begins.
+pub(super) fn copied(packet: &PacketBuf, flow_len: usize) -> (Bytes, usize) {
     let mut bytes = Vec::new();
     append(&mut bytes, packet, MAX_LEN_V6);
-    let start = flow_len.min(bytes.len());
-    Bytes::from(bytes).slice(start..)
+    (bytes.into(), flow_len.saturating_sub(8))
 }
 
 /// Appends a packet's bytes until there are `max`.

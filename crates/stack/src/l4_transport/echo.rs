@@ -19,8 +19,8 @@ use heptad_wire::icmpv6::Icmpv6;
 use slab::Slab;
 
 use super::readiness::{Owner, Ready, SocketError};
-use super::udp::Settings;
-use super::{any_of, net_error};
+use super::udp::{self, Choices, Settings, Way};
+use super::{any_of, is_hard, net_error};
 use crate::keyed_hash::KeyedHash;
 use crate::l1_physical::PortId;
 use crate::l3_network::groups::Memberships;
@@ -56,7 +56,7 @@ pub struct Received {
 }
 
 /// An ICMP error about a request, as `recv_error` tells of it (Linux: MSG_ERRQUEUE).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Reported {
     /// What, about which request, and who says so.
     pub error: EchoError,
@@ -81,6 +81,8 @@ struct Endpoint {
     owner: Owner,
     serial: u64,
     local: Option<SocketAddr>,
+    /// Who hears of errors that are final without IP_RECVERR; replies come from anywhere.
+    remote: Option<IpAddr>,
     settings: Settings,
     memberships: Memberships,
     queue: VecDeque<Reply>,
@@ -94,7 +96,7 @@ struct Endpoint {
 
 struct Reply {
     from: SocketAddr,
-    ttl: u8,
+    way: Way,
     at: Instant,
     message: Vec<Chunk>,
     charge: usize,
@@ -141,6 +143,7 @@ impl Echo {
         mut arrival: Arrival,
         cx: &mut Cx<'_>,
     ) -> Result<(), DropReason> {
+        let way = Way::of(&arrival);
         let message = arrival.packet.take_payload();
         cx.pool.recycle(arrival.packet);
         let Some(endpoint) = self.endpoints.get_mut(index as usize) else {
@@ -157,7 +160,7 @@ impl Echo {
         let charge = pinned + size_of::<Reply>();
         endpoint.queue.push_back(Reply {
             from: SocketAddr::new(arrival.src, id),
-            ttl: arrival.ttl,
+            way,
             at: cx.now,
             message,
             charge,
@@ -168,19 +171,25 @@ impl Echo {
         Ok(())
     }
 
-    /// An ICMP error about a request of ours: into the error queue of the socket whose identifier it quotes.
+    /// An ICMP error about a request of ours: into the error queue of the socket whose identifier it quotes, if that has
+    /// IP_RECVERR. Without, only one with a peer hears of it, and of what is final.
     pub fn failed(&mut self, error: EchoError, cx: &mut Cx<'_>) -> Result<(), DropReason> {
         let index = self.find(SocketAddr::new(error.local, error.id));
         let index = index.ok_or(DropReason::IcmpNoFlow)?;
         let endpoint = self.endpoints.get_mut(index as usize);
         let endpoint = endpoint.ok_or(DropReason::IcmpNoFlow)?;
-        if endpoint.errors.len() >= ERRORS {
-            return Err(DropReason::ErrorQueueFull);
+        if !endpoint.settings.recv_err && !endpoint.must_hear(&error) {
+            return Ok(());
         }
-        endpoint.errors.push_back(Reported { error, at: cx.now });
         endpoint.error.get_or_insert(socket_error(&error));
+        let mut heard = Ok(());
+        if endpoint.errors.len() >= ERRORS {
+            heard = Err(DropReason::ErrorQueueFull);
+        } else if endpoint.settings.recv_err {
+            endpoint.errors.push_back(Reported { error, at: cx.now });
+        }
         self.changed(index);
-        Ok(())
+        heard
     }
 
     /// The next request to leave by a port.
@@ -235,6 +244,7 @@ impl Echo {
             owner,
             serial: self.next_serial,
             local: None,
+            remote: None,
             settings,
             memberships: Memberships::default(),
             queue: VecDeque::new(),
@@ -247,22 +257,22 @@ impl Echo {
         });
         EchoId(index as u32)
     }
-    /// Sets the address (or any) and the identifier; `None`: takes nothing.
-    pub fn associate(&mut self, id: EchoId, local: Option<SocketAddr>) {
+    /// Sets the address (or any) and the identifier, and the peer; `None` for ours: takes nothing.
+    pub fn associate(&mut self, id: EchoId, local: Option<SocketAddr>, remote: Option<IpAddr>) {
         let Some(endpoint) = self.endpoints.get_mut(id.0 as usize) else {
             return;
         };
         if let Some(old) = endpoint.local.take() {
             self.bound.remove(&old);
         }
-        endpoint.local = local;
+        (endpoint.local, endpoint.remote) = (local, remote);
         if let Some(local) = local {
             self.bound.insert(local, id.0);
         }
     }
     /// The program is done with it. What it has sent still leaves.
     pub fn close(&mut self, id: EchoId) {
-        self.associate(id, None);
+        self.associate(id, None, None);
         if let Some(endpoint) = self.endpoints.try_remove(id.0 as usize) {
             self.received -= endpoint.queued;
         }
@@ -272,7 +282,7 @@ impl Echo {
         &mut self,
         id: EchoId,
         (seq, data): (u16, Chunk),
-        remote: IpAddr,
+        (remote, choices): (IpAddr, &Choices),
         path: Path,
         cx: &mut Cx<'_>,
     ) -> Result<(), SocketError> {
@@ -288,7 +298,7 @@ impl Echo {
         if unsent >= UNSENT {
             return Err(SocketError::NoBuffers);
         }
-        let settings = endpoint.settings;
+        let settings = choices.over(endpoint.settings);
         let (ttl, tos) = settings.hops_to(remote);
         let local = SocketAddr::new(path.src, local.port());
         cx.events.emit(cx.now, EventMask::SOCKET, || Event::Sent {
@@ -327,19 +337,45 @@ impl Echo {
         peek: bool,
         cx: &mut Cx<'_>,
     ) -> Result<Received, SocketError> {
+        let (received, at) = self.take(id, out, peek, cx)?;
+        let udp::Received {
+            copied,
+            len,
+            from,
+            way,
+        } = received;
+        Ok(Received {
+            copied,
+            len,
+            from,
+            ttl: way.hops,
+            at,
+        })
+    }
+    /// As `recv`, and how it came.
+    pub fn recv_message(
+        &mut self,
+        id: EchoId,
+        out: &mut [u8],
+        peek: bool,
+        cx: &mut Cx<'_>,
+    ) -> Result<udp::Received, SocketError> {
+        self.take(id, out, peek, cx).map(|(received, _)| received)
+    }
+    fn take(
+        &mut self,
+        id: EchoId,
+        out: &mut [u8],
+        peek: bool,
+        cx: &mut Cx<'_>,
+    ) -> Result<(udp::Received, Instant), SocketError> {
         let endpoint = self.endpoint_mut(id)?;
         if let Some(error) = endpoint.error.take() {
             return Err(error);
         }
         let Some(reply) = endpoint.queue.front() else {
             return match endpoint.read_shut {
-                true => Ok(Received {
-                    copied: 0,
-                    len: 0,
-                    from: None,
-                    ttl: 0,
-                    at: cx.now,
-                }),
+                true => Ok((udp::Received::NOTHING, cx.now)),
                 false => Err(SocketError::WouldBlock),
             };
         };
@@ -350,17 +386,17 @@ impl Echo {
             room[..part].copy_from_slice(&chunk.bytes()[..part]);
             copied += part;
         }
-        let received = Received {
+        let received = udp::Received {
             copied,
             len: reply.message.iter().map(Chunk::len).sum(),
             from: Some(reply.from),
-            ttl: reply.ttl,
-            at: reply.at,
+            way: reply.way,
         };
+        let at = reply.at;
         if !peek {
             self.take_front(id, cx);
         }
-        Ok(received)
+        Ok((received, at))
     }
     fn take_front(&mut self, id: EchoId, cx: &mut Cx<'_>) {
         let Ok(endpoint) = self.endpoint_mut(id) else {
@@ -436,13 +472,17 @@ impl Echo {
 }
 
 impl Endpoint {
+    /// One with a peer hears without IP_RECVERR what became of a request to it, if that is final.
+    fn must_hear(&self, error: &EchoError) -> bool {
+        self.remote == Some(error.remote) && error.net_error().is_some_and(is_hard)
+    }
     fn ready(&self) -> Ready {
         // A request never waits for room here: it is queued or refused.
         let mut ready = Ready::WRITABLE;
         if !self.queue.is_empty() || self.read_shut {
             ready |= Ready::READABLE;
         }
-        if self.error.is_some() {
+        if self.error.is_some() || !self.errors.is_empty() {
             ready |= Ready::ERROR;
         }
         if self.read_shut {
@@ -459,6 +499,18 @@ fn socket_error(error: &EchoError) -> SocketError {
     match error.net_error() {
         Some(error) => net_error(error),
         None => SocketError::MessageTooLong,
+    }
+}
+
+impl From<Reported> for udp::Reported {
+    fn from(Reported { error, at }: Reported) -> Self {
+        Self {
+            error: socket_error(&error),
+            remote: SocketAddr::new(error.remote, 0),
+            mtu: error.told.message.mtu(),
+            told: Some(error.told),
+            at,
+        }
     }
 }
 

@@ -133,7 +133,7 @@ impl Transport {
             protocol::UDP_LITE => self.udp_lite.unreachable(flow, error, told, cx),
             protocol::ICMP | next_header::ICMPV6 => {
                 let message = IcmpError::undelivered(flow.remote.ip(), error);
-                self.echo_undelivered(&flow, message, cx)
+                self.echo_undelivered(&flow, told.unwrap_or(Told::unsent(&flow, message)), cx)
             }
             _ => self.about_raw(&flow),
         }
@@ -146,12 +146,12 @@ impl Transport {
     fn echo_undelivered(
         &mut self,
         flow: &Flow,
-        message: IcmpError,
+        told: Told,
         cx: &mut Cx<'_>,
     ) -> Result<(), DropReason> {
-        match EchoError::about(flow, flow.local.ip(), message) {
-            Some(error) => self.echo.failed(error, cx),
-            None => self.about_raw(flow),
+        match EchoError::is_about(flow) {
+            true => self.echo.failed(EchoError::about(flow, told), cx),
+            false => self.about_raw(flow),
         }
     }
     /// Raw sockets do not hear of errors, but what they sent was sent.
@@ -177,7 +177,7 @@ impl Transport {
             protocol::UDP_LITE => self.udp_lite.path_mtu(flow, mtu, told, cx),
             protocol::ICMP | next_header::ICMPV6 => {
                 let message = echo::too_long(flow.remote.ip(), mtu);
-                self.echo_undelivered(&flow, message, cx)
+                self.echo_undelivered(&flow, told.unwrap_or(Told::unsent(&flow, message)), cx)
             }
             _ => self.about_raw(&flow),
         }
@@ -263,6 +263,18 @@ pub(crate) fn net_error(error: NetError) -> SocketError {
         NetError::Broadcast | NetError::Denied => SocketError::AccessDenied,
         NetError::Family => SocketError::FamilyNotSupported,
     }
+}
+
+/// What is final: an endpoint with a peer hears of it without IP_RECVERR too (Linux's icmp_err_convert, roughly).
+pub(crate) fn is_hard(error: NetError) -> bool {
+    matches!(
+        error,
+        NetError::PortUnreachable
+            | NetError::ProtocolUnreachable
+            | NetError::Prohibited
+            | NetError::Denied
+            | NetError::ParameterProblem
+    )
 }
 
 /// Whether a connection of these ends exists, for the port space.

@@ -20,7 +20,7 @@ use heptad_wire::{Chunk, Sum, checksum};
 use slab::Slab;
 
 use super::readiness::{Owner, Ready, SocketError};
-use super::{any_of, net_error};
+use super::{any_of, is_hard, net_error};
 use crate::keyed_hash::KeyedHash;
 use crate::l1_physical::PortId;
 use crate::l3_network::groups::Memberships;
@@ -373,14 +373,6 @@ impl Udp {
         told: Option<Told>,
         cx: &mut Cx<'_>,
     ) -> Result<(), DropReason> {
-        let hard = matches!(
-            error,
-            NetError::PortUnreachable
-                | NetError::ProtocolUnreachable
-                | NetError::Prohibited
-                | NetError::Denied
-                | NetError::ParameterProblem
-        );
         let reported = Reported {
             error: net_error(error),
             remote: flow.remote,
@@ -388,7 +380,7 @@ impl Udp {
             mtu: None,
             at: cx.now,
         };
-        self.report(flow, reported, |_| hard)
+        self.report(flow, reported, |_| is_hard(error))
     }
 
     /// Somebody says that a datagram was too long; refused if no endpoint of ours may have sent it.
@@ -722,12 +714,7 @@ impl Udp {
         cx: &mut Cx<'_>,
     ) -> Result<Received, SocketError> {
         let Some(datagram) = self.front(id)? else {
-            return Ok(Received {
-                copied: 0,
-                len: 0,
-                from: None,
-                way: Way::NONE,
-            });
+            return Ok(Received::NOTHING);
         };
         let (len, from, way) = (datagram.len(), datagram.from, datagram.way);
         let mut copied = 0;

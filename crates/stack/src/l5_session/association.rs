@@ -304,7 +304,10 @@ impl Phase {
                 let udp = transport.udp_of_mut(endpoint);
                 udp.associate(endpoint, local, remote);
             }
-            Self::Echo(endpoint) => transport.echo.associate(endpoint, local),
+            Self::Echo(endpoint) => {
+                let remote = remote.map(|remote| remote.ip());
+                transport.echo.associate(endpoint, local, remote);
+            }
             _ => {}
         }
     }

@@ -20,7 +20,7 @@ impl Sockets {
         below: &mut Below<'_, '_>,
     ) -> Result<usize, SocketError> {
         match self.socket(id)?.phase {
-            Phase::Datagram(_) => {
+            Phase::Datagram(_) | Phase::Echo(_) => {
                 self.send_datagram(id, Payload::Copied(data), (remote, choices), below)
             }
             _ => Err(SocketError::NotSupported),
@@ -37,11 +37,20 @@ impl Sockets {
     ) -> Result<Received, SocketError> {
         let socket = self.socket(id)?;
         let family = socket.family();
-        let Phase::Datagram(endpoint) = socket.phase else {
-            return Err(SocketError::NotSupported);
+        let transport = &mut *below.transport;
+        let received = match socket.phase {
+            Phase::Datagram(endpoint) => {
+                let udp = transport.udp_of_mut(endpoint);
+                udp.recv_message(endpoint, out, peek, below.cx)?
+            }
+            Phase::Echo(endpoint) => {
+                let received = transport.echo.recv_message(endpoint, out, peek, below.cx)?;
+                // As on Linux: the address, and no port.
+                let from = received.from.map(|from| SocketAddr::new(from.ip(), 0));
+                Received { from, ..received }
+            }
+            _ => return Err(SocketError::NotSupported),
         };
-        let udp = below.transport.udp_of_mut(endpoint);
-        let received = udp.recv_message(endpoint, out, peek, below.cx)?;
         Ok(Received {
             from: received.from.map(|from| family.shown(from)),
             ..received

@@ -250,13 +250,16 @@ impl Sockets {
         }
     }
 
-    /// Takes the oldest error about a datagram of a UDP socket that asked for them (IP_RECVERR, MSG_ERRQUEUE).
+    /// Takes the oldest error about a datagram of a socket that asked for them (IP_RECVERR, MSG_ERRQUEUE).
     pub fn recv_error(&mut self, id: SocketId, below: &mut Below<'_, '_>) -> Option<udp::Reported> {
         let socket = self.socket(id).ok()?;
-        let Phase::Datagram(endpoint) = socket.phase else {
-            return None;
+        let reported = match socket.phase {
+            Phase::Datagram(endpoint) => {
+                below.transport.udp_of_mut(endpoint).recv_error(endpoint)?
+            }
+            Phase::Echo(endpoint) => below.transport.echo.recv_error(endpoint)?.into(),
+            _ => return None,
         };
-        let reported = below.transport.udp_of_mut(endpoint).recv_error(endpoint)?;
         let remote = socket.family().shown(reported.remote);
         Some(udp::Reported { remote, ..reported })
     }
@@ -328,7 +331,8 @@ impl Sockets {
             Phase::Echo(endpoint) => {
                 let data = chunk.slice(HEADER_LEN..len);
                 let echo = &mut below.transport.echo;
-                echo.send(endpoint, (seq, data), remote.ip(), path, below.cx)?;
+                let to = (remote.ip(), choices);
+                echo.send(endpoint, (seq, data), to, path, below.cx)?;
             }
             Phase::Datagram(endpoint) => {
                 let udp = below.transport.udp_of_mut(endpoint);

@@ -267,7 +267,7 @@ fn the_queue_of_errors_has_the_bytes_that_an_error_quotes() {
             let heard = heard.expect("an error");
             assert_eq!(heard.remote, at(ends.alice, 8));
             let told = heard.told.expect("by somebody");
-            assert_eq!(told.quoted, &b"hello"[..len]);
+            assert_eq!(told.quoted_behind(8), &b"hello"[..len]);
         }
     }
 }

@@ -345,7 +345,7 @@ fn the_sender_of_a_packet_that_waited_in_vain_is_known_by_its_flow() {
     };
     assert_eq!((flow, error), (expected, NetError::HostUnreachable));
     assert_eq!((told.from, told.message.kind()), (flow.local.ip(), (3, 1)));
-    assert_eq!(&told.quoted[..], [1, 2, 3, 4]);
+    assert_eq!(told.quoted_behind(8), [1, 2, 3, 4]);
 }
 
 /// A bound datagram socket, and what it has received.
@@ -509,10 +509,18 @@ fn meaning(kind: u8, code: u8, rest: [u8; 4], quoted_src: &str) -> Result<News, 
     outer.emit(packet.push(20));
     packet.set_sum(heptad_wire::Sum::Unverified);
     match alice.cx(|stack, cx| stack.network.receive_v4(ETH0, packet, false, cx)) {
-        Up::Next(Heading::News(news)) => Ok(*news),
+        Up::Next(Heading::News(news)) => Ok(unquoted(*news)),
         Up::Drop(reason, _) => Err(reason),
         _ => panic!("an error is news or nothing"),
     }
+}
+
+/// Without the bytes that it quotes.
+fn unquoted(mut news: News) -> News {
+    if let News::Unreachable(_, _, told) | News::PathMtu(_, _, told) = &mut news {
+        (told.quoted, told.transport) = (Bytes::new(), 0);
+    }
+    news
 }
 
 /// What is passed on of such an error.
@@ -524,6 +532,7 @@ fn said(kind: u8, code: u8, rest: [u8; 4]) -> Told {
         message: IcmpError::V4(message.expect("a header")),
         ttl: 64,
         quoted: Bytes::new(),
+        transport: 0,
     }
 }
 

@@ -37,7 +37,9 @@ impl World {
         let socket = self.with(host, |stack, _| {
             stack.socket(ip("0.0.0.0"), SocketKind::Echo)
         });
-        socket.unwrap()
+        let socket = socket.unwrap();
+        self.set(host, socket, SocketOption::RecvErr(true));
+        socket
     }
     fn ping(&mut self, s: SocketId, seq: u16, to: &str) -> Result<usize, SocketError> {
         self.send_to(ALICE, s, &request(seq, b"ping"), &format!("{to}:0"))
@@ -126,8 +128,8 @@ fn errors_reach_the_socket_with_who_says_so_and_about_which_request() {
         false => IcmpError::V4(Icmpv4::TimeExceeded { code: 0 }),
         true => IcmpError::V6(Icmpv6::TimeExceeded { code: 0 }),
     };
-    assert_eq!(error.message, expired);
-    assert_eq!((error.from, error.seq), (ip("10.0.1.1"), 1));
+    assert_eq!(error.told.message, expired);
+    assert_eq!((error.told.from, error.seq), (ip("10.0.1.1"), 1));
     assert_eq!(error.remote, ip("10.0.2.20"));
     assert_eq!(world.error(s), None);
     assert!(!world.ready(ALICE, s).intersects(Ready::ERROR));
@@ -140,9 +142,9 @@ fn errors_reach_the_socket_with_who_says_so_and_about_which_request() {
         false => IcmpError::V4(Icmpv4::Unreachable(icmpv4::Unreachable::Host)),
         true => IcmpError::V6(Icmpv6::Unreachable(icmpv6::Unreachable::Address)),
     };
-    assert_eq!(error.message, nobody);
+    assert_eq!(error.told.message, nobody);
     assert_eq!(
-        (error.from, error.seq),
+        (error.told.from, error.seq),
         (ip("10.0.1.1"), 2),
         "from its port towards us"
     );
@@ -150,7 +152,7 @@ fn errors_reach_the_socket_with_who_says_so_and_about_which_request() {
     world.ping(s, 3, "10.0.1.99").unwrap();
     world.run_for(5_000 * MS);
     let error = world.error(s).unwrap().error;
-    assert_eq!((error.from, error.seq), (ip("10.0.1.10"), 3));
+    assert_eq!((error.told.from, error.seq), (ip("10.0.1.10"), 3));
     world.only_drops(&[DropReason::TtlExceeded, DropReason::NeighbourUnreachable]);
 }
 

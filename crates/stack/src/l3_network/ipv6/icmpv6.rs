@@ -6,7 +6,7 @@ use heptad_wire::icmpv6::{HEADER_LEN, Icmpv6, Unreachable};
 use heptad_wire::ipv6::{self, next_header};
 use heptad_wire::{Chunk, PacketBuf, Sum, checksum, mld, ndp};
 
-use super::super::quote::{Quote, behind_flow, flow_len};
+use super::super::quote::{Quote, copied, flow_len};
 use super::super::{
     Arrival, Complaint, Departure, EchoError, Flow, Heading, IcmpError, NetError, Network, News,
     Outlet, Reply, Told, Up, zone,
@@ -167,13 +167,16 @@ impl Network {
         if !self.speaks_from(ours.into()) {
             return Up::Drop(DropReason::IcmpOtherHost, None);
         }
+        let (quoted, transport) = copied(packet, flow_len);
         let told = Told {
             from: arrival.src,
             message: IcmpError::V6(*message),
             ttl: arrival.ttl,
-            quoted: behind_flow(packet, flow_len),
+            quoted,
+            transport,
         };
-        if let Some(error) = EchoError::about(&flow, told.from, told.message) {
+        if EchoError::is_about(&flow) {
+            let error = EchoError::about(&flow, told);
             return Up::Next(Heading::News(Box::new(News::Echo(error))));
         }
         let news = match (message, error_of(message)) {

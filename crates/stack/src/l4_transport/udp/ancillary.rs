@@ -22,6 +22,21 @@ pub struct Received {
     pub way: Way,
 }
 
+impl Received {
+    /// Nobody sends any more.
+    pub(in crate::l4_transport) const NOTHING: Self = Self {
+        copied: 0,
+        len: 0,
+        from: None,
+        way: Way {
+            to: IpAddr::V4(Ipv4Addr::UNSPECIFIED),
+            port: PortId::LOOPBACK,
+            hops: 0,
+            class: 0,
+        },
+    };
+}
+
 /// What a datagram's packet said.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Way {
@@ -35,7 +50,7 @@ pub struct Way {
     pub class: u8,
 }
 impl Way {
-    pub(super) fn of(arrival: &Arrival) -> Self {
+    pub(in crate::l4_transport) fn of(arrival: &Arrival) -> Self {
         Self {
             to: zone::bare_ip(arrival.dst),
             port: arrival.port,
@@ -43,12 +58,6 @@ impl Way {
             class: arrival.tos,
         }
     }
-    pub(super) const NONE: Self = Self {
-        to: IpAddr::V4(Ipv4Addr::UNSPECIFIED),
-        port: PortId::LOOPBACK,
-        hops: 0,
-        class: 0,
-    };
 }
 
 /// What one datagram has otherwise than its socket says; `None`: as that.
@@ -65,7 +74,7 @@ pub struct Choices {
 }
 impl Choices {
     /// The settings of a socket for this datagram.
-    pub(super) fn over(&self, settings: Settings) -> Settings {
+    pub(in crate::l4_transport) fn over(&self, settings: Settings) -> Settings {
         Settings {
             ttl: self.hops.unwrap_or(settings.ttl),
             hops: self.hops.unwrap_or(settings.hops),

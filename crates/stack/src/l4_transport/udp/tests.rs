@@ -349,6 +349,7 @@ fn told(kind: u8) -> Told {
         message: crate::l3_network::IcmpError::V4(message),
         ttl: 60,
         quoted: Bytes::new(),
+        transport: 0,
     }
 }
 
