@@ -24,3 +24,11 @@ pub const IPV6_UNICAST_IF: i32 = 76;
 pub const IPV6_PATHMTU: i32 = 61;
 /// `IPPROTO_TCP`: figures of the congestion control.
 pub const TCP_CC_INFO: i32 = 26;
+/// Level of raw sockets of IPv4.
+pub const SOL_RAW: i32 = 255;
+/// Level of ICMPv6.
+pub const SOL_ICMPV6: i32 = 58;
+/// `SOL_RAW`: which types of ICMP a socket does not hear.
+pub const ICMP_FILTER: i32 = 1;
+/// `IPPROTO_IPV6`, `SOL_RAW`: where a checksum stands.
+pub const IPV6_CHECKSUM: i32 = 7;

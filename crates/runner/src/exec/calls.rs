@@ -48,6 +48,8 @@ pub(super) struct Held {
     pub(super) stream: bool,
     pub(super) family: u16,
     pub(super) started: bool,
+    /// `SOCK_RAW`.
+    pub(super) raw: bool,
     /// The end is a stand-in.
     pub(super) stands_in: bool,
     /// The end is in the guard's room.
@@ -219,6 +221,7 @@ impl Guard {
             stream: socket.stream,
             family: socket.family,
             started: socket.started,
+            raw: socket.made_as.0 == libc::SOCK_RAW as u32,
             stands_in: socket.stands_in(),
             in_room: socket.in_room,
             cookie,

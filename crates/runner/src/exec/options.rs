@@ -13,8 +13,8 @@ use super::{identity, pair};
 use crate::memory;
 use crate::notify::Notification;
 use crate::numbers::{
-    IP_MSFILTER, IP_UNICAST_IF, IPV6_PATHMTU, IPV6_UNICAST_IF, MCAST_JOIN_GROUP, MCAST_MSFILTER,
-    TCP_CC_INFO,
+    IP_MSFILTER, IP_UNICAST_IF, IPV6_CHECKSUM, IPV6_PATHMTU, IPV6_UNICAST_IF, MCAST_JOIN_GROUP,
+    MCAST_MSFILTER, SOL_ICMPV6, SOL_RAW, TCP_CC_INFO,
 };
 use crate::protocol::Call;
 
@@ -45,9 +45,19 @@ fn is_labs(held: &Held, level: i32, name: i32) -> bool {
         libc::IPV6_LEAVE_ANYCAST,
         IPV6_UNICAST_IF,
     ];
+    if held.raw
+        && [
+            (libc::IPPROTO_IP, libc::IP_HDRINCL),
+            (libc::IPPROTO_IPV6, IPV6_CHECKSUM),
+        ]
+        .contains(&(level, name))
+    {
+        return true;
+    }
     let is_group = (MCAST_JOIN_GROUP..=MCAST_MSFILTER).contains(&name);
     match level {
         libc::SOL_SOCKET => name == libc::SO_BINDTODEVICE,
+        SOL_RAW | SOL_ICMPV6 => true,
         // A stream is in no group.
         libc::IPPROTO_IP => !held.stream && (is_group || IP.contains(&name)),
         libc::IPPROTO_IPV6 => is_group || IPV6.contains(&name),

@@ -34,8 +34,9 @@ const SENDERS: usize = 4096;
 /// Bytes of the header of UDP and UDP-Lite, of which an error's quote is told without.
 const UDP_HEADER: usize = 8;
 
-/// What `socket(2)` asks for, and its `SO_PROTOCOL`. Sockets of ICMP are everybody's here, whatever `ping_group_range` says of the
-/// machine: a node belongs to the user who started it.
+/// What `socket(2)` asks for, and its `SO_PROTOCOL`. Sockets of ICMP and raw ones are everybody's here, whatever the machine says
+/// (`ping_group_range`, `CAP_NET_RAW`): a node belongs to the user who started it, and whoever may run a program there may
+/// have read all its frames as well.
 ///
 /// # Errors
 /// Linux's errno for what is not here.
@@ -49,7 +50,11 @@ pub fn kind(family: Family, kind: i32, protocol: i32) -> Result<(SocketKind, i32
         (libc::SOCK_DGRAM, 0 | libc::IPPROTO_UDP) => (SocketKind::Datagram, libc::IPPROTO_UDP),
         (libc::SOCK_DGRAM, libc::IPPROTO_UDPLITE) => (SocketKind::Lite, protocol),
         (libc::SOCK_DGRAM, protocol) if protocol == icmp => (SocketKind::Echo, protocol),
-        (libc::SOCK_RAW, _) => return Err(libc::EPERM),
+        (libc::SOCK_RAW, 0) => return Err(libc::EPROTONOSUPPORT),
+        (libc::SOCK_RAW, _) => {
+            let number = u8::try_from(protocol).map_err(|_| libc::EPROTONOSUPPORT)?;
+            (SocketKind::Raw(number), protocol)
+        }
         (libc::SOCK_STREAM | libc::SOCK_DGRAM, _) => return Err(libc::EPROTONOSUPPORT),
         _ => return Err(libc::ESOCKTNOSUPPORT),
     })
@@ -123,7 +128,8 @@ impl Datagrams {
             protocol,
             peer: None,
             mute: false,
-            bound: false,
+            // A raw socket hears from the beginning.
+            bound: matches!(kind, SocketKind::Raw(_)),
             wanted: Wanted::default(),
             carrier: Carrier::Pair,
             gone: false,
@@ -146,6 +152,14 @@ impl Datagrams {
     /// As that.
     pub fn is_in_room(&self) -> bool {
         matches!(self.carrier, Carrier::Room(_))
+    }
+
+    /// `SO_TYPE`.
+    pub fn so_type(&self) -> i32 {
+        match self.kind {
+            SocketKind::Raw(_) => libc::SOCK_RAW,
+            _ => libc::SOCK_DGRAM,
+        }
     }
 
     /// Whether what it sends to port 53 may be a question about names.

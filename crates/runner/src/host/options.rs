@@ -13,6 +13,7 @@ use super::entry::{Entry, Role};
 use super::groups;
 use super::server::Gone;
 use super::sockets::{At, Sockets};
+use crate::numbers::{ICMP_FILTER, SOL_RAW};
 
 /// What Linux's datagram sockets begin with and the stack's do not: path MTU discovery (ip_no_pmtu_disc is 0).
 pub fn begin(network: &impl Sockets, at: At, family: Family) {
@@ -93,13 +94,10 @@ pub fn get(
         return found;
     }
     let value = match (level, name) {
-        (libc::SOL_SOCKET, libc::SO_TYPE) => {
-            if entry.stream {
-                libc::SOCK_STREAM
-            } else {
-                libc::SOCK_DGRAM
-            }
-        }
+        (libc::SOL_SOCKET, libc::SO_TYPE) => match &entry.role {
+            Role::Datagrams(datagrams) => datagrams.so_type(),
+            _ => libc::SOCK_STREAM,
+        },
         (libc::SOL_SOCKET, libc::SO_DOMAIN) => domain(entry.family),
         (libc::SOL_SOCKET, libc::SO_PROTOCOL) => match &entry.role {
             Role::Datagrams(datagrams) => datagrams.protocol,
@@ -172,7 +170,12 @@ fn plain(network: &impl Sockets, at: At, (level, name): (i32, i32)) -> Result<Ve
         return Ok(vec![0; 4]);
     };
     let value = network.get(at, which).map_err(SocketError::errno)?;
-    Ok(numbered::shown(value))
+    let mut shown = numbered::shown(value);
+    if (level, name) == (SOL_RAW, ICMP_FILTER) {
+        // IPv4 has 32 types of ICMP.
+        shown.truncate(4);
+    }
+    Ok(shown)
 }
 
 /// What the connection uses; before there is one, what was asked for, else what every host takes (RFC 9293 3.7.1).

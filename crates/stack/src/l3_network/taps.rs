@@ -21,6 +21,10 @@ pub struct Tapped {
     pub protocol: u8,
     /// By which port it came.
     pub port: PortId,
+    /// TTL or hop limit as it came.
+    pub ttl: u8,
+    /// DS field or traffic class.
+    pub tos: u8,
     /// Where its transport header begins.
     pub transport: usize,
     /// From the IPv4 header on; of IPv6 from the transport header on (RFC 3542 3).
@@ -69,6 +73,8 @@ impl Network {
             dst: header.dst.into(),
             protocol: header.protocol,
             port,
+            ttl: header.ttl,
+            tos: header.tos,
             transport,
             bytes,
         });
@@ -86,6 +92,8 @@ impl Network {
             dst: arrival.dst,
             protocol: arrival.protocol,
             port: arrival.port,
+            ttl: arrival.ttl,
+            tos: arrival.tos,
             transport: 0,
             bytes,
         });

@@ -16,6 +16,7 @@ use hashbrown::HashMap;
 use heptad_wire::Chunk;
 use heptad_wire::icmpv4::{HEADER_LEN, Icmpv4};
 use heptad_wire::icmpv6::Icmpv6;
+use heptad_wire::{ipv4, ipv6};
 use slab::Slab;
 
 use super::readiness::{Owner, Ready, SocketError};
@@ -87,11 +88,19 @@ struct Endpoint {
     memberships: Memberships,
     queue: VecDeque<Reply>,
     queued: usize,
-    errors: VecDeque<Reported>,
+    errors: VecDeque<Failure>,
     error: Option<SocketError>,
     read_shut: bool,
     write_shut: bool,
     listed: bool,
+}
+
+/// What became of a request, as it waits at its socket.
+enum Failure {
+    /// Somebody said so.
+    Told(Reported),
+    /// This host refused to send it.
+    Refused(udp::Reported),
 }
 
 struct Reply {
@@ -186,7 +195,8 @@ impl Echo {
         if endpoint.errors.len() >= ERRORS {
             heard = Err(DropReason::ErrorQueueFull);
         } else if endpoint.settings.recv_err {
-            endpoint.errors.push_back(Reported { error, at: cx.now });
+            let reported = Reported { error, at: cx.now };
+            endpoint.errors.push_back(Failure::Told(reported));
         }
         self.changed(index);
         heard
@@ -300,6 +310,10 @@ impl Echo {
         }
         let settings = choices.over(endpoint.settings);
         let (ttl, tos) = settings.hops_to(remote);
+        let discovery = settings.discovery_to(remote);
+        let Some(dont_fragment) = discovery.forbids(is_long(&data, remote, path)) else {
+            return Err(endpoint.refuse(remote, path.mtu, cx));
+        };
         let local = SocketAddr::new(path.src, local.port());
         cx.events.emit(cx.now, EventMask::SOCKET, || Event::Sent {
             local,
@@ -321,7 +335,7 @@ impl Echo {
                 protocol,
                 ttl,
                 tos,
-                dont_fragment: settings.dont_fragment,
+                dont_fragment,
                 outlet,
                 segment: None,
                 packet,
@@ -416,15 +430,23 @@ impl Echo {
         }
         self.received -= reply.charge;
     }
-    /// The oldest error that waits; the pending error of the socket is then that of the next one.
-    pub fn recv_error(&mut self, id: EchoId) -> Option<Reported> {
+    /// The oldest error that somebody told; the pending error of the socket is then that of the next one.
+    pub fn recv_told(&mut self, id: EchoId) -> Option<Reported> {
         let endpoint = self.endpoint_mut(id).ok()?;
-        let reported = endpoint.errors.pop_front()?;
-        endpoint.error = endpoint
-            .errors
-            .front()
-            .map(|next| socket_error(&next.error));
-        Some(reported)
+        while let Some(failure) = endpoint.next_failure() {
+            if let Failure::Told(reported) = failure {
+                return Some(reported);
+            }
+        }
+        None
+    }
+    /// The oldest error that waits, in the words of all datagram sockets.
+    pub fn recv_error(&mut self, id: EchoId) -> Option<udp::Reported> {
+        let endpoint = self.endpoint_mut(id).ok()?;
+        Some(match endpoint.next_failure()? {
+            Failure::Told(reported) => reported.into(),
+            Failure::Refused(reported) => reported,
+        })
     }
     /// Ends one or both directions.
     pub fn shutdown(&mut self, id: EchoId, read: bool, write: bool) {
@@ -476,6 +498,28 @@ impl Endpoint {
     fn must_hear(&self, error: &EchoError) -> bool {
         self.remote == Some(error.remote) && error.net_error().is_some_and(is_hard)
     }
+    fn next_failure(&mut self) -> Option<Failure> {
+        let failure = self.errors.pop_front()?;
+        self.error = match self.errors.front() {
+            Some(Failure::Told(next)) => Some(socket_error(&next.error)),
+            _ => None,
+        };
+        Some(failure)
+    }
+    /// A request that may not be fragmented and is longer than the way allows. With IP_RECVERR the queue has the length.
+    fn refuse(&mut self, remote: IpAddr, mtu: u32, cx: &Cx<'_>) -> SocketError {
+        let error = SocketError::MessageTooLong;
+        if self.settings.recv_err && self.errors.len() < ERRORS {
+            self.errors.push_back(Failure::Refused(udp::Reported {
+                error,
+                remote: SocketAddr::new(remote, 0),
+                told: None,
+                mtu: Some(mtu),
+                at: cx.now,
+            }));
+        }
+        error
+    }
     fn ready(&self) -> Ready {
         // A request never waits for room here: it is queued or refused.
         let mut ready = Ready::WRITABLE;
@@ -493,6 +537,15 @@ impl Endpoint {
         }
         ready
     }
+}
+
+/// Whether a request with this data does not fit the way.
+fn is_long(data: &Chunk, remote: IpAddr, path: Path) -> bool {
+    let header = match remote {
+        IpAddr::V4(_) => ipv4::MIN_HEADER_LEN,
+        IpAddr::V6(_) => ipv6::HEADER_LEN,
+    };
+    header + HEADER_LEN + data.len() > path.mtu as usize
 }
 
 fn socket_error(error: &EchoError) -> SocketError {

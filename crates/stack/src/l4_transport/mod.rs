@@ -25,7 +25,7 @@ use raw::Raw;
 use readiness::{Owner, Ready, SocketError};
 use strangers::Strangers;
 use tcp::Tcp;
-use udp::{Udp, UdpId};
+use udp::{Reported, Udp, UdpId};
 
 /// The transport protocols of one host.
 pub struct Transport {
@@ -127,40 +127,58 @@ impl Transport {
         told: Option<Told>,
         cx: &mut Cx<'_>,
     ) -> Result<(), DropReason> {
-        match flow.protocol {
+        let by_raw = self.raw_hears(&flow, net_error(error), is_hard(error), (&told, None), cx);
+        let heard = match flow.protocol {
             protocol::TCP => self.tcp.unreachable(flow, error, cx),
             protocol::UDP => self.udp.unreachable(flow, error, told, cx),
             protocol::UDP_LITE => self.udp_lite.unreachable(flow, error, told, cx),
-            protocol::ICMP | next_header::ICMPV6 => {
+            _ if EchoError::is_about(&flow) => {
                 let message = IcmpError::undelivered(flow.remote.ip(), error);
-                self.echo_undelivered(&flow, told.unwrap_or(Told::unsent(&flow, message)), cx)
+                let told = told.unwrap_or(Told::unsent(&flow, message));
+                self.echo.failed(EchoError::about(&flow, told), cx)
             }
-            _ => self.about_raw(&flow),
-        }
+            _ => Err(DropReason::IcmpNoFlow),
+        };
+        heard_by_either(heard, by_raw)
     }
     /// Somebody says what became of an echo request.
     pub fn echo_failed(&mut self, error: EchoError, cx: &mut Cx<'_>) -> Result<(), DropReason> {
-        self.echo.failed(error, cx)
+        let by_raw = self.raw.is_open() && {
+            let of = match error.local {
+                IpAddr::V4(_) => protocol::ICMP,
+                IpAddr::V6(_) => next_header::ICMPV6,
+            };
+            let hard = error.net_error().is_some_and(is_hard);
+            let local = error.local;
+            let reported = Reported::from(echo::Reported {
+                error: error.clone(),
+                at: cx.now,
+            });
+            self.raw.failed((local, of), &reported, |_| hard)
+        };
+        heard_by_either(self.echo.failed(error, cx), by_raw)
     }
-    /// The same, and it is this host that says so.
-    fn echo_undelivered(
+    /// Raw sockets of the protocol hear of errors, too.
+    fn raw_hears(
         &mut self,
         flow: &Flow,
-        told: Told,
+        error: SocketError,
+        hard: bool,
+        (told, mtu): (&Option<Told>, Option<u32>),
         cx: &mut Cx<'_>,
-    ) -> Result<(), DropReason> {
-        match EchoError::is_about(flow) {
-            true => self.echo.failed(EchoError::about(flow, told), cx),
-            false => self.about_raw(flow),
+    ) -> bool {
+        if !self.raw.is_open() {
+            return false;
         }
-    }
-    /// Raw sockets do not hear of errors, but what they sent was sent.
-    fn about_raw(&self, flow: &Flow) -> Result<(), DropReason> {
-        let key = (flow.local.is_ipv6(), flow.protocol);
-        match self.raw.wanted().any(|wanted| wanted == key) {
-            true => Ok(()),
-            false => Err(DropReason::IcmpNoFlow),
-        }
+        let reported = Reported {
+            error,
+            remote: SocketAddr::new(flow.remote.ip(), 0),
+            told: told.clone(),
+            mtu,
+            at: cx.now,
+        };
+        let from = (flow.local.ip(), flow.protocol);
+        self.raw.failed(from, &reported, |_| hard)
     }
     /// A smaller MTU on the way (RFC 1191, 8201). UDP leaves fragmenting to layer 3. Refused if nothing of ours was really
     /// sent that way (RFC 5927).
@@ -171,15 +189,19 @@ impl Transport {
         told: Option<Told>,
         cx: &mut Cx<'_>,
     ) -> Result<(), DropReason> {
+        let error = SocketError::MessageTooLong;
+        let by_raw = self.raw_hears(&flow, error, true, (&told, Some(mtu)), cx);
         match flow.protocol {
+            // What a raw socket may have sent proves nothing of the way: only these learn it.
             protocol::TCP => self.tcp.path_mtu(flow, mtu, cx),
             protocol::UDP => self.udp.path_mtu(flow, mtu, told, cx),
             protocol::UDP_LITE => self.udp_lite.path_mtu(flow, mtu, told, cx),
-            protocol::ICMP | next_header::ICMPV6 => {
+            _ if EchoError::is_about(&flow) => {
                 let message = echo::too_long(flow.remote.ip(), mtu);
-                self.echo_undelivered(&flow, told.unwrap_or(Told::unsent(&flow, message)), cx)
+                let told = told.unwrap_or(Told::unsent(&flow, message));
+                self.echo.failed(EchoError::about(&flow, told), cx)
             }
-            _ => self.about_raw(&flow),
+            _ => heard_by_either(Err(DropReason::IcmpNoFlow), by_raw),
         }
     }
     /// Whether somebody here handles a protocol, but for raw sockets.
@@ -262,6 +284,14 @@ pub(crate) fn net_error(error: NetError) -> SocketError {
         NetError::ParameterProblem => SocketError::Protocol,
         NetError::Broadcast | NetError::Denied => SocketError::AccessDenied,
         NetError::Family => SocketError::FamilyNotSupported,
+    }
+}
+
+/// An error that a raw socket heard of was about something, whoever else knows nothing of it.
+fn heard_by_either(heard: Result<(), DropReason>, by_raw: bool) -> Result<(), DropReason> {
+    match heard {
+        Err(DropReason::IcmpNoFlow) if by_raw => Ok(()),
+        heard => heard,
     }
 }
 

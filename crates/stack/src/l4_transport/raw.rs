@@ -8,16 +8,16 @@
 //! Of IPv4 the program reads the whole packet, of IPv6 what stands behind its headers.
 use alloc::collections::{BTreeMap, VecDeque};
 use alloc::vec::Vec;
-use core::net::IpAddr;
+use core::net::{IpAddr, SocketAddr};
 
 use heptad_wire::ipv4::{Ipv4Header, MIN_HEADER_LEN};
-use heptad_wire::ipv6::next_header;
+use heptad_wire::ipv6::{self, next_header};
 use heptad_wire::{Chunk, PacketBuf, Sum, checksum};
 use slab::Slab;
 
 use super::family::Family;
 use super::readiness::{Owner, Ready, SocketError};
-use super::udp::{Settings, max_payload};
+use super::udp::{self, Received, Reported, Settings, Way, max_payload};
 use crate::l1_physical::PortId;
 use crate::l3_network::groups::Memberships;
 use crate::l3_network::{Departure, Path, Tapped, zone};
@@ -29,6 +29,8 @@ const ANY: u8 = 255;
 const MEMORY: usize = 64 << 20;
 /// Most packets of one host that wait for a port.
 const UNSENT: usize = 1_000;
+/// Most errors that wait at one socket; later ones are forgotten.
+const ERRORS: usize = 256;
 /// Where the checksum of ICMPv6 stands (RFC 3542 3.1).
 const ICMPV6_CHECKSUM: u16 = 2;
 
@@ -68,17 +70,6 @@ pub struct Choices {
     pub checksum: Option<u16>,
 }
 
-/// A packet as `recv` tells of it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Received {
-    /// Bytes that were copied.
-    pub copied: usize,
-    /// Bytes of the whole.
-    pub len: usize,
-    /// Who sent it; `None` after a shutdown.
-    pub from: Option<IpAddr>,
-}
-
 /// A packet on its way down.
 pub enum Outgoing {
     /// Without the header of IP.
@@ -112,11 +103,21 @@ struct Endpoint {
     settings: Settings,
     choices: Choices,
     memberships: Memberships,
-    queue: VecDeque<(IpAddr, Vec<u8>)>,
+    queue: VecDeque<Waiting>,
     queued: usize,
+    /// With IP_RECVERR.
+    errors: VecDeque<Reported>,
+    error: Option<SocketError>,
     read_shut: bool,
     write_shut: bool,
     listed: bool,
+}
+
+/// A packet that waits to be read.
+struct Waiting {
+    from: IpAddr,
+    way: Way,
+    bytes: Vec<u8>,
 }
 
 // ── border ───────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -168,11 +169,38 @@ impl Raw {
             return Err(DropReason::HostMemory);
         }
         let charge = charge(&copy.bytes);
-        endpoint.queue.push_back((copy.src, copy.bytes.clone()));
+        endpoint.queue.push_back(Waiting {
+            from: copy.src,
+            way: Way::of_copy(copy),
+            bytes: copy.bytes.clone(),
+        });
         endpoint.queued += charge;
         self.received += charge;
         self.changed(index);
         Ok(())
+    }
+
+    /// An ICMP error about a packet of a protocol that left `local`: for all whose packet it may have been, if they have
+    /// IP_RECVERR, or a peer and it is final (`hard`). Whether there is a socket of the protocol.
+    pub fn failed(
+        &mut self,
+        (local, protocol): (IpAddr, u8),
+        reported: &Reported,
+        hard: impl Fn(&Settings) -> bool,
+    ) -> bool {
+        let key = (Family::from(local), protocol);
+        let Some(all) = self.listening.get(&key).cloned() else {
+            return false;
+        };
+        for index in all {
+            if let Some(endpoint) = self.endpoints.get_mut(index as usize)
+                && endpoint.may_have_sent(local, reported.remote.ip())
+                && endpoint.hears_of(reported, &hard)
+            {
+                self.changed(index);
+            }
+        }
+        true
     }
 
     /// The next packet to leave by a port.
@@ -225,6 +253,8 @@ impl Raw {
             memberships: Memberships::default(),
             queue: VecDeque::new(),
             queued: 0,
+            errors: VecDeque::new(),
+            error: None,
             read_shut: false,
             write_shut: false,
             listed: false,
@@ -258,12 +288,15 @@ impl Raw {
         &mut self,
         id: RawId,
         data: &[u8],
-        remote: IpAddr,
+        (remote, choices): (IpAddr, &udp::Choices),
         path: Path,
         cx: &mut Cx<'_>,
     ) -> Result<(), SocketError> {
         let (unsent, next_id) = (self.unsent, self.next_id);
         let endpoint = self.endpoint_mut(id)?;
+        if let Some(error) = endpoint.error.take() {
+            return Err(error);
+        }
         if endpoint.write_shut {
             return Err(SocketError::BrokenPipe);
         }
@@ -272,7 +305,18 @@ impl Raw {
         }
         let outgoing = match endpoint.writes_header() {
             true => Outgoing::Whole(with_header(data, next_id, path, cx)?, path.next_hop),
-            false => Outgoing::Plain(endpoint.departure(data, remote, path, cx)?),
+            false => {
+                let settings = choices.over(endpoint.settings);
+                let discovery = settings.discovery_to(remote);
+                let Some(dont_fragment) = discovery.forbids(is_long(data, remote, path)) else {
+                    return Err(endpoint.refuse(remote, path.mtu, cx));
+                };
+                let settings = Settings {
+                    dont_fragment,
+                    ..settings
+                };
+                Outgoing::Plain(endpoint.departure(data, settings, (remote, path), cx)?)
+            }
         };
         self.next_id = next_id.wrapping_add(1);
         let queue = usize::from(path.port.0);
@@ -288,13 +332,12 @@ impl Raw {
     /// The oldest packet that waits. A closed direction gives an empty one from nobody.
     pub fn recv(&mut self, id: RawId, out: &mut [u8], peek: bool) -> Result<Received, SocketError> {
         let endpoint = self.endpoint_mut(id)?;
-        let Some((from, bytes)) = endpoint.queue.front() else {
+        if let Some(error) = endpoint.error.take() {
+            return Err(error);
+        }
+        let Some(Waiting { from, way, bytes }) = endpoint.queue.front() else {
             return match endpoint.read_shut {
-                true => Ok(Received {
-                    copied: 0,
-                    len: 0,
-                    from: None,
-                }),
+                true => Ok(Received::NOTHING),
                 false => Err(SocketError::WouldBlock),
             };
         };
@@ -303,7 +346,9 @@ impl Raw {
         let received = Received {
             copied,
             len: bytes.len(),
-            from: Some(*from),
+            // As on Linux: the address, and no port.
+            from: Some(SocketAddr::new(*from, 0)),
+            way: *way,
         };
         if !peek {
             let charge = charge(bytes);
@@ -312,6 +357,18 @@ impl Raw {
             self.received -= charge;
         }
         Ok(received)
+    }
+    /// The oldest error that waits; the pending error of the socket is then that of the next one.
+    pub fn recv_error(&mut self, id: RawId) -> Option<Reported> {
+        let endpoint = self.endpoint_mut(id).ok()?;
+        let reported = endpoint.errors.pop_front()?;
+        let next = endpoint.errors.front();
+        endpoint.error = next.filter(|next| next.told.is_some()).map(|e| e.error);
+        Some(reported)
+    }
+    /// SO_ERROR: takes the pending error.
+    pub fn take_error(&mut self, id: RawId) -> Option<SocketError> {
+        self.endpoint_mut(id).ok()?.error.take()
     }
     /// Ends one or both directions.
     pub fn shutdown(&mut self, id: RawId, read: bool, write: bool) {
@@ -382,11 +439,40 @@ impl Endpoint {
         let (port, dst, src) = (copy.port, copy.dst, copy.src);
         self.memberships.hears(port, dst, src, unjoined)
     }
+    fn may_have_sent(&self, local: IpAddr, remote: IpAddr) -> bool {
+        self.local.is_none_or(|ours| ours == local) && self.remote.is_none_or(|peer| peer == remote)
+    }
+    /// Takes an error over; whether it wants to hear of it.
+    fn hears_of(&mut self, reported: &Reported, hard: impl Fn(&Settings) -> bool) -> bool {
+        let queues = self.settings.recv_err;
+        if !queues && (self.remote.is_none() || !hard(&self.settings)) {
+            return false;
+        }
+        if queues && self.errors.len() < ERRORS {
+            self.errors.push_back(reported.clone());
+        }
+        self.error = Some(reported.error);
+        true
+    }
+    /// A packet that may not be fragmented and is longer than the way allows. With IP_RECVERR the queue has the length.
+    fn refuse(&mut self, remote: IpAddr, mtu: u32, cx: &Cx<'_>) -> SocketError {
+        let error = SocketError::MessageTooLong;
+        if self.settings.recv_err && self.errors.len() < ERRORS {
+            self.errors.push_back(Reported {
+                error,
+                remote: SocketAddr::new(remote, 0),
+                told: None,
+                mtu: Some(mtu),
+                at: cx.now,
+            });
+        }
+        error
+    }
     fn departure(
         &self,
         data: &[u8],
-        remote: IpAddr,
-        path: Path,
+        settings: Settings,
+        (remote, path): (IpAddr, Path),
         cx: &mut Cx<'_>,
     ) -> Result<Departure, SocketError> {
         if data.len() > max_payload(remote) {
@@ -403,7 +489,7 @@ impl Endpoint {
             let sum = !checksum::add(pseudo, checksum::sum(&bytes));
             bytes[at..at + 2].copy_from_slice(&sum.to_be_bytes());
         }
-        let (ttl, tos) = self.settings.hops_to(remote);
+        let (ttl, tos) = settings.hops_to(remote);
         let mut packet = cx.pool.packet();
         if !bytes.is_empty() {
             packet.append(Chunk::copy_from(&bytes));
@@ -415,9 +501,9 @@ impl Endpoint {
             protocol,
             ttl,
             tos,
-            dont_fragment: self.settings.dont_fragment,
+            dont_fragment: settings.dont_fragment,
             segment: None,
-            outlet: self.settings.outlet(remote, path),
+            outlet: settings.outlet(remote, path),
             packet,
         })
     }
@@ -426,6 +512,9 @@ impl Endpoint {
         let mut ready = Ready::WRITABLE;
         if !self.queue.is_empty() || self.read_shut {
             ready |= Ready::READABLE;
+        }
+        if self.error.is_some() || !self.errors.is_empty() {
+            ready |= Ready::ERROR;
         }
         if self.read_shut {
             ready |= Ready::READ_CLOSED;
@@ -472,6 +561,15 @@ fn with_header(
     Ok(packet)
 }
 
+/// Whether a packet with this data does not fit the way.
+fn is_long(data: &[u8], remote: IpAddr, path: Path) -> bool {
+    let header = match remote {
+        IpAddr::V4(_) => MIN_HEADER_LEN,
+        IpAddr::V6(_) => ipv6::HEADER_LEN,
+    };
+    header + data.len() > path.mtu as usize
+}
+
 /// Whether the checksum over a copy of IPv6 holds.
 fn is_sound(copy: &Tapped) -> bool {
     let data = &copy.bytes[copy.transport.min(copy.bytes.len())..];
@@ -480,5 +578,5 @@ fn is_sound(copy: &Tapped) -> bool {
 }
 
 fn charge(bytes: &[u8]) -> usize {
-    bytes.len() + size_of::<(IpAddr, Vec<u8>)>()
+    bytes.len() + size_of::<Waiting>()
 }

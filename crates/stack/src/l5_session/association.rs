@@ -241,7 +241,8 @@ impl Sockets {
             Phase::Connecting(conn) | Phase::Connected(conn) => transport.tcp.take_error(conn),
             Phase::Datagram(endpoint) => transport.udp_of_mut(endpoint).take_error(endpoint),
             Phase::Echo(endpoint) => transport.echo.take_error(endpoint),
-            Phase::Idle | Phase::Listening(_) | Phase::Raw(_) => None,
+            Phase::Raw(endpoint) => transport.raw.take_error(endpoint),
+            Phase::Idle | Phase::Listening(_) => None,
         }
     }
 

@@ -23,6 +23,7 @@ impl Sockets {
             Phase::Datagram(_) | Phase::Echo(_) => {
                 self.send_datagram(id, Payload::Copied(data), (remote, choices), below)
             }
+            Phase::Raw(endpoint) => self.send_raw(id, endpoint, data, (remote, choices), below),
             _ => Err(SocketError::NotSupported),
         }
     }
@@ -49,6 +50,7 @@ impl Sockets {
                 let from = received.from.map(|from| SocketAddr::new(from.ip(), 0));
                 Received { from, ..received }
             }
+            Phase::Raw(endpoint) => transport.raw.recv(endpoint, out, peek)?,
             _ => return Err(SocketError::NotSupported),
         };
         Ok(Received {

@@ -5,6 +5,7 @@ use alloc::vec::Vec;
 use core::time::Duration;
 
 use super::SocketOption as Set;
+use crate::l4_transport::raw::IcmpFilter;
 use crate::l4_transport::tcp::{Congestion, OrphanWait};
 use crate::l4_transport::udp::MtuDiscovery;
 
@@ -19,6 +20,8 @@ const TCP: i32 = 6;
 const UDP: i32 = 17;
 const IPV6: i32 = 41;
 const UDP_LITE: i32 = 136;
+const ICMPV6: i32 = 58;
+const RAW: i32 = 255;
 
 /// Bytes of a name of a congestion control.
 const CONGESTION_NAME: usize = 16;
@@ -39,6 +42,8 @@ enum Known {
     Linger,
     /// A name.
     Congestion,
+    /// Types of ICMP, a bit for each.
+    Filter,
     /// Bytes a second: four bytes or eight.
     Rate,
     /// Taken and of no effect: it asks for more to be told, or for a saving.
@@ -61,6 +66,7 @@ pub fn given(level: i32, name: i32, value: &[u8]) -> Result<Option<Set>, i32> {
         Known::Linger => linger(value)?,
         Known::Congestion => Set::Congestion(congestion(value)?),
         Known::Rate => Set::MaxPacingRate(rate(value)?),
+        Known::Filter => filter(value),
         Known::Ignored => return int(value).map(|_| None),
     }))
 }
@@ -78,6 +84,7 @@ pub fn asked(level: i32, name: i32) -> Result<Option<Set>, i32> {
         Known::Linger => Set::Linger(None),
         Known::Congestion => Set::Congestion(Congestion::default()),
         Known::Rate => Set::MaxPacingRate(0),
+        Known::Filter => Set::IcmpFilter(IcmpFilter::default()),
         Known::Ignored => return Ok(None),
     }))
 }
@@ -95,6 +102,7 @@ pub fn shown(option: Set) -> Vec<u8> {
             bytes.resize(CONGESTION_NAME, 0);
             bytes
         }
+        Set::IcmpFilter(IcmpFilter(words)) => words.iter().flat_map(|w| w.to_ne_bytes()).collect(),
         Set::MaxPacingRate(rate) => u32::try_from(rate)
             .unwrap_or(u32::MAX)
             .to_ne_bytes()
@@ -110,6 +118,9 @@ fn known(level: i32, name: i32) -> Option<Known> {
         TCP => of_tcp(name),
         IPV6 => of_ipv6(name),
         UDP | UDP_LITE => of_udp_lite(name),
+        // ICMP_FILTER, ICMPV6_FILTER.
+        RAW | ICMPV6 if name == 1 => Some(Known::Filter),
+        RAW => of_checksums(name),
         _ => None,
     }
 }
@@ -137,6 +148,7 @@ fn of_ip(name: i32) -> Option<Known> {
         // As Linux: the rest of the number is not looked at.
         1 => Known::Checked(|n| Some(Set::Tos(n as u8))),
         2 => Known::Checked(|n| Some(Set::Ttl(hops(n)?))),
+        3 => Known::Flag(Set::HeaderIncluded),
         10 => Known::Checked(|n| Some(Set::MtuDiscovery(discovery(n)?))),
         11 => Known::Flag(Set::RecvErr),
         33 => Known::Checked(|n| Some(Set::MulticastTtl(byte_or(n, 1)?))),
@@ -150,6 +162,7 @@ fn of_ip(name: i32) -> Option<Known> {
 
 fn of_ipv6(name: i32) -> Option<Known> {
     Some(match name {
+        7 => return of_checksums(name),
         16 => Known::Checked(|n| Some(Set::Hops(hops(n)?))),
         18 => Known::Checked(|n| Some(Set::MulticastHops(byte_or(n, 1)?))),
         19 => Known::Checked(|n| Some(Set::MulticastLoopV6(bit(n)?))),
@@ -165,6 +178,12 @@ fn of_ipv6(name: i32) -> Option<Known> {
     })
 }
 
+fn of_checksums(name: i32) -> Option<Known> {
+    // IPV6_CHECKSUM; any number below zero stands for none.
+    (name == 7).then_some(Known::Checked(|n| {
+        Some(Set::Checksum(u16::try_from(n).ok()))
+    }))
+}
 fn of_tcp(name: i32) -> Option<Known> {
     Some(match name {
         1 => Known::Flag(Set::NoDelay),
@@ -231,6 +250,14 @@ fn byte_or(number: i32, default: u8) -> Option<u8> {
         -1 => Some(default),
         _ => u8::try_from(number).ok(),
     }
+}
+/// As Linux: what is not given is let through.
+fn filter(value: &[u8]) -> Set {
+    let mut filter = IcmpFilter::default();
+    for (word, bytes) in filter.0.iter_mut().zip(value.chunks_exact(4)) {
+        *word = bytes.first_chunk().map_or(0, |b| u32::from_ne_bytes(*b));
+    }
+    Set::IcmpFilter(filter)
 }
 fn linger(value: &[u8]) -> Result<Set, i32> {
     let seconds = int(value.get(4..).unwrap_or(&[]))?;
@@ -313,11 +340,11 @@ fn as_number(option: Set) -> i32 {
         Set::OrphanWait(OrphanWait::No) => -1,
         Set::UserTimeout(time) => clamped(time.as_millis()),
         Set::MtuDiscovery(wanted) | Set::MtuDiscoveryV6(wanted) => wanted as i32,
+        Set::Checksum(at) => at.map_or(-1, i32::from),
         Set::Linger(_)
         | Set::Congestion(_)
         | Set::MaxPacingRate(_)
         | Set::IcmpFilter(_)
-        | Set::Checksum(_)
         | Set::MulticastLink(_)
         | Set::MulticastPortV6(_) => 0,
     }

@@ -5,8 +5,8 @@ use core::net::{IpAddr, SocketAddr};
 use super::table::{Phase, Socket};
 use super::{Below, SocketError, SocketId, SocketKind, Sockets};
 use crate::l4_transport::Transport;
-use crate::l4_transport::raw::{RawId, Received};
-use crate::l4_transport::udp::Choices;
+use crate::l4_transport::raw::RawId;
+use crate::l4_transport::udp::{Choices, Received};
 
 impl Socket {
     /// Hears only what is for this address.
@@ -58,7 +58,8 @@ impl Sockets {
         &mut self,
         id: SocketId,
         endpoint: RawId,
-        (data, to): (&[u8], Option<SocketAddr>),
+        data: &[u8],
+        (to, choices): (Option<SocketAddr>, &Choices),
         below: &mut Below<'_, '_>,
     ) -> Result<usize, SocketError> {
         let socket = self.socket(id)?;
@@ -66,9 +67,12 @@ impl Sockets {
             Some(given) => socket.recipient(given)?,
             None => socket.remote.ok_or(SocketError::DestinationRequired)?,
         };
-        let path = socket.route_message(remote, &Choices::default(), below)?;
+        let mut path = socket.route_message(remote, choices, below)?;
+        if socket.options.is_of_link(remote.ip()) {
+            path.mtu = below.network.link_mtu(path.port, remote.ip());
+        }
         let raw = &mut below.transport.raw;
-        raw.send(endpoint, data, remote.ip(), path, below.cx)?;
+        raw.send(endpoint, data, (remote.ip(), choices), path, below.cx)?;
         Ok(data.len())
     }
     /// Receives a packet and who sent it, as the socket's family writes it.
@@ -81,9 +85,8 @@ impl Sockets {
     ) -> Result<(Received, SocketAddr), SocketError> {
         let socket = self.socket(id)?;
         let received = below.transport.raw.recv(endpoint, out, peek)?;
-        let from = received.from.map(|from| SocketAddr::new(from, 0));
-        let nowhere = socket.nowhere();
-        Ok((received, socket.family().shown(from.unwrap_or(nowhere))))
+        let from = received.from.unwrap_or(socket.nowhere());
+        Ok((received, socket.family().shown(from)))
     }
 }
 

@@ -46,7 +46,7 @@ impl Sockets {
             Carrier::Datagram(_) | Carrier::Echo(_) => {
                 self.send_datagram(id, Payload::Copied(data), PLAIN, below)
             }
-            Carrier::Raw(endpoint) => self.send_raw(id, endpoint, (data, None), below),
+            Carrier::Raw(endpoint) => self.send_raw(id, endpoint, data, PLAIN, below),
         }
     }
 
@@ -64,7 +64,7 @@ impl Sockets {
                 sent.map(|_| ())
             }
             Carrier::Raw(endpoint) => {
-                let sent = self.send_raw(id, endpoint, (&data, None), below);
+                let sent = self.send_raw(id, endpoint, &data, PLAIN, below);
                 sent.map(|_| ())
             }
         }
@@ -84,7 +84,9 @@ impl Sockets {
                 let to = (Some(remote), PLAIN.1);
                 self.send_datagram(id, Payload::Copied(data), to, below)
             }
-            Carrier::Raw(endpoint) => self.send_raw(id, endpoint, (data, Some(remote)), below),
+            Carrier::Raw(endpoint) => {
+                self.send_raw(id, endpoint, data, (Some(remote), PLAIN.1), below)
+            }
         }
     }
 
@@ -245,7 +247,7 @@ impl Sockets {
     /// Takes the oldest ICMP error about a request of an echo socket.
     pub fn recv_echo_error(&mut self, id: SocketId, below: &mut Below<'_, '_>) -> Option<Reported> {
         match self.socket(id).ok()?.phase {
-            Phase::Echo(endpoint) => below.transport.echo.recv_error(endpoint),
+            Phase::Echo(endpoint) => below.transport.echo.recv_told(endpoint),
             _ => None,
         }
     }
@@ -257,7 +259,8 @@ impl Sockets {
             Phase::Datagram(endpoint) => {
                 below.transport.udp_of_mut(endpoint).recv_error(endpoint)?
             }
-            Phase::Echo(endpoint) => below.transport.echo.recv_error(endpoint)?.into(),
+            Phase::Echo(endpoint) => below.transport.echo.recv_error(endpoint)?,
+            Phase::Raw(endpoint) => below.transport.raw.recv_error(endpoint)?,
             _ => return None,
         };
         let remote = socket.family().shown(reported.remote);

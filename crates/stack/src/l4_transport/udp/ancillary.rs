@@ -7,7 +7,7 @@ use heptad_wire::udp::{HEADER_LEN, UdpHeader};
 
 use super::{GroupSettings, Settings};
 use crate::l1_physical::PortId;
-use crate::l3_network::{Arrival, zone};
+use crate::l3_network::{Arrival, Tapped, zone};
 
 /// A datagram as it came.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -56,6 +56,14 @@ impl Way {
             port: arrival.port,
             hops: arrival.ttl,
             class: arrival.tos,
+        }
+    }
+    pub(in crate::l4_transport) fn of_copy(copy: &Tapped) -> Self {
+        Self {
+            to: zone::bare_ip(copy.dst),
+            port: copy.port,
+            hops: copy.ttl,
+            class: copy.tos,
         }
     }
 }

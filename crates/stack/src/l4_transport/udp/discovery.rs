@@ -35,7 +35,7 @@ impl MtuDiscovery {
         matches!(self, Self::Probe | Self::Interface | Self::Omit)
     }
     /// Whether routers are forbidden to fragment a packet; `None`: it is refused.
-    pub(super) fn forbids(self, too_long: bool) -> Option<bool> {
+    pub(in crate::l4_transport) fn forbids(self, too_long: bool) -> Option<bool> {
         match self {
             Self::Dont | Self::Omit => Some(false),
             Self::Want => Some(!too_long),
@@ -47,7 +47,7 @@ impl MtuDiscovery {
 
 impl Settings {
     /// What it wants for packets to an address.
-    pub(super) fn discovery_to(&self, ip: IpAddr) -> MtuDiscovery {
+    pub(in crate::l4_transport) fn discovery_to(&self, ip: IpAddr) -> MtuDiscovery {
         match ip {
             _ if self.dont_fragment => MtuDiscovery::Do,
             IpAddr::V4(_) => self.discovery,
