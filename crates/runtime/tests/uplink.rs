@@ -125,7 +125,10 @@ fn many_connections_to_one_destination_carry_megabytes_both_ways_and_end_by_halv
 
 #[test]
 fn a_program_hears_what_the_destination_says_of_its_connection() {
-    let gone = |stream: net::TcpStream| {
+    let gone = |mut stream: net::TcpStream| {
+        // Whoever connects knows that it stands.
+        let heard = stream.read(&mut [0; 1]);
+        assert_eq!(heard.expect("a byte"), 1);
         let linger = rustix::net::sockopt::set_socket_linger(&stream, Some(Duration::ZERO));
         linger.expect("a reset at the end");
     };
@@ -143,6 +146,7 @@ fn a_program_hears_what_the_destination_says_of_its_connection() {
     let prohibited = connect("203.0.113.10:80").expect_err("nobody may");
     assert_eq!(prohibited.kind(), ErrorKind::HostUnreachable);
     let mut stream = connect("203.0.113.8:80").expect("it stands");
+    stream.write_all(b"x").expect("it stands");
     let reset = stream.read(&mut [0; 1]).expect_err("then it is reset");
     assert_eq!(reset.kind(), ErrorKind::ConnectionReset);
 }

@@ -372,10 +372,10 @@ impl Guard {
         };
         let in_room = fds.is_empty() && !ends.is_empty();
         let fds = if in_room { ends } else { fds };
+        let end = fds.first().and_then(|end| end.try_clone().ok());
         self.inject(n, (number, stream, family), fds, flags, false);
-        if in_room && let Some(socket) = self.sockets.get(number) {
-            socket.in_room = true;
-            self.begin_in_room(number);
+        if let Some(end) = end.filter(|_| in_room) {
+            self.begin_in_room(number, &end);
         }
     }
 

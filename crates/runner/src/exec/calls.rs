@@ -240,7 +240,7 @@ impl Guard {
         }
         let kind = kind & KIND;
         let family = family as u16;
-        let Ends { kept, told } = self.ends_in_room(family, (kind, protocol));
+        let Ends { kept, told } = self.ends_in_room(family, kind);
         let want = Want::Socket {
             stream: kind == libc::SOCK_STREAM as u32,
             family,
@@ -611,6 +611,9 @@ fn receive_from(held: Held, want: Want, flags: i32) -> Result<Step, i32> {
         .iter()
         .fold(0_usize, |sum, (_, length)| sum.saturating_add(*length));
     let errors = flags & libc::MSG_ERRQUEUE != 0;
+    if errors {
+        Guard::forget_error(&held);
+    }
     let blocks = flags & libc::MSG_DONTWAIT == 0 && !pair::is_nonblocking(held.end.as_fd());
     // The queue of errors is never waited for.
     let wait = blocks && !errors;

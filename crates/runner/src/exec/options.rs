@@ -150,6 +150,7 @@ impl Guard {
             let end = self.sockets.waiting(held.number).unwrap_or(&held.end);
             pair::set_buffer(end.as_fd(), name, i32::from_ne_bytes(*size));
         }
+        Self::queue_errors(held, (level, name), &value);
         // As Linux: nothing is zero, at the level of IPv4.
         let value = match value.is_empty() && accepted && level == libc::IPPROTO_IP {
             true => vec![0; 4],

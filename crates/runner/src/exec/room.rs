@@ -12,7 +12,8 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 use std::time::Duration;
 
 use rustix::net::{
-    AddressFamily, Protocol, SocketFlags, SocketType, bind, connect, getsockname, socket_with,
+    AddressFamily, Protocol, RecvFlags, SocketFlags, SocketType, bind, connect, getsockname,
+    socket_with,
 };
 
 use super::calls::Held;
@@ -119,19 +120,29 @@ pub(super) struct Ends {
 }
 
 impl Guard {
-    /// Makes the ends of a socket, if it is one of UDP and there is a room.
-    pub(super) fn ends_in_room(&mut self, family: u16, (kind, protocol): (u32, u32)) -> Ends {
-        let is_udp = kind == libc::SOCK_DGRAM as u32
-            && [0, libc::IPPROTO_UDP as u32].contains(&protocol)
+    /// Makes the ends of a socket, if it is one of datagrams and there is a room.
+    pub(super) fn ends_in_room(&mut self, family: u16, kind: u32) -> Ends {
+        let of_datagrams = [libc::SOCK_DGRAM as u32, libc::SOCK_RAW as u32].contains(&kind)
             && [libc::AF_INET, libc::AF_INET6].contains(&family.into());
-        match is_udp {
+        match of_datagrams {
             true => self.rooms.ends(family).unwrap_or_default(),
             false => Ends::default(),
         }
     }
 
     /// A socket in the room begins. When there are many without a port, those that were closed go.
-    pub(super) fn begin_in_room(&mut self, number: SocketNumber) {
+    pub(super) fn begin_in_room(&mut self, number: SocketNumber, end: &OwnedFd) {
+        let Some(socket) = self.sockets.get(number) else {
+            return;
+        };
+        socket.in_room = true;
+        // A raw socket hears from the beginning.
+        if socket.made_as.0 == libc::SOCK_RAW as u32
+            && let Some(lab_end) = &socket.lab_end
+        {
+            socket.placed = self.rooms.place(end.as_fd(), lab_end.as_fd());
+            return;
+        }
         self.rooms.unplaced.push(number);
         if self.rooms.unplaced.len() < self.rooms.unplaced_at_most.max(FEW) {
             return;
@@ -176,6 +187,29 @@ impl Guard {
                 socket: held.number,
                 address: SocketAddr::new(nowhere, 0),
             });
+        }
+    }
+
+    /// A queue of errors that the program asks for is the kernel's, too: it makes `poll` tell of them.
+    pub(super) fn queue_errors(held: &Held, (level, name): (i32, i32), value: &[u8]) {
+        let option = match i32::from(held.family) {
+            libc::AF_INET => (libc::IPPROTO_IP, libc::IP_RECVERR),
+            _ => (libc::IPPROTO_IPV6, libc::IPV6_RECVERR),
+        };
+        if held.in_room
+            && (level, name) == option
+            && let Some(value) = value.first_chunk::<4>()
+        {
+            let _ = set(held.end.as_fd(), level, name, value);
+        }
+    }
+
+    /// The lab tells what is in the queue of errors; the kernel's forgets as much.
+    pub(super) fn forget_error(held: &Held) {
+        if held.in_room {
+            let mut nothing: [u8; 0] = [];
+            let flags = RecvFlags::from_bits_retain(libc::MSG_ERRQUEUE.cast_unsigned());
+            let _ = rustix::net::recv(&held.end, &mut nothing, flags | RecvFlags::DONTWAIT);
         }
     }
 

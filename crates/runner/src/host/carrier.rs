@@ -9,6 +9,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
 
+use heptad_runtime::stack::SocketError;
 use heptad_runtime::stack::wire::checksum;
 use rustix::io::Errno;
 use rustix::net::{RecvFlags, SendFlags, getpeername, getsockname, recv, send, sendto, sockopt};
@@ -16,8 +17,8 @@ use rustix::net::{RecvFlags, SendFlags, getpeername, getsockname, recv, send, se
 use super::entry::charged;
 use crate::room::{LEFT_OUT, Level, MARKS, fields, mark};
 
-/// Room for two control messages of four bytes.
-const CONTROL: usize = 64;
+/// Room for two control messages of four bytes behind those that the program may have asked the kernel for.
+const CONTROL: usize = 256;
 
 /// What carries the datagrams of one socket.
 #[derive(Default)]
@@ -92,11 +93,11 @@ impl Carrier {
         }
     }
 
-    /// Has the program's next call fail with `ECONNREFUSED`. Whether that can be done.
-    pub fn refuse(&self, ours: BorrowedFd<'_>) -> bool {
+    /// Has the program's next call fail with an error, and `poll` tell of it. Whether that can be done.
+    pub fn tell(&self, ours: BorrowedFd<'_>, error: SocketError) -> bool {
         match self {
             Self::Pair => false,
-            Self::Room(opposite) => opposite.refuse(ours).is_ok(),
+            Self::Room(opposite) => opposite.tell(ours, error).is_ok(),
         }
     }
 }
@@ -175,16 +176,18 @@ impl Opposite {
             )
         };
         let count = usize::try_from(count).map_err(|_| last())?;
-        let Level { low, high, .. } = self.level;
+        let Level {
+            level, low, high, ..
+        } = self.level;
         let (mut hop_limit, mut class) = (None, None);
         // SAFETY: the kernel has filled the header in; each message lies within its control bytes.
         unsafe {
             let mut at = libc::CMSG_FIRSTHDR(&raw const header);
             while let Some(message) = at.as_ref() {
                 let value = value_of(at, message);
-                match message.cmsg_type {
-                    kind if kind == low => hop_limit = Some(value),
-                    kind if kind == high => class = Some(value),
+                match (message.cmsg_level, message.cmsg_type) {
+                    told if told == (level, low) => hop_limit = Some(value),
+                    told if told == (level, high) => class = Some(value),
                     _ => {}
                 }
                 at = libc::CMSG_NXTHDR(&raw const header, at);
@@ -195,7 +198,7 @@ impl Opposite {
     }
 
     /// An ICMP error about what the program's socket might have sent to ours.
-    fn refuse(&self, ours: BorrowedFd<'_>) -> io::Result<()> {
+    fn tell(&self, ours: BorrowedFd<'_>, error: SocketError) -> io::Result<()> {
         let (here, program) = (
             address(getsockname(ours)),
             address(getpeername(ours).and_then(|peer| peer.ok_or(Errno::NOTCONN))),
@@ -208,7 +211,7 @@ impl Opposite {
         let to = SocketAddr::new(program.ip(), 0);
         sendto(
             raw,
-            &port_unreachable(program, here),
+            &unreachable(error, (program, here)),
             SendFlags::DONTWAIT,
             &to,
         )?;
@@ -284,14 +287,21 @@ fn address(found: Result<rustix::net::SocketAddrAny, Errno>) -> SocketAddr {
     found.unwrap_or((Ipv4Addr::UNSPECIFIED, 0).into())
 }
 
-/// "Port unreachable", about an empty datagram from `sender` to `receiver` (RFC 792; RFC 4443 3.1, whose checksum is the kernel's).
-fn port_unreachable(sender: SocketAddr, receiver: SocketAddr) -> Vec<u8> {
+/// "Unreachable" with the code for which Linux says this error, else "host unreachable", about an empty datagram from `sender` to
+/// `receiver` (RFC 792; RFC 4443 3.1, whose checksum is the kernel's).
+fn unreachable(error: SocketError, (sender, receiver): (SocketAddr, SocketAddr)) -> Vec<u8> {
     const UDP: u8 = libc::IPPROTO_UDP as u8;
     const HEADER: u8 = 8;
-    let mut message = match receiver {
-        SocketAddr::V4(_) => vec![3, 3, 0, 0, 0, 0, 0, 0],
-        SocketAddr::V6(_) => vec![1, 4, 0, 0, 0, 0, 0, 0],
+    let (kind, code) = match (receiver, error) {
+        (SocketAddr::V4(_), SocketError::ConnectionRefused) => (3, 3),
+        (SocketAddr::V4(_), SocketError::NoProtocolOption) => (3, 2),
+        (SocketAddr::V4(_), SocketError::NetworkUnreachable) => (3, 0),
+        (SocketAddr::V4(_), _) => (3, 1),
+        (SocketAddr::V6(_), SocketError::ConnectionRefused) => (1, 4),
+        (SocketAddr::V6(_), SocketError::NetworkUnreachable) => (1, 0),
+        (SocketAddr::V6(_), _) => (1, 3),
     };
+    let mut message = vec![kind, code, 0, 0, 0, 0, 0, 0];
     match (sender, receiver) {
         (SocketAddr::V4(sender), SocketAddr::V4(receiver)) => {
             message.extend([0x45, 0, 0, 28, 0, 0, 0, 0, 64, UDP, 0, 0]);
@@ -323,10 +333,11 @@ mod tests {
 
     #[test]
     fn an_error_quotes_whose_datagram_it_is_about() {
-        let message = port_unreachable(
+        let ends = (
             "127.0.0.1:2000".parse().unwrap(),
             "127.0.0.1:9".parse().unwrap(),
         );
+        let message = unreachable(SocketError::ConnectionRefused, ends);
         let quoted = &message[8..];
         assert_eq!(message.len(), 8 + 20 + 8);
         assert_eq!(checksum::sum(&message), 0xffff);

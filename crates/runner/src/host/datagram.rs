@@ -78,6 +78,8 @@ pub struct Datagrams {
     errors: VecDeque<Reported>,
     /// How they come to the program.
     pub carrier: Carrier,
+    /// It asks for a queue of errors (IP_RECVERR, IPV6_RECVERR).
+    pub queues_errors: bool,
     /// The program has closed it: what comes is refused.
     gone: bool,
     /// Senders of what waits for the program, with what tells it from the others ([`Put::Done`]); oldest first.
@@ -132,6 +134,7 @@ impl Datagrams {
             bound: matches!(kind, SocketKind::Raw(_)),
             wanted: Wanted::default(),
             carrier: Carrier::Pair,
+            queues_errors: false,
             gone: false,
             errors: VecDeque::new(),
             senders: VecDeque::new(),
@@ -141,11 +144,11 @@ impl Datagrams {
         }
     }
 
-    /// Of a socket of UDP whose ends are in a guard's room.
-    pub fn in_room(protocol: i32, carrier: Carrier) -> Self {
+    /// Of a socket whose ends are in a guard's room.
+    pub fn in_room(kind: SocketKind, protocol: i32, carrier: Carrier) -> Self {
         Self {
             carrier,
-            ..Self::of(SocketKind::Datagram, protocol)
+            ..Self::of(kind, protocol)
         }
     }
 
@@ -306,20 +309,29 @@ impl Datagrams {
         }
     }
 
+    /// Whether the kernel knows of the errors in the queue: then it says `POLLERR`, and tells them by the next call.
+    fn tells_queue(&self) -> bool {
+        self.queues_errors && self.is_in_room()
+    }
+
     /// An error that the program's next call tells: the kernel's, where it knows it, or `kept`.
     fn note_error(&self, end: BorrowedFd<'_>, error: SocketError, kept: &mut Option<SocketError>) {
-        let told = error == SocketError::ConnectionRefused
+        let told = !self.tells_queue()
+            && error == SocketError::ConnectionRefused
             && self.peer.is_some()
-            && self.carrier.refuse(end);
-        if !told {
+            && self.carrier.tell(end, error);
+        if !told && !self.tells_queue() {
             *kept = Some(error);
         }
     }
 
     /// Takes over what the stack has of errors: there it would keep the socket ready for ever.
-    fn fetch_errors(&mut self, network: &impl Sockets, at: At) {
+    fn fetch_errors(&mut self, network: &impl Sockets, at: At, end: BorrowedFd<'_>) {
         while let Some(reported) = network.recv_error(at) {
             if self.errors.len() < ERRORS {
+                if self.tells_queue() && reported.told.is_some() {
+                    self.carrier.tell(end, reported.error);
+                }
                 self.errors.push_back(reported);
             }
         }
@@ -335,12 +347,13 @@ pub fn receive_error(network: &impl Sockets, entry: &mut Entry, room: u32) -> Re
         return Err(libc::EAGAIN);
     };
     let pending = network.take_error(entry.at).or(entry.error);
-    datagrams.fetch_errors(network, entry.at);
+    datagrams.fetch_errors(network, entry.at, entry.end.as_fd());
     let Some(reported) = datagrams.errors.pop_front() else {
         entry.error = pending;
         return Err(libc::EAGAIN);
     };
     let next = datagrams.errors.front().filter(|next| next.told.is_some());
+    let next = next.filter(|_| !datagrams.tells_queue());
     entry.error = next.map(|next| next.error);
     // None if this host refused to send it.
     let quoted = datagrams.quoted(&reported);
@@ -441,7 +454,7 @@ pub fn turn(network: &impl Sockets, entry: &mut Entry, answers: &mut Answers) ->
                     (sender, data.to_vec())
                 }
                 Err(SocketError::WouldBlock) => {
-                    datagrams.fetch_errors(network, entry.at);
+                    datagrams.fetch_errors(network, entry.at, entry.end.as_fd());
                     return (!moved).then_some(Ready::READABLE);
                 }
                 Err(error) => {

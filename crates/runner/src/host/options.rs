@@ -72,6 +72,9 @@ pub fn set(
         return Ok(());
     };
     network.set(entry.at, option).map_err(SocketError::errno)?;
+    if let (Set::RecvErr(on), Role::Datagrams(datagrams)) = (option, &mut entry.role) {
+        datagrams.queues_errors = on;
+    }
     if level == libc::SOL_SOCKET {
         entry.buffers.set(entry.end.as_fd(), name, int(value)?);
     }

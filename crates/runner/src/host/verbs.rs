@@ -171,7 +171,7 @@ impl<S: Sockets> Server<S> {
                 // As many go as come, in the long run.
                 self.ask_in_rooms(2);
                 let carrier = Carrier::in_room(ends[1].as_fd(), raw);
-                let datagrams = Datagrams::in_room(number, carrier);
+                let datagrams = Datagrams::in_room(kind, number, carrier);
                 self.admit_of_room(asker, at, (family, datagrams), ends)
             }
             None => {
@@ -203,7 +203,7 @@ impl<S: Sockets> Server<S> {
             channel.raw = Some(Arc::new(raw));
         }
         let ends = <[OwnedFd; 2]>::try_from(fds).ok()?;
-        (kind == SocketKind::Datagram).then_some((channel.raw.clone()?, ends))
+        (kind != SocketKind::Stream).then_some((channel.raw.clone()?, ends))
     }
 
     fn delivered(&mut self, channel: u64, socket: SocketNumber, (pid, fd): (u32, i32)) {
