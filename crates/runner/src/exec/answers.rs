@@ -6,7 +6,7 @@ use std::os::fd::{AsFd, OwnedFd};
 use super::calls::{self, MMSGHDR};
 use super::guard::{Guard, Parked, Question};
 use super::interfaces::List;
-use super::{netlink, options, pair, stand_in};
+use super::{identity, netlink, options, pair, stand_in};
 use crate::notify::Notification;
 use crate::protocol::{Call, Outcome, SocketNumber};
 use crate::{control, memory};
@@ -56,8 +56,8 @@ pub(super) enum Want {
         accepted: bool,
         undo: Option<options::Undo>,
     },
-    /// An option, and the error that the kernel kept.
-    Option { place: Place, native: i32 },
+    /// An option, and the program's end where the kernel may keep an error.
+    Option { place: Place, end: Option<OwnedFd> },
     /// A datagram.
     Datagram {
         /// Where its bytes go.
@@ -295,6 +295,7 @@ impl Guard {
                 },
             ) => {
                 let from = from.map(sockaddr::encode).unwrap_or_default();
+                self.forget_error(&n, &want);
                 write_datagram(&n, want, (&from, &control), length, &data)
             }
             (want @ Want::Datagram { .. }, Outcome::Message { length, data }) => {
@@ -489,7 +490,9 @@ impl Guard {
 /// What is told in bytes: an option, an address of netlink, what is known of interfaces.
 fn write_bytes(n: &Notification, want: Want, mut bytes: Vec<u8>) -> Result<i64, i32> {
     match want {
-        Want::Option { place, native } => {
+        Want::Option { place, end } => {
+            // Asked last: what the lab has heard by now it has told the kernel.
+            let native = end.map_or(0, |end| identity::take_native_error(end.as_fd()));
             if native != 0 && bytes.iter().all(|byte| *byte == 0) {
                 bytes = native.to_ne_bytes().to_vec();
             }

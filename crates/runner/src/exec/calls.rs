@@ -205,7 +205,7 @@ impl Guard {
     }
 
     /// The socket of ours that the first argument names; `None` for any other descriptor, and where we may not look.
-    fn hold(&mut self, n: &Notification) -> Result<Option<Held>, i32> {
+    pub(super) fn hold(&mut self, n: &Notification) -> Result<Option<Held>, i32> {
         let Ok(mut end) = self.threads.duplicate(n.thread, n.args[0] as i32) else {
             return Ok(None);
         };
@@ -611,9 +611,6 @@ fn receive_from(held: Held, want: Want, flags: i32) -> Result<Step, i32> {
         .iter()
         .fold(0_usize, |sum, (_, length)| sum.saturating_add(*length));
     let errors = flags & libc::MSG_ERRQUEUE != 0;
-    if errors {
-        Guard::forget_error(&held);
-    }
     let blocks = flags & libc::MSG_DONTWAIT == 0 && !pair::is_nonblocking(held.end.as_fd());
     // The queue of errors is never waited for.
     let wait = blocks && !errors;

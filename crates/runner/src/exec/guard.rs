@@ -565,21 +565,21 @@ impl Guard {
             }
             _ => None,
         };
-        let over = match answer {
-            Some(errno) => {
-                // The connect goes on without its call.
-                if let Want::Connected { socket } = parked.want {
-                    self.settle(&notification, socket, notification.args[0] as i32);
-                }
-                let _ = self.listener.answer(notification.id, Err(errno));
-                true
-            }
-            None => !self.listener.waits(notification.id),
+        if answer.is_none() && self.listener.waits(notification.id) {
+            return;
+        }
+        let Some(parked) = self.parked.remove(&id) else {
+            return;
         };
-        if over {
-            self.parked.remove(&id);
-            let call = Call::Cancel;
-            self.send(&Request { id, call }, &[]);
+        // Before the program goes on: what comes then is not for this call.
+        let call = Call::Cancel;
+        self.send(&Request { id, call }, &[]);
+        if let Some(errno) = answer {
+            // The connect goes on without its call.
+            if let Want::Connected { socket } = parked.want {
+                self.settle(&notification, socket, notification.args[0] as i32);
+            }
+            let _ = self.listener.answer(notification.id, Err(errno));
         }
     }
 

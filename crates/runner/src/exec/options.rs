@@ -9,7 +9,7 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use super::answers::{Place, Want};
 use super::calls::{Held, Step, ask};
 use super::guard::Guard;
-use super::{identity, pair};
+use super::pair;
 use crate::memory;
 use crate::notify::Notification;
 use crate::numbers::{
@@ -116,7 +116,7 @@ pub struct Undo {
 impl Undo {
     /// As it was.
     pub fn carry_out(&self) {
-        let _ = set_native(self.shadow.as_fd(), self.option, &self.before);
+        let _ = set_native(self.shadow.as_fd(), self.option, self.before.as_slice());
     }
 }
 
@@ -135,7 +135,7 @@ impl Guard {
             && let Some(shadow) = self.shadow(held)
         {
             let before = get_native(shadow.as_fd(), (level, name), VALUE).ok();
-            set_native(shadow.as_fd(), (level, name), &value)?;
+            set_native(shadow.as_fd(), (level, name), value.as_slice())?;
             accepted = !must_be_known(level, name);
             undo = before.map(|before| Undo {
                 shadow,
@@ -187,16 +187,13 @@ impl Guard {
         {
             return shown(n, shadow.as_fd(), (level, name), place);
         }
-        let native = match (level, name) {
-            (libc::SOL_SOCKET, libc::SO_ERROR) => identity::take_native_error(held.end.as_fd()),
-            _ => 0,
-        };
+        let end = ((level, name) == (libc::SOL_SOCKET, libc::SO_ERROR)).then_some(held.end);
         let call = Call::GetOption {
             socket: held.number,
             level,
             name,
         };
-        Ok(ask(call, Want::Option { place, native }))
+        Ok(ask(call, Want::Option { place, end }))
     }
 
     /// The shadow of a socket of the internet: its stand-in, or one that is made now. `None` where the kernel gives none.
@@ -235,15 +232,23 @@ pub fn made_like(family: u16, (kind, protocol): (u32, u32)) -> Option<OwnedFd> {
     socket_with(family, kind, SocketFlags::CLOEXEC, protocol).ok()
 }
 
-fn set_native(shadow: BorrowedFd<'_>, (level, name): (i32, i32), value: &[u8]) -> Result<(), i32> {
-    // SAFETY: the kernel reads at most `value.len()` bytes of `value`.
+/// `setsockopt` on one of our own descriptors, with the bytes of `value`: numbers, and structures of the kernel's.
+///
+/// # Errors
+/// The kernel's errno.
+pub(super) fn set_native<T: ?Sized>(
+    socket: BorrowedFd<'_>,
+    (level, name): (i32, i32),
+    value: &T,
+) -> Result<(), i32> {
+    // SAFETY: the kernel reads at most as many bytes of `value` as it has.
     let done = unsafe {
         libc::setsockopt(
-            shadow.as_raw_fd(),
+            socket.as_raw_fd(),
             level,
             name,
-            value.as_ptr().cast(),
-            value.len() as libc::socklen_t,
+            std::ptr::from_ref(value).cast(),
+            size_of_val(value) as libc::socklen_t,
         )
     };
     match done {

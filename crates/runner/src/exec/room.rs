@@ -11,13 +11,16 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 use std::time::Duration;
 
+use rustix::io::Errno;
 use rustix::net::{
     AddressFamily, Protocol, RecvFlags, SocketFlags, SocketType, bind, connect, getsockname,
     socket_with,
 };
 
+use super::answers::Want;
 use super::calls::Held;
 use super::guard::Guard;
+use super::options::set_native;
 use super::{descendants, identity};
 use crate::channel;
 use crate::notify::Notification;
@@ -200,13 +203,19 @@ impl Guard {
             && (level, name) == option
             && let Some(value) = value.first_chunk::<4>()
         {
-            let _ = set(held.end.as_fd(), level, name, value);
+            let _ = set_native(held.end.as_fd(), option, value);
         }
     }
 
     /// The lab tells what is in the queue of errors; the kernel's forgets as much.
-    pub(super) fn forget_error(held: &Held) {
-        if held.in_room {
+    pub(super) fn forget_error(&mut self, n: &Notification, want: &Want) {
+        let Want::Datagram { flags, .. } = want else {
+            return;
+        };
+        if flags & libc::MSG_ERRQUEUE != 0
+            && let Ok(Some(held)) = self.hold(n)
+            && held.in_room
+        {
             let mut nothing: [u8; 0] = [];
             let flags = RecvFlags::from_bits_retain(libc::MSG_ERRQUEUE.cast_unsigned());
             let _ = rustix::net::recv(&held.end, &mut nothing, flags | RecvFlags::DONTWAIT);
@@ -249,10 +258,11 @@ impl Rooms {
             0 => None,
             port => Some(port),
         };
-        let asked = (0..PORTS.len()).map(|_| self.next_port());
         let to_port = |port| SocketAddr::new(host.ip(), port);
-        let free = |port: &u16| bind(program, &to_port(*port)).is_ok();
-        let Some(port) = drawn.or_else(|| asked.into_iter().find(free)) else {
+        let mut asked = (0..PORTS.len()).map(|_| self.next_port());
+        // Only a port that is taken is passed over.
+        let taken = |port: u16| bind(program, &to_port(port)) == Err(Errno::ADDRINUSE);
+        let Some(port) = drawn.or_else(|| asked.find(|port| !taken(*port))) else {
             return false;
         };
         connect(lab, &to_port(port)).is_ok()
@@ -405,10 +415,10 @@ fn pair(host: IpAddr) -> Option<[OwnedFd; 2]> {
 }
 
 /// The program's socket tells the marks of what comes, and leaves out what only asks whether it is there.
-fn tell_marks(program: BorrowedFd<'_>, host: IpAddr) -> io::Result<()> {
+fn tell_marks(program: BorrowedFd<'_>, host: IpAddr) -> Result<(), i32> {
     let level = Level::of(host);
     for name in [level.wants_low, level.wants_high] {
-        set(program, level.level, name, &1_i32)?;
+        set_native(program, (level.level, name), &1_i32)?;
     }
     let statement = |code: u32, k| libc::sock_filter {
         code: code as u16,
@@ -448,23 +458,7 @@ fn tell_marks(program: BorrowedFd<'_>, host: IpAddr) -> io::Result<()> {
         len: code.len() as libc::c_ushort,
         filter: code.as_mut_ptr(),
     };
-    set(program, libc::SOL_SOCKET, libc::SO_ATTACH_FILTER, &filter)?;
-    set(program, libc::SOL_SOCKET, libc::SO_LOCK_FILTER, &1_i32)
-}
-
-fn set<T>(socket: BorrowedFd<'_>, level: i32, name: i32, value: &T) -> io::Result<()> {
-    // SAFETY: the kernel reads `size_of::<T>()` bytes of `value`, plain data.
-    let done = unsafe {
-        libc::setsockopt(
-            socket.as_raw_fd(),
-            level,
-            name,
-            std::ptr::from_ref(value).cast(),
-            size_of::<T>() as libc::socklen_t,
-        )
-    };
-    match done {
-        0 => Ok(()),
-        _ => Err(io::Error::last_os_error()),
-    }
+    let socket = libc::SOL_SOCKET;
+    set_native(program, (socket, libc::SO_ATTACH_FILTER), &filter)?;
+    set_native(program, (socket, libc::SO_LOCK_FILTER), &1_i32)
 }

@@ -5,16 +5,22 @@
 //! charges a pair's end for, and by the marks in the room.
 
 use std::io;
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
 
 use heptad_runtime::stack::SocketError;
 use heptad_runtime::stack::wire::checksum;
+use heptad_runtime::stack::wire::icmpv4::{self, Icmpv4};
+use heptad_runtime::stack::wire::icmpv6::{self, Icmpv6};
+use heptad_runtime::stack::wire::ipv4::{self, Ipv4Header};
+use heptad_runtime::stack::wire::ipv6::{self, Ipv6Header};
+use heptad_runtime::stack::wire::udp::{self, UdpHeader};
 use rustix::io::Errno;
 use rustix::net::{RecvFlags, SendFlags, getpeername, getsockname, recv, send, sendto, sockopt};
 
 use super::entry::charged;
+use crate::control;
 use crate::room::{LEFT_OUT, Level, MARKS, fields, mark};
 
 /// Room for two control messages of four bytes behind those that the program may have asked the kernel for.
@@ -136,17 +142,18 @@ impl Opposite {
         (hop_limit, class): (u8, u8),
         data: &[u8],
     ) -> Result<(), Errno> {
-        let mut control = Control::default();
         let Level {
             level, low, high, ..
         } = self.level;
-        let mut length = control.put(0, (level, low), hop_limit.into());
-        length += control.put(length, (level, high), class.into());
+        let mut control = Vec::new();
+        for (kind, value) in [(low, hop_limit), (high, class)] {
+            control::push(&mut control, (level, kind), &i32::from(value).to_ne_bytes());
+        }
         let mut part = libc::iovec {
             iov_base: data.as_ptr().cast_mut().cast(),
             iov_len: data.len(),
         };
-        let mut header = header(&mut part, &mut control, length);
+        let mut header = header(&mut part, &mut control);
         let flags = libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL;
         // SAFETY: the header's pointers are to values that live across the call, which reads them only.
         match unsafe { libc::sendmsg(ours.as_raw_fd(), &raw mut header, flags) } {
@@ -161,12 +168,12 @@ impl Opposite {
         data: &mut [u8],
         flags: RecvFlags,
     ) -> Result<(usize, Option<u32>), Errno> {
-        let mut control = Control::default();
+        let mut control = [0; CONTROL];
         let mut part = libc::iovec {
             iov_base: data.as_mut_ptr().cast(),
             iov_len: data.len(),
         };
-        let mut header = header(&mut part, &mut control, CONTROL);
+        let mut header = header(&mut part, &mut control);
         // SAFETY: the header's pointers are to values that live across the call, with the lengths that they have.
         let count = unsafe {
             libc::recvmsg(
@@ -179,21 +186,15 @@ impl Opposite {
         let Level {
             level, low, high, ..
         } = self.level;
-        let (mut hop_limit, mut class) = (None, None);
-        // SAFETY: the kernel has filled the header in; each message lies within its control bytes.
-        unsafe {
-            let mut at = libc::CMSG_FIRSTHDR(&raw const header);
-            while let Some(message) = at.as_ref() {
-                let value = value_of(at, message);
-                match (message.cmsg_level, message.cmsg_type) {
-                    told if told == (level, low) => hop_limit = Some(value),
-                    told if told == (level, high) => class = Some(value),
-                    _ => {}
-                }
-                at = libc::CMSG_NXTHDR(&raw const header, at);
-            }
-        }
-        let mark = hop_limit.zip(class).map(|(low, high)| mark(low, high));
+        let told = control.get(..header.msg_controllen).unwrap_or_default();
+        let told = control::messages(told).unwrap_or_default();
+        let value = |kind| {
+            let message = told.iter().find(|(name, _)| *name == (level, kind));
+            message.and_then(|(_, data)| number(data))
+        };
+        let mark = value(low)
+            .zip(value(high))
+            .map(|(low, high)| mark(low, high));
         Ok((count, mark))
     }
 
@@ -219,57 +220,21 @@ impl Opposite {
     }
 }
 
-/// Control messages, where the kernel wants them to begin.
-#[repr(C, align(8))]
-struct Control([u8; CONTROL]);
-
-impl Default for Control {
-    fn default() -> Self {
-        Self([0; CONTROL])
-    }
-}
-
-impl Control {
-    /// Puts a message of an int at an offset; how many bytes it takes.
-    fn put(&mut self, at: usize, (level, kind): (i32, i32), value: i32) -> usize {
-        // SAFETY: these compute lengths.
-        let (space, length) = unsafe { (libc::CMSG_SPACE(4), libc::CMSG_LEN(4)) };
-        let mut bytes = Vec::with_capacity(space as usize);
-        bytes.extend((length as usize).to_ne_bytes());
-        bytes.extend(level.to_ne_bytes());
-        bytes.extend(kind.to_ne_bytes());
-        bytes.extend(value.to_ne_bytes());
-        let room = self.0.get_mut(at..).unwrap_or_default();
-        for (slot, byte) in room.iter_mut().zip(bytes) {
-            *slot = byte;
-        }
-        space as usize
-    }
-}
-
-fn header(part: &mut libc::iovec, control: &mut Control, length: usize) -> libc::msghdr {
+fn header(part: &mut libc::iovec, control: &mut [u8]) -> libc::msghdr {
     // SAFETY: all-zero bytes are a valid `msghdr`.
     let mut header: libc::msghdr = unsafe { std::mem::zeroed() };
     header.msg_iov = part;
     header.msg_iovlen = 1;
-    header.msg_control = control.0.as_mut_ptr().cast();
-    header.msg_controllen = length;
+    header.msg_control = control.as_mut_ptr().cast();
+    header.msg_controllen = control.len();
     header
 }
 
-/// A control message's number, which Linux gives as an int or as a byte (`IP_TOS`).
-///
-/// # Safety
-/// `at` is a message with the header `message`, and whole.
-unsafe fn value_of(at: *const libc::cmsghdr, message: &libc::cmsghdr) -> u8 {
-    // SAFETY: as the caller promises.
-    unsafe {
-        let data = libc::CMSG_DATA(at);
-        let is_int = message.cmsg_len >= libc::CMSG_LEN(4) as usize;
-        match is_int {
-            true => data.cast::<i32>().read_unaligned() as u8,
-            false => data.read(),
-        }
+/// A control message's number below 256, which Linux gives as an int or as a byte (`IP_TOS`).
+fn number(data: &[u8]) -> Option<u8> {
+    match data.first_chunk() {
+        Some(int) => u8::try_from(i32::from_ne_bytes(*int)).ok(),
+        None => data.first().copied(),
     }
 }
 
@@ -290,41 +255,86 @@ fn address(found: Result<rustix::net::SocketAddrAny, Errno>) -> SocketAddr {
 /// "Unreachable" with the code for which Linux says this error, else "host unreachable", about an empty datagram from `sender` to
 /// `receiver` (RFC 792; RFC 4443 3.1, whose checksum is the kernel's).
 fn unreachable(error: SocketError, (sender, receiver): (SocketAddr, SocketAddr)) -> Vec<u8> {
-    const UDP: u8 = libc::IPPROTO_UDP as u8;
-    const HEADER: u8 = 8;
-    let (kind, code) = match (receiver, error) {
-        (SocketAddr::V4(_), SocketError::ConnectionRefused) => (3, 3),
-        (SocketAddr::V4(_), SocketError::NoProtocolOption) => (3, 2),
-        (SocketAddr::V4(_), SocketError::NetworkUnreachable) => (3, 0),
-        (SocketAddr::V4(_), _) => (3, 1),
-        (SocketAddr::V6(_), SocketError::ConnectionRefused) => (1, 4),
-        (SocketAddr::V6(_), SocketError::NetworkUnreachable) => (1, 0),
-        (SocketAddr::V6(_), _) => (1, 3),
-    };
-    let mut message = vec![kind, code, 0, 0, 0, 0, 0, 0];
+    let mut message = vec![0; 8];
     match (sender, receiver) {
         (SocketAddr::V4(sender), SocketAddr::V4(receiver)) => {
-            message.extend([0x45, 0, 0, 28, 0, 0, 0, 0, 64, UDP, 0, 0]);
-            message.extend(sender.ip().octets());
-            message.extend(receiver.ip().octets());
+            message.extend(quoted_v4(*sender.ip(), *receiver.ip()));
         }
         (SocketAddr::V6(sender), SocketAddr::V6(receiver)) => {
-            message.extend([0x60, 0, 0, 0, 0, HEADER, UDP, 64]);
-            message.extend(sender.ip().octets());
-            message.extend(receiver.ip().octets());
+            message.extend(quoted_v6(*sender.ip(), *receiver.ip()));
         }
         _ => {}
     }
-    message.extend(sender.port().to_be_bytes());
-    message.extend(receiver.port().to_be_bytes());
-    message.extend([0, HEADER, 0, 0]);
+    let mut datagram = [0; udp::HEADER_LEN];
+    let header = UdpHeader {
+        src_port: sender.port(),
+        dst_port: receiver.port(),
+        len: udp::HEADER_LEN as u16,
+        checksum: 0,
+    };
+    header.emit(&mut datagram);
+    message.extend(datagram);
+    let said = |checksum, out: &mut [u8]| match receiver {
+        SocketAddr::V4(_) => Icmpv4::Unreachable(code_v4(error)).emit(checksum, out),
+        SocketAddr::V6(_) => Icmpv6::Unreachable(code_v6(error)).emit(checksum, out),
+    };
+    said(0, &mut message);
     if receiver.is_ipv4() {
-        let sum = !checksum::sum(&message);
-        for (slot, byte) in message.iter_mut().skip(2).zip(sum.to_be_bytes()) {
-            *slot = byte;
-        }
+        said(!checksum::sum(&message), &mut message);
     }
     message
+}
+
+fn code_v4(error: SocketError) -> icmpv4::Unreachable {
+    match error {
+        SocketError::ConnectionRefused => icmpv4::Unreachable::Port,
+        SocketError::NoProtocolOption => icmpv4::Unreachable::Protocol,
+        SocketError::NetworkUnreachable => icmpv4::Unreachable::Net,
+        _ => icmpv4::Unreachable::Host,
+    }
+}
+
+fn code_v6(error: SocketError) -> icmpv6::Unreachable {
+    match error {
+        SocketError::ConnectionRefused => icmpv6::Unreachable::Port,
+        SocketError::NetworkUnreachable => icmpv6::Unreachable::NoRoute,
+        _ => icmpv6::Unreachable::Address,
+    }
+}
+
+fn quoted_v4(src: Ipv4Addr, dst: Ipv4Addr) -> [u8; ipv4::MIN_HEADER_LEN] {
+    let header = Ipv4Header {
+        tos: 0,
+        total_len: (ipv4::MIN_HEADER_LEN + udp::HEADER_LEN) as u16,
+        id: 0,
+        reserved: false,
+        dont_fragment: true,
+        more_fragments: false,
+        fragment_offset: 0,
+        ttl: 64,
+        protocol: ipv4::protocol::UDP,
+        src,
+        dst,
+        options: ipv4::Options::NONE,
+    };
+    let mut bytes = [0; ipv4::MIN_HEADER_LEN];
+    header.emit(&mut bytes);
+    bytes
+}
+
+fn quoted_v6(src: Ipv6Addr, dst: Ipv6Addr) -> [u8; ipv6::HEADER_LEN] {
+    let header = Ipv6Header {
+        traffic_class: 0,
+        flow_label: 0,
+        payload_len: udp::HEADER_LEN as u16,
+        next_header: ipv4::protocol::UDP,
+        hop_limit: 64,
+        src,
+        dst,
+    };
+    let mut bytes = [0; ipv6::HEADER_LEN];
+    header.emit(&mut bytes);
+    bytes
 }
 
 #[cfg(test)]

@@ -349,7 +349,7 @@ pub fn receive_error(network: &impl Sockets, entry: &mut Entry, room: u32) -> Re
     let pending = network.take_error(entry.at).or(entry.error);
     datagrams.fetch_errors(network, entry.at, entry.end.as_fd());
     let Some(reported) = datagrams.errors.pop_front() else {
-        entry.error = pending;
+        entry.error = pending.filter(|_| !datagrams.tells_queue());
         return Err(libc::EAGAIN);
     };
     let next = datagrams.errors.front().filter(|next| next.told.is_some());

@@ -613,6 +613,12 @@ impl<S: Sockets> Server<S> {
         socket: SocketNumber,
         (level, name): (i32, i32),
     ) -> Reply {
+        if (level, name) == (libc::SOL_SOCKET, libc::SO_ERROR)
+            && let Some(key) = self.live(channel, socket)
+        {
+            // An error that has come is told where it belongs, see `Datagrams::note_error`.
+            self.serve_socket(key);
+        }
         let places = &mut self.channels.get_mut(&channel).ok_or(libc::EPIPE)?.places;
         let bytes = match places.get_mut(&socket).ok_or(libc::EBADF)? {
             Place::Live(key) => {
