@@ -63,12 +63,14 @@ pub enum Call {
         /// Of which groups it wants to hear.
         groups: u32,
     },
-    /// `listen(2)`. Answered before the guard has put in the filler.
+    /// `listen(2)`. Answered before the guard has put in the filler. A listener in the guard's room brings sockets there.
     Listen {
         /// Which socket.
         socket: SocketNumber,
         /// Second argument.
         backlog: i32,
+        /// Where it listens in the guard's room already.
+        room: Option<SocketAddr>,
     },
     /// `accept(2)`. Answered with `Outcome::Accepted` and two descriptors, as `Socket`.
     Accept {
@@ -88,6 +90,8 @@ pub enum Call {
         /// How many bytes the guard has put into the program's sending side, which make it unwritable: the lab takes
         /// them out when the connection stands.
         filler: u32,
+        /// A refusal that comes at once is answered with `Outcome::Refused`.
+        at_once: bool,
     },
     /// `getsockname(2)`, `getpeername(2)`.
     Name {
@@ -241,6 +245,8 @@ pub enum Outcome {
     },
     /// The kernel does it.
     Native,
+    /// A connect that does not wait was refused already; the socket is as it was at first.
+    Refused,
     /// The socket is as it was at first, with a new pair: two descriptors, as for `Socket`.
     Renewed {
         /// What the call says all the same; 0: nothing.
@@ -296,19 +302,25 @@ impl Request {
                 protocol,
             } => w.tag(1).u32(u32::from(*family)).u32(*kind).u32(*protocol),
             Call::Bind { socket, address } => w.tag(2).u32(*socket).address(Some(*address)),
-            Call::Listen { socket, backlog } => w.tag(3).u32(*socket).i32(*backlog),
+            Call::Listen {
+                socket,
+                backlog,
+                room,
+            } => w.tag(3).u32(*socket).i32(*backlog).address(*room),
             Call::Accept { socket, wait } => w.tag(4).u32(*socket).bool(*wait),
             Call::Connect {
                 socket,
                 address,
                 wait,
                 filler,
+                at_once,
             } => w
                 .tag(5)
                 .u32(*socket)
                 .address(*address)
                 .bool(*wait)
-                .u32(*filler),
+                .u32(*filler)
+                .bool(*at_once),
             Call::Name { socket, peer } => w.tag(6).u32(*socket).bool(*peer),
             Call::Shutdown { socket, how } => w.tag(7).u32(*socket).i32(*how),
             Call::SetOption {
@@ -384,6 +396,7 @@ impl Request {
             3 => Call::Listen {
                 socket: r.u32()?,
                 backlog: r.i32()?,
+                room: r.address()?,
             },
             4 => Call::Accept {
                 socket: r.u32()?,
@@ -394,6 +407,7 @@ impl Request {
                 address: r.address()?,
                 wait: r.bool()?,
                 filler: r.u32()?,
+                at_once: r.bool()?,
             },
             6 => Call::Name {
                 socket: r.u32()?,
@@ -484,6 +498,7 @@ impl Answer {
                     Outcome::Message { length, data } => w.tag(8).u32(*length).bytes(data),
                     Outcome::File => w.tag(9),
                     Outcome::Renewed { errno } => w.tag(10).i32(*errno),
+                    Outcome::Refused => w.tag(11),
                 }
             }
             Self::Release { socket, reset } => w.tag(2).u32(*socket).bool(*reset),
@@ -667,6 +682,7 @@ impl Reader<'_> {
             },
             9 => Outcome::File,
             10 => Outcome::Renewed { errno: self.i32()? },
+            11 => Outcome::Refused,
             _ => return Err(Malformed),
         })
     }
@@ -704,6 +720,7 @@ mod tests {
             address: None,
             wait: true,
             filler: 0,
+            at_once: false,
         }
     }
 
@@ -725,6 +742,7 @@ mod tests {
             Call::Listen {
                 socket: 1,
                 backlog: -1,
+                room: Some(six),
             },
             Call::Accept {
                 socket: 1,
@@ -735,6 +753,7 @@ mod tests {
                 address: Some(six),
                 wait: false,
                 filler: 9,
+                at_once: true,
             },
             dissolve(),
             Call::Name {
@@ -803,6 +822,7 @@ mod tests {
             },
             Outcome::Native,
             Outcome::Renewed { errno: 111 },
+            Outcome::Refused,
             Outcome::File,
             Outcome::Nobody { tokens: 2 },
             Outcome::Message {

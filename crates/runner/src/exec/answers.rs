@@ -1,11 +1,12 @@
 //! The lab's answer, brought to the program: written into its memory, put into its descriptors, and only then told.
 
 use std::net::SocketAddr;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use super::calls::{self, MMSGHDR};
 use super::guard::{Guard, Parked, Question};
 use super::interfaces::List;
+use super::room::streams::{self, be_refused, close_door};
 use super::{identity, netlink, options, pair, stand_in};
 use crate::notify::Notification;
 use crate::protocol::{Call, Outcome, SocketNumber};
@@ -31,7 +32,10 @@ pub(super) enum Want {
         end: OwnedFd,
         socket: SocketNumber,
         started: bool,
+        in_room: bool,
     },
+    /// The end of a connect with `AF_UNSPEC` on a stand-in.
+    Dissolved { end: OwnedFd, socket: SocketNumber },
     /// The end of a connect.
     Connected { socket: SocketNumber },
     /// The end of a connect of a socket in the room, or of its dissolution.
@@ -46,6 +50,7 @@ pub(super) enum Want {
         family: u16,
         name: Place,
         flags: i32,
+        in_room: bool,
     },
     /// An address.
     Address(Place),
@@ -194,6 +199,12 @@ impl Guard {
                 {
                     undo.carry_out();
                 }
+                if let Want::Listening {
+                    end, in_room: true, ..
+                } = &want
+                {
+                    close_door(end.as_fd());
+                }
                 self.give_up(&n, &want, errno);
                 let _ = self.listener.answer(n.id, Err(errno));
                 return;
@@ -207,8 +218,15 @@ impl Guard {
                 token,
             } => self.deliver_connection(&n, want, (socket, peer, token), fds),
             Outcome::Native => {
+                if let Want::Shut { socket } = want
+                    && let Some(socket) = self.sockets.get(socket)
+                    && socket.stands_in()
+                {
+                    socket.started = false;
+                }
                 let _ = self.listener.leave_to_kernel(n.id);
             }
+            Outcome::Refused => self.deliver_refusal(&n, &want),
             Outcome::File => self.deliver_file(&n, &want, &fds),
             Outcome::Renewed { errno } => {
                 if let Want::Shut { socket } | Want::Connected { socket } = want {
@@ -224,11 +242,29 @@ impl Guard {
         }
     }
 
+    /// The stand-in is refused in the room, too: what it says from now on is Linux's.
+    fn deliver_refusal(&mut self, n: &Notification, want: &Want) {
+        let mut errno = libc::ECONNREFUSED;
+        if let Want::Connected { socket } = want
+            && let Ok(end) = self.threads.duplicate(n.thread, n.args[0] as i32)
+            && let Some(socket) = self.sockets.get(*socket)
+        {
+            socket.started = false;
+            socket.refused = true;
+            errno = be_refused(end.as_fd(), socket.family);
+        }
+        let _ = self.listener.answer(n.id, Err(errno));
+    }
+
     /// A connect that failed at once may be tried again with filler; one that goes on does so with the pair.
     fn give_up(&mut self, n: &Notification, want: &Want, errno: i32) {
         let Want::Connected { socket } = want else {
             return;
         };
+        if errno == libc::EISCONN && self.sockets.stands_in_room(*socket) {
+            // It listens there, and stays what it is.
+            return;
+        }
         if [libc::EINPROGRESS, libc::EALREADY, libc::EISCONN].contains(&errno) {
             self.settle(n, *socket, n.args[0] as i32);
         } else if let Some(socket) = self.sockets.get(*socket) {
@@ -253,11 +289,19 @@ impl Guard {
                     end,
                     socket,
                     started,
+                    in_room,
                 },
                 Outcome::Value(value),
             ) => {
                 if !started {
-                    self.begin_listening(&n, socket, &end);
+                    self.begin_listening(&n, socket, (&end, in_room));
+                }
+                Ok(value)
+            }
+            (Want::Dissolved { end, socket }, Outcome::Value(value)) => {
+                close_door(end.as_fd());
+                if let Some(socket) = self.sockets.get(socket) {
+                    (socket.started, socket.refused) = (false, false);
                 }
                 Ok(value)
             }
@@ -265,8 +309,13 @@ impl Guard {
                 self.settle(&n, socket, n.args[0] as i32);
                 Ok(value)
             }
-            (Want::Connection { listener, .. }, Outcome::Nobody { tokens }) => {
-                (0..tokens).for_each(|_| pair::take_token(listener.as_fd()));
+            (
+                Want::Connection {
+                    listener, in_room, ..
+                },
+                Outcome::Nobody { tokens },
+            ) => {
+                (0..tokens).for_each(|_| take_token(listener.as_fd(), in_room));
                 Err(libc::EAGAIN)
             }
             (
@@ -308,9 +357,16 @@ impl Guard {
         let _ = self.listener.answer(n.id, result);
     }
 
-    fn begin_listening(&mut self, n: &Notification, number: SocketNumber, end: &OwnedFd) {
+    fn begin_listening(
+        &mut self,
+        n: &Notification,
+        number: SocketNumber,
+        (end, in_room): (&OwnedFd, bool),
+    ) {
         if let Some(socket) = self.sockets.get(number) {
             socket.started = true;
+        }
+        if !in_room {
             stand_in::fill(self.sockets.waiting(number), end.as_fd());
             self.settle(n, number, n.args[0] as i32);
         }
@@ -392,6 +448,7 @@ impl Guard {
             family,
             name,
             flags,
+            in_room,
         } = want
         else {
             return self.undelivered(number, fds, false);
@@ -400,7 +457,7 @@ impl Guard {
             return self.undelivered(number, fds, false);
         }
         if token {
-            pair::take_token(listener.as_fd());
+            take_token(listener.as_fd(), in_room);
         }
         if let Err(errno) = name.fill(n.thread, &sockaddr::encode(peer)) {
             let _ = self.listener.answer(n.id, Err(errno));
@@ -430,9 +487,11 @@ impl Guard {
             }
         };
         let stand_in = match n.call {
-            libc::SYS_socket if stream => stand_in::make(family),
+            libc::SYS_socket if stream => self.make_stand_in(family),
             _ => None,
         };
+        let in_room = matches!(stand_in, Some((_, true)));
+        let stand_in = stand_in.map(|(stand_in, _)| stand_in);
         let made_as = match n.call {
             libc::SYS_socket => (n.args[1] as u32 & calls::KIND, n.args[2] as u32),
             _ => (libc::SOCK_STREAM as u32, 0),
@@ -456,6 +515,9 @@ impl Guard {
                 if stand_in.is_some() {
                     self.limit_stand_ins();
                     self.sockets.keep_waiting(number, end);
+                }
+                if let Some(socket) = self.sockets.get(number) {
+                    socket.rooms_stream = in_room;
                 }
                 self.delivered(number, n.thread, fd);
             }
@@ -484,6 +546,14 @@ impl Guard {
         // The lab still has its end; ours close only once it has been told.
         self.tell(Call::Undelivered { socket, token });
         drop(fds);
+    }
+}
+
+/// Takes the token of an accepted connection out of a listener.
+fn take_token(listener: BorrowedFd<'_>, in_room: bool) {
+    match in_room {
+        true => streams::take_token(listener),
+        false => pair::take_token(listener),
     }
 }
 

@@ -1,11 +1,12 @@
 //! A trapped call, decoded: read its arguments once, then make sure that it still waits, then act.
 
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::os::fd::{AsFd, OwnedFd};
 
 use super::answers::{HeaderPlace, Place, Want};
 use super::guard::{Guard, Question};
 use super::room::Ends;
+use super::room::streams::be_refused;
 use super::{files, identity, interfaces, netlink, pair, stand_in};
 use crate::memory;
 use crate::notify::Notification;
@@ -137,26 +138,13 @@ impl Guard {
         match n.call {
             libc::SYS_bind if held.is_netlink() => netlink::bind(n, socket),
             libc::SYS_bind => bind(n, &held),
-            libc::SYS_listen => {
-                let call = Call::Listen {
-                    socket,
-                    backlog: n.args[1] as i32,
-                };
-                Ok(ask(
-                    call,
-                    Want::Listening {
-                        end: held.end,
-                        socket,
-                        started: held.started,
-                    },
-                ))
-            }
+            libc::SYS_listen => self.listen(n, held),
             libc::SYS_accept => accept(n, held, 0),
             libc::SYS_accept4 => accept(n, held, n.args[3] as u32),
             libc::SYS_connect => self.connect(n, held),
             libc::SYS_getsockname => name(n, &held, false),
             libc::SYS_getpeername => name(n, &held, true),
-            libc::SYS_shutdown if held.stands_in => Ok(Step::Native),
+            libc::SYS_shutdown if held.stands_in && !held.started => Ok(Step::Native),
             libc::SYS_shutdown => Ok(ask(
                 Call::Shutdown {
                     socket,
@@ -258,9 +246,62 @@ impl Guard {
         }))
     }
 
+    fn listen(&mut self, n: &Notification, held: Held) -> Result<Step, i32> {
+        let door = self.listen_in_room(&held)?;
+        let call = Call::Listen {
+            socket: held.number,
+            backlog: n.args[1] as i32,
+            room: door.as_ref().map(|door| door.address),
+        };
+        let want = Want::Listening {
+            socket: held.number,
+            started: held.started,
+            in_room: door.is_some(),
+            end: held.end,
+        };
+        Ok(Step::Ask(Question {
+            ends: door.map(|door| door.ends).unwrap_or_default(),
+            ..Question::new(call, want)
+        }))
+    }
+
+    /// After a connect that was refused at once the kernel says so, or that it was broken off, and the stream is as it was at first.
+    fn connect_refused(&mut self, held: &Held) -> Option<i32> {
+        let socket = self.sockets.get(held.number).filter(|s| s.refused)?;
+        let errno = be_refused(held.end.as_fd(), held.family);
+        if [libc::ECONNREFUSED, libc::ECONNABORTED].contains(&errno) {
+            socket.refused = false;
+            self.tell(Call::Connect {
+                socket: held.number,
+                address: None,
+                wait: false,
+                filler: 0,
+                at_once: false,
+            });
+        }
+        Some(errno)
+    }
+
+    /// Whether a stream has begun to connect or listen, or was refused just now.
+    fn is_busy(&mut self, held: &Held) -> bool {
+        let socket = self.sockets.get(held.number);
+        socket.is_some_and(|socket| socket.started || socket.refused)
+    }
+
     fn connect(&mut self, n: &Notification, held: Held) -> Result<Step, i32> {
         let name = (n.args[1], n.args[2] as u32);
-        let address = read_address(n.thread, name, &held, Purpose::Connect)?;
+        let address = match read_address(n.thread, name, &held, Purpose::Connect) {
+            // As Linux: of a stream that is no longer idle the address is not looked at.
+            Err(errno) if errno != libc::EFAULT && held.stream && self.is_busy(&held) => {
+                Some(SocketAddr::new(Ipv4Addr::UNSPECIFIED.into(), 0))
+            }
+            address => address?,
+        };
+        if address.is_some()
+            && let Some(errno) = self.connect_refused(&held)
+        {
+            return Err(errno);
+        }
         let wait = !pair::is_nonblocking(held.end.as_fd());
         let first = held.stream && address.is_some() && !held.started;
         let filler = if first && !wait {
@@ -276,10 +317,14 @@ impl Guard {
             address,
             wait,
             filler,
+            at_once: first && !wait && self.sockets.stands_in_room(held.number),
         };
         let limit = pair::send_limit(&held.end).filter(|_| wait);
         let want = match address {
-            None if held.stands_in => Want::Value,
+            None if held.stands_in => Want::Dissolved {
+                socket: held.number,
+                end: held.end,
+            },
             _ if held.in_room => Want::Associated {
                 socket: held.number,
                 end: held.end,
@@ -480,6 +525,8 @@ fn accept(n: &Notification, held: Held, flags: u32) -> Result<Step, i32> {
             length_at: n.args[2],
         },
         flags,
+        // A listener that has no pair.
+        in_room: held.stands_in,
         listener: held.end,
     };
     Ok(Step::Ask(Question {

@@ -121,6 +121,10 @@ pub(super) struct Socket {
     pub(super) shadow: Option<OwnedFd>,
     /// A first connect or listen was asked for: the pair may carry more than filler.
     pub(super) started: bool,
+    /// Its stand-in is in the guard's room.
+    pub(super) rooms_stream: bool,
+    /// There the last connect was refused, and no call has said so yet but its own.
+    pub(super) refused: bool,
     /// A duplicate of the lab's end: should the lab die, the program sees silence and not an end of file.
     pub(super) lab_end: Option<OwnedFd>,
     /// Its ends are sockets of the guard's room.
@@ -138,6 +142,11 @@ impl Socket {
     /// A stand-in is in the program's hands.
     pub(super) fn stands_in(&self) -> bool {
         self.waiting.is_some()
+    }
+
+    /// And it is in the guard's room.
+    pub(super) fn stands_in_room(&self) -> bool {
+        self.stands_in() && self.rooms_stream
     }
 
     /// A duplicate of the end that programs have, from whoever has it.
@@ -180,6 +189,8 @@ impl Sockets {
             made_as,
             shadow: None,
             started: false,
+            rooms_stream: false,
+            refused: false,
             lab_end,
             in_room: false,
             placed: false,
@@ -241,6 +252,12 @@ impl Sockets {
     /// How many.
     pub(super) fn stand_in_count(&self) -> usize {
         self.stand_ins.len()
+    }
+
+    /// Whether a socket has a stand-in in the room.
+    pub(super) fn stands_in_room(&mut self, number: SocketNumber) -> bool {
+        self.get(number)
+            .is_some_and(|socket| socket.stands_in_room())
     }
 
     /// Sockets with a stand-in, and the process and number that it was given to.
@@ -408,19 +425,27 @@ impl Guard {
                 true => PollFd::new(&self.listener, PollFlags::IN),
                 false => PollFd::new(&self.channel, idle),
             };
+            let wanted = match self.rooms.closings() {
+                Some(_) => PollFlags::IN,
+                None => idle,
+            };
             let mut fds = [
                 calls,
                 PollFd::new(&self.channel, PollFlags::IN),
                 PollFd::new(front, PollFlags::IN),
                 PollFd::new(report, PollFlags::IN),
                 PollFd::new(&children, PollFlags::IN),
+                PollFd::new(self.rooms.closings().unwrap_or(&self.channel), wanted),
             ];
             let limit = self.patience();
             match poll(&mut fds, limit.as_ref()) {
                 Ok(_) | Err(rustix::io::Errno::INTR) => {}
                 Err(error) => return Report::Failed(error.raw_os_error()),
             }
-            let [call, answer, front_died, signal, child] = fds.map(|fd| fd.revents());
+            let [call, answer, front_died, signal, child, closed] = fds.map(|fd| fd.revents());
+            if closed.contains(PollFlags::IN) {
+                self.take_closings();
+            }
             if filter_in_use && call.contains(PollFlags::IN) {
                 self.take_call();
             } else if call.contains(PollFlags::HUP) {

@@ -134,7 +134,11 @@ impl Guard {
         if !is_labs(held, level, name)
             && let Some(shadow) = self.shadow(held)
         {
-            let before = get_native(shadow.as_fd(), (level, name), VALUE).ok();
+            // To look at an error is to take it.
+            let before = match (level, name) {
+                (libc::SOL_SOCKET, libc::SO_ERROR) => None,
+                option => get_native(shadow.as_fd(), option, VALUE).ok(),
+            };
             set_native(shadow.as_fd(), (level, name), value.as_slice())?;
             accepted = !must_be_known(level, name);
             undo = before.map(|before| Undo {

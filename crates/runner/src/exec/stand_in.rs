@@ -1,11 +1,11 @@
 //! A stream that is neither connected nor listening has one of the kernel's own sockets in its place: reads, writes, `poll`
-//! and buffers are then Linux's to the letter. When it connects or listens, the pair's end takes the place, under the
-//! same number.
+//! and buffers are then Linux's to the letter. When it connects, the pair's end takes the place, under the same number; also
+//! when it listens and is not in the guard's room (`room::streams`).
 //!
 //! ```text
 //!   socket()            fd 5 = stand-in            the guard keeps the pair's end
-//!   connect(), listen() fd 5 = the pair's end      the guard keeps the stand-in, for its options
-//!   dissolved, shut     fd 5 = stand-in            and a new pair's end
+//!   connect()           fd 5 = the pair's end      the guard keeps the stand-in, for its options
+//!   dissolved           fd 5 = stand-in            and a new pair's end
 //! ```
 //!
 //! Copies under low numbers of the same process (`dup`) are found when that happens, and an epoll that has one is told of the other
@@ -27,12 +27,16 @@ const FEW: usize = 64;
 /// Numbers below this are looked at for copies.
 const LOW_NUMBERS: i32 = 32;
 
-/// A stand-in of this family (`AF_INET`, `AF_INET6`); `None` where the kernel has none to give.
-pub fn make(family: u16) -> Option<OwnedFd> {
-    made_like(family, (libc::SOCK_STREAM as u32, 0))
-}
-
 impl Guard {
+    /// A stand-in of this family (`AF_INET`, `AF_INET6`), and whether it is in the room; `None` where the kernel has none to give.
+    pub(super) fn make_stand_in(&mut self, family: u16) -> Option<(OwnedFd, bool)> {
+        if let Some(stream) = self.rooms.stream(family) {
+            return Some((stream, true));
+        }
+        let stream = made_like(family, (libc::SOCK_STREAM as u32, 0));
+        stream.map(|stream| (stream, false))
+    }
+
     /// Puts the pair's end in the place of a stand-in, if socket `number` still has one at `fd` of the thread whose call waits.
     /// Where the program has closed it meanwhile, the pair's end is closed, too.
     pub(super) fn settle(&mut self, n: &Notification, number: SocketNumber, fd: i32) {
@@ -110,10 +114,24 @@ impl Guard {
         };
         let fd = n.args[0] as i32;
         let before = self.threads.duplicate(n.thread, fd);
+        let Some((shadow, family)) = self
+            .sockets
+            .get(number)
+            .map(|socket| (socket.shadow.take(), socket.family))
+        else {
+            return;
+        };
+        let made = match shadow {
+            None => self.make_stand_in(family),
+            Some(_) => None,
+        };
         let Some(socket) = self.sockets.get(number) else {
             return;
         };
-        let stand_in = socket.shadow.take().or_else(|| make(socket.family));
+        if let Some((_, in_room)) = made {
+            socket.rooms_stream = in_room;
+        }
+        let stand_in = shadow.or(made.map(|(made, _)| made));
         let given = stand_in.as_ref().unwrap_or(&waiting);
         if let Ok(before) = &before {
             pair::carry_flags(before.as_fd(), given.as_fd());

@@ -3,6 +3,7 @@
 use std::cell::OnceCell;
 use std::collections::{HashMap, VecDeque};
 use std::io;
+use std::net::SocketAddr;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::task::Waker;
 
@@ -13,6 +14,7 @@ use rustix::net::{AddressFamily, RecvFlags, SocketFlags, SocketType, recv, socke
 use super::datagram::Datagrams;
 use super::sockets::At;
 use super::stream::Pump;
+use super::tokens::Tokens;
 use crate::protocol::SocketNumber;
 
 /// A socket of a program.
@@ -39,8 +41,22 @@ pub struct Entry {
     pub error: Option<SocketError>,
     /// What the program asked for: accepted connections have the same.
     pub buffers: Buffers,
+    /// The name that it has kept from a connect that failed, as on Linux, until it is bound, listens or connects once more.
+    pub left: Option<SocketAddr>,
     /// Its part.
     pub role: Role,
+}
+
+impl Entry {
+    /// Of a connect that failed only the port is still shown, and only if the socket is not bound.
+    pub fn keep_port_only(&mut self, bound: Option<SocketAddr>) {
+        self.left = match (self.left, bound) {
+            (Some(left), Some(bound)) if bound.port() == 0 => {
+                Some(SocketAddr::new(bound.ip(), left.port()))
+            }
+            _ => None,
+        };
+    }
 }
 
 /// `SO_SNDBUF` and `SO_RCVBUF` as a program set them, bytes; the kernel's buffers of a pair stand before the stack's.
@@ -147,8 +163,8 @@ pub enum Role {
 /// What a listener has told its program.
 #[derive(Default)]
 pub struct Listening {
-    /// Tokens in the pair, one for each connection that waits: the program sees the listener readable while there is one.
-    pub tokens: u32,
+    /// One for each connection that waits.
+    pub tokens: Tokens,
     /// Calls of accept that wait.
     pub parked: VecDeque<u64>,
 }

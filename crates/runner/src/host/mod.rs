@@ -22,6 +22,7 @@ mod server;
 mod sockets;
 mod stream;
 mod tables;
+mod tokens;
 mod urgent;
 mod verbs;
 

@@ -53,6 +53,8 @@ pub struct Server<S> {
     again: Vec<u64>,
     /// Keys of sockets in rooms, which do not say when they are closed: they are asked in turn.
     in_rooms: VecDeque<u64>,
+    /// Keys of listeners in rooms, by their ports.
+    listeners: HashMap<u16, Vec<u64>>,
     block: Vec<u8>,
     stopped: bool,
 }
@@ -90,6 +92,8 @@ pub struct Gone {
     pub(super) error: Option<SocketError>,
     /// It was never connected: its connect failed.
     pub(super) refused: bool,
+    /// It was connected by a connect that did not block, and no other has asked for that.
+    pub(super) unasked: bool,
 }
 
 /// A new socket's pair.
@@ -128,6 +132,7 @@ impl<S: Sockets> Server<S> {
             next_key: BELL + 1,
             again: Vec::new(),
             in_rooms: VecDeque::new(),
+            listeners: HashMap::new(),
             block: Vec::new(),
             stopped: false,
         })
@@ -194,6 +199,9 @@ impl<S: Sockets> Server<S> {
             self.take_event(key, flags);
         }
         self.ask_in_rooms(self.in_rooms.len());
+        for port in self.listeners.keys().copied().collect::<Vec<_>>() {
+            self.let_go_of_listeners(port);
+        }
     }
 
     /// Asks so many of the sockets in rooms whether they are still open, those that were not asked for longest.
@@ -214,6 +222,37 @@ impl<S: Sockets> Server<S> {
             } else {
                 self.finish_in_room(key);
             }
+        }
+    }
+
+    /// A listener is in a room.
+    pub(super) fn listens_in_room(&mut self, key: u64) {
+        let Some(entry) = self.entries.get(&key) else {
+            return;
+        };
+        if let Ok(local) = self.network.local(entry.at) {
+            self.listeners.entry(local.port()).or_default().push(key);
+        }
+    }
+
+    /// Lets go of listeners in rooms at this port that programs have closed by now.
+    pub(super) fn let_go_of_listeners(&mut self, port: u16) {
+        let Some(keys) = self.listeners.get(&port) else {
+            return;
+        };
+        let is_closed = |entry: &Entry| match &entry.role {
+            Role::Listener(listening) => !listening.tokens.are_wanted(),
+            _ => false,
+        };
+        let (gone, rest): (Vec<u64>, Vec<u64>) = keys
+            .iter()
+            .partition(|key| self.entries.get(key).is_none_or(is_closed));
+        match rest.is_empty() {
+            true => self.listeners.remove(&port),
+            false => self.listeners.insert(port, rest),
+        };
+        for key in gone {
+            self.finish_in_room(key);
         }
     }
 
@@ -396,6 +435,7 @@ impl<S: Sockets> Server<S> {
             pair: FRESH,
             waker: waker(&self.shared, key),
             error: None,
+            left: None,
             buffers,
             role,
         };
@@ -431,6 +471,7 @@ impl<S: Sockets> Server<S> {
             pair: FRESH,
             waker: waker(&self.shared, key),
             error: None,
+            left: None,
             buffers: Buffers::default(),
             role: Role::Datagrams(Box::new(datagrams)),
         };
@@ -562,6 +603,7 @@ impl<S: Sockets> Server<S> {
             return;
         };
         let refused = !matches!(entry.role, Role::Stream(_));
+        let unasked = matches!(&entry.role, Role::Stream(pump) if pump.unasked);
         let nowhere = SocketAddr::new(entry.family.any(), 0);
         let local = self.network.local(entry.at).unwrap_or(nowhere);
         self.network.close(entry.at);
@@ -589,6 +631,7 @@ impl<S: Sockets> Server<S> {
                 local,
                 error,
                 refused,
+                unasked,
             }),
         );
         home.gone.push_back(number);
@@ -622,6 +665,7 @@ impl<S: Sockets> Server<S> {
         entry.pair = FRESH;
         entry.role = Role::Fresh;
         entry.error = None;
+        entry.left = None;
         let channel = entry.channel;
         let result = Ok(Outcome::Renewed { errno: 0 });
         self.send(channel, &Answer::Done { id, result }, vec![program, copy]);

@@ -144,6 +144,7 @@ impl Pump {
     pub fn note_shutdown(&mut self, reading: bool, writing: bool) {
         self.shut.0 |= reading;
         self.shut.1 |= writing;
+        self.unasked = false;
     }
 }
 

@@ -6,14 +6,13 @@ use std::sync::Arc;
 
 use heptad_runtime::stack::{Family, Ready, SocketError, SocketKind};
 
-use rustix::net::{SendFlags, send};
-
 use super::carrier::Carrier;
 use super::datagram::{self, Datagrams, Parked};
 use super::entry::{self, Listening, Role};
 use super::server::{Place, Server};
 use super::sockets::{At, Sockets};
 use super::stream::{self, Pump};
+use super::tokens::Tokens;
 use super::{Holder, interfaces, lock, names, options};
 use crate::protocol::{Call, Outcome, Request, SocketNumber};
 
@@ -57,17 +56,24 @@ impl<S: Sockets> Server<S> {
             Call::Interface { request, argument } => self.interface(channel, request, argument),
             Call::BindNetlink { .. } => Err(libc::EBADF),
             Call::Bind { socket, address } => self.bind(channel, socket, address),
-            Call::Listen { socket, backlog } => self.listen(channel, socket, backlog),
+            Call::Listen {
+                socket,
+                backlog,
+                room,
+            } => self.listen(channel, socket, backlog, room.map(|at| (at, fds))),
             Call::Accept { socket, wait } => self.accept(asker, socket, wait),
             Call::Connect {
                 socket,
                 address,
                 wait,
                 filler,
+                at_once,
             } => match (self.live(channel, socket), address) {
                 (None, _) => self.connect_again(asker, socket, address.is_none()),
                 (Some(key), None) => self.dissolve(asker, key),
-                (Some(key), Some(address)) => self.connect(asker, key, address, (wait, filler)),
+                (Some(key), Some(address)) => {
+                    self.connect(asker, key, address, (wait, filler, at_once))
+                }
             },
             Call::Name { socket, peer } => self.name(channel, socket, peer),
             Call::Shutdown { socket, how } => self.shutdown(asker, socket, how),
@@ -250,7 +256,7 @@ impl<S: Sockets> Server<S> {
             return self.close(key);
         };
         if token && !token_taken {
-            listening.tokens += 1;
+            listening.tokens.count_again();
         }
         let Some(entry) = self.take_out(key) else {
             return;
@@ -265,9 +271,6 @@ impl<S: Sockets> Server<S> {
     fn bind(&mut self, channel: u64, socket: SocketNumber, address: SocketAddr) -> Reply {
         let key = self.live(channel, socket).ok_or(libc::EINVAL)?;
         let entry = self.entries.get(&key).ok_or(libc::EINVAL)?;
-        if !matches!(entry.role, Role::Fresh | Role::Datagrams(_)) {
-            return Err(libc::EINVAL);
-        }
         let at = entry.at;
         let mut bound = self.network.bind(at, address);
         if bound == Err(SocketError::AddressInUse) {
@@ -275,14 +278,22 @@ impl<S: Sockets> Server<S> {
             bound = self.network.bind(at, address);
         }
         bound.map_err(SocketError::errno)?;
-        if let Some(Role::Datagrams(datagrams)) = self.entries.get_mut(&key).map(|e| &mut e.role) {
+        let entry = self.entries.get_mut(&key).ok_or(libc::EINVAL)?;
+        entry.left = None;
+        if let Role::Datagrams(datagrams) = &mut entry.role {
             datagrams.bound = true;
             self.serve_socket(key);
         }
         ZERO
     }
 
-    fn listen(&mut self, channel: u64, socket: SocketNumber, backlog: i32) -> Reply {
+    fn listen(
+        &mut self,
+        channel: u64,
+        socket: SocketNumber,
+        backlog: i32,
+        room: Option<(SocketAddr, Vec<OwnedFd>)>,
+    ) -> Reply {
         let key = self.live(channel, socket).ok_or(libc::EINVAL)?;
         let entry = self.entries.get_mut(&key).ok_or(libc::EINVAL)?;
         let backlog = backlog.cast_unsigned().min(LONGEST_BACKLOG);
@@ -291,7 +302,16 @@ impl<S: Sockets> Server<S> {
                 self.network
                     .listen(entry.at, backlog)
                     .map_err(SocketError::errno)?;
-                entry.role = Role::Listener(Listening::default());
+                let tokens = room.and_then(|(at, ends)| Tokens::in_room(at, ends));
+                let in_room = tokens.is_some();
+                entry.left = None;
+                entry.role = Role::Listener(Listening {
+                    tokens: tokens.unwrap_or_default(),
+                    ..Listening::default()
+                });
+                if in_room {
+                    self.listens_in_room(key);
+                }
                 self.refresh_listener(key);
             }
             Role::Listener(_) => {
@@ -317,8 +337,7 @@ impl<S: Sockets> Server<S> {
         };
         match self.network.accept(at) {
             Ok((new, peer)) => {
-                let token = listening.tokens > 0;
-                listening.tokens -= u32::from(token);
+                let token = listening.tokens.count_off();
                 self.offer(asker, key, (new, peer), token);
                 self.refresh_listener(key);
                 Ok(None)
@@ -330,7 +349,7 @@ impl<S: Sockets> Server<S> {
             }
             // A connection that was reset while it waited has left its token.
             Err(SocketError::WouldBlock) => {
-                let tokens = std::mem::take(&mut listening.tokens);
+                let tokens = listening.tokens.count_off_all();
                 Ok(Some(Outcome::Nobody { tokens }))
             }
             Err(error) => Err(error.errno()),
@@ -353,7 +372,7 @@ impl<S: Sockets> Server<S> {
         if let Some(entry) = self.entries.get_mut(&listener) {
             self.network.unaccept(entry.at, new);
             if let Role::Listener(listening) = &mut entry.role {
-                listening.tokens += u32::from(token);
+                (0..u32::from(token)).for_each(|_| listening.tokens.count_again());
             }
         }
         self.done(asker.0, asker.1, Err(error));
@@ -389,9 +408,7 @@ impl<S: Sockets> Server<S> {
         };
         self.network.watch(entry.at, &entry.waker);
         let waiting = self.network.waiting(entry.at);
-        while listening.tokens < waiting && put_token(&entry.end) {
-            listening.tokens += 1;
-        }
+        listening.tokens.put(waiting, entry.end.as_fd());
     }
 
     fn connect(
@@ -399,8 +416,9 @@ impl<S: Sockets> Server<S> {
         asker: Asker,
         key: u64,
         address: SocketAddr,
-        (wait, filler): (bool, u32),
+        (wait, filler, at_once): (bool, u32, bool),
     ) -> Reply {
+        self.let_go_of_listeners(address.port());
         let entry = self.entries.get_mut(&key).ok_or(libc::EINVAL)?;
         if matches!(entry.role, Role::Datagrams(_)) {
             return self.associate(key, Some(address));
@@ -420,11 +438,17 @@ impl<S: Sockets> Server<S> {
             _ => return Err(libc::EISCONN),
         }
         match self.network.connect(entry.at, address) {
-            Ok(()) | Err(SocketError::InProgress) => {}
+            Ok(()) | Err(SocketError::InProgress) => entry.left = None,
             Err(error) => {
                 entry::drain_filler(entry.end.as_fd(), filler);
                 return Err(error.errno());
             }
+        }
+        if at_once && is_refused(&self.network, entry.at) {
+            entry.left = self.network.local(entry.at).ok();
+            let _ = self.network.disconnect(entry.at);
+            entry::drain_filler(entry.end.as_fd(), filler);
+            return Ok(Some(Outcome::Refused));
         }
         let waiting = if wait { vec![asker.1] } else { Vec::new() };
         entry.role = Role::Connecting { filler, waiting };
@@ -461,7 +485,7 @@ impl<S: Sockets> Server<S> {
         };
         let errno = match dissolves {
             true => 0,
-            false if gone.refused => gone
+            false if gone.refused || std::mem::take(&mut gone.unasked) => gone
                 .error
                 .take()
                 .map_or(libc::ECONNABORTED, SocketError::errno),
@@ -481,6 +505,7 @@ impl<S: Sockets> Server<S> {
             .disconnect(entry.at)
             .map_err(SocketError::errno)?;
         if matches!(entry.role, Role::Fresh) {
+            entry.keep_port_only(self.network.local(entry.at).ok());
             return ZERO;
         }
         let channel = entry.channel;
@@ -489,8 +514,15 @@ impl<S: Sockets> Server<S> {
             Role::Listener(listening) => listening.parked.drain(..).collect(),
             _ => Vec::new(),
         };
+        let keeps_pair = matches!(&entry.role, Role::Listener(l) if l.tokens.are_in_room());
+        if keeps_pair {
+            entry.role = Role::Fresh;
+        }
         for id in waiting {
             self.done(channel, id, Err(libc::ECONNABORTED));
+        }
+        if keeps_pair {
+            return ZERO;
         }
         self.begin_anew(asker, key)
     }
@@ -532,7 +564,9 @@ impl<S: Sockets> Server<S> {
                     self.make_gone(key, (!told).then_some(error), true);
                 } else {
                     entry.error = (!told).then_some(error);
+                    entry.left = self.network.local(entry.at).ok();
                     let _ = self.network.disconnect(entry.at);
+                    entry.keep_port_only(self.network.local(entry.at).ok());
                 }
                 Err(error.errno())
             }
@@ -552,7 +586,10 @@ impl<S: Sockets> Server<S> {
         };
         let entry = self.entries.get(&key).ok_or(libc::EBADF)?;
         let address = match (&entry.role, peer) {
-            (_, false) => self.network.local(entry.at).map_err(SocketError::errno)?,
+            (_, false) => match entry.left {
+                Some(left) => left,
+                None => self.network.local(entry.at).map_err(SocketError::errno)?,
+            },
             (Role::Datagrams(datagrams), true) => datagrams.peer.ok_or(libc::ENOTCONN)?,
             (Role::Stream(_), true) => self.network.peer(entry.at).map_err(SocketError::errno)?,
             _ => return Err(libc::ENOTCONN),
@@ -582,9 +619,16 @@ impl<S: Sockets> Server<S> {
                 }
                 // As Linux: it listens no more, keeps its address, and may listen or connect.
                 let parked = std::mem::take(&mut listening.parked);
+                let keeps_pair = listening.tokens.are_in_room();
                 let _ = self.network.disconnect(entry.at);
+                if keeps_pair {
+                    entry.role = Role::Fresh;
+                }
                 for id in parked {
                     self.done(channel, id, Err(libc::EINVAL));
+                }
+                if keeps_pair {
+                    return Ok(Some(Outcome::Native));
                 }
                 self.begin_anew(asker, key)
             }
@@ -699,9 +743,10 @@ impl<S: Sockets> Server<S> {
     }
 }
 
-/// Tells a listener's program of one more connection; not if it has been told of hundreds.
-fn put_token(end: &OwnedFd) -> bool {
-    send(end, &[1], SendFlags::DONTWAIT | SendFlags::NOSIGNAL).is_ok()
+/// Whether a connect that has just begun was refused already; the error is taken then.
+fn is_refused(network: &impl Sockets, at: At) -> bool {
+    network.ready(at).intersects(Ready::ERROR | Ready::HANG_UP)
+        && network.take_error(at) == Some(SocketError::ConnectionRefused)
 }
 
 /// `connect` on a datagram socket. Questions about names need no route to whom they are asked.

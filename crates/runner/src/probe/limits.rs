@@ -7,7 +7,7 @@ use std::os::fd::{AsRawFd, OwnedFd};
 use rustix::process::{Resource, getrlimit};
 
 use super::{Asked, Check, wait_for};
-use crate::exec::room;
+use crate::exec::room::inside;
 
 const NAMESPACES: Asked = Asked::useful(
     "user namespaces",
@@ -51,7 +51,7 @@ pub(super) fn user_namespaces() -> Check {
 
 /// A namespace of the network with a socket of its own in it, where programs' datagram sockets are made (`exec/room`).
 pub(super) fn private_network() -> Check {
-    let tried = in_child(|| match room::enter() {
+    let tried = in_child(|| match inside::enter() {
         Ok(()) => (0, 0),
         Err(error) => {
             let errno = error.raw_os_error().unwrap_or(libc::EPERM);

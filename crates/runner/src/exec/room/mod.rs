@@ -4,18 +4,19 @@
 //! `send` without a destination, the length that `FIONREAD` tells, an error that waits. The lab has a socket opposite
 //! (`host/carrier`). Neither can reach anything else.
 //!
-//! Sockets can be made in a namespace only from within, so a process lives there and makes them when it is asked.
+//! A stream that is neither connected nor listening, and a listener, are sockets of the kernel's in there, too (`streams`).
+//!
+//! Sockets can be made in a namespace only from within, so a process lives there and makes them when it is asked (`inside`).
 
-use std::io;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+pub mod inside;
+pub(super) mod streams;
+
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::time::Duration;
 
 use rustix::io::Errno;
-use rustix::net::{
-    AddressFamily, Protocol, RecvFlags, SocketFlags, SocketType, bind, connect, getsockname,
-    socket_with,
-};
+use rustix::net::{RecvFlags, bind, connect, getsockname};
 
 use super::answers::Want;
 use super::calls::Held;
@@ -25,12 +26,17 @@ use super::{descendants, identity};
 use crate::channel;
 use crate::notify::Notification;
 use crate::protocol::{Call, SocketNumber};
-use crate::room::{LEFT_OUT, Level};
 
-/// Requests: two sockets opposite each other, of IPv4 or IPv6; raw sockets of ICMP and ICMPv6.
+/// Requests: two datagram sockets opposite each other; raw sockets of ICMP and ICMPv6; some streams; who tells of closed ones.
+const PAIR: u8 = 1;
+const RAW: u8 = 2;
+const STREAMS: u8 = 3;
+const CLOSINGS: u8 = 4;
+/// Of which family.
 const OF_V4: u8 = 4;
 const OF_V6: u8 = 6;
-const RAW: u8 = 1;
+/// So many streams are made for one request.
+const STREAMS_AT_ONCE: usize = channel::MOST_FDS;
 /// Longer than the room ever takes.
 const PATIENCE: Duration = Duration::from_secs(2);
 /// Ports of programs' sockets: below those that the kernel chooses for the lab's.
@@ -50,7 +56,7 @@ impl Room {
         match unsafe { libc::fork() } {
             -1 => return None,
             0 => {
-                let _ = live(theirs);
+                let _ = inside::live(theirs);
                 // SAFETY: ends this process without the clean-up that belongs to the front.
                 unsafe { libc::_exit(0) }
             }
@@ -64,30 +70,31 @@ impl Room {
         )
         .ok()?;
         let room = Self { channel: ours };
-        room.ask(RAW).map(|_| room)
+        room.raw().map(|_| room)
     }
 
     /// Two sockets opposite each other: for the program and for the lab.
     pub fn pair(&self, family: u16) -> Option<[OwnedFd; 2]> {
-        self.ask(match i32::from(family) {
-            libc::AF_INET => OF_V4,
-            _ => OF_V6,
-        })
+        self.ask(PAIR, family)?.try_into().ok()
     }
 
     /// Raw sockets of ICMP and ICMPv6, with which errors are told.
     pub fn raw(&self) -> Option<[OwnedFd; 2]> {
-        self.ask(RAW)
+        self.ask(RAW, 0)?.try_into().ok()
     }
 
-    fn ask(&self, what: u8) -> Option<[OwnedFd; 2]> {
-        channel::send(self.channel.as_fd(), &[what], &[], true).ok()?;
+    fn ask(&self, what: u8, family: u16) -> Option<Vec<OwnedFd>> {
+        let family = match i32::from(family) {
+            libc::AF_INET6 => OF_V6,
+            _ => OF_V4,
+        };
+        channel::send(self.channel.as_fd(), &[what, family], &[], true).ok()?;
         let answer = channel::receive_waiting(&self.channel).ok()??;
-        <[OwnedFd; 2]>::try_from(answer.fds).ok()
+        Some(answer.fds)
     }
 }
 
-/// The guard's room, once a datagram socket was asked for.
+/// The guard's room, once a socket was asked for.
 #[derive(Debug, Default)]
 pub(super) struct Rooms {
     room: Option<Room>,
@@ -100,6 +107,7 @@ pub(super) struct Rooms {
     unplaced: Vec<SocketNumber>,
     /// With so many, they are looked at.
     unplaced_at_most: usize,
+    streams: streams::Stock,
 }
 
 /// Calls that may give a socket its port.
@@ -277,17 +285,21 @@ impl Rooms {
         port
     }
 
-    fn ends(&mut self, family: u16) -> Option<Ends> {
+    fn room(&mut self) -> Option<&Room> {
         if !self.tried {
             self.tried = true;
             self.room = Room::open();
         }
-        let room = self.room.as_ref()?;
+        self.room.as_ref()
+    }
+
+    fn ends(&mut self, family: u16) -> Option<Ends> {
+        let room = self.room()?;
         let kept = room.pair(family)?;
         let copies = kept.iter().map(OwnedFd::try_clone);
         let mut told: Vec<_> = copies.collect::<Result<_, _>>().ok()?;
         if !self.told_raw {
-            told.extend(room.raw()?);
+            told.extend(self.room()?.raw()?);
             self.told_raw = true;
         }
         Some(Ends {
@@ -295,170 +307,4 @@ impl Rooms {
             told,
         })
     }
-}
-
-/// The life of the process in the room: its errors end it, which the guard takes for an answer.
-fn live(channel: OwnedFd) -> io::Result<()> {
-    let channel = leave_all_but(channel)?;
-    enter()?;
-    while let Some(request) = channel::receive_waiting(&channel)? {
-        let fds = match request.bytes.first() {
-            Some(&OF_V4) => pair(Ipv4Addr::LOCALHOST.into()),
-            Some(&OF_V6) => pair(Ipv6Addr::LOCALHOST.into()),
-            Some(&RAW) => raw(),
-            _ => return Ok(()),
-        };
-        let fds = fds.map(Vec::from).unwrap_or_default();
-        let lent: Vec<_> = fds.iter().map(AsFd::as_fd).collect();
-        channel::send(channel.as_fd(), &[0], &lent, true)?;
-    }
-    Ok(())
-}
-
-/// The channel only, under number 0: above all no end of a pair that others wait to see closed.
-fn leave_all_but(channel: OwnedFd) -> io::Result<OwnedFd> {
-    // SAFETY: plain integers; of the descriptors that are closed here nothing is used any more, as this process has one
-    // thread and never returns to whoever owns them.
-    unsafe {
-        libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL, 0, 0, 0);
-        if libc::dup3(channel.as_raw_fd(), 0, libc::O_CLOEXEC) < 0 {
-            return Err(io::Error::last_os_error());
-        }
-        std::mem::forget(channel);
-        if libc::syscall(libc::SYS_close_range, 1, u32::MAX, 0) != 0 {
-            return Err(io::Error::last_os_error());
-        }
-        Ok(OwnedFd::from_raw_fd(0))
-    }
-}
-
-/// This process goes to live in a namespace with a loopback that is up.
-///
-/// # Errors
-/// The kernel's; `Unsupported` where sockets are not made in it.
-pub fn enter() -> io::Result<()> {
-    // SAFETY: this process has one thread.
-    let alone = unsafe { libc::unshare(libc::CLONE_NEWNET) } == 0
-        // SAFETY: as above.
-        || unsafe { libc::unshare(libc::CLONE_NEWUSER | libc::CLONE_NEWNET) } == 0;
-    if !alone {
-        return Err(io::Error::last_os_error());
-    }
-    let asking = udp(AddressFamily::INET)?;
-    if !is_here(asking.as_fd()) {
-        return Err(io::ErrorKind::Unsupported.into());
-    }
-    raise_loopback(asking.as_fd())
-}
-
-/// Whether a socket is of this namespace: below another guard it would be one of that guard's.
-fn is_here(socket: BorrowedFd<'_>) -> bool {
-    const SIOCGSKNS: libc::c_ulong = 0x894c;
-    // SAFETY: takes no argument; gives a new descriptor.
-    let number = unsafe { libc::ioctl(socket.as_raw_fd(), SIOCGSKNS) };
-    if number < 0 {
-        return false;
-    }
-    // SAFETY: new and ours.
-    let namespace = unsafe { OwnedFd::from_raw_fd(number) };
-    let its = rustix::fs::fstat(&namespace).map(|stat| stat.st_ino);
-    let ours = rustix::fs::stat("/proc/self/ns/net").map(|stat| stat.st_ino);
-    its.is_ok() && its == ours
-}
-
-fn raise_loopback(asking: BorrowedFd<'_>) -> io::Result<()> {
-    // SAFETY: all-zero bytes are a valid `ifreq`.
-    let mut request: libc::ifreq = unsafe { std::mem::zeroed() };
-    for (slot, byte) in request.ifr_name.iter_mut().zip(b"lo") {
-        *slot = *byte as libc::c_char;
-    }
-    request.ifr_ifru.ifru_flags = (libc::IFF_UP | libc::IFF_RUNNING) as libc::c_short;
-    // SAFETY: the kernel reads one `ifreq` through the pointer.
-    match unsafe { libc::ioctl(asking.as_raw_fd(), libc::SIOCSIFFLAGS, &raw const request) } {
-        0 => Ok(()),
-        _ => Err(io::Error::last_os_error()),
-    }
-}
-
-fn udp(family: AddressFamily) -> io::Result<OwnedFd> {
-    Ok(socket_with(
-        family,
-        SocketType::DGRAM,
-        SocketFlags::CLOEXEC,
-        None,
-    )?)
-}
-
-fn raw() -> Option<[OwnedFd; 2]> {
-    let raw = |family, protocol| {
-        let protocol = Some(Protocol::from_raw(std::num::NonZeroU32::new(protocol)?));
-        socket_with(family, SocketType::RAW, SocketFlags::CLOEXEC, protocol).ok()
-    };
-    Some([
-        raw(AddressFamily::INET, libc::IPPROTO_ICMP as u32)?,
-        raw(AddressFamily::INET6, libc::IPPROTO_ICMPV6 as u32)?,
-    ])
-}
-
-/// The program's has no port yet, and so the lab's no peer.
-fn pair(host: IpAddr) -> Option<[OwnedFd; 2]> {
-    let family = match host {
-        IpAddr::V4(_) => AddressFamily::INET,
-        IpAddr::V6(_) => AddressFamily::INET6,
-    };
-    let program = udp(family).ok()?;
-    tell_marks(program.as_fd(), host).ok()?;
-    let lab = udp(family).ok()?;
-    bind(&lab, &SocketAddr::new(host, 0)).ok()?;
-    rustix::io::ioctl_fionbio(&lab, true).ok()?;
-    Some([program, lab])
-}
-
-/// The program's socket tells the marks of what comes, and leaves out what only asks whether it is there.
-fn tell_marks(program: BorrowedFd<'_>, host: IpAddr) -> Result<(), i32> {
-    let level = Level::of(host);
-    for name in [level.wants_low, level.wants_high] {
-        set_native(program, (level.level, name), &1_i32)?;
-    }
-    let statement = |code: u32, k| libc::sock_filter {
-        code: code as u16,
-        jt: 0,
-        jf: 0,
-        k,
-    };
-    let class_at = libc::SKF_NET_OFF.cast_unsigned();
-    let (load, mask, shift) = match host {
-        // The second byte of the header.
-        IpAddr::V4(_) => (
-            statement(libc::BPF_LD | libc::BPF_B | libc::BPF_ABS, class_at + 1),
-            0xff,
-            0,
-        ),
-        // Bits 4 to 11 of the header.
-        IpAddr::V6(_) => (
-            statement(libc::BPF_LD | libc::BPF_H | libc::BPF_ABS, class_at),
-            0x0ff0,
-            4,
-        ),
-    };
-    let mut code = [
-        load,
-        statement(libc::BPF_ALU | libc::BPF_AND | libc::BPF_K, mask),
-        libc::sock_filter {
-            jf: 1,
-            ..statement(
-                libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K,
-                u32::from(LEFT_OUT) << shift,
-            )
-        },
-        statement(libc::BPF_RET | libc::BPF_K, 0),
-        statement(libc::BPF_RET | libc::BPF_K, u32::MAX),
-    ];
-    let filter = libc::sock_fprog {
-        len: code.len() as libc::c_ushort,
-        filter: code.as_mut_ptr(),
-    };
-    let socket = libc::SOL_SOCKET;
-    set_native(program, (socket, libc::SO_ATTACH_FILTER), &filter)?;
-    set_native(program, (socket, libc::SO_LOCK_FILTER), &1_i32)
 }
