@@ -51,6 +51,7 @@ mod real_cables;
 mod real_time;
 mod shared;
 pub mod socket;
+mod splice;
 #[cfg(feature = "tokio")]
 pub mod tokio;
 pub mod tracepath;

@@ -8,8 +8,8 @@ use std::time::{Duration, Instant};
 use core::task::Waker;
 use heptad_stack::{Ready, SocketError, SocketKind};
 
-use super::inside::{Inside, Target};
 use crate::Network;
+use crate::splice::inside::{Inside, Target};
 
 /// Most peers of a port; a new one takes the place of the one that was silent longest.
 const MOST_PEERS: usize = 1024;

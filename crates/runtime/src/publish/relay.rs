@@ -10,10 +10,10 @@ use rustix::event::Timespec;
 use rustix::event::epoll::{self, CreateFlags, EventData, EventFlags};
 
 use super::datagram::{Door, Peers};
-use super::inside::Target;
-use super::stream::{Next, Stream};
-use super::{Shared, lock};
 use crate::Network;
+use crate::splice::inside::Target;
+use crate::splice::stream::{Next, Stream};
+use crate::splice::{Shared, lock};
 
 /// The key of the bell.
 const BELL: u64 = 0;

@@ -12,7 +12,7 @@ use rustix::io::Errno;
 
 use super::outside;
 use crate::Network;
-use crate::publish::inside::Inside;
+use crate::splice::inside::Inside;
 
 /// How long a program that was admitted may take to end its handshake.
 const HANDSHAKE: Duration = Duration::from_secs(70);
@@ -219,7 +219,7 @@ impl Openings {
     fn give_up(&mut self, _network: &Network, ends: Ends) {
         if let Some(opening) = self.openings.remove(&ends) {
             self.by_key.remove(&opening.key);
-            crate::publish::stream::reset(&opening.outside);
+            crate::splice::stream::reset(&opening.outside);
         }
     }
 

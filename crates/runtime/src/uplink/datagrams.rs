@@ -14,7 +14,7 @@ use rustix::net::{RecvFlags, SendFlags};
 use super::connections::{Ends, refuse};
 use super::{Directions, nameservers, outside};
 use crate::Network;
-use crate::publish::inside::Inside;
+use crate::splice::inside::Inside;
 
 /// How long a flow may be silent (RFC 4787, 4.3: not under two minutes).
 const IDLE: Duration = Duration::from_secs(120);

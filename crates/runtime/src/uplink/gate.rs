@@ -16,8 +16,8 @@ use super::connections::{Ends, Openings, refuse};
 use super::datagrams::{self, Flow, FlowId, Flows, no_echo};
 use super::{Directions, outside};
 use crate::Network;
-use crate::publish::stream::{Next, Stream};
-use crate::publish::{Shared, lock};
+use crate::splice::stream::{Next, Stream};
+use crate::splice::{Shared, lock};
 
 /// The key of the bell.
 const BELL: u64 = 0;

@@ -24,7 +24,7 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use crate::publish::{Shared, lock};
+use crate::splice::{Shared, lock};
 use crate::{Clock, Network};
 
 pub use nameservers::NAMESERVER;

@@ -1,4 +1,4 @@
-//! The end of a published port that is a socket of the node.
+//! The end that is a socket of a node.
 use core::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use core::task::Waker;
 
@@ -13,14 +13,14 @@ use crate::Network;
 
 /// The port that is published.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Target {
-    pub(super) machine: MachineId,
-    pub(super) port: u16,
+pub(crate) struct Target {
+    pub(crate) machine: MachineId,
+    pub(crate) port: u16,
 }
 
 impl Target {
     /// Where a server of the node may be bound, the most usual first: 127.0.0.1 reaches all that listen at any address.
-    pub(super) fn addresses(self, network: &Network) -> impl Iterator<Item = SocketAddr> {
+    pub(crate) fn addresses(self, network: &Network) -> impl Iterator<Item = SocketAddr> {
         let own = network.with(self.machine, |stack, _| stack.addresses());
         let own = own.into_iter().map(move |(port, address, _)| {
             with_scope(SocketAddr::new(zone::zoned_ip(address, port), self.port))
@@ -30,7 +30,7 @@ impl Target {
     }
 
     /// Where a datagram socket is bound to the port.
-    pub(super) fn datagrams_at(self, network: &Network) -> SocketAddr {
+    pub(crate) fn datagrams_at(self, network: &Network) -> SocketAddr {
         network.with(self.machine, |stack, _| {
             let fits =
                 |row: &SocketRow| row.kind == SocketKind::Datagram && row.local.port() == self.port;

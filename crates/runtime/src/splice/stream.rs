@@ -63,7 +63,7 @@ struct Broken;
 
 impl Stream {
     /// Starts the inner half. `None`: there is no way inside; the outer half is reset.
-    pub(super) fn start(
+    pub(crate) fn start(
         network: &Network,
         outside: TcpStream,
         target: Target,
@@ -104,7 +104,7 @@ impl Stream {
     }
 
     /// The socket outside, for epoll.
-    pub(super) fn outside(&self) -> &TcpStream {
+    pub(crate) fn outside(&self) -> &TcpStream {
         &self.outside
     }
     /// What epoll said of it.
