@@ -9,6 +9,7 @@ use core::task::Waker;
 use heptad_stack::{Ready, SocketError, SocketKind};
 
 use crate::Network;
+use crate::splice::Splice;
 use crate::splice::inside::{Inside, Target};
 
 /// Most peers of a port; a new one takes the place of the one that was silent longest.
@@ -46,16 +47,10 @@ impl Door {
         }
     }
 
-    /// Takes some of what waits outside in; whether there may be more. `new_key` gives a key and its waker.
-    pub(super) fn move_in(
-        &mut self,
-        (network, door): (&Network, u64),
-        peers: &mut Peers,
-        block: &mut [u8],
-        mut new_key: impl FnMut() -> (u64, Waker),
-    ) -> bool {
+    /// Takes some of what waits outside in; whether there may be more. `door` is its own key.
+    pub(super) fn move_in(&mut self, splice: &mut Splice, door: u64, peers: &mut Peers) -> bool {
         for _ in 0..TURN {
-            let (count, from) = match self.outside.recv_from(block) {
+            let (count, from) = match self.outside.recv_from(&mut splice.block) {
                 Ok(datagram) => datagram,
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return false,
                 // An error about a datagram that was sent: the next call is another matter.
@@ -65,8 +60,9 @@ impl Door {
                 Some(key) => *key,
                 None => {
                     self.make_room(peers);
-                    let (key, waker) = new_key();
-                    let Some(peer) = self.admit(network, door, from, waker) else {
+                    let key = splice.keys.draw();
+                    let waker = splice.keys.waker(key);
+                    let Some(peer) = self.admit(&splice.network, door, from, waker) else {
                         continue;
                     };
                     self.peers.insert(from, key);
@@ -75,7 +71,7 @@ impl Door {
                 }
             };
             if let Some(peer) = peers.get_mut(&key) {
-                peer.send(block.get(..count).unwrap_or(&[]));
+                peer.send(splice.block.get(..count).unwrap_or(&[]));
             }
         }
         true

@@ -12,6 +12,7 @@ use rustix::io::Errno;
 
 use super::outside;
 use crate::Network;
+use crate::splice::Keys;
 use crate::splice::inside::Inside;
 
 /// How long a program that was admitted may take to end its handshake.
@@ -107,12 +108,7 @@ impl Openings {
     }
 
     /// Something happened to a connection of the kernel's: if it stands, the program is let in; if not, told so.
-    pub fn answered(
-        &mut self,
-        network: &Network,
-        key: u64,
-        new_key: impl FnOnce() -> (u64, Waker),
-    ) {
+    pub fn answered(&mut self, network: &Network, key: u64, keys: &mut Keys) {
         let Some(ends) = self.by_key.get(&key).copied() else {
             return;
         };
@@ -125,7 +121,7 @@ impl Openings {
         let outcome = rustix::net::sockopt::socket_error(&opening.outside).and_then(|error| error);
         match outcome {
             Ok(()) if opening.outside.peer_addr().is_err() => {}
-            Ok(()) => self.let_in(network, ends, new_key),
+            Ok(()) => self.let_in(network, ends, keys),
             Err(error) => {
                 refuse(network, ends.gateway, stranger, error);
                 self.openings.remove(&ends);
@@ -134,10 +130,11 @@ impl Openings {
         }
     }
 
-    fn let_in(&mut self, network: &Network, ends: Ends, new_key: impl FnOnce() -> (u64, Waker)) {
+    fn let_in(&mut self, network: &Network, ends: Ends, keys: &mut Keys) {
         let place = (ends.gateway, ends.to);
         if !self.doors.contains_key(&place) {
-            let (key, waker) = new_key();
+            let key = keys.draw();
+            let waker = keys.waker(key);
             let Ok(socket) = listen(network, place) else {
                 return self.give_up(network, ends);
             };
@@ -168,7 +165,7 @@ impl Openings {
         &mut self,
         network: &Network,
         door: u64,
-        waker: impl Fn(u64) -> Waker,
+        keys: &Keys,
     ) -> Vec<(u64, TcpStream, Inside)> {
         let mut all = Vec::new();
         let Some(place) = self.door_keys.get(&door).copied() else {
@@ -186,7 +183,7 @@ impl Openings {
             };
             let expected = self.openings.remove(&ends);
             let key = expected.as_ref().map_or(door, |opening| opening.key);
-            let inside = Inside::of(network, place.0, socket, waker(key));
+            let inside = Inside::of(network, place.0, socket, keys.waker(key));
             match expected {
                 Some(opening) => {
                     self.by_key.remove(&key);

@@ -14,6 +14,7 @@ use rustix::net::{RecvFlags, SendFlags};
 use super::connections::{Ends, refuse};
 use super::{Directions, nameservers, outside};
 use crate::Network;
+use crate::splice::Splice;
 use crate::splice::inside::Inside;
 
 /// How long a flow may be silent (RFC 4787, 4.3: not under two minutes).
@@ -127,12 +128,8 @@ impl Flow {
 
     /// Moves some of what waits on either side; whether there may be more. `None`: the program's end is gone, and what it
     /// says next begins another flow. Name servers that do not answer give way to the next ones that `directions` tell.
-    pub fn turn(
-        &mut self,
-        network: &Network,
-        directions: &Directions,
-        block: &mut [u8],
-    ) -> Option<bool> {
+    pub fn turn(&mut self, splice: &mut Splice, directions: &Directions) -> Option<bool> {
+        let (network, block) = (&splice.network, &mut splice.block);
         let back = self.move_in(network, block);
         let out = self.move_out(network, directions, block)?;
         Some(out || back)
