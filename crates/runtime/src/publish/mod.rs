@@ -17,14 +17,14 @@ use core::net::SocketAddr;
 use std::io;
 use std::net::{TcpListener, UdpSocket};
 use std::sync::Arc;
-use std::thread::JoinHandle;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use heptad_lab::MachineId;
 use heptad_lab::topology::{Publish, Transport};
 
+use crate::splice::Shared;
 use crate::splice::inside::Target;
-use crate::splice::{Shared, lock};
+use crate::splice::worker::Worker;
 use crate::{Clock, Network};
 
 /// Connections that the kernel keeps for us until they are taken; more than it allows is cut by it.
@@ -66,8 +66,7 @@ fn reason(error: &io::Error) -> String {
 #[derive(Debug)]
 pub struct Publisher {
     ports: Vec<(MachineId, Publish)>,
-    shared: Arc<Shared>,
-    thread: Option<JoinHandle<()>>,
+    worker: Worker,
 }
 
 impl Publisher {
@@ -94,13 +93,10 @@ impl Publisher {
                 })?;
             taken.push((*machine, Publish { outside, ..*port }));
         }
-        let thread = std::thread::Builder::new()
-            .name("publisher".into())
-            .spawn(|| relay.serve())?;
+        let worker = Worker::start("publisher", shared, || relay.serve())?;
         Ok(Self {
             ports: taken,
-            shared,
-            thread: Some(thread),
+            worker,
         })
     }
 
@@ -112,20 +108,7 @@ impl Publisher {
     /// The programs inside are over: takes no more connections, and ends when what they sent has left, when nothing has
     /// moved for a second, or after `within`.
     pub fn finish(self, within: Duration) {
-        lock(&self.shared.inbox).finish = Some(Instant::now() + within);
-        drop(self);
-    }
-}
-
-impl Drop for Publisher {
-    fn drop(&mut self) {
-        lock(&self.shared.inbox)
-            .finish
-            .get_or_insert_with(Instant::now);
-        self.shared.ring();
-        if let Some(thread) = self.thread.take() {
-            let _ = thread.join();
-        }
+        self.worker.finish(within);
     }
 }
 

@@ -10,6 +10,7 @@
 pub(crate) mod bell;
 pub(crate) mod inside;
 pub(crate) mod stream;
+pub(crate) mod worker;
 
 use std::collections::HashMap;
 use std::io;
@@ -23,7 +24,8 @@ use rustix::event::Timespec;
 use rustix::event::epoll::{self, CreateFlags, EventData, EventFlags};
 
 use crate::Network;
-pub(crate) use bell::{Shared, lock};
+pub(crate) use bell::Shared;
+use bell::lock;
 use stream::{Next, Stream};
 
 /// The key of the bell.

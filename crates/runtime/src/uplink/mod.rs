@@ -21,10 +21,10 @@ mod outside;
 use core::net::{Ipv4Addr, SocketAddr};
 use std::io;
 use std::sync::Arc;
-use std::thread::JoinHandle;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use crate::splice::{Shared, lock};
+use crate::splice::Shared;
+use crate::splice::worker::Worker;
 use crate::{Clock, Network};
 
 pub use nameservers::NAMESERVER;
@@ -46,8 +46,7 @@ pub enum UplinkError {
 /// The way out of all nodes of a run that have one. Dropping it ends it at once; [`Uplink::finish`] lets bytes under way leave.
 #[derive(Debug)]
 pub struct Uplink {
-    shared: Arc<Shared>,
-    thread: Option<JoinHandle<()>>,
+    worker: Worker,
 }
 
 impl Uplink {
@@ -75,19 +74,13 @@ impl Uplink {
         }
         let shared = Arc::new(Shared::new()?);
         let gate = gate::Gate::new(network.clone(), Arc::clone(&shared), directions)?;
-        let thread = std::thread::Builder::new()
-            .name("uplink".into())
-            .spawn(|| gate.serve())?;
-        Ok(Self {
-            shared,
-            thread: Some(thread),
-        })
+        let worker = Worker::start("uplink", shared, || gate.serve())?;
+        Ok(Self { worker })
     }
 
     /// The programs inside are over: ends when what they sent has left, when nothing has moved for a second, or after `within`.
     pub fn finish(self, within: Duration) {
-        lock(&self.shared.inbox).finish = Some(Instant::now() + within);
-        drop(self);
+        self.worker.finish(within);
     }
 }
 
@@ -98,16 +91,4 @@ impl Uplink {
 pub fn may_ping() -> io::Result<()> {
     outside::echoes_to(Ipv4Addr::LOCALHOST.into())?;
     Ok(())
-}
-
-impl Drop for Uplink {
-    fn drop(&mut self) {
-        lock(&self.shared.inbox)
-            .finish
-            .get_or_insert_with(Instant::now);
-        self.shared.ring();
-        if let Some(thread) = self.thread.take() {
-            let _ = thread.join();
-        }
-    }
 }
