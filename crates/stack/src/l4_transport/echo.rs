@@ -17,8 +17,8 @@ use heptad_wire::Chunk;
 use heptad_wire::icmpv4::{HEADER_LEN, Icmpv4};
 use heptad_wire::icmpv6::Icmpv6;
 use heptad_wire::{ipv4, ipv6};
-use slab::Slab;
 
+use super::endpoints::{Endpoints, PortQueues};
 use super::readiness::{Owner, Ready, SocketError};
 use super::udp::{self, Choices, Settings, Way};
 use super::{any_of, is_hard, net_error};
@@ -67,20 +67,14 @@ pub struct Reported {
 
 /// The endpoints of one host.
 pub struct Echo {
-    endpoints: Slab<Endpoint>,
-    next_serial: u64,
+    endpoints: Endpoints<Endpoint>,
     /// By address (or any) and identifier.
     bound: HashMap<SocketAddr, u32, KeyedHash>,
-    /// What waits for each port, by the port's index.
-    transmit: Vec<VecDeque<Departure>>,
-    unsent: usize,
-    ready: VecDeque<(u32, u64)>,
+    transmit: PortQueues<Departure>,
     received: usize,
 }
 
 struct Endpoint {
-    owner: Owner,
-    serial: u64,
     local: Option<SocketAddr>,
     /// Who hears of errors that are final without IP_RECVERR; replies come from anywhere.
     remote: Option<IpAddr>,
@@ -92,7 +86,6 @@ struct Endpoint {
     error: Option<SocketError>,
     read_shut: bool,
     write_shut: bool,
-    listed: bool,
 }
 
 /// What became of a request, as it waits at its socket.
@@ -116,12 +109,9 @@ impl Echo {
     /// Without endpoints.
     pub fn new(rng: &mut crate::Rng) -> Self {
         Self {
-            endpoints: Slab::new(),
-            next_serial: 0,
+            endpoints: Endpoints::default(),
             bound: HashMap::with_hasher(KeyedHash::new(rng)),
-            transmit: Vec::new(),
-            unsent: 0,
-            ready: VecDeque::new(),
+            transmit: PortQueues::default(),
             received: 0,
         }
     }
@@ -155,7 +145,7 @@ impl Echo {
         let way = Way::of(&arrival);
         let message = arrival.packet.take_payload();
         cx.pool.recycle(arrival.packet);
-        let Some(endpoint) = self.endpoints.get_mut(index as usize) else {
+        let Some(endpoint) = self.endpoints.get_mut(index) else {
             return Err(DropReason::EchoNoSocket);
         };
         if endpoint.queued > endpoint.settings.rcvbuf as usize {
@@ -176,7 +166,7 @@ impl Echo {
         });
         endpoint.queued += charge;
         self.received += charge;
-        self.changed(index);
+        self.endpoints.changed(index);
         Ok(())
     }
 
@@ -185,7 +175,7 @@ impl Echo {
     pub fn failed(&mut self, error: EchoError, cx: &mut Cx<'_>) -> Result<(), DropReason> {
         let index = self.find(SocketAddr::new(error.local, error.id));
         let index = index.ok_or(DropReason::IcmpNoFlow)?;
-        let endpoint = self.endpoints.get_mut(index as usize);
+        let endpoint = self.endpoints.get_mut(index);
         let endpoint = endpoint.ok_or(DropReason::IcmpNoFlow)?;
         if !endpoint.settings.recv_err && !endpoint.must_hear(&error) {
             return Ok(());
@@ -198,35 +188,23 @@ impl Echo {
             let reported = Reported { error, at: cx.now };
             endpoint.errors.push_back(Failure::Told(reported));
         }
-        self.changed(index);
+        self.endpoints.changed(index);
         heard
     }
 
     /// The next request to leave by a port.
     pub fn poll_transmit(&mut self, port: PortId) -> Option<Departure> {
-        let queue = self.transmit.get_mut(usize::from(port.0))?;
-        let departure = queue.pop_front()?;
-        self.unsent -= 1;
-        Some(departure)
+        self.transmit.pop(port)
     }
 
     /// Whether `poll_transmit` has something.
     pub fn wants_transmit(&self, port: PortId) -> bool {
-        let queue = self.transmit.get(usize::from(port.0));
-        queue.is_some_and(|queue| !queue.is_empty())
+        self.transmit.wants(port)
     }
 
     /// An endpoint whose readiness may have changed since it was last taken from here.
     pub fn poll_ready(&mut self) -> Option<(Owner, Ready)> {
-        while let Some((index, serial)) = self.ready.pop_front() {
-            if let Some(endpoint) = self.endpoints.get_mut(index as usize)
-                && endpoint.serial == serial
-            {
-                endpoint.listed = false;
-                return Some((endpoint.owner, endpoint.ready()));
-            }
-        }
-        None
+        self.endpoints.poll_ready(Endpoint::ready)
     }
 
     fn find(&self, at: SocketAddr) -> Option<u32> {
@@ -234,25 +212,13 @@ impl Echo {
         let found = self.bound.get(&at).or_else(|| self.bound.get(&any));
         found.copied()
     }
-
-    fn changed(&mut self, index: u32) {
-        if let Some(endpoint) = self.endpoints.get_mut(index as usize)
-            && !endpoint.listed
-        {
-            endpoint.listed = true;
-            self.ready.push_back((index, endpoint.serial));
-        }
-    }
 }
 
 // ── calls ────────────────────────────────────────────────────────────────────────────────────────────────────────
 impl Echo {
     /// A new endpoint, without an identifier.
     pub fn open(&mut self, owner: Owner, settings: Settings) -> EchoId {
-        self.next_serial += 1;
-        let index = self.endpoints.insert(Endpoint {
-            owner,
-            serial: self.next_serial,
+        let endpoint = Endpoint {
             local: None,
             remote: None,
             settings,
@@ -263,13 +229,12 @@ impl Echo {
             error: None,
             read_shut: false,
             write_shut: false,
-            listed: false,
-        });
-        EchoId(index as u32)
+        };
+        EchoId(self.endpoints.insert(owner, endpoint))
     }
     /// Sets the address (or any) and the identifier, and the peer; `None` for ours: takes nothing.
     pub fn associate(&mut self, id: EchoId, local: Option<SocketAddr>, remote: Option<IpAddr>) {
-        let Some(endpoint) = self.endpoints.get_mut(id.0 as usize) else {
+        let Some(endpoint) = self.endpoints.get_mut(id.0) else {
             return;
         };
         if let Some(old) = endpoint.local.take() {
@@ -283,7 +248,7 @@ impl Echo {
     /// The program is done with it. What it has sent still leaves.
     pub fn close(&mut self, id: EchoId) {
         self.associate(id, None, None);
-        if let Some(endpoint) = self.endpoints.try_remove(id.0 as usize) {
+        if let Some(endpoint) = self.endpoints.remove(id.0) {
             self.received -= endpoint.queued;
         }
     }
@@ -296,7 +261,7 @@ impl Echo {
         path: Path,
         cx: &mut Cx<'_>,
     ) -> Result<(), SocketError> {
-        let unsent = self.unsent;
+        let unsent = self.transmit.len();
         let endpoint = self.endpoint_mut(id)?;
         if let Some(error) = endpoint.error.take() {
             return Err(error);
@@ -323,24 +288,18 @@ impl Echo {
         let outlet = settings.outlet(remote, path);
         let ends = (path.src, remote);
         let (protocol, packet) = l3_network::echo_request(ends, (local.port(), seq), data, cx);
-        let queue = usize::from(path.port.0);
-        if self.transmit.len() <= queue {
-            self.transmit.resize_with(queue + 1, VecDeque::new);
-        }
-        if let Some(queue) = self.transmit.get_mut(queue) {
-            self.unsent += 1;
-            queue.push_back(Departure {
-                src: path.src,
-                dst: remote,
-                protocol,
-                ttl,
-                tos,
-                dont_fragment,
-                outlet,
-                segment: None,
-                packet,
-            });
-        }
+        let departure = Departure {
+            src: path.src,
+            dst: remote,
+            protocol,
+            ttl,
+            tos,
+            dont_fragment,
+            outlet,
+            segment: None,
+            packet,
+        };
+        self.transmit.push(path.port, departure);
         Ok(())
     }
     /// The oldest reply that waits. A closed direction gives an empty one from nobody.
@@ -454,11 +413,11 @@ impl Echo {
             endpoint.read_shut |= read;
             endpoint.write_shut |= write;
         }
-        self.changed(id.0);
+        self.endpoints.changed(id.0);
     }
     /// Which groups it has joined.
     pub fn memberships(&self, id: EchoId) -> Option<&Memberships> {
-        let endpoint = self.endpoints.get(id.0 as usize);
+        let endpoint = self.endpoints.get(id.0);
         endpoint.map(|endpoint| &endpoint.memberships)
     }
     /// Which groups it has joined from now on.
@@ -479,16 +438,16 @@ impl Echo {
     }
     /// What it is ready for.
     pub fn ready(&self, id: EchoId) -> Ready {
-        let endpoint = self.endpoints.get(id.0 as usize);
+        let endpoint = self.endpoints.get(id.0);
         endpoint.map_or(Ready::NONE, Endpoint::ready)
     }
     /// Memory pinned by replies that wait to be read, bytes.
     pub fn queued(&self, id: EchoId) -> u32 {
-        let endpoint = self.endpoints.get(id.0 as usize);
+        let endpoint = self.endpoints.get(id.0);
         endpoint.map_or(0, |e| u32::try_from(e.queued).unwrap_or(u32::MAX))
     }
     fn endpoint_mut(&mut self, id: EchoId) -> Result<&mut Endpoint, SocketError> {
-        let endpoint = self.endpoints.get_mut(id.0 as usize);
+        let endpoint = self.endpoints.get_mut(id.0);
         endpoint.ok_or(SocketError::BadSocket)
     }
 }

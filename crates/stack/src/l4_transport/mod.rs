@@ -1,5 +1,6 @@
 //! Layer 4: TCP, UDP, UDP-Lite, ICMP echo and raw sockets, and who gets what (demultiplexing, port allocation).
 pub mod echo;
+mod endpoints;
 pub mod family;
 pub mod ports;
 pub mod raw;

@@ -13,8 +13,8 @@ use core::net::{IpAddr, SocketAddr};
 use heptad_wire::ipv4::{Ipv4Header, MIN_HEADER_LEN};
 use heptad_wire::ipv6::{self, next_header};
 use heptad_wire::{Chunk, PacketBuf, Sum, checksum};
-use slab::Slab;
 
+use super::endpoints::{Endpoints, PortQueues};
 use super::family::Family;
 use super::readiness::{Owner, Ready, SocketError};
 use super::udp::{self, Received, Reported, Settings, Way, max_payload};
@@ -81,22 +81,16 @@ pub enum Outgoing {
 /// The endpoints of one host.
 #[derive(Default)]
 pub struct Raw {
-    endpoints: Slab<Endpoint>,
-    next_serial: u64,
+    endpoints: Endpoints<Endpoint>,
     /// By family and protocol.
     listening: BTreeMap<(Family, u8), Vec<u32>>,
-    /// What waits for each port, by the port's index.
-    transmit: Vec<VecDeque<Outgoing>>,
-    unsent: usize,
-    ready: VecDeque<(u32, u64)>,
+    transmit: PortQueues<Outgoing>,
     received: usize,
     /// For headers that have no identification.
     next_id: u16,
 }
 
 struct Endpoint {
-    owner: Owner,
-    serial: u64,
     key: (Family, u8),
     local: Option<IpAddr>,
     remote: Option<IpAddr>,
@@ -110,7 +104,6 @@ struct Endpoint {
     error: Option<SocketError>,
     read_shut: bool,
     write_shut: bool,
-    listed: bool,
 }
 
 /// A packet that waits to be read.
@@ -142,7 +135,7 @@ impl Raw {
             return false;
         };
         let wanting = all.iter().copied().filter(|index| {
-            let endpoint = self.endpoints.get(*index as usize);
+            let endpoint = self.endpoints.get(*index);
             endpoint.is_some_and(|endpoint| endpoint.wants(copy))
         });
         let wanting: Vec<u32> = wanting.collect();
@@ -156,7 +149,7 @@ impl Raw {
 
     /// As with UDP, the packet that crosses the bound is the last to get in.
     fn deliver(&mut self, index: u32, copy: &Tapped) -> Result<(), DropReason> {
-        let Some(endpoint) = self.endpoints.get_mut(index as usize) else {
+        let Some(endpoint) = self.endpoints.get_mut(index) else {
             return Ok(());
         };
         if endpoint.checksum().is_some() && !is_sound(copy) {
@@ -176,7 +169,7 @@ impl Raw {
         });
         endpoint.queued += charge;
         self.received += charge;
-        self.changed(index);
+        self.endpoints.changed(index);
         Ok(())
     }
 
@@ -193,11 +186,11 @@ impl Raw {
             return false;
         };
         for index in all {
-            if let Some(endpoint) = self.endpoints.get_mut(index as usize)
+            if let Some(endpoint) = self.endpoints.get_mut(index)
                 && endpoint.may_have_sent(local, reported.remote.ip())
                 && endpoint.hears_of(reported, &hard)
             {
-                self.changed(index);
+                self.endpoints.changed(index);
             }
         }
         true
@@ -205,35 +198,15 @@ impl Raw {
 
     /// The next packet to leave by a port.
     pub fn poll_transmit(&mut self, port: PortId) -> Option<Outgoing> {
-        let queue = self.transmit.get_mut(usize::from(port.0))?;
-        let outgoing = queue.pop_front()?;
-        self.unsent -= 1;
-        Some(outgoing)
+        self.transmit.pop(port)
     }
     /// Whether `poll_transmit` has something.
     pub fn wants_transmit(&self, port: PortId) -> bool {
-        let queue = self.transmit.get(usize::from(port.0));
-        queue.is_some_and(|queue| !queue.is_empty())
+        self.transmit.wants(port)
     }
     /// An endpoint whose readiness may have changed since it was last taken from here.
     pub fn poll_ready(&mut self) -> Option<(Owner, Ready)> {
-        while let Some((index, serial)) = self.ready.pop_front() {
-            if let Some(endpoint) = self.endpoints.get_mut(index as usize)
-                && endpoint.serial == serial
-            {
-                endpoint.listed = false;
-                return Some((endpoint.owner, endpoint.ready()));
-            }
-        }
-        None
-    }
-    fn changed(&mut self, index: u32) {
-        if let Some(endpoint) = self.endpoints.get_mut(index as usize)
-            && !endpoint.listed
-        {
-            endpoint.listed = true;
-            self.ready.push_back((index, endpoint.serial));
-        }
+        self.endpoints.poll_ready(Endpoint::ready)
     }
 }
 
@@ -241,10 +214,7 @@ impl Raw {
 impl Raw {
     /// A new endpoint, which hears its protocol from now on.
     pub fn open(&mut self, owner: Owner, key: (Family, u8), settings: Settings) -> RawId {
-        self.next_serial += 1;
-        let index = self.endpoints.insert(Endpoint {
-            owner,
-            serial: self.next_serial,
+        let endpoint = Endpoint {
             key,
             local: None,
             remote: None,
@@ -257,10 +227,10 @@ impl Raw {
             error: None,
             read_shut: false,
             write_shut: false,
-            listed: false,
-        });
-        self.listening.entry(key).or_default().push(index as u32);
-        RawId(index as u32)
+        };
+        let index = self.endpoints.insert(owner, endpoint);
+        self.listening.entry(key).or_default().push(index);
+        RawId(index)
     }
     /// Only what is for `local` and from `remote` is heard; `None`: from and for anybody.
     pub fn associate(&mut self, id: RawId, local: Option<IpAddr>, remote: Option<IpAddr>) {
@@ -271,7 +241,7 @@ impl Raw {
     }
     /// The program is done with it. What it has sent still leaves.
     pub fn close(&mut self, id: RawId) {
-        let Some(endpoint) = self.endpoints.try_remove(id.0 as usize) else {
+        let Some(endpoint) = self.endpoints.remove(id.0) else {
             return;
         };
         self.received -= endpoint.queued;
@@ -292,7 +262,7 @@ impl Raw {
         path: Path,
         cx: &mut Cx<'_>,
     ) -> Result<(), SocketError> {
-        let (unsent, next_id) = (self.unsent, self.next_id);
+        let (unsent, next_id) = (self.transmit.len(), self.next_id);
         let endpoint = self.endpoint_mut(id)?;
         if let Some(error) = endpoint.error.take() {
             return Err(error);
@@ -319,14 +289,7 @@ impl Raw {
             }
         };
         self.next_id = next_id.wrapping_add(1);
-        let queue = usize::from(path.port.0);
-        if self.transmit.len() <= queue {
-            self.transmit.resize_with(queue + 1, VecDeque::new);
-        }
-        if let Some(queue) = self.transmit.get_mut(queue) {
-            self.unsent += 1;
-            queue.push_back(outgoing);
-        }
+        self.transmit.push(path.port, outgoing);
         Ok(())
     }
     /// The oldest packet that waits. A closed direction gives an empty one from nobody.
@@ -376,7 +339,7 @@ impl Raw {
             endpoint.read_shut |= read;
             endpoint.write_shut |= write;
         }
-        self.changed(id.0);
+        self.endpoints.changed(id.0);
     }
     /// Changes settings.
     pub fn set(&mut self, id: RawId, settings: Settings, choices: Choices) {
@@ -386,7 +349,7 @@ impl Raw {
     }
     /// Which groups it has joined.
     pub fn memberships(&self, id: RawId) -> Option<&Memberships> {
-        let endpoint = self.endpoints.get(id.0 as usize);
+        let endpoint = self.endpoints.get(id.0);
         endpoint.map(|endpoint| &endpoint.memberships)
     }
     /// Which groups it has joined from now on.
@@ -397,16 +360,16 @@ impl Raw {
     }
     /// What it is ready for.
     pub fn ready(&self, id: RawId) -> Ready {
-        let endpoint = self.endpoints.get(id.0 as usize);
+        let endpoint = self.endpoints.get(id.0);
         endpoint.map_or(Ready::NONE, Endpoint::ready)
     }
     /// Memory of packets that wait to be read, bytes.
     pub fn queued(&self, id: RawId) -> u32 {
-        let endpoint = self.endpoints.get(id.0 as usize);
+        let endpoint = self.endpoints.get(id.0);
         endpoint.map_or(0, |e| u32::try_from(e.queued).unwrap_or(u32::MAX))
     }
     fn endpoint_mut(&mut self, id: RawId) -> Result<&mut Endpoint, SocketError> {
-        let endpoint = self.endpoints.get_mut(id.0 as usize);
+        let endpoint = self.endpoints.get_mut(id.0);
         endpoint.ok_or(SocketError::BadSocket)
     }
 }

@@ -17,8 +17,8 @@ use heptad_wire::ipv4::{self, protocol};
 use heptad_wire::ipv6;
 use heptad_wire::udp::{HEADER_LEN, UdpHeader};
 use heptad_wire::{Chunk, Sum, checksum};
-use slab::Slab;
 
+use super::endpoints::{Endpoints, Handle, PortQueues};
 use super::readiness::{Owner, Ready, SocketError};
 use super::{any_of, is_hard, net_error};
 use crate::keyed_hash::KeyedHash;
@@ -151,8 +151,7 @@ impl Settings {
 /// The endpoints of one host, of one of the two protocols.
 pub struct Udp {
     flavour: Flavour,
-    endpoints: Slab<Endpoint>,
-    next_serial: u64,
+    endpoints: Endpoints<Endpoint>,
     key: KeyedHash,
     /// Those with a peer, by (local, remote).
     connected: HashMap<(SocketAddr, SocketAddr), Vec<u32>, KeyedHash>,
@@ -160,17 +159,13 @@ pub struct Udp {
     bound: HashMap<SocketAddr, Vec<u32>, KeyedHash>,
     /// Those of them at `::` that hear IPv4 too, by port.
     dual: HashMap<u16, Vec<u32>, KeyedHash>,
-    /// What waits for each port, by the port's index.
-    transmit: Vec<VecDeque<Outgoing>>,
-    ready: VecDeque<(u32, u64)>,
+    transmit: PortQueues<Outgoing>,
     received: usize,
     unsent: usize,
 }
 
 /// One socket's end.
 struct Endpoint {
-    owner: Owner,
-    serial: u64,
     local: Option<SocketAddr>,
     remote: Option<SocketAddr>,
     settings: Settings,
@@ -183,7 +178,6 @@ struct Endpoint {
     reports: Option<Box<ErrorQueue>>,
     read_shut: bool,
     write_shut: bool,
-    listed: bool,
 }
 
 struct Datagram {
@@ -200,8 +194,7 @@ impl Datagram {
 
 struct Outgoing {
     departure: Departure,
-    endpoint: u32,
-    serial: u64,
+    endpoint: Handle,
     charge: usize,
 }
 
@@ -218,14 +211,12 @@ impl Udp {
     fn of(flavour: Flavour, key: KeyedHash) -> Self {
         Self {
             flavour,
-            endpoints: Slab::new(),
-            next_serial: 0,
+            endpoints: Endpoints::default(),
             key,
             connected: HashMap::with_hasher(key),
             bound: HashMap::with_hasher(key),
             dual: HashMap::with_hasher(key),
-            transmit: Vec::new(),
-            ready: VecDeque::new(),
+            transmit: PortQueues::default(),
             received: 0,
             unsent: 0,
         }
@@ -302,7 +293,7 @@ impl Udp {
             return Up::Drop(DropReason::UdpNoSocket, None);
         }
         to.retain(|index| {
-            let endpoint = self.endpoints.get(*index as usize);
+            let endpoint = self.endpoints.get(*index);
             endpoint.is_some_and(|e| e.hears(arrival.port, local.ip(), remote.ip()))
         });
         if to.is_empty() {
@@ -331,7 +322,7 @@ impl Udp {
         payload: Vec<Chunk>,
         cx: &mut Cx<'_>,
     ) -> Result<(), DropReason> {
-        let Some(endpoint) = self.endpoints.get_mut(index as usize) else {
+        let Some(endpoint) = self.endpoints.get_mut(index) else {
             return Err(DropReason::UdpNoSocket);
         };
         if !endpoint.settings.coverage.takes(covered) {
@@ -360,7 +351,7 @@ impl Udp {
         endpoint.queued += charge;
         self.received += charge;
         self.count(Counter::UdpInDatagrams, cx);
-        self.changed(index);
+        self.endpoints.changed(index);
         Ok(())
     }
 
@@ -413,7 +404,7 @@ impl Udp {
     ) -> Result<(), DropReason> {
         let index = self.find(flow.local, flow.remote);
         let index = index.ok_or(DropReason::IcmpNoFlow)?;
-        let endpoint = self.endpoints.get_mut(index as usize);
+        let endpoint = self.endpoints.get_mut(index);
         let endpoint = endpoint.ok_or(DropReason::IcmpNoFlow)?;
         let connected = endpoint.remote == Some(flow.remote);
         let error = reported.error;
@@ -426,22 +417,19 @@ impl Udp {
             None => return Ok(()),
         };
         endpoint.error = Some(error);
-        self.changed(index);
+        self.endpoints.changed(index);
         queued
     }
 
     /// The next datagram to leave by a port.
     pub fn poll_transmit(&mut self, port: PortId) -> Option<Departure> {
-        let queue = self.transmit.get_mut(usize::from(port.0))?;
-        let outgoing = queue.pop_front()?;
+        let outgoing = self.transmit.pop(port)?;
         self.unsent -= outgoing.charge;
-        if let Some(endpoint) = self.endpoints.get_mut(outgoing.endpoint as usize)
-            && endpoint.serial == outgoing.serial
-        {
+        if let Some(endpoint) = self.endpoints.named_mut(outgoing.endpoint) {
             let before = endpoint.writable();
             endpoint.unsent -= outgoing.charge;
             if !before && endpoint.writable() {
-                self.changed(outgoing.endpoint);
+                self.endpoints.changed(outgoing.endpoint.index);
             }
         }
         Some(outgoing.departure)
@@ -449,30 +437,12 @@ impl Udp {
 
     /// Whether `poll_transmit` has something.
     pub fn wants_transmit(&self, port: PortId) -> bool {
-        let queue = self.transmit.get(usize::from(port.0));
-        queue.is_some_and(|queue| !queue.is_empty())
+        self.transmit.wants(port)
     }
 
     /// An endpoint whose readiness may have changed since it was last taken from here.
     pub fn poll_ready(&mut self) -> Option<(Owner, Ready)> {
-        while let Some((index, serial)) = self.ready.pop_front() {
-            if let Some(endpoint) = self.endpoints.get_mut(index as usize)
-                && endpoint.serial == serial
-            {
-                endpoint.listed = false;
-                return Some((endpoint.owner, endpoint.ready()));
-            }
-        }
-        None
-    }
-
-    fn changed(&mut self, index: u32) {
-        if let Some(endpoint) = self.endpoints.get_mut(index as usize)
-            && !endpoint.listed
-        {
-            endpoint.listed = true;
-            self.ready.push_back((index, endpoint.serial));
-        }
+        self.endpoints.poll_ready(Endpoint::ready)
     }
 }
 
@@ -501,7 +471,7 @@ impl Udp {
     fn draw(&self, list: &[u32], local: SocketAddr, remote: SocketAddr) -> Option<u32> {
         let youngest = *list.last()?;
         let shares = |index: &u32| {
-            let endpoint = self.endpoints.get(*index as usize);
+            let endpoint = self.endpoints.get(*index);
             endpoint.is_some_and(|e| e.settings.reuse_port)
         };
         if list.len() == 1 || !shares(&youngest) {
@@ -511,7 +481,7 @@ impl Udp {
         list.get(draw).copied().filter(shares).or(Some(youngest))
     }
     fn insert(&mut self, index: u32) {
-        let Some(endpoint) = self.endpoints.get(index as usize) else {
+        let Some(endpoint) = self.endpoints.get(index) else {
             return;
         };
         let (Some(local), remote) = (endpoint.local, endpoint.remote) else {
@@ -530,7 +500,7 @@ impl Udp {
             .push(index);
     }
     fn remove(&mut self, index: u32) {
-        let Some(endpoint) = self.endpoints.get(index as usize) else {
+        let Some(endpoint) = self.endpoints.get(index) else {
             return;
         };
         match (endpoint.local, endpoint.remote) {
@@ -559,10 +529,7 @@ fn remove<K: Eq + Hash>(lists: &mut HashMap<K, Vec<u32>, KeyedHash>, key: &K, in
 impl Udp {
     /// A new endpoint, bound to nothing.
     pub fn open(&mut self, owner: Owner, settings: Settings) -> UdpId {
-        self.next_serial += 1;
-        let index = self.endpoints.insert(Endpoint {
-            owner,
-            serial: self.next_serial,
+        let endpoint = Endpoint {
             local: None,
             remote: None,
             settings,
@@ -574,14 +541,13 @@ impl Udp {
             reports: settings.recv_err.then(Box::default),
             read_shut: false,
             write_shut: false,
-            listed: false,
-        });
-        UdpId(index as u32, self.flavour)
+        };
+        UdpId(self.endpoints.insert(owner, endpoint), self.flavour)
     }
     /// Sets both ends: `None` for a remote end takes from anyone, for a local end takes nothing.
     pub fn associate(&mut self, id: UdpId, local: Option<SocketAddr>, remote: Option<SocketAddr>) {
         self.remove(id.0);
-        if let Some(endpoint) = self.endpoints.get_mut(id.0 as usize) {
+        if let Some(endpoint) = self.endpoints.get_mut(id.0) {
             endpoint.local = local;
             endpoint.remote = remote;
         }
@@ -590,7 +556,7 @@ impl Udp {
     /// The program is done with it. What it has sent still leaves.
     pub fn close(&mut self, id: UdpId) {
         self.remove(id.0);
-        if let Some(endpoint) = self.endpoints.try_remove(id.0 as usize) {
+        if let Some(endpoint) = self.endpoints.remove(id.0) {
             self.received -= endpoint.queued;
         }
     }
@@ -634,7 +600,7 @@ impl Udp {
         let Some(dont_fragment) = discovery.forbids(too_long) else {
             return Err(self.refuse(id, remote, path.mtu, cx));
         };
-        let (serial, chosen) = (endpoint.serial, choices.over(endpoint.settings));
+        let chosen = choices.over(endpoint.settings);
         if self.unsent > MEMORY {
             self.count(Counter::UdpSndbufErrors, cx);
             return Err(SocketError::NoBuffers);
@@ -654,18 +620,13 @@ impl Udp {
             reports.sent_to(remote);
         }
         self.unsent += charge;
-        let queue = usize::from(path.port.0);
-        if self.transmit.len() <= queue {
-            self.transmit.resize_with(queue + 1, VecDeque::new);
-        }
-        if let Some(queue) = self.transmit.get_mut(queue) {
-            queue.push_back(Outgoing {
-                departure,
-                endpoint: id.0,
-                serial,
-                charge,
-            });
-        }
+        let endpoint = self.endpoints.handle(id.0);
+        let outgoing = Outgoing {
+            departure,
+            endpoint: endpoint.ok_or(SocketError::BadSocket)?,
+            charge,
+        };
+        self.transmit.push(path.port, outgoing);
         self.count(Counter::UdpOutDatagrams, cx);
         Ok(())
     }
@@ -682,7 +643,7 @@ impl Udp {
                 mtu: Some(mtu),
                 at: cx.now,
             });
-            self.changed(id.0);
+            self.endpoints.changed(id.0);
         }
         error
     }
@@ -790,7 +751,7 @@ impl Udp {
             endpoint.read_shut |= read;
             endpoint.write_shut |= write;
         }
-        self.changed(id.0);
+        self.endpoints.changed(id.0);
     }
     /// Changes settings.
     pub fn set(&mut self, id: UdpId, settings: Settings) {
@@ -804,7 +765,7 @@ impl Udp {
     }
     /// Which groups it has joined.
     pub fn memberships(&self, id: UdpId) -> Option<&Memberships> {
-        let endpoint = self.endpoints.get(id.0 as usize);
+        let endpoint = self.endpoints.get(id.0);
         endpoint.map(|endpoint| &endpoint.memberships)
     }
     /// Which groups it has joined from now on.
@@ -819,19 +780,19 @@ impl Udp {
     }
     /// What it is ready for.
     pub fn ready(&self, id: UdpId) -> Ready {
-        let endpoint = self.endpoints.get(id.0 as usize);
+        let endpoint = self.endpoints.get(id.0);
         endpoint.map_or(Ready::NONE, Endpoint::ready)
     }
     /// Memory pinned by datagrams that wait to be read and to be sent, bytes.
     pub fn queues(&self, id: UdpId) -> (u32, u32) {
-        let Some(endpoint) = self.endpoints.get(id.0 as usize) else {
+        let Some(endpoint) = self.endpoints.get(id.0) else {
             return (0, 0);
         };
         let count = |n| u32::try_from(n).unwrap_or(u32::MAX);
         (count(endpoint.queued), count(endpoint.unsent))
     }
     fn endpoint_mut(&mut self, id: UdpId) -> Result<&mut Endpoint, SocketError> {
-        let endpoint = self.endpoints.get_mut(id.0 as usize);
+        let endpoint = self.endpoints.get_mut(id.0);
         endpoint.ok_or(SocketError::BadSocket)
     }
 }
