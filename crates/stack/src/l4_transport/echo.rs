@@ -20,8 +20,8 @@ use heptad_wire::{ipv4, ipv6};
 
 use super::endpoints::{Endpoints, PortQueues};
 use super::readiness::{Owner, Ready, SocketError};
-use super::udp::{self, Choices, Settings, Way};
-use super::{any_of, is_hard, net_error};
+use super::udp::{self, Choices, Errors, Settings, Way};
+use super::{any_of, copy_out, is_hard, net_error};
 use crate::keyed_hash::KeyedHash;
 use crate::l1_physical::PortId;
 use crate::l3_network::groups::Memberships;
@@ -34,8 +34,6 @@ pub const MAX_MESSAGE: usize = 65_515;
 const MEMORY: usize = 64 << 20;
 /// Most requests of one host that wait for a port.
 const UNSENT: usize = 1_000;
-/// Most errors that wait at one socket; later ones are forgotten.
-const ERRORS: usize = 256;
 
 /// An endpoint's handle: valid until `close`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -82,7 +80,7 @@ struct Endpoint {
     memberships: Memberships,
     queue: VecDeque<Reply>,
     queued: usize,
-    errors: VecDeque<Failure>,
+    errors: Errors<Failure>,
     error: Option<SocketError>,
     read_shut: bool,
     write_shut: bool,
@@ -94,6 +92,14 @@ enum Failure {
     Told(Reported),
     /// This host refused to send it.
     Refused(udp::Reported),
+}
+impl Failure {
+    fn pending(&self) -> Option<SocketError> {
+        match self {
+            Self::Told(told) => Some(socket_error(&told.error)),
+            Self::Refused(_) => None,
+        }
+    }
 }
 
 struct Reply {
@@ -181,13 +187,11 @@ impl Echo {
             return Ok(());
         }
         endpoint.error.get_or_insert(socket_error(&error));
-        let mut heard = Ok(());
-        if endpoint.errors.len() >= ERRORS {
-            heard = Err(DropReason::ErrorQueueFull);
-        } else if endpoint.settings.recv_err {
-            let reported = Reported { error, at: cx.now };
-            endpoint.errors.push_back(Failure::Told(reported));
-        }
+        let reported = Reported { error, at: cx.now };
+        let heard = match endpoint.settings.recv_err {
+            true => endpoint.errors.push(Failure::Told(reported)),
+            false => Ok(()),
+        };
         self.endpoints.changed(index);
         heard
     }
@@ -225,7 +229,7 @@ impl Echo {
             memberships: Memberships::default(),
             queue: VecDeque::new(),
             queued: 0,
-            errors: VecDeque::new(),
+            errors: Errors::default(),
             error: None,
             read_shut: false,
             write_shut: false,
@@ -352,13 +356,7 @@ impl Echo {
                 false => Err(SocketError::WouldBlock),
             };
         };
-        let mut copied = 0;
-        for chunk in &reply.message {
-            let room = out.get_mut(copied..).unwrap_or_default();
-            let part = room.len().min(chunk.len());
-            room[..part].copy_from_slice(&chunk.bytes()[..part]);
-            copied += part;
-        }
+        let copied = copy_out(&reply.message, out);
         let received = udp::Received {
             copied,
             len: reply.message.iter().map(Chunk::len).sum(),
@@ -458,43 +456,26 @@ impl Endpoint {
         self.remote == Some(error.remote) && error.net_error().is_some_and(is_hard)
     }
     fn next_failure(&mut self) -> Option<Failure> {
-        let failure = self.errors.pop_front()?;
-        self.error = match self.errors.front() {
-            Some(Failure::Told(next)) => Some(socket_error(&next.error)),
-            _ => None,
-        };
+        let (failure, pending) = self.errors.pop(Failure::pending)?;
+        self.error = pending;
         Some(failure)
     }
     /// A request that may not be fragmented and is longer than the way allows. With IP_RECVERR the queue has the length.
     fn refuse(&mut self, remote: IpAddr, mtu: u32, cx: &Cx<'_>) -> SocketError {
-        let error = SocketError::MessageTooLong;
-        if self.settings.recv_err && self.errors.len() < ERRORS {
-            self.errors.push_back(Failure::Refused(udp::Reported {
-                error,
-                remote: SocketAddr::new(remote, 0),
-                told: None,
-                mtu: Some(mtu),
-                at: cx.now,
-            }));
+        if self.settings.recv_err {
+            // Without room it is forgotten: no packet is lost by that.
+            let refused = udp::Reported::too_long(SocketAddr::new(remote, 0), mtu, cx.now);
+            let _ = self.errors.push(Failure::Refused(refused));
         }
-        error
+        SocketError::MessageTooLong
     }
     fn ready(&self) -> Ready {
         // A request never waits for room here: it is queued or refused.
-        let mut ready = Ready::WRITABLE;
-        if !self.queue.is_empty() || self.read_shut {
-            ready |= Ready::READABLE;
-        }
-        if self.error.is_some() || !self.errors.is_empty() {
-            ready |= Ready::ERROR;
-        }
-        if self.read_shut {
-            ready |= Ready::READ_CLOSED;
-        }
-        if self.read_shut && self.write_shut {
-            ready |= Ready::HANG_UP;
-        }
-        ready
+        Ready::WRITABLE
+            | Ready::READABLE.when(!self.queue.is_empty() || self.read_shut)
+            | Ready::ERROR.when(self.error.is_some() || !self.errors.is_empty())
+            | Ready::READ_CLOSED.when(self.read_shut)
+            | Ready::HANG_UP.when(self.read_shut && self.write_shut)
     }
 }
 

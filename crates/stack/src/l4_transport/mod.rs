@@ -11,6 +11,7 @@ pub mod udp;
 
 use core::net::{IpAddr, SocketAddr};
 
+use heptad_wire::Chunk;
 use heptad_wire::ipv4::protocol;
 use heptad_wire::ipv6::next_header;
 
@@ -311,4 +312,16 @@ pub(crate) fn is_hard(error: NetError) -> bool {
 /// Whether a connection of these ends exists, for the port space.
 pub(crate) fn in_use(tcp: &Tcp) -> impl Fn(SocketAddr, SocketAddr) -> bool + '_ {
     |local, remote| tcp.in_use(local, remote)
+}
+
+/// Copies what there is room for; how many bytes those were.
+fn copy_out(chunks: &[Chunk], out: &mut [u8]) -> usize {
+    let mut copied = 0;
+    for chunk in chunks {
+        let room = out.get_mut(copied..).unwrap_or_default();
+        let part = room.len().min(chunk.len());
+        room[..part].copy_from_slice(&chunk.bytes()[..part]);
+        copied += part;
+    }
+    copied
 }

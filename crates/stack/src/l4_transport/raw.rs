@@ -17,7 +17,7 @@ use heptad_wire::{Chunk, PacketBuf, Sum, checksum};
 use super::endpoints::{Endpoints, PortQueues};
 use super::family::Family;
 use super::readiness::{Owner, Ready, SocketError};
-use super::udp::{self, Received, Reported, Settings, Way, max_payload};
+use super::udp::{self, Errors, Received, Reported, Settings, Way, max_payload};
 use crate::l1_physical::PortId;
 use crate::l3_network::groups::Memberships;
 use crate::l3_network::{Departure, Path, Tapped, zone};
@@ -29,8 +29,6 @@ const ANY: u8 = 255;
 const MEMORY: usize = 64 << 20;
 /// Most packets of one host that wait for a port.
 const UNSENT: usize = 1_000;
-/// Most errors that wait at one socket; later ones are forgotten.
-const ERRORS: usize = 256;
 /// Where the checksum of ICMPv6 stands (RFC 3542 3.1).
 const ICMPV6_CHECKSUM: u16 = 2;
 
@@ -100,7 +98,7 @@ struct Endpoint {
     queue: VecDeque<Waiting>,
     queued: usize,
     /// With IP_RECVERR.
-    errors: VecDeque<Reported>,
+    errors: Errors<Reported>,
     error: Option<SocketError>,
     read_shut: bool,
     write_shut: bool,
@@ -223,7 +221,7 @@ impl Raw {
             memberships: Memberships::default(),
             queue: VecDeque::new(),
             queued: 0,
-            errors: VecDeque::new(),
+            errors: Errors::default(),
             error: None,
             read_shut: false,
             write_shut: false,
@@ -324,9 +322,8 @@ impl Raw {
     /// The oldest error that waits; the pending error of the socket is then that of the next one.
     pub fn recv_error(&mut self, id: RawId) -> Option<Reported> {
         let endpoint = self.endpoint_mut(id).ok()?;
-        let reported = endpoint.errors.pop_front()?;
-        let next = endpoint.errors.front();
-        endpoint.error = next.filter(|next| next.told.is_some()).map(|e| e.error);
+        let (reported, pending) = endpoint.errors.pop(Reported::pending)?;
+        endpoint.error = pending;
         Some(reported)
     }
     /// SO_ERROR: takes the pending error.
@@ -411,25 +408,21 @@ impl Endpoint {
         if !queues && (self.remote.is_none() || !hard(&self.settings)) {
             return false;
         }
-        if queues && self.errors.len() < ERRORS {
-            self.errors.push_back(reported.clone());
+        if queues {
+            // Without room it is forgotten: others may have heard of it.
+            let _ = self.errors.push(reported.clone());
         }
         self.error = Some(reported.error);
         true
     }
     /// A packet that may not be fragmented and is longer than the way allows. With IP_RECVERR the queue has the length.
     fn refuse(&mut self, remote: IpAddr, mtu: u32, cx: &Cx<'_>) -> SocketError {
-        let error = SocketError::MessageTooLong;
-        if self.settings.recv_err && self.errors.len() < ERRORS {
-            self.errors.push_back(Reported {
-                error,
-                remote: SocketAddr::new(remote, 0),
-                told: None,
-                mtu: Some(mtu),
-                at: cx.now,
-            });
+        if self.settings.recv_err {
+            // Without room it is forgotten: no packet is lost by that.
+            let remote = SocketAddr::new(remote, 0);
+            let _ = self.errors.push(Reported::too_long(remote, mtu, cx.now));
         }
-        error
+        SocketError::MessageTooLong
     }
     fn departure(
         &self,
@@ -472,20 +465,11 @@ impl Endpoint {
     }
     fn ready(&self) -> Ready {
         // A packet never waits for room here: it is queued or refused.
-        let mut ready = Ready::WRITABLE;
-        if !self.queue.is_empty() || self.read_shut {
-            ready |= Ready::READABLE;
-        }
-        if self.error.is_some() || !self.errors.is_empty() {
-            ready |= Ready::ERROR;
-        }
-        if self.read_shut {
-            ready |= Ready::READ_CLOSED;
-        }
-        if self.read_shut && self.write_shut {
-            ready |= Ready::HANG_UP;
-        }
-        ready
+        Ready::WRITABLE
+            | Ready::READABLE.when(!self.queue.is_empty() || self.read_shut)
+            | Ready::ERROR.when(self.error.is_some() || !self.errors.is_empty())
+            | Ready::READ_CLOSED.when(self.read_shut)
+            | Ready::HANG_UP.when(self.read_shut && self.write_shut)
     }
 }
 

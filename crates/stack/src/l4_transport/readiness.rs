@@ -22,6 +22,10 @@ impl Ready {
     pub const HANG_UP: Self = Self(16);
     /// A byte beside the stream (POLLPRI).
     pub const URGENT: Self = Self(32);
+    /// These bits if something holds, else none.
+    pub(super) const fn when(self, holds: bool) -> Self {
+        if holds { self } else { Self::NONE }
+    }
     /// Whether all bits of `other` are set.
     pub const fn contains(self, other: Self) -> bool {
         self.0 & other.0 == other.0

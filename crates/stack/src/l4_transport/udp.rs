@@ -20,7 +20,7 @@ use heptad_wire::{Chunk, Sum, checksum};
 
 use super::endpoints::{Endpoints, Handle, PortQueues};
 use super::readiness::{Owner, Ready, SocketError};
-use super::{any_of, is_hard, net_error};
+use super::{any_of, copy_out, is_hard, net_error};
 use crate::keyed_hash::KeyedHash;
 use crate::l1_physical::PortId;
 use crate::l3_network::groups::Memberships;
@@ -34,6 +34,7 @@ mod lite;
 pub use ancillary::{Choices, Received, Way, rebuilt};
 pub use discovery::MtuDiscovery;
 use errors::ErrorQueue;
+pub(super) use errors::Errors;
 pub use errors::Reported;
 pub use lite::Coverage;
 use lite::Flavour;
@@ -410,7 +411,7 @@ impl Udp {
         let error = reported.error;
         let queued = match &mut endpoint.reports {
             Some(reports) if connected || reports.has_sent_to(flow.remote) => {
-                reports.push(reported)
+                reports.errors.push(reported)
             }
             Some(_) => return Err(DropReason::IcmpNoFlow),
             None if connected && hard(&endpoint.settings) => Ok(()),
@@ -632,25 +633,18 @@ impl Udp {
     }
     /// A datagram that may not be fragmented and is longer than the way allows. With IP_RECVERR the queue has the length.
     fn refuse(&mut self, id: UdpId, remote: SocketAddr, mtu: u32, cx: &mut Cx<'_>) -> SocketError {
-        let error = SocketError::MessageTooLong;
         let reports = self.endpoint_mut(id).ok().and_then(|e| e.reports.as_mut());
         if let Some(reports) = reports {
             // Without room it is forgotten: no packet is lost by that.
-            let _ = reports.push(Reported {
-                error,
-                remote,
-                told: None,
-                mtu: Some(mtu),
-                at: cx.now,
-            });
+            let _ = reports.errors.push(Reported::too_long(remote, mtu, cx.now));
             self.endpoints.changed(id.0);
         }
-        error
+        SocketError::MessageTooLong
     }
     /// The oldest error that waits; the pending error of the socket is then that of the next one.
     pub fn recv_error(&mut self, id: UdpId) -> Option<Reported> {
         let endpoint = self.endpoint_mut(id).ok()?;
-        let (reported, pending) = endpoint.reports.as_mut()?.pop()?;
+        let (reported, pending) = endpoint.reports.as_mut()?.errors.pop(Reported::pending)?;
         endpoint.error = pending;
         Some(reported)
     }
@@ -678,13 +672,7 @@ impl Udp {
             return Ok(Received::NOTHING);
         };
         let (len, from, way) = (datagram.len(), datagram.from, datagram.way);
-        let mut copied = 0;
-        for chunk in &datagram.payload {
-            let room = out.get_mut(copied..).unwrap_or_default();
-            let part = room.len().min(chunk.len());
-            room[..part].copy_from_slice(&chunk.bytes()[..part]);
-            copied += part;
-        }
+        let copied = copy_out(&datagram.payload, out);
         if !peek {
             self.take_front(id, cx);
         }
@@ -813,24 +801,13 @@ impl Endpoint {
         self.unsent < self.settings.sndbuf as usize / 2
     }
     fn ready(&self) -> Ready {
-        let mut ready = Ready::NONE;
-        if !self.queue.is_empty() || self.read_shut {
-            ready |= Ready::READABLE;
-        }
-        if self.writable() {
-            ready |= Ready::WRITABLE;
-        }
         let reports = self.reports.as_ref();
-        if self.error.is_some() || reports.is_some_and(|reports| !reports.is_empty()) {
-            ready |= Ready::ERROR;
-        }
-        if self.read_shut {
-            ready |= Ready::READ_CLOSED;
-        }
-        if self.read_shut && self.write_shut {
-            ready |= Ready::HANG_UP;
-        }
-        ready
+        let reported = reports.is_some_and(|reports| !reports.errors.is_empty());
+        Ready::READABLE.when(!self.queue.is_empty() || self.read_shut)
+            | Ready::WRITABLE.when(self.writable())
+            | Ready::ERROR.when(self.error.is_some() || reported)
+            | Ready::READ_CLOSED.when(self.read_shut)
+            | Ready::HANG_UP.when(self.read_shut && self.write_shut)
     }
 }
 

@@ -26,10 +26,56 @@ pub struct Reported {
     pub at: Instant,
 }
 
+impl Reported {
+    /// This host did not send a datagram that may not be fragmented and is longer than the way allows.
+    pub(in crate::l4_transport) fn too_long(remote: SocketAddr, mtu: u32, at: Instant) -> Self {
+        Self {
+            error: SocketError::MessageTooLong,
+            remote,
+            told: None,
+            mtu: Some(mtu),
+            at,
+        }
+    }
+    /// What the socket fails with while this is the oldest that waits: what ICMP says.
+    pub(in crate::l4_transport) fn pending(&self) -> Option<SocketError> {
+        self.told.as_ref().map(|_| self.error)
+    }
+}
+
+/// Errors that wait at one socket, oldest first.
+pub(in crate::l4_transport) struct Errors<T>(VecDeque<T>);
+impl<T> Default for Errors<T> {
+    fn default() -> Self {
+        Self(VecDeque::new())
+    }
+}
+impl<T> Errors<T> {
+    /// One more; there may be no room.
+    pub(in crate::l4_transport) fn push(&mut self, error: T) -> Result<(), DropReason> {
+        if self.0.len() >= ERRORS {
+            return Err(DropReason::ErrorQueueFull);
+        }
+        self.0.push_back(error);
+        Ok(())
+    }
+    /// The oldest, and what is then pending: what the next one says.
+    pub(in crate::l4_transport) fn pop(
+        &mut self,
+        pending: impl Fn(&T) -> Option<SocketError>,
+    ) -> Option<(T, Option<SocketError>)> {
+        let error = self.0.pop_front()?;
+        Some((error, self.0.front().and_then(pending)))
+    }
+    pub(in crate::l4_transport) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+}
+
 /// What was said of the datagrams of a socket that asked for it, and to whom it sent some.
 #[derive(Default)]
 pub(super) struct ErrorQueue {
-    errors: VecDeque<Reported>,
+    pub(super) errors: Errors<Reported>,
     sent: VecDeque<SocketAddr>,
 }
 impl ErrorQueue {
@@ -46,22 +92,5 @@ impl ErrorQueue {
     /// Whether one did, as far as is remembered: a forged error seldom guesses that (RFC 5927 4).
     pub(super) fn has_sent_to(&self, remote: SocketAddr) -> bool {
         self.sent.contains(&remote)
-    }
-    /// One more; there may be no room.
-    pub(super) fn push(&mut self, reported: Reported) -> Result<(), DropReason> {
-        if self.errors.len() >= ERRORS {
-            return Err(DropReason::ErrorQueueFull);
-        }
-        self.errors.push_back(reported);
-        Ok(())
-    }
-    /// The oldest, and the error that is then pending: what ICMP says next.
-    pub(super) fn pop(&mut self) -> Option<(Reported, Option<SocketError>)> {
-        let reported = self.errors.pop_front()?;
-        let next = self.errors.front().filter(|next| next.told.is_some());
-        Some((reported, next.map(|next| next.error)))
-    }
-    pub(super) fn is_empty(&self) -> bool {
-        self.errors.is_empty()
     }
 }
