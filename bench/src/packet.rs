@@ -188,30 +188,15 @@ fn push_tcp(over: Over, packet: &mut PacketBuf) {
 fn push_ip(over: Over, packet: &mut PacketBuf) -> EtherType {
     if over == Over::Ipv6 {
         let ip = Ipv6Header {
-            traffic_class: 0,
             flow_label: 1,
-            payload_len: packet.len() as u16,
-            next_header: ipv4::protocol::TCP,
-            hop_limit: 64,
-            src: CLIENT_V6,
-            dst: SERVER_V6,
+            ..Ipv6Header::plain((CLIENT_V6, SERVER_V6), ipv4::protocol::TCP, packet.len())
         };
         ip.emit(packet.push(40));
         return EtherType::IPV6;
     }
     let ip = Ipv4Header {
-        tos: 0,
-        total_len: (packet.len() + 20) as u16,
         id: 1,
-        reserved: false,
-        dont_fragment: true,
-        more_fragments: false,
-        fragment_offset: 0,
-        ttl: 64,
-        protocol: ipv4::protocol::TCP,
-        src: CLIENT,
-        dst: SERVER,
-        options: ipv4::Options::NONE,
+        ..Ipv4Header::plain((CLIENT, SERVER), ipv4::protocol::TCP, packet.len())
     };
     ip.emit(packet.push(ip.len()));
     EtherType::IPV4

@@ -3,7 +3,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
 
 use heptad_stack::stack::Route;
-use heptad_stack::wire::ipv4::{self, Ipv4Header};
+use heptad_stack::wire::ipv4::Ipv4Header;
 use heptad_stack::wire::ipv6::Ipv6Header;
 use heptad_stack::wire::tcp::{Flags, TcpHeader, TcpOption, TcpOptions};
 use heptad_stack::wire::{PacketBuf, Pool, Sum};
@@ -62,32 +62,20 @@ impl Over {
         packet
     }
     fn put_ipv4(self, n: u32, packet: &mut PacketBuf) {
+        let ends = (
+            Ipv4Addr::from_bits(0x2000_0000 + n),
+            Ipv4Addr::new(10, 0, 0, 1),
+        );
         let header = Ipv4Header {
-            tos: 0,
-            total_len: 20 + packet.len() as u16,
             id: n as u16,
-            reserved: false,
-            dont_fragment: true,
-            more_fragments: false,
-            fragment_offset: 0,
-            ttl: 64,
-            protocol: 6,
-            src: Ipv4Addr::from_bits(0x2000_0000 + n),
-            dst: Ipv4Addr::new(10, 0, 0, 1),
-            options: ipv4::Options::NONE,
+            ..Ipv4Header::plain(ends, 6, packet.len())
         };
         header.emit(packet.push(20));
     }
     fn put_ipv6(self, n: u32, packet: &mut PacketBuf) {
-        let header = Ipv6Header {
-            traffic_class: 0,
-            flow_label: 0,
-            payload_len: packet.len() as u16,
-            next_header: 6,
-            hop_limit: 64,
-            src: Ipv6Addr::from_bits((0x2001_0db8 << 96) + u128::from(n)),
-            dst: Ipv6Addr::new(0xfd00, 0, 0, 0, 0, 0, 0, 1),
-        };
+        let src = Ipv6Addr::from_bits((0x2001_0db8 << 96) + u128::from(n));
+        let dst = Ipv6Addr::new(0xfd00, 0, 0, 0, 0, 0, 0, 1);
+        let header = Ipv6Header::plain((src, dst), 6, packet.len());
         header.emit(packet.push(40));
     }
 }

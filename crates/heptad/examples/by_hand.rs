@@ -14,7 +14,7 @@ use heptad::stack::{
 use heptad::wire::arp::{self, ArpPacket, Operation};
 use heptad::wire::ethernet;
 use heptad::wire::icmpv4::{self, Icmpv4};
-use heptad::wire::ipv4::{self, Ipv4Header, protocol};
+use heptad::wire::ipv4::{Ipv4Header, protocol};
 use heptad::wire::udp::{self, UdpHeader};
 use heptad::wire::{EtherType, EthernetHeader, MacAddr, Pool, checksum};
 use heptad::{Instant, Stack};
@@ -182,22 +182,8 @@ fn arp_request() -> Vec<u8> {
 }
 
 fn ipv4(protocol: u8, payload: &[u8]) -> Vec<u8> {
-    let mut packet = vec![0; ipv4::MIN_HEADER_LEN];
-    let header = Ipv4Header {
-        tos: 0,
-        total_len: (packet.len() + payload.len()) as u16,
-        id: 0,
-        reserved: false,
-        dont_fragment: true,
-        more_fragments: false,
-        fragment_offset: 0,
-        ttl: 64,
-        protocol,
-        src: PEER.1,
-        dst: OURS.1,
-        options: ipv4::Options::NONE,
-    };
-    header.emit(&mut packet);
+    let header = Ipv4Header::plain((PEER.1, OURS.1), protocol, payload.len());
+    let mut packet = header.to_bytes();
     packet.extend_from_slice(payload);
     ethernet(OURS.0, EtherType::IPV4, &packet)
 }
@@ -235,6 +221,7 @@ fn hex(bytes: &[u8]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use heptad::wire::ipv4;
 
     fn answers(frames: &[Vec<u8>]) -> Vec<Vec<u8>> {
         let mut host = Host::new().unwrap();

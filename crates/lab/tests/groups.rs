@@ -9,7 +9,7 @@ use heptad_lab::stack::l2_link::ethernet::{encapsulate, ethertype_of, multicast_
 use heptad_lab::stack::stack::{Link, Membership};
 use heptad_lab::stack::time::Duration;
 use heptad_lab::stack::wire::group::{Message, Query, Record, RecordKind, Version};
-use heptad_lab::stack::wire::ipv4::{Ipv4Header, Options, protocol};
+use heptad_lab::stack::wire::ipv4::{Ipv4Header, protocol};
 use heptad_lab::stack::wire::ipv6::{Ipv6Header, next_header};
 use heptad_lab::stack::wire::{Chunk, MacAddr, PacketBuf, Pool, checksum, igmp, ipv6, mld};
 use heptad_lab::stack::{DropReason, Family, Instant, SocketError, SocketKind};
@@ -29,30 +29,15 @@ fn frame(from: IpAddr, to: IpAddr, protocol: u8, payload: &[u8]) -> PacketBuf {
     match (from, to) {
         (IpAddr::V4(src), IpAddr::V4(dst)) => {
             let header = Ipv4Header {
-                tos: 0,
-                total_len: u16::try_from(20 + payload.len()).unwrap(),
-                id: 0,
-                reserved: false,
-                dont_fragment: true,
-                more_fragments: false,
-                fragment_offset: 0,
                 ttl: 1,
-                protocol,
-                src,
-                dst,
-                options: Options::NONE,
+                ..Ipv4Header::plain((src, dst), protocol, payload.len())
             };
             header.emit(packet.push(20));
         }
         (IpAddr::V6(src), IpAddr::V6(dst)) => {
             let header = Ipv6Header {
-                traffic_class: 0,
-                flow_label: 0,
-                payload_len: u16::try_from(payload.len()).unwrap(),
-                next_header: protocol,
                 hop_limit: 1,
-                src,
-                dst,
+                ..Ipv6Header::plain((src, dst), protocol, payload.len())
             };
             header.emit(packet.push(ipv6::HEADER_LEN));
         }
@@ -80,8 +65,7 @@ fn said(from: &str, message: &Message) -> PacketBuf {
     let mut payload = mld::to_bytes(message);
     let len = u32::try_from(payload.len()).unwrap();
     let pseudo = checksum::pseudo_header(from, to, next_header::ICMPV6, len);
-    let sum = !checksum::add(pseudo, checksum::sum(&payload));
-    payload[2..4].copy_from_slice(&sum.to_be_bytes());
+    checksum::fill(&mut payload, 2, pseudo);
     let all = [&mld::HOP_BY_HOP[..], &payload].concat();
     frame(from, to, next_header::HOP_BY_HOP, &all)
 }

@@ -70,6 +70,16 @@ pub fn pseudo_header(src: IpAddr, dst: IpAddr, protocol: u8, len: u32) -> u16 {
     add(addresses, fold(u64::from(len) + u64::from(protocol)))
 }
 
+/// Puts the checksum of a message into its field at this place: over all of it, the field taken for zero, and over what comes
+/// beside it (the sum of a pseudo-header; 0 where there is none). Panics if the message ends before the field does. For UDP a
+/// sum of zero is written otherwise (RFC 768).
+pub fn fill(message: &mut [u8], at: usize, beside: u16) {
+    let field = at..at + 2;
+    message[field.clone()].fill(0);
+    let sum = !add(beside, sum(message));
+    message[field].copy_from_slice(&sum.to_be_bytes());
+}
+
 /// RFC 1624: the complemented checksum field after a 16-bit word of the summed data changed.
 pub fn update(field: u16, old: u16, new: u16) -> u16 {
     //= rfc1624#3

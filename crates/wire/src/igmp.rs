@@ -90,8 +90,7 @@ pub fn to_bytes(message: &Message) -> Vec<u8> {
             Record::emit_all(records, &mut out);
         }
     }
-    let sum = !checksum::sum(&out);
-    out[2..4].copy_from_slice(&sum.to_be_bytes());
+    checksum::fill(&mut out, 2, 0);
     out
 }
 
@@ -124,9 +123,7 @@ mod tests {
         Query::of(version, max_response, ip(group))
     }
     fn summed(mut bytes: Vec<u8>) -> Vec<u8> {
-        bytes[2..4].fill(0);
-        let sum = !checksum::sum(&bytes);
-        bytes[2..4].copy_from_slice(&sum.to_be_bytes());
+        checksum::fill(&mut bytes, 2, 0);
         bytes
     }
 

@@ -1,4 +1,6 @@
 //! IPv4 (RFC 791) with options; DS field after RFC 2474, ECN after RFC 3168.
+use alloc::vec;
+use alloc::vec::Vec;
 use core::net::Ipv4Addr;
 
 use crate::{ParseError, checksum};
@@ -120,6 +122,24 @@ pub struct Ipv4Header {
     pub options: Options,
 }
 impl Ipv4Header {
+    /// Of a packet as hosts write most: whole, not to be fragmented (RFC 1191 3), without options, TTL 64 (IANA's default). A
+    /// payload longer than any packet's is told as the longest, bytes.
+    pub fn plain((src, dst): (Ipv4Addr, Ipv4Addr), protocol: u8, payload_len: usize) -> Self {
+        Self {
+            tos: 0,
+            total_len: u16::try_from(MIN_HEADER_LEN + payload_len).unwrap_or(u16::MAX),
+            id: 0,
+            reserved: false,
+            dont_fragment: true,
+            more_fragments: false,
+            fragment_offset: 0,
+            ttl: 64,
+            protocol,
+            src,
+            dst,
+            options: Options::NONE,
+        }
+    }
     /// Bytes of this header.
     #[expect(clippy::len_without_is_empty, reason = "a header is never empty")]
     pub fn len(&self) -> usize {
@@ -200,6 +220,12 @@ impl Ipv4Header {
         out[20..].copy_from_slice(options.as_bytes());
         let sum = checksum::sum(out);
         out[10..12].copy_from_slice(&(!sum).to_be_bytes());
+    }
+    /// As `emit` writes it.
+    pub fn to_bytes(&self) -> Vec<u8> {
+        let mut bytes = vec![0; self.len()];
+        self.emit(&mut bytes);
+        bytes
     }
     /// Decrements the TTL in an emitted header and updates its checksum (RFC 1624); `None` (and nothing changed) at 0
     /// or 1, or if `header` is shorter than 20 bytes. Returns the new TTL.

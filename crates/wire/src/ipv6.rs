@@ -1,4 +1,6 @@
 //! IPv6 (RFC 8200): the fixed header, the fragment header, and the options of hop-by-hop and destination headers.
+use alloc::vec;
+use alloc::vec::Vec;
 use core::net::Ipv6Addr;
 
 use crate::ParseError;
@@ -49,6 +51,19 @@ pub struct Ipv6Header {
     pub dst: Ipv6Addr,
 }
 impl Ipv6Header {
+    /// Of a packet as hosts write most: no flow label, hop limit 64 (IANA's default). A payload longer than any packet's is
+    /// told as the longest, bytes.
+    pub fn plain((src, dst): (Ipv6Addr, Ipv6Addr), next_header: u8, payload_len: usize) -> Self {
+        Self {
+            traffic_class: 0,
+            flow_label: 0,
+            payload_len: u16::try_from(payload_len).unwrap_or(u16::MAX),
+            next_header,
+            hop_limit: 64,
+            src,
+            dst,
+        }
+    }
     /// Reads 40 bytes; `payload_len` may be more or less than what follows.
     pub fn parse(bytes: &[u8]) -> Result<Self, ParseError> {
         let b = bytes
@@ -98,6 +113,12 @@ impl Ipv6Header {
         out[7] = *hop_limit;
         out[8..24].copy_from_slice(&src.octets());
         out[24..40].copy_from_slice(&dst.octets());
+    }
+    /// As `emit` writes it.
+    pub fn to_bytes(&self) -> Vec<u8> {
+        let mut bytes = vec![0; HEADER_LEN];
+        self.emit(&mut bytes);
+        bytes
     }
 }
 

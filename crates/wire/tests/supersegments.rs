@@ -363,10 +363,8 @@ fn repair_checksums(frame: &mut [u8], link: Link) {
     if packet[0] >> 4 == 6 {
         let (ip, tcp) = packet.split_at_mut(ipv6::HEADER_LEN);
         let ip = Ipv6Header::parse(ip).unwrap();
-        tcp[16..18].fill(0);
         let pseudo = checksum::pseudo_header(ip.src.into(), ip.dst.into(), 6, tcp.len() as u32);
-        let sum = !checksum::add(pseudo, checksum::sum(tcp));
-        tcp[16..18].copy_from_slice(&sum.to_be_bytes());
+        checksum::fill(tcp, 16, pseudo);
         return;
     }
     let ihl = usize::from(packet[0] & 15) * 4;
@@ -378,10 +376,8 @@ fn repair_checksums(frame: &mut [u8], link: Link) {
     packet[10..12].copy_from_slice(&sum.to_be_bytes());
     let (ip, tcp) = packet.split_at_mut(ihl);
     let addr = |at: usize| Ipv4Addr::new(ip[at], ip[at + 1], ip[at + 2], ip[at + 3]).into();
-    tcp[16..18].fill(0);
     let pseudo = checksum::pseudo_header(addr(12), addr(16), 6, tcp.len() as u32);
-    let sum = !checksum::add(pseudo, checksum::sum(tcp));
-    tcp[16..18].copy_from_slice(&sum.to_be_bytes());
+    checksum::fill(tcp, 16, pseudo);
 }
 
 /// A super-segment over IPv6 with these extension headers; a `routed` one ends elsewhere than its header says.

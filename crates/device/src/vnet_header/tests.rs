@@ -17,8 +17,7 @@ fn segment(ethernet: bool, options: usize, payload: usize) -> Vec<u8> {
     ip[2..4].copy_from_slice(&total.to_be_bytes());
     (ip[8], ip[9]) = (64, protocol::TCP);
     ip[12..20].copy_from_slice(&[10, 0, 0, 1, 10, 0, 0, 2]);
-    let sum = !checksum::sum(&ip);
-    ip[10..12].copy_from_slice(&sum.to_be_bytes());
+    checksum::fill(&mut ip, 10, 0);
     bytes.extend(ip);
     let mut tcp = vec![0; tcp_len];
     tcp[12] = u8::try_from((20 + options) / 4 * 16).unwrap();

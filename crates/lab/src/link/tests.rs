@@ -6,20 +6,8 @@ use proptest::prelude::*;
 fn frame(pool: &mut Pool, payload: usize) -> PacketBuf {
     let mut frame = pool.packet();
     frame.append(Chunk::copy_from(&vec![0; payload]));
-    let header = Ipv4Header {
-        tos: 0,
-        total_len: u16::try_from(20 + payload).unwrap(),
-        id: 0,
-        reserved: false,
-        dont_fragment: true,
-        more_fragments: false,
-        fragment_offset: 0,
-        ttl: 64,
-        protocol: 253,
-        src: [10, 0, 0, 1].into(),
-        dst: [10, 0, 0, 2].into(),
-        options: heptad_stack::wire::ipv4::Options::NONE,
-    };
+    let ends = ([10, 0, 0, 1].into(), [10, 0, 0, 2].into());
+    let header = Ipv4Header::plain(ends, 253, payload);
     header.emit(frame.push(20));
     ethernet(frame, EtherType::IPV4)
 }

@@ -153,13 +153,8 @@ impl LinkLayer {
         frame.append(Chunk::copy_from(&bytes));
         frame.set_sum(Sum::Verified);
         let header = Ipv6Header {
-            traffic_class: 0,
-            flow_label: 0,
-            payload_len: u16::try_from(bytes.len()).unwrap_or(u16::MAX),
-            next_header: next_header::ICMPV6,
             hop_limit: HOP_LIMIT,
-            src: target,
-            dst: to,
+            ..Ipv6Header::plain((target, to), next_header::ICMPV6, bytes.len())
         };
         header.emit(frame.push(ipv6::HEADER_LEN));
         self.push_header(&mut frame, to_mac, EtherType::IPV6);

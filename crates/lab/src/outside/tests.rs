@@ -226,21 +226,10 @@ const LINUX6: &str = "fd00::9";
 /// An echo request of Linux as a TUN carries it.
 fn echo_request_v6(dst: &str) -> Vec<u8> {
     let (src, dst): (Ipv6Addr, Ipv6Addr) = (LINUX6.parse().unwrap(), dst.parse().unwrap());
-    let mut bytes = vec![0; ipv6::HEADER_LEN];
-    let header = Ipv6Header {
-        traffic_class: 0,
-        flow_label: 0,
-        payload_len: 8,
-        next_header: next_header::ICMPV6,
-        hop_limit: 64,
-        src,
-        dst,
-    };
-    header.emit(&mut bytes);
+    let mut bytes = Ipv6Header::plain((src, dst), next_header::ICMPV6, 8).to_bytes();
     let mut message = [128, 0, 0, 0, 0, 7, 0, 1];
     let pseudo = checksum::pseudo_header(src.into(), dst.into(), next_header::ICMPV6, 8);
-    let sum = !checksum::add(pseudo, checksum::sum(&message));
-    message[2..4].copy_from_slice(&sum.to_be_bytes());
+    checksum::fill(&mut message, 2, pseudo);
     bytes.extend(message);
     bytes
 }

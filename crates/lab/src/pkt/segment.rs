@@ -2,7 +2,7 @@
 use std::net::{IpAddr, SocketAddr};
 
 use heptad_stack::wire::checksum;
-use heptad_stack::wire::ipv4::{self, Ipv4Header, protocol};
+use heptad_stack::wire::ipv4::{Ipv4Header, protocol};
 use heptad_stack::wire::ipv6::{self, Ipv6Header, next_header};
 use heptad_stack::wire::tcp::{
     CHECKSUM_AT, EcnCounters, SackBlocks, TcpHeader, TcpOption, TcpOptions,
@@ -223,41 +223,21 @@ fn ip_header(ip: IpSpec, src: IpAddr, dst: IpAddr, protocol: u8, len: usize) -> 
         TosSpec::Unsaid | TosSpec::Capable => 0,
     };
     let ttl = ip.ttl.unwrap_or(255);
-    let short = |len: usize| u16::try_from(len).unwrap_or(u16::MAX);
     match (src, dst) {
-        (IpAddr::V6(src), IpAddr::V6(dst)) => {
-            let header = Ipv6Header {
-                traffic_class: tos,
-                flow_label: ip.flow_label.unwrap_or(0),
-                payload_len: short(len),
-                next_header: protocol,
-                hop_limit: ttl,
-                src,
-                dst,
-            };
-            let mut bytes = vec![0; ipv6::HEADER_LEN];
-            header.emit(&mut bytes);
-            bytes
+        (IpAddr::V6(src), IpAddr::V6(dst)) => Ipv6Header {
+            traffic_class: tos,
+            flow_label: ip.flow_label.unwrap_or(0),
+            hop_limit: ttl,
+            ..Ipv6Header::plain((src, dst), protocol, len)
         }
-        (IpAddr::V4(src), IpAddr::V4(dst)) => {
-            let header = Ipv4Header {
-                tos,
-                total_len: short(ipv4::MIN_HEADER_LEN + len),
-                id: 0,
-                reserved: false,
-                dont_fragment: false,
-                more_fragments: false,
-                fragment_offset: 0,
-                ttl,
-                protocol,
-                src,
-                dst,
-                options: ipv4::Options::NONE,
-            };
-            let mut bytes = vec![0; header.len()];
-            header.emit(&mut bytes);
-            bytes
+        .to_bytes(),
+        (IpAddr::V4(src), IpAddr::V4(dst)) => Ipv4Header {
+            tos,
+            dont_fragment: false,
+            ttl,
+            ..Ipv4Header::plain((src, dst), protocol, len)
         }
+        .to_bytes(),
         // Both ends of a script are of one family.
         _ => Vec::new(),
     }

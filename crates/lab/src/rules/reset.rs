@@ -4,8 +4,8 @@
 use core::net::{IpAddr, SocketAddr};
 
 use heptad_stack::wire::checksum;
-use heptad_stack::wire::ipv4::{self, Ipv4Header, protocol};
-use heptad_stack::wire::ipv6::{self, Ipv6Header};
+use heptad_stack::wire::ipv4::{Ipv4Header, protocol};
+use heptad_stack::wire::ipv6::Ipv6Header;
 use heptad_stack::wire::tcp::{CHECKSUM_AT, Flags, MIN_HEADER_LEN, TcpHeader, TcpOptions};
 
 use super::packet::Segment;
@@ -79,44 +79,22 @@ fn frame(link: Vec<u8>, [src, dst]: [SocketAddr; 2], seq: u32, ack: Option<u32>)
     header.emit(&mut tcp);
     let len = u32::try_from(MIN_HEADER_LEN).unwrap_or(u32::MAX);
     let pseudo = checksum::pseudo_header(src.ip(), dst.ip(), protocol::TCP, len);
-    let sum = !checksum::add(pseudo, checksum::sum(&tcp));
-    if let Some(field) = tcp.get_mut(CHECKSUM_AT..CHECKSUM_AT + 2) {
-        field.copy_from_slice(&sum.to_be_bytes());
-    }
+    checksum::fill(&mut tcp, CHECKSUM_AT, pseudo);
     let mut frame = link;
     match (src.ip(), dst.ip()) {
         (IpAddr::V4(src), IpAddr::V4(dst)) => {
             let header = Ipv4Header {
-                tos: 0,
-                total_len: u16::try_from(ipv4::MIN_HEADER_LEN + tcp.len()).unwrap_or(u16::MAX),
-                id: 0,
-                reserved: false,
-                dont_fragment: true,
-                more_fragments: false,
-                fragment_offset: 0,
                 ttl: TTL,
-                protocol: protocol::TCP,
-                src,
-                dst,
-                options: ipv4::Options::NONE,
+                ..Ipv4Header::plain((src, dst), protocol::TCP, tcp.len())
             };
-            let mut bytes = [0; ipv4::MIN_HEADER_LEN];
-            header.emit(&mut bytes);
-            frame.extend_from_slice(&bytes);
+            frame.extend(header.to_bytes());
         }
         (IpAddr::V6(src), IpAddr::V6(dst)) => {
             let header = Ipv6Header {
-                traffic_class: 0,
-                flow_label: 0,
-                payload_len: u16::try_from(tcp.len()).unwrap_or(u16::MAX),
-                next_header: protocol::TCP,
                 hop_limit: TTL,
-                src,
-                dst,
+                ..Ipv6Header::plain((src, dst), protocol::TCP, tcp.len())
             };
-            let mut bytes = [0; ipv6::HEADER_LEN];
-            header.emit(&mut bytes);
-            frame.extend_from_slice(&bytes);
+            frame.extend(header.to_bytes());
         }
         // Both ends are of one packet.
         _ => {}

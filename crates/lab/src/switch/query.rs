@@ -62,21 +62,14 @@ pub(super) fn frame(from: &Asker, group: IpAddr, message: &Message, pool: &mut P
 
 fn push_ipv4(packet: &mut PacketBuf, src: Ipv4Addr, dst: Ipv4Addr, message: &Message) {
     let payload = igmp::to_bytes(message);
-    let mut header = Ipv4Header {
+    let options = Options::ROUTER_ALERT;
+    let behind = options.as_bytes().len() + payload.len();
+    let header = Ipv4Header {
         tos: CONTROL,
-        total_len: 0,
-        id: 0,
-        reserved: false,
-        dont_fragment: true,
-        more_fragments: false,
-        fragment_offset: 0,
         ttl: 1,
-        protocol: protocol::IGMP,
-        src,
-        dst,
-        options: Options::ROUTER_ALERT,
+        options,
+        ..Ipv4Header::plain((src, dst), protocol::IGMP, behind)
     };
-    header.total_len = u16::try_from(header.len() + payload.len()).unwrap_or(u16::MAX);
     packet.append(Chunk::copy_from(&payload));
     header.emit(packet.push(header.len()));
 }
@@ -85,19 +78,14 @@ fn push_ipv6(packet: &mut PacketBuf, src: Ipv6Addr, dst: Ipv6Addr, message: &Mes
     let mut payload = mld::to_bytes(message);
     let len = u32::try_from(payload.len()).unwrap_or(u32::MAX);
     let pseudo = checksum::pseudo_header(src.into(), dst.into(), next_header::ICMPV6, len);
-    let sum = !checksum::add(pseudo, checksum::sum(&payload));
-    payload[2..4].copy_from_slice(&sum.to_be_bytes());
+    checksum::fill(&mut payload, 2, pseudo);
     packet.append(Chunk::copy_from(&payload));
     let alert = &mld::HOP_BY_HOP;
     packet.push(alert.len()).copy_from_slice(alert);
+    let behind = alert.len() + payload.len();
     let header = Ipv6Header {
-        traffic_class: 0,
-        flow_label: 0,
-        payload_len: u16::try_from(alert.len() + payload.len()).unwrap_or(u16::MAX),
-        next_header: next_header::HOP_BY_HOP,
         hop_limit: 1,
-        src,
-        dst,
+        ..Ipv6Header::plain((src, dst), next_header::HOP_BY_HOP, behind)
     };
     header.emit(packet.push(ipv6::HEADER_LEN));
 }

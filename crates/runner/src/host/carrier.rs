@@ -5,7 +5,7 @@
 //! charges a pair's end for, and by the marks in the room.
 
 use std::io;
-use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::{Ipv4Addr, SocketAddr};
 use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
 
@@ -13,8 +13,8 @@ use heptad_runtime::stack::SocketError;
 use heptad_runtime::stack::wire::checksum;
 use heptad_runtime::stack::wire::icmpv4::{self, Icmpv4};
 use heptad_runtime::stack::wire::icmpv6::{self, Icmpv6};
-use heptad_runtime::stack::wire::ipv4::{self, Ipv4Header};
-use heptad_runtime::stack::wire::ipv6::{self, Ipv6Header};
+use heptad_runtime::stack::wire::ipv4::{Ipv4Header, protocol};
+use heptad_runtime::stack::wire::ipv6::Ipv6Header;
 use heptad_runtime::stack::wire::udp::{self, UdpHeader};
 use rustix::io::Errno;
 use rustix::net::{RecvFlags, SendFlags, getpeername, getsockname, recv, send, sendto, sockopt};
@@ -258,10 +258,14 @@ fn unreachable(error: SocketError, (sender, receiver): (SocketAddr, SocketAddr))
     let mut message = vec![0; 8];
     match (sender, receiver) {
         (SocketAddr::V4(sender), SocketAddr::V4(receiver)) => {
-            message.extend(quoted_v4(*sender.ip(), *receiver.ip()));
+            let ends = (*sender.ip(), *receiver.ip());
+            let header = Ipv4Header::plain(ends, protocol::UDP, udp::HEADER_LEN);
+            message.extend(header.to_bytes());
         }
         (SocketAddr::V6(sender), SocketAddr::V6(receiver)) => {
-            message.extend(quoted_v6(*sender.ip(), *receiver.ip()));
+            let ends = (*sender.ip(), *receiver.ip());
+            let header = Ipv6Header::plain(ends, protocol::UDP, udp::HEADER_LEN);
+            message.extend(header.to_bytes());
         }
         _ => {}
     }
@@ -300,41 +304,6 @@ fn code_v6(error: SocketError) -> icmpv6::Unreachable {
         SocketError::NetworkUnreachable => icmpv6::Unreachable::NoRoute,
         _ => icmpv6::Unreachable::Address,
     }
-}
-
-fn quoted_v4(src: Ipv4Addr, dst: Ipv4Addr) -> [u8; ipv4::MIN_HEADER_LEN] {
-    let header = Ipv4Header {
-        tos: 0,
-        total_len: (ipv4::MIN_HEADER_LEN + udp::HEADER_LEN) as u16,
-        id: 0,
-        reserved: false,
-        dont_fragment: true,
-        more_fragments: false,
-        fragment_offset: 0,
-        ttl: 64,
-        protocol: ipv4::protocol::UDP,
-        src,
-        dst,
-        options: ipv4::Options::NONE,
-    };
-    let mut bytes = [0; ipv4::MIN_HEADER_LEN];
-    header.emit(&mut bytes);
-    bytes
-}
-
-fn quoted_v6(src: Ipv6Addr, dst: Ipv6Addr) -> [u8; ipv6::HEADER_LEN] {
-    let header = Ipv6Header {
-        traffic_class: 0,
-        flow_label: 0,
-        payload_len: udp::HEADER_LEN as u16,
-        next_header: ipv4::protocol::UDP,
-        hop_limit: 64,
-        src,
-        dst,
-    };
-    let mut bytes = [0; ipv6::HEADER_LEN];
-    header.emit(&mut bytes);
-    bytes
 }
 
 #[cfg(test)]

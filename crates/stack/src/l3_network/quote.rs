@@ -1,5 +1,4 @@
 //! What an ICMP error quotes of the packet that it is about, and what can be read from such a quote.
-use alloc::vec;
 use alloc::vec::Vec;
 use core::net::{IpAddr, Ipv4Addr, SocketAddr};
 
@@ -87,40 +86,22 @@ impl Quote {
         (protocol, data): (u8, &[u8]),
         port: PortId,
     ) -> Option<Self> {
-        let len = u16::try_from(data.len()).ok()?;
         let (mut bytes, protocol_at, max) = match (zone::bare_ip(src), zone::bare_ip(dst)) {
             (IpAddr::V4(src), IpAddr::V4(dst)) => {
                 let header = Ipv4Header {
                     tos,
-                    total_len: len.checked_add(ipv4::MIN_HEADER_LEN as u16)?,
-                    id: 0,
-                    reserved: false,
-                    dont_fragment: true,
-                    more_fragments: false,
-                    fragment_offset: 0,
                     ttl,
-                    protocol,
-                    src,
-                    dst,
-                    options: ipv4::Options::NONE,
+                    ..Ipv4Header::plain((src, dst), protocol, data.len())
                 };
-                let mut bytes = vec![0; ipv4::MIN_HEADER_LEN];
-                header.emit(&mut bytes);
-                (bytes, 9, MAX_LEN_V4)
+                (header.to_bytes(), 9, MAX_LEN_V4)
             }
             (IpAddr::V6(src), IpAddr::V6(dst)) => {
                 let header = Ipv6Header {
                     traffic_class: tos,
-                    flow_label: 0,
-                    payload_len: len,
-                    next_header: protocol,
                     hop_limit: ttl,
-                    src,
-                    dst,
+                    ..Ipv6Header::plain((src, dst), protocol, data.len())
                 };
-                let mut bytes = vec![0; ipv6::HEADER_LEN];
-                header.emit(&mut bytes);
-                (bytes, 6, MAX_LEN_V6)
+                (header.to_bytes(), 6, MAX_LEN_V6)
             }
             _ => return None,
         };

@@ -92,19 +92,13 @@ fn pull_header(packet: &mut PacketBuf) -> Ipv4Header {
     Ipv4Header::parse(packet.pull(len).unwrap()).unwrap()
 }
 fn header(payload: usize, options: Options) -> Ipv4Header {
+    let ends = ([10, 0, 0, 1].into(), [10, 0, 0, 2].into());
     Ipv4Header {
-        tos: 0,
-        total_len: (20 + options.as_bytes().len() + payload) as u16,
         id: 77,
-        reserved: false,
         dont_fragment: false,
-        more_fragments: false,
-        fragment_offset: 0,
         ttl: 9,
-        protocol: 17,
-        src: [10, 0, 0, 1].into(),
-        dst: [10, 0, 0, 2].into(),
         options,
+        ..Ipv4Header::plain(ends, 17, options.as_bytes().len() + payload)
     }
 }
 fn bytes_of(packet: &PacketBuf) -> Vec<u8> {

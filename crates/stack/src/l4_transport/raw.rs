@@ -439,11 +439,9 @@ impl Endpoint {
         if let Some(at) = self.checksum() {
             let at = usize::from(at);
             let len = bytes.len() as u32;
-            let field = bytes.get_mut(at..at + 2).ok_or(SocketError::Invalid)?;
-            field.fill(0);
+            bytes.get(at..at + 2).ok_or(SocketError::Invalid)?;
             let pseudo = zone::pseudo_header(path.src, remote, protocol, len);
-            let sum = !checksum::add(pseudo, checksum::sum(&bytes));
-            bytes[at..at + 2].copy_from_slice(&sum.to_be_bytes());
+            checksum::fill(&mut bytes, at, pseudo);
         }
         let (ttl, tos) = settings.hops_to(remote);
         let mut packet = cx.pool.packet();
@@ -489,9 +487,7 @@ fn with_header(
     let mut header = data.get(..len).ok_or(SocketError::Invalid)?.to_vec();
     let total = u16::try_from(data.len()).map_err(|_| SocketError::MessageTooLong)?;
     header[2..4].copy_from_slice(&total.to_be_bytes());
-    header[10..12].fill(0);
-    let sum = !checksum::sum(&header);
-    header[10..12].copy_from_slice(&sum.to_be_bytes());
+    checksum::fill(&mut header, 10, 0);
     let mut header = Ipv4Header::parse(&header).map_err(|_| SocketError::Invalid)?;
     if let (true, IpAddr::V4(src)) = (header.src.is_unspecified(), path.src) {
         header.src = src;

@@ -75,8 +75,7 @@ impl Ends {
             }
             false => 0,
         };
-        let sum = !checksum::add(pseudo, checksum::sum(&message));
-        message[2..4].copy_from_slice(&sum.to_be_bytes());
+        checksum::fill(&mut message, 2, pseudo);
         let mut frame = Vec::from(mac_of(2).0);
         frame.extend(mac_of(9).0);
         frame.extend(match self.is_v6() {

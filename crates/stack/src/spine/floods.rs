@@ -49,8 +49,7 @@ fn ndp(message: &Ndp, sender: u32, dst: &str) -> Vec<u8> {
     let (src, dst) = (ip(&src), ip(dst));
     let mut bytes = message.to_bytes();
     let pseudo = checksum::pseudo_header(src, dst, next_header::ICMPV6, bytes.len() as u32);
-    let sum = !checksum::add(pseudo, checksum::sum(&bytes));
-    bytes[2..4].copy_from_slice(&sum.to_be_bytes());
+    checksum::fill(&mut bytes, 2, pseudo);
     let (core::net::IpAddr::V6(src), core::net::IpAddr::V6(dst)) = (src, dst) else {
         unreachable!("both are of IPv6");
     };

@@ -207,20 +207,15 @@ fn mld_frame(src: &str, dst: IpAddr, message: &Message, hop_limit: u8, alert: bo
     let mut bytes = mld::to_bytes(message);
     let len = bytes.len() as u32;
     let pseudo = checksum::pseudo_header(src.into(), dst, next_header::ICMPV6, len);
-    let sum = !checksum::add(pseudo, checksum::sum(&bytes));
-    bytes[2..4].copy_from_slice(&sum.to_be_bytes());
+    checksum::fill(&mut bytes, 2, pseudo);
     let before: &[u8] = if alert { &mld::HOP_BY_HOP } else { &[] };
+    let next = match alert {
+        true => next_header::HOP_BY_HOP,
+        false => next_header::ICMPV6,
+    };
     let header = Ipv6Header {
-        traffic_class: 0,
-        flow_label: 0,
-        payload_len: (before.len() + bytes.len()) as u16,
-        next_header: match alert {
-            true => next_header::HOP_BY_HOP,
-            false => next_header::ICMPV6,
-        },
         hop_limit,
-        src,
-        dst: to,
+        ..Ipv6Header::plain((src, to), next, before.len() + bytes.len())
     };
     let mut out = std::vec![0; 54];
     EthernetHeader {

@@ -6,7 +6,7 @@ use core::net::{IpAddr, Ipv4Addr};
 use bytes::Bytes;
 use heptad_wire::ethernet;
 use heptad_wire::icmpv4::{self, Icmpv4};
-use heptad_wire::ipv4::{Ipv4Header, Options, protocol};
+use heptad_wire::ipv4::{Ipv4Header, protocol};
 use heptad_wire::{Chunk, EtherType, EthernetHeader, MacAddr, PacketBuf, Pool, checksum};
 
 use crate::l3_network::{Departure, Outlet};
@@ -190,18 +190,9 @@ pub(super) fn frame_to(mac: MacAddr, header: &Ipv4Header, payload: &[u8]) -> Vec
 }
 pub(super) fn header(src: &str, dst: &str, protocol: u8, payload: usize) -> Ipv4Header {
     Ipv4Header {
-        tos: 0,
-        total_len: (20 + payload) as u16,
         id: 1,
-        reserved: false,
         dont_fragment: false,
-        more_fragments: false,
-        fragment_offset: 0,
-        ttl: 64,
-        protocol,
-        src: v4(src),
-        dst: v4(dst),
-        options: Options::NONE,
+        ..Ipv4Header::plain((v4(src), v4(dst)), protocol, payload)
     }
 }
 pub(super) fn echo_request(size: usize) -> Vec<u8> {

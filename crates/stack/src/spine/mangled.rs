@@ -159,8 +159,7 @@ fn a_broadcast_ping_is_ignored_and_one_with_an_error_inside_is_not_answered() {
     inner.extend([3, 3, 0, 0, 0, 0, 0, 0]);
     let mut message = std::vec![3, 3, 0, 0, 0, 0, 0, 0];
     message.extend(inner);
-    let sum = !checksum::sum(&message);
-    message[2..4].copy_from_slice(&sum.to_be_bytes());
+    checksum::fill(&mut message, 2, 0);
     let packet = header("10.0.1.10", "10.0.1.20", protocol::ICMP, message.len());
     assert_eq!(
         bob.receive_bytes(ETH0, frame_to(mac_of(2), &packet, &message)),
@@ -294,10 +293,8 @@ fn mend(frame: &mut [u8]) {
     let Some(segment) = packet.get_mut(header_len..total).filter(|s| s.len() >= 20) else {
         return;
     };
-    segment[16..18].fill(0);
     let pseudo = checksum::pseudo_header(src, dst, protocol::TCP, segment.len() as u32);
-    let sum = !checksum::add(pseudo, checksum::sum(segment));
-    segment[16..18].copy_from_slice(&sum.to_be_bytes());
+    checksum::fill(segment, 16, pseudo);
 }
 fn v4_at(packet: &[u8], at: usize) -> core::net::IpAddr {
     let bytes: [u8; 4] = packet[at..at + 4].try_into().unwrap();

@@ -98,17 +98,14 @@ fn udp() -> Vec<u8> {
     let mut bytes = std::vec![0, 5, 0, 9, 0, 8, 0, 0];
     let (src, dst) = (IpAddr::V6(v6(ALICE)), IpAddr::V6(v6(BOB)));
     let pseudo = checksum::pseudo_header(src, dst, protocol::UDP, 8);
-    let sum = !checksum::add(pseudo, checksum::sum(&bytes));
-    bytes[6..8].copy_from_slice(&sum.to_be_bytes());
+    checksum::fill(&mut bytes, 6, pseudo);
     bytes
 }
 /// An ICMPv6 message between two addresses, its checksum right.
 fn icmp(mut bytes: Vec<u8>, src: &str, dst: &str) -> Packet {
     let (from, to) = (IpAddr::V6(v6(src)), IpAddr::V6(v6(dst)));
-    bytes[2..4].fill(0);
     let pseudo = checksum::pseudo_header(from, to, next_header::ICMPV6, bytes.len() as u32);
-    let sum = !checksum::add(pseudo, checksum::sum(&bytes));
-    bytes[2..4].copy_from_slice(&sum.to_be_bytes());
+    checksum::fill(&mut bytes, 2, pseudo);
     packet(next_header::ICMPV6, &bytes)
         .from(src)
         .to(dst)

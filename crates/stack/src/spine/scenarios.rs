@@ -286,8 +286,7 @@ fn errors_to_one_destination_are_limited_and_refill_with_time() {
 #[test]
 fn no_error_is_about_an_error_a_broadcast_a_later_fragment_or_nobody() {
     let mut error = std::vec![3, 3, 0, 0, 0, 0, 0, 0];
-    let sum = !heptad_wire::checksum::sum(&error);
-    error[2..4].copy_from_slice(&sum.to_be_bytes());
+    heptad_wire::checksum::fill(&mut error, 2, 0);
     let mut icmp_error = header("10.0.1.10", "10.0.2.77", protocol::ICMP, 8);
     let mut fragment = header("10.0.1.10", "10.0.2.77", protocol::UDP, 8);
     let mut plain = fragment;
@@ -501,8 +500,7 @@ fn meaning(kind: u8, code: u8, rest: [u8; 4], quoted_src: &str) -> Result<News, 
     let mut message = std::vec![kind, code, 0, 0];
     message.extend(rest);
     message.extend(quoted);
-    let sum = !heptad_wire::checksum::sum(&message);
-    message[2..4].copy_from_slice(&sum.to_be_bytes());
+    heptad_wire::checksum::fill(&mut message, 2, 0);
     let outer = header("10.0.1.1", "10.0.1.10", protocol::ICMP, message.len());
     let mut packet = alice.pool.packet();
     packet.append(heptad_wire::Chunk::copy_from(&message));

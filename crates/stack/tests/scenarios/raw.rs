@@ -44,8 +44,7 @@ impl World {
 /// An echo request of 12 bytes.
 fn request() -> Vec<u8> {
     let mut message = vec![8, 0, 0, 0, 0, 7, 0, 1, 1, 2, 3, 4];
-    let sum = !checksum::sum(&message);
-    message[2..4].copy_from_slice(&sum.to_be_bytes());
+    checksum::fill(&mut message, 2, 0);
     message
 }
 

@@ -114,8 +114,7 @@ impl Network {
         let mut bytes = mld::to_bytes(&told.message);
         let len = bytes.len() as u32;
         let pseudo = zone::pseudo_header(src, dst, next_header::ICMPV6, len);
-        let sum = !checksum::add(pseudo, checksum::sum(&bytes));
-        bytes[2..4].copy_from_slice(&sum.to_be_bytes());
+        checksum::fill(&mut bytes, 2, pseudo);
         let mut packet = cx.pool.packet();
         packet.append(Chunk::copy_from(&mld::HOP_BY_HOP));
         packet.append(Chunk::copy_from(&bytes));

@@ -289,8 +289,7 @@ impl Network {
         let mut bytes = message.to_bytes();
         let len = bytes.len() as u32;
         let pseudo = zone::pseudo_header(src.into(), dst.into(), next_header::ICMPV6, len);
-        let sum = !checksum::add(pseudo, checksum::sum(&bytes));
-        bytes[2..4].copy_from_slice(&sum.to_be_bytes());
+        checksum::fill(&mut bytes, 2, pseudo);
         if let Ok(header) = heptad_wire::icmpv6::Icmpv6::parse(&bytes) {
             super::icmpv6::count_out(&header, cx);
         }
