@@ -12,7 +12,7 @@ use crate::suite::{self, Outcome, Selection, Tally};
 use crate::tools::{cargo, cargo_deny};
 use crate::{captures, conformance, layers, lossy, measuring, programs, size, suites};
 
-/// Every step, in order.
+/// Every step, in order: the usual ones, then those that `--full` adds.
 pub const STEPS: [&str; 14] = [
     "programs",
     "test",
@@ -30,14 +30,7 @@ pub const STEPS: [&str; 14] = [
     "goodput",
 ];
 /// Those that `--full` adds.
-const FULL: [&str; 6] = [
-    "sweeps",
-    "neighbours",
-    "captures",
-    "suites",
-    "lossy",
-    "goodput",
-];
+const FULL: &[&str] = STEPS.split_at(8).1;
 /// Tests that measure or load the machine: they run alone, in the step `neighbours`.
 const ALONE: &str = "a_gigabyte_";
 /// The test that reads captures which a step of its own fetches.
@@ -101,12 +94,7 @@ pub fn run(root: &Path, choice: &Choice) -> Result<ExitCode> {
         run.step("lossy", || lossy(root));
         run.step("goodput", || goodput(root));
     } else {
-        run.skip("sweeps");
-        run.skip("neighbours");
-        run.skip("captures");
-        run.skip("suites");
-        run.skip("lossy");
-        run.skip("goodput");
+        FULL.iter().for_each(|step| run.skip(step));
     }
     print!("{}", run.table());
     if run.chosen.contains(&"test") {
