@@ -3,13 +3,13 @@ mod support;
 
 use std::process::{Command, Stdio};
 
-use support::pair::ordinary_user;
+use support::ordinary::OrdinaryUser;
 use support::{Ran, Sandbox, has_program, terminate, wait_for};
 
-/// A sandbox of an ordinary user, and how this one starts heptad.
+/// An ordinary user and its sandbox.
 struct Ordinary {
     sandbox: Sandbox,
-    heptad: Vec<String>,
+    user: OrdinaryUser,
 }
 
 impl Ordinary {
@@ -19,8 +19,8 @@ impl Ordinary {
             return None;
         }
         let sandbox = Sandbox::new();
-        let heptad = ordinary_user(&sandbox);
-        let ordinary = Self { sandbox, heptad };
+        let user = OrdinaryUser::of(&sandbox);
+        let ordinary = Self { sandbox, user };
         let tried = ordinary.run(&["run", "--mode", "netns", "-q", "--", "true"]);
         if tried.code == Some(125) && tried.stderr.contains("no network namespace can be made") {
             eprintln!("skipped: {}", tried.stderr.trim_end());
@@ -31,10 +31,9 @@ impl Ordinary {
     }
 
     fn command(&self, words: &[&str]) -> Command {
-        let mut all: Vec<&str> = self.heptad.iter().map(String::as_str).collect();
-        all.extend(words);
+        let words = self.user.words(words);
         self.sandbox
-            .program("timeout", &[&["60"], &all[..]].concat())
+            .program("timeout", &[&["60"], &words[..]].concat())
     }
 
     fn run(&self, words: &[&str]) -> Ran {
@@ -251,12 +250,11 @@ signal.signal(signal.SIGTERM, lambda *_: sys.exit(9))
 open("ready", "w").close()
 while True: time.sleep(1)
 "#;
-    let mut words: Vec<&str> = user.heptad.iter().map(String::as_str).collect();
-    words.extend([
+    let words = [
         "run", "--mode", "netns", "-q", "--", "python3", "-c", program,
-    ]);
-    let (first, rest) = words.split_first().expect("heptad");
-    let mut running = user.sandbox.program(first, rest).spawn().expect("heptad");
+    ];
+    let mut heptad = user.user.heptad(&user.sandbox, &words);
+    let mut running = heptad.spawn().expect("heptad");
     wait_for("the program", || user.sandbox.path("ready").exists());
     terminate(&running);
     assert_eq!(running.wait().expect("an end").code(), Some(9));

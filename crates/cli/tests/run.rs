@@ -4,6 +4,7 @@ use std::fs;
 use std::os::unix::process::CommandExt;
 use std::process::{Command, Stdio};
 
+use support::ordinary::OrdinaryUser;
 use support::{Ran, Sandbox, has_program, wait_for};
 
 const SERVER: &str = r#"
@@ -68,70 +69,22 @@ fn nobody_without_privileges_can_do_the_same() {
     if !has_program("python3") || !has_program("setpriv") {
         return;
     }
-    if fs::metadata("/proc/self")
-        .map(|meta| std::os::unix::fs::MetadataExt::uid(&meta))
-        .ok()
-        != Some(0)
-    {
-        eprintln!(
-            "skipped: only root can become another user; the other tests run without privileges already"
-        );
-        return;
-    }
     let sandbox = with_programs();
-    // The binary and the folder must be reachable for that user.
-    let heptad = sandbox.path("heptad");
-    fs::copy(env!("CARGO_BIN_EXE_heptad"), &heptad).expect("a copy of heptad");
-    for path in ["", "runtime"] {
-        let status = Command::new("chown")
-            .arg("65534:65534")
-            .arg(sandbox.path(path))
-            .status();
-        assert!(status.is_ok_and(|status| status.success()));
-    }
-    let become_nobody = [
-        "--reuid=65534",
-        "--regid=65534",
-        "--clear-groups",
-        "--no-new-privs",
-        "--inh-caps=-all",
-    ];
-    let words = [
-        heptad.to_str().expect("utf-8"),
-        "run",
-        "--loss",
-        "5%",
-        "--rtt",
-        "20ms",
-        "--seed",
-        "1",
-        "--",
-        "sh",
-        "-c",
-        STORY,
-    ];
-    let output = sandbox
-        .program("setpriv", &[&become_nobody[..], &words].concat())
-        .output()
-        .expect("setpriv starts");
-    expect_three(&Ran::from(output).expect_code(0));
+    let user = OrdinaryUser::of(&sandbox);
+    let words = ["--rtt", "20ms", "--seed", "1", "--", "sh", "-c", STORY];
+    let words = [&["run", "--loss", "5%"], &words[..]].concat();
+    let output = user.heptad(&sandbox, &words).output();
+    expect_three(&Ran::from(output.expect("heptad starts")).expect_code(0));
     // A folder of PATH that this user may not look into does not make a missing program a forbidden one.
     std::os::unix::fs::DirBuilderExt::mode(&mut fs::DirBuilder::new(), 0o700)
         .create(sandbox.path("closed"))
         .expect("a folder");
-    let path = format!("PATH={}:/usr/bin:/bin", sandbox.path("closed").display());
-    let missing = [
-        "env",
-        &path,
-        heptad.to_str().expect("utf-8"),
-        "run",
-        "--",
-        "no-such-program",
-    ];
-    let output = sandbox
-        .program("setpriv", &[&become_nobody[..], &missing].concat())
+    let path = format!("{}:/usr/bin:/bin", sandbox.path("closed").display());
+    let output = user
+        .heptad(&sandbox, &["run", "--", "no-such-program"])
+        .env("PATH", path)
         .output()
-        .expect("setpriv starts");
+        .expect("heptad starts");
     Ran::from(output).expect_code(127);
     sandbox.expect_nothing_left();
 }

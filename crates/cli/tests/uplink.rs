@@ -4,10 +4,9 @@ mod support;
 use std::fs;
 use std::io::{Read, Write};
 use std::net::{IpAddr, TcpListener, TcpStream, UdpSocket};
-use std::os::unix::fs::MetadataExt;
-use std::process::Command;
 use std::thread;
 
+use support::ordinary::OrdinaryUser;
 use support::{Ran, Sandbox, has_program};
 
 /// An address of this machine that others on its network could reach; `None` where it has no network.
@@ -163,36 +162,13 @@ fn nobody_without_privileges_has_the_same_way_out() {
     ) else {
         return;
     };
-    if fs::metadata("/proc/self").map(|meta| meta.uid()).ok() != Some(0) {
-        eprintln!(
-            "skipped: only root can become another user; the other tests are this one already"
-        );
-        return;
-    }
     let sandbox = Sandbox::new();
-    let heptad = sandbox.path("heptad");
-    fs::copy(env!("CARGO_BIN_EXE_heptad"), &heptad).expect("a copy of heptad");
-    for path in ["", "runtime"] {
-        let status = Command::new("chown")
-            .arg("65534:65534")
-            .arg(sandbox.path(path))
-            .status();
-        assert!(status.is_ok_and(|status| status.success()));
-    }
-    let become_nobody = [
-        "--reuid=65534",
-        "--regid=65534",
-        "--clear-groups",
-        "--no-new-privs",
-        "--inh-caps=-all",
-        heptad.to_str().expect("utf-8"),
-    ];
+    let user = OrdinaryUser::of(&sandbox);
     let program = tries(own);
     let program: Vec<&str> = program.iter().map(String::as_str).collect();
-    let run = ["run", "-q", "--uplink", "--"];
-    let words = [&become_nobody[..], &run, &program].concat();
-    let output = sandbox.program("setpriv", &words).output();
-    let ran = Ran::from(output.expect("setpriv starts")).expect_code(0);
+    let words = [&["run", "-q", "--uplink", "--"], &program[..]].concat();
+    let output = user.heptad(&sandbox, &words).output();
+    let ran = Ran::from(output.expect("heptad starts")).expect_code(0);
     assert_eq!(ran.stdout, EXPECTED, "{ran:#?}");
     sandbox.expect_nothing_left();
 }

@@ -3,6 +3,7 @@
 
 pub mod capture;
 pub mod linux;
+pub mod ordinary;
 pub mod pair;
 pub mod transfer;
 

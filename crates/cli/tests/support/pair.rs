@@ -1,10 +1,10 @@
 //! Two nodes on one cable, `a` (10.0.0.1) and `b` (10.0.0.2), and programs on them: as an ordinary user without any
 //! privilege, whoever runs the tests.
 
-use std::fs;
 use std::io::{BufRead, BufReader};
 use std::process::{Child, Command, Stdio};
 
+use super::ordinary::OrdinaryUser;
 use super::{Ran, Sandbox, wait_for};
 
 const FILE: &str = "name = \"pair\"\n[nodes.a]\naddress = \"10.0.0.1/24\"\n[nodes.b]\naddress = \"10.0.0.2/24\"\n\
@@ -13,8 +13,7 @@ const FILE: &str = "name = \"pair\"\n[nodes.a]\naddress = \"10.0.0.1/24\"\n[node
 /// The lab, up.
 pub struct Pair {
     pub sandbox: Sandbox,
-    /// What makes an ordinary user of us, and the command itself.
-    heptad: Vec<String>,
+    user: OrdinaryUser,
     servers: Vec<Child>,
 }
 
@@ -28,10 +27,10 @@ impl Pair {
     pub fn up_with(file: &str) -> Self {
         let sandbox = Sandbox::new();
         sandbox.write("lab.toml", file);
-        let heptad = ordinary_user(&sandbox);
+        let user = OrdinaryUser::of(&sandbox);
         let pair = Self {
             sandbox,
-            heptad,
+            user,
             servers: Vec::new(),
         };
         pair.heptad(&["lab", "up", "lab.toml", "--seed", "1"])
@@ -45,13 +44,7 @@ impl Pair {
     }
 
     fn command(&self, words: &[&str]) -> Command {
-        let (program, before) = self.heptad.split_first().expect("at least heptad");
-        let words: Vec<&str> = before
-            .iter()
-            .map(String::as_str)
-            .chain(words.iter().copied())
-            .collect();
-        self.sandbox.program(program, &words)
+        self.user.heptad(&self.sandbox, words)
     }
 
     /// A program on a node, to its end, which must be good.
@@ -101,37 +94,4 @@ impl Pair {
         }
         self.sandbox.expect_nothing_left();
     }
-}
-
-/// `heptad` for a user without privileges in this sandbox, which is then that user's own. Needs no change of user for whom
-/// is one already.
-pub fn ordinary_user(sandbox: &Sandbox) -> Vec<String> {
-    let heptad = sandbox.path("heptad");
-    let is_root = fs::metadata("/proc/self")
-        .is_ok_and(|meta| std::os::unix::fs::MetadataExt::uid(&meta) == 0);
-    if !is_root {
-        return vec![env!("CARGO_BIN_EXE_heptad").into()];
-    }
-    // The binary must be reachable for that user, wherever it was built. Written by a process of its own: a program that another
-    // test starts meanwhile would inherit our descriptor, and what is open for writing cannot be executed.
-    let copied = Command::new("cp")
-        .arg(env!("CARGO_BIN_EXE_heptad"))
-        .arg(&heptad)
-        .status();
-    assert!(copied.is_ok_and(|status| status.success()));
-    for path in ["", "runtime"] {
-        std::os::unix::fs::chown(sandbox.path(path), Some(65_534), Some(65_534)).expect("chown");
-    }
-    let words = [
-        "setpriv",
-        "--reuid=65534",
-        "--regid=65534",
-        "--clear-groups",
-        "--no-new-privs",
-        "--inh-caps=-all",
-        "--",
-    ];
-    let mut words: Vec<String> = words.map(String::from).to_vec();
-    words.push(heptad.to_str().expect("utf-8").into());
-    words
 }
