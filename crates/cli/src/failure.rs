@@ -31,6 +31,10 @@ impl Failure {
     pub fn ours(message: impl std::fmt::Display) -> Self {
         Self::new(OURS, message)
     }
+    /// The lab answered what nobody asked.
+    pub fn odd_answer() -> Self {
+        Self::ours("the lab answered something else")
+    }
     /// A lab file with an error in it, shown in its text.
     pub fn lab_file(error: &heptad_lab::TopologyError, text: &str) -> Self {
         #[derive(Debug, thiserror::Error, miette::Diagnostic)]

@@ -11,7 +11,7 @@ pub fn arp(arp: &Arp, json: bool) -> Result<u8, Failure> {
     let client = Client::find(arp.lab.as_deref())?;
     let node = arp.node.clone();
     let Answer::Neighbours { mut nodes } = client.ask(&Ask::Neighbours { node })? else {
-        return Err(Failure::ours("the lab answered something else"));
+        return Err(Failure::odd_answer());
     };
     for node in &mut nodes {
         let wanted = |row: &NeighbourRow| arp.address.is_none_or(|address| row.address == address);

@@ -26,7 +26,7 @@ pub fn bridge(bridge: &Bridge, json: bool) -> Result<u8, Failure> {
     let client = Client::find(bridge.lab.as_deref())?;
     let node = device.or_else(|| bridge.node.clone());
     let Answer::SwitchGroups { nodes } = client.ask(&Ask::SwitchGroups { node })? else {
-        return Err(Failure::ours("the lab answered something else"));
+        return Err(Failure::odd_answer());
     };
     let view = View {
         details: bridge.details,

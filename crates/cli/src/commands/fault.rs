@@ -24,7 +24,7 @@ pub fn fault(fault: &Fault, json: bool) -> Result<u8, Failure> {
     };
     let client = Client::find(fault.lab.as_deref())?;
     let Answer::Faults { in_force } = client.ask(&Ask::Faults { fault: ask })? else {
-        return Err(Failure::ours("the lab answered something else"));
+        return Err(Failure::odd_answer());
     };
     if json {
         print_json(&serde_json::json!({ "in_force": in_force }))?;

@@ -23,7 +23,7 @@ pub fn graph(graph: &Graph, json: bool) -> Result<u8, Failure> {
             let client = Client::find(graph.lab.as_deref())?;
             let format = graph.format;
             let Answer::Graph { text } = client.ask(&Ask::Graph { format })? else {
-                return Err(Failure::ours("the lab answered something else"));
+                return Err(Failure::odd_answer());
             };
             text
         }

@@ -173,7 +173,7 @@ fn addresses(
     let node = node.map(str::to_owned);
     match client.ask(&Ask::Addresses { node })? {
         Answer::Addresses { nodes } => Ok(nodes),
-        _ => Err(Failure::ours("the lab answered something else")),
+        _ => Err(Failure::odd_answer()),
     }
 }
 

@@ -151,7 +151,7 @@ fn published_text(published: &[Published]) -> String {
 pub fn down(which: &Which, json: bool) -> Result<u8, Failure> {
     let client = Client::find(which.lab.as_deref().or(which.named.as_deref()))?;
     let Answer::Down(report) = client.ask(&Ask::Down)? else {
-        return Err(Failure::ours("the lab answered something else"));
+        return Err(Failure::odd_answer());
     };
     tell_end(&report, json)
 }

@@ -35,7 +35,7 @@ impl<T: DeserializeOwned> Lines<T> {
         }
         let (ours, theirs) = UnixStream::pair()?;
         let Answer::Probing { node, to } = client.ask_with_channel(ask, theirs.into())? else {
-            return Err(Failure::ours("the lab answered something else"));
+            return Err(Failure::odd_answer());
         };
         if !node_is_given {
             eprintln!("heptad: from {node}");

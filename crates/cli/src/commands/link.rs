@@ -17,7 +17,7 @@ pub fn link(link: &Link, json: bool) -> Result<u8, Failure> {
         settings: link.settings.clone(),
     };
     let Answer::Links { links } = client.ask(&ask)? else {
-        return Err(Failure::ours("the lab answered something else"));
+        return Err(Failure::odd_answer());
     };
     if json {
         print_json(&serde_json::json!({ "links": links }))?;

@@ -33,7 +33,7 @@ pub fn netstat(netstat: &Netstat, json: bool) -> Result<u8, Failure> {
         node: netstat.node.clone(),
     })?
     else {
-        return Err(Failure::ours("the lab answered something else"));
+        return Err(Failure::odd_answer());
     };
     let names = if netstat.numeric {
         Names::default()
@@ -43,14 +43,22 @@ pub fn netstat(netstat: &Netstat, json: bool) -> Result<u8, Failure> {
     for node in &mut nodes {
         node.sockets.retain(|socket| shown(netstat, socket));
     }
+    print_answers(&nodes, (json, netstat.node.is_some()), |node| {
+        (node.node.as_str(), sockets_text(netstat, node, &names))
+    })
+}
+
+/// What nodes answered: as JSON, or a table of each.
+fn print_answers<N: serde::Serialize>(
+    nodes: &[N],
+    (json, only_one): (bool, bool),
+    table: impl Fn(&N) -> (&str, String),
+) -> Result<u8, Failure> {
     if json {
         print_json(&serde_json::json!({ "nodes": nodes }))?;
         return Ok(0);
     }
-    let texts = nodes
-        .iter()
-        .map(|node| (node.node.as_str(), sockets_text(netstat, node, &names)));
-    print_nodes(texts, netstat.node.is_some())?;
+    print_nodes(nodes.iter().map(table), only_one)?;
     Ok(0)
 }
 
@@ -156,7 +164,7 @@ pub struct Names(BTreeMap<String, String>);
 impl Names {
     pub fn of(client: &Client) -> Result<Self, Failure> {
         let Answer::Info(Info { nodes, .. }) = client.ask(&Ask::Info)? else {
-            return Err(Failure::ours("the lab answered something else"));
+            return Err(Failure::odd_answer());
         };
         let known = [
             ("127.0.0.1", "localhost"),

@@ -16,7 +16,7 @@ pub fn ss(ss: &Ss, json: bool) -> Result<u8, Failure> {
         node: ss.node.clone(),
     };
     let Answer::Insides { mut nodes } = client.ask(&ask)? else {
-        return Err(Failure::ours("the lab answered something else"));
+        return Err(Failure::odd_answer());
     };
     for node in &mut nodes {
         node.sockets.retain(|socket| shown(ss, socket));

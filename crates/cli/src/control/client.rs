@@ -51,7 +51,7 @@ impl Client {
         let node = node.to_string();
         match self.ask_with_channel(&Ask::Exec { node, mode }, channel)? {
             Answer::Exec { mode } => Ok(mode),
-            _ => Err(Failure::ours("the lab answered something else")),
+            _ => Err(Failure::odd_answer()),
         }
     }
 

@@ -9,7 +9,7 @@ use crate::failure::Failure;
 /// The neighbours of one node, or of all.
 pub fn show(client: &Client, node: Option<String>, view: &View) -> Result<Vec<Shown>, Failure> {
     let Answer::Neighbours { nodes } = client.ask(&Ask::Neighbours { node })? else {
-        return Err(Failure::ours("the lab answered something else"));
+        return Err(Failure::odd_answer());
     };
     let shown = nodes.into_iter().map(|node| {
         let mut rows = node.neighbours;

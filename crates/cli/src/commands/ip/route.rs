@@ -8,7 +8,7 @@ use crate::failure::Failure;
 /// The routes of one node, or of all.
 pub fn show(client: &Client, node: Option<String>, view: &View) -> Result<Vec<Shown>, Failure> {
     let Answer::Routes { nodes } = client.ask(&Ask::Routes { node })? else {
-        return Err(Failure::ours("the lab answered something else"));
+        return Err(Failure::odd_answer());
     };
     let v6 = view.version == Some(IpVersion::V6);
     let shown = nodes.into_iter().map(|node| {

@@ -1,6 +1,5 @@
 //! `netstat -g`: the groups that ports are in.
-use super::print_nodes;
-use crate::commands::print_json;
+use super::print_answers;
 use crate::control::client::Client;
 use crate::control::{Answer, Ask, GroupRow};
 use crate::failure::Failure;
@@ -9,17 +8,11 @@ use crate::failure::Failure;
 pub fn print(client: &Client, node: Option<String>, json: bool) -> Result<u8, Failure> {
     let only_one = node.is_some();
     let Answer::Groups { nodes } = client.ask(&Ask::Groups { node })? else {
-        return Err(Failure::ours("the lab answered something else"));
+        return Err(Failure::odd_answer());
     };
-    if json {
-        print_json(&serde_json::json!({ "nodes": nodes }))?;
-        return Ok(0);
-    }
-    let tables = nodes
-        .iter()
-        .map(|node| (node.node.as_str(), table(&node.groups)));
-    print_nodes(tables, only_one)?;
-    Ok(0)
+    print_answers(&nodes, (json, only_one), |node| {
+        (node.node.as_str(), table(&node.groups))
+    })
 }
 
 /// Groups have no names here: with -n and without, addresses are shown.

@@ -1,6 +1,5 @@
 //! `netstat -i`: ports and what they counted.
-use super::print_nodes;
-use crate::commands::print_json;
+use super::print_answers;
 use crate::control::client::Client;
 use crate::control::{Answer, Ask, PortRow};
 use crate::failure::Failure;
@@ -9,17 +8,11 @@ use crate::failure::Failure;
 pub fn print(client: &Client, node: Option<String>, json: bool) -> Result<u8, Failure> {
     let only_one = node.is_some();
     let Answer::Ports { nodes } = client.ask(&Ask::Ports { node })? else {
-        return Err(Failure::ours("the lab answered something else"));
+        return Err(Failure::odd_answer());
     };
-    if json {
-        print_json(&serde_json::json!({ "nodes": nodes }))?;
-        return Ok(0);
-    }
-    let tables = nodes
-        .iter()
-        .map(|node| (node.node.as_str(), table(&node.ports)));
-    print_nodes(tables, only_one)?;
-    Ok(0)
+    print_answers(&nodes, (json, only_one), |node| {
+        (node.node.as_str(), table(&node.ports))
+    })
 }
 
 /// Real ports in the order of the node, `lo` last, as net-tools has it.

@@ -12,7 +12,7 @@ use crate::failure::Failure;
 pub fn print(client: &Client, netstat: &Netstat, json: bool) -> Result<u8, Failure> {
     let node = netstat.node.clone();
     let Answer::Routes { mut nodes } = client.ask(&Ask::Routes { node })? else {
-        return Err(Failure::ours("the lab answered something else"));
+        return Err(Failure::odd_answer());
     };
     let (v4, v6) = (netstat.inet || !netstat.inet6, netstat.inet6);
     for node in &mut nodes {

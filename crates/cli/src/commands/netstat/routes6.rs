@@ -10,7 +10,7 @@ pub fn own(client: &Client, netstat: &Netstat) -> Result<Vec<NodeAddresses>, Fai
     let node = netstat.node.clone();
     match client.ask(&Ask::Addresses { node })? {
         Answer::Addresses { nodes } => Ok(nodes),
-        _ => Err(Failure::ours("the lab answered something else")),
+        _ => Err(Failure::odd_answer()),
     }
 }
 

@@ -1,8 +1,7 @@
 //! `netstat -s`: the MIB in the words of net-tools.
-use std::io::Write as _;
 
+use super::print_answers;
 use crate::args::Netstat;
-use crate::commands::print_json;
 use crate::control::client::Client;
 use crate::control::{Answer, Ask, NodeCounters};
 use crate::failure::Failure;
@@ -358,20 +357,12 @@ pub fn print(client: &Client, netstat: &Netstat, json: bool) -> Result<u8, Failu
     let node = netstat.node.clone();
     let one = node.is_some();
     let Answer::Counters { nodes } = client.ask(&Ask::Counters { node })? else {
-        return Err(Failure::ours("the lab answered something else"));
+        return Err(Failure::odd_answer());
     };
-    if json {
-        print_json(&serde_json::json!({ "nodes": nodes }))?;
-        return Ok(0);
-    }
-    let mut out = std::io::stdout();
-    for (i, node) in nodes.iter().enumerate() {
-        if !one {
-            writeln!(out, "{}{}:", if i > 0 { "\n" } else { "" }, node.node)?;
-        }
-        write!(out, "{}", text(node, netstat.inet6 && !netstat.inet))?;
-    }
-    Ok(0)
+    let v6 = netstat.inet6 && !netstat.inet;
+    print_answers(&nodes, (json, one), |node| {
+        (node.node.as_str(), text(node, v6))
+    })
 }
 
 /// Which groups are shown, in net-tools' order. What net-tools tells of IPv6 only when asked (-6) is told anyway, if there
