@@ -10,10 +10,10 @@ use clap::builder::PossibleValuesParser;
 use crate::source::Violation;
 use crate::suite::{self, Outcome, Selection, Tally};
 use crate::tools::{cargo, cargo_deny};
-use crate::{captures, conformance, layers, lossy, measuring, programs, size, suites};
+use crate::{captures, conformance, layers, lossy, measuring, programs, semantics, size, suites};
 
 /// Every step, in order: the usual ones, then those that `--full` adds.
-pub const STEPS: [&str; 14] = [
+pub const STEPS: [&str; 15] = [
     "programs",
     "test",
     "fmt",
@@ -26,6 +26,7 @@ pub const STEPS: [&str; 14] = [
     "neighbours",
     "captures",
     "suites",
+    "semantics",
     "lossy",
     "goodput",
 ];
@@ -91,6 +92,7 @@ pub fn run(root: &Path, choice: &Choice) -> Result<ExitCode> {
             captures::run(root, &captures::Choice::default())
         });
         run.step("suites", || suites(root));
+        run.step("semantics", || semantics(root));
         run.step("lossy", || lossy(root));
         run.step("goodput", || goodput(root));
     } else {
@@ -176,18 +178,29 @@ fn goodput(root: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Test suites that others wrote fail where their list says, and nowhere else.
+/// Real programs do their jobs over a cable that loses packets.
 fn lossy(root: &Path) -> Result<()> {
     let code = lossy::run(root, &lossy::Choice::default())?;
     ensure!(code == ExitCode::SUCCESS, "a program did not do its job");
     Ok(())
 }
 
+/// Test suites that others wrote fail where their list says, and nowhere else.
 fn suites(root: &Path) -> Result<()> {
     let code = suites::run(root, &suites::Choice::default())?;
     ensure!(
         code == ExitCode::SUCCESS,
         "not as the list of differences says"
+    );
+    Ok(())
+}
+
+/// Socket calls in any order are answered as the kernel does.
+fn semantics(root: &Path) -> Result<()> {
+    let code = semantics::run(root, &semantics::Choice::default())?;
+    ensure!(
+        code == ExitCode::SUCCESS,
+        "too few answers are the kernel's"
     );
     Ok(())
 }

@@ -15,6 +15,7 @@ mod measuring;
 mod mentions;
 mod performance;
 mod programs;
+mod semantics;
 mod size;
 mod source;
 mod suite;
@@ -43,6 +44,7 @@ const EXAMPLES: &str = "Examples:
                                         a gigabyte each way between Linux and a lab
   cargo xtask captures                  hundreds of captures of strangers go into a host and a router
   cargo xtask suites                    test suites of CPython and Go under heptad, beside what the kernel passes
+  cargo xtask semantics                 random sequences of socket calls, beside the kernel's answers
   cargo xtask lossy                     real programs between two nodes, over a cable that loses packets
   cargo xtask performance               programs under heptad beside the kernel's loopback
   cargo xtask fuzz --seconds 60         every fuzz target for a minute
@@ -103,6 +105,9 @@ enum Command {
     /// Runs test suites that others wrote under `heptad run`, and compares with what the kernel passes.
     #[command(after_help = suites::EXAMPLES)]
     Suites(suites::Choice),
+    /// Random sequences of socket calls under `heptad run`, line by line beside the kernel's.
+    #[command(after_help = semantics::EXAMPLES)]
+    Semantics(semantics::Choice),
     /// Real programs do their jobs between two nodes, over a cable that loses one packet in a hundred.
     #[command(after_help = lossy::EXAMPLES)]
     Lossy(lossy::Choice),
@@ -138,6 +143,7 @@ fn run(command: Command) -> Result<ExitCode> {
         }
         Command::Fuzz(choice) => fuzz::run(&root, &choice),
         Command::Suites(choice) => suites::run(&root, &choice),
+        Command::Semantics(choice) => semantics::run(&root, &choice),
         Command::Lossy(choice) => lossy::run(&root, &choice),
         Command::Performance(choice) => performance::run(&root, &choice),
         Command::Layers => Ok(report("layers", &layers::check(&root)?)),

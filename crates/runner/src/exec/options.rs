@@ -100,6 +100,26 @@ fn must_be_known(level: i32, name: i32) -> bool {
     }
 }
 
+/// Options that ask for privileges in the socket's own namespace (socket(7), ip(7), ipv6(7)): the guard has them in its room,
+/// the program does not.
+fn asks_for_privileges(level: i32, name: i32) -> bool {
+    match level {
+        libc::SOL_SOCKET => [
+            libc::SO_PRIORITY,
+            libc::SO_MARK,
+            libc::SO_SNDBUFFORCE,
+            libc::SO_RCVBUFFORCE,
+        ]
+        .contains(&name),
+        libc::IPPROTO_IP => name == libc::IP_TRANSPARENT,
+        libc::IPPROTO_IPV6 => {
+            name == libc::IPV6_TRANSPARENT
+                || (libc::IPV6_RECVHOPOPTS..=libc::IPV6_DSTOPTS).contains(&name)
+        }
+        _ => false,
+    }
+}
+
 /// The kernel's buffers, a pair's or a stand-in's, are told the same as the stack's.
 fn is_buffer(level: i32, name: i32) -> bool {
     level == libc::SOL_SOCKET && [libc::SO_SNDBUF, libc::SO_RCVBUF].contains(&name)
@@ -134,6 +154,12 @@ impl Guard {
         if !is_labs(held, level, name)
             && let Some(shadow) = self.shadow(held)
         {
+            if held.stands_in
+                && asks_for_privileges(level, name)
+                && let Some(elsewhere) = made_like(held.family, (libc::SOCK_STREAM as u32, 0))
+            {
+                set_native(elsewhere.as_fd(), (level, name), value.as_slice())?;
+            }
             // To look at an error is to take it.
             let before = match (level, name) {
                 (libc::SOL_SOCKET, libc::SO_ERROR) => None,
