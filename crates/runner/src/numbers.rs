@@ -1,4 +1,5 @@
-//! Socket options of Linux that the C library crate does not name (`linux/in.h`, `linux/in6.h`, `linux/tcp.h`).
+//! Socket options of Linux that the C library crate does not name (`linux/in.h`, `linux/in6.h`, `linux/tcp.h`, `asm/socket.h`,
+//! `linux/net_tstamp.h`).
 
 /// `IPPROTO_IP`: the filter of a group.
 pub const IP_MSFILTER: i32 = 41;
@@ -32,3 +33,13 @@ pub const SOL_ICMPV6: i32 = 58;
 pub const ICMP_FILTER: i32 = 1;
 /// `IPPROTO_IPV6`, `SOL_RAW`: where a checksum stands.
 pub const IPV6_CHECKSUM: i32 = 7;
+/// `SOL_SOCKET`: times of arrival whose seconds have 64 bits on every machine, in microseconds.
+pub const SO_TIMESTAMP_NEW: i32 = 63;
+/// In nanoseconds.
+pub const SO_TIMESTAMPNS_NEW: i32 = 64;
+/// As flags ask for them.
+pub const SO_TIMESTAMPING_NEW: i32 = 65;
+/// `SO_TIMESTAMPING`: times are taken of what comes.
+pub const SOF_TIMESTAMPING_RX_SOFTWARE: i32 = 1 << 3;
+/// And told.
+pub const SOF_TIMESTAMPING_SOFTWARE: i32 = 1 << 4;

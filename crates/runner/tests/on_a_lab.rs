@@ -368,6 +368,35 @@ fn what_goes_beside_datagrams_is_the_kernels() {
 }
 
 #[test]
+fn times_of_arrival_are_told_as_the_kernel_tells_them() {
+    prints_what_the_kernel_prints(include_str!("foreign/stamps.py"));
+}
+
+#[test]
+fn what_was_sent_before_an_option_goes_without_it() {
+    let out = Pair::new().python(
+        "a",
+        "
+import socket
+r = socket.socket(socket.AF_INET, socket.SOCK_DGRAM); r.bind(('127.0.0.1', 0)); r.settimeout(20)
+r.setsockopt(socket.IPPROTO_IP, 12, 1)
+s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM); s.connect(r.getsockname())
+def hear():
+    data, ((_, _, ttl),), _, _ = r.recvmsg(9, 99)
+    return data, ttl[0]
+for ttl in range(1, 201):
+    s.setsockopt(socket.IPPROTO_IP, socket.IP_TTL, ttl); s.send(b'by send'); s.sendto(b'by sendto', r.getsockname())
+    s.send(b'again')
+    s.setsockopt(socket.IPPROTO_IP, socket.IP_TTL, 255)
+    heard = [hear() for _ in range(3)]
+    assert heard == [(b'by send', ttl), (b'by sendto', ttl), (b'again', ttl)], (ttl, heard)
+print('as sent')
+",
+    );
+    assert_eq!(out, "as sent\n");
+}
+
+#[test]
 fn streams_that_are_neither_connected_nor_listening_are_the_kernels() {
     prints_what_the_kernel_prints(include_str!("foreign/fresh.py"));
 }

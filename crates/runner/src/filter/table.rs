@@ -4,6 +4,8 @@
 //! `writev`, `send` and `recv` (which are `sendto` and `recvfrom` without an address), `sendfile`, `splice`, `poll`,
 //! `select`, `epoll_*`, `dup`, `fcntl`, `close`; of `ioctl`, `FIONREAD` and `FIONBIO`.
 
+use crate::numbers::{SO_TIMESTAMP_NEW, SO_TIMESTAMPING_NEW, SO_TIMESTAMPNS_NEW};
+
 /// The architecture whose call numbers the rows use: `AUDIT_ARCH_X86_64`.
 #[cfg(target_arch = "x86_64")]
 pub const ARCH: u32 = 0xc000_003e;
@@ -111,6 +113,12 @@ const SOCKET_OPTIONS: &[u32] = &[
     libc::SO_ACCEPTCONN as u32,
     libc::SO_PROTOCOL as u32,
     libc::SO_DOMAIN as u32,
+    libc::SO_TIMESTAMP as u32,
+    libc::SO_TIMESTAMPNS as u32,
+    libc::SO_TIMESTAMPING as u32,
+    SO_TIMESTAMP_NEW as u32,
+    SO_TIMESTAMPNS_NEW as u32,
+    SO_TIMESTAMPING_NEW as u32,
 ];
 
 const OPTIONS: &[&[Condition]] = &[
@@ -290,6 +298,8 @@ mod tests {
             (libc::SYS_setsockopt, [3, socket, libc::SO_BROADCAST as u64, 0, 0, 0], NOTIFY),
             (libc::SYS_setsockopt, [3, socket, libc::SO_RCVTIMEO as u64, 0, 0, 0], ALLOW),
             (libc::SYS_setsockopt, [3, socket, libc::SO_SNDBUF as u64, 0, 0, 0], NOTIFY),
+            (libc::SYS_setsockopt, [3, socket, libc::SO_TIMESTAMP as u64, 0, 0, 0], NOTIFY),
+            (libc::SYS_setsockopt, [3, socket, SO_TIMESTAMPNS_NEW as u64, 0, 0, 0], NOTIFY),
             (libc::SYS_setsockopt, [3, 270, 1, 0, 0, 0], NOTIFY),
             (libc::SYS_setsockopt, [3, 263, 1, 0, 0, 0], NOTIFY),
             (libc::SYS_getsockopt, [3, socket, libc::SO_ERROR as u64, 0, 0, 0], NOTIFY),

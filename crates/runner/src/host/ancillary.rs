@@ -8,6 +8,7 @@ use heptad_runtime::stack::l4_transport::udp::{Choices, Reported, Way};
 use heptad_runtime::stack::{Family, PortId};
 
 use super::sockets::Sockets;
+use super::stamps::Stamps;
 use crate::control;
 use heptad_runtime::stack::l5_session::sockaddr;
 
@@ -28,6 +29,8 @@ pub struct Wanted {
     pktinfo_v6: bool,
     hops: bool,
     class: bool,
+    /// Times of arrival.
+    pub stamps: Stamps,
 }
 impl Wanted {
     /// The switch of an option; `None` for other options.

@@ -20,6 +20,7 @@ use super::carrier::{Carrier, Put};
 use super::entry::{Entry, Role, charged, is_hung_up};
 use super::names;
 use super::sockets::{At, Sockets};
+use super::stamps::Stamp;
 use crate::protocol::Outcome;
 
 /// Bytes of the largest datagram.
@@ -74,8 +75,8 @@ pub struct Datagrams {
     pub bound: bool,
     /// Which control messages it asked for.
     pub wanted: Wanted,
-    /// Errors about what it sent, for those who ask for them (IP_RECVERR). At most [`ERRORS`].
-    errors: VecDeque<Reported>,
+    /// Errors about what it sent, for those who ask for them (IP_RECVERR), and when they came. At most [`ERRORS`].
+    errors: VecDeque<(Reported, Option<Stamp>)>,
     /// How they come to the program.
     pub carrier: Carrier,
     /// It asks for a queue of errors (IP_RECVERR, IPV6_RECVERR).
@@ -97,6 +98,8 @@ pub struct Datagrams {
 struct Sender {
     from: SocketAddr,
     way: Option<Way>,
+    /// When it came, for who asks.
+    arrival: Option<Stamp>,
 }
 
 impl Sender {
@@ -299,13 +302,16 @@ impl Datagrams {
         data: &[u8],
         room: u32,
     ) -> Outcome {
-        let way = sender.and_then(|sender| sender.way);
-        let control = way.map(|way| self.wanted.messages(network, machine, &way));
+        let stamps = &self.wanted.stamps;
+        let mut control = stamps.messages(sender.and_then(|sender| sender.arrival));
+        if let Some(way) = sender.and_then(|sender| sender.way) {
+            control.extend(self.wanted.messages(network, machine, &way));
+        }
         Outcome::Datagram {
             from: sender.map(|sender| sender.from),
             length: u32::try_from(data.len()).unwrap_or(u32::MAX),
             data: data.get(..room as usize).unwrap_or(data).to_vec(),
-            control: control.unwrap_or_default(),
+            control,
         }
     }
 
@@ -332,7 +338,8 @@ impl Datagrams {
                 if self.tells_queue() && reported.told.is_some() {
                     self.carrier.tell(end, reported.error);
                 }
-                self.errors.push_back(reported);
+                self.errors
+                    .push_back((reported, self.wanted.stamps.of_arrival()));
             }
         }
     }
@@ -348,21 +355,24 @@ pub fn receive_error(network: &impl Sockets, entry: &mut Entry, room: u32) -> Re
     };
     let pending = network.take_error(entry.at).or(entry.error);
     datagrams.fetch_errors(network, entry.at, entry.end.as_fd());
-    let Some(reported) = datagrams.errors.pop_front() else {
+    let Some((reported, arrival)) = datagrams.errors.pop_front() else {
         entry.error = pending.filter(|_| !datagrams.tells_queue());
         return Err(libc::EAGAIN);
     };
-    let next = datagrams.errors.front().filter(|next| next.told.is_some());
+    let next = datagrams.errors.front().map(|(next, _)| next);
+    let next = next.filter(|next| next.told.is_some());
     let next = next.filter(|_| !datagrams.tells_queue());
     entry.error = next.map(|next| next.error);
     // None if this host refused to send it.
     let quoted = datagrams.quoted(&reported);
     let fits = quoted.len().min(room as usize);
+    let mut control = datagrams.wanted.stamps.messages(arrival);
+    control.extend(ancillary::extended_error(&reported, entry.family));
     Ok(Outcome::Datagram {
         from: Some(reported.remote),
         length: quoted.len() as u32,
         data: quoted[..fits].to_vec(),
-        control: ancillary::extended_error(&reported, entry.family),
+        control,
     })
 }
 
@@ -418,6 +428,7 @@ pub fn send_one(
             let from = Sender {
                 from: entry.family.shown(to),
                 way: None,
+                arrival: datagrams.wanted.stamps.of_arrival(),
             };
             datagrams.replies.push_back((from, reply));
         }
@@ -449,6 +460,7 @@ pub fn turn(network: &impl Sockets, entry: &mut Entry, answers: &mut Answers) ->
                     let sender = Sender {
                         from: received.from.unwrap_or(nowhere),
                         way: received.from.map(|_| received.way),
+                        arrival: datagrams.wanted.stamps.of_arrival(),
                     };
                     let data = block.get(..received.copied).unwrap_or(&[]);
                     (sender, data.to_vec())
@@ -483,6 +495,19 @@ pub fn turn(network: &impl Sockets, entry: &mut Entry, answers: &mut Answers) ->
         moved = true;
     }
     None
+}
+
+/// Moves what the program sent with `send` before a call that comes here now: it goes as it would have gone then. What it sends
+/// meanwhile may go, too, for so long.
+pub fn flush(network: &impl Sockets, entry: &mut Entry, block: &mut Vec<u8>) {
+    if !matches!(entry.role, Role::Datagrams(_)) {
+        return;
+    }
+    block.resize(block.len().max(LONGEST), 0);
+    // The edge may not have been told yet.
+    entry.pair.readable = true;
+    let mut turns = 0..SENDERS / TURN;
+    while turns.next().is_some() && move_up(network, entry, block) {}
 }
 
 /// What the program sent with `send`. Whether there may be more.

@@ -20,6 +20,7 @@ pub(crate) mod netlink;
 mod options;
 mod server;
 mod sockets;
+mod stamps;
 mod stream;
 mod tables;
 mod tokens;

@@ -68,6 +68,12 @@ pub fn set(
     if (level, name) == (libc::SOL_SOCKET, libc::SO_BINDTODEVICE) {
         return bind_to_device(network, entry.at, value);
     }
+    if level == libc::SOL_SOCKET
+        && let Role::Datagrams(datagrams) = &mut entry.role
+        && datagrams.wanted.stamps.set(name, int(value)?)
+    {
+        return Ok(());
+    }
     let Some(option) = numbered::given(level, name, value)? else {
         return Ok(());
     };

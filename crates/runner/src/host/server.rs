@@ -55,7 +55,7 @@ pub struct Server<S> {
     in_rooms: VecDeque<u64>,
     /// Keys of listeners in rooms, by their ports.
     listeners: HashMap<u16, Vec<u64>>,
-    block: Vec<u8>,
+    pub(super) block: Vec<u8>,
     stopped: bool,
 }
 

@@ -464,10 +464,8 @@ impl<S: Sockets> Server<S> {
     /// `connect` on a datagram socket.
     fn associate(&mut self, key: u64, address: Option<SocketAddr>) -> Reply {
         let entry = self.entries.get_mut(&key).ok_or(libc::EINVAL)?;
-        // What was sent before goes to the peer of before, or to nobody. Its edge may not have been told yet.
-        entry.pair.readable = true;
-        self.serve_socket(key);
-        let entry = self.entries.get_mut(&key).ok_or(libc::EINVAL)?;
+        // What was sent before goes to the peer of before, or to nobody.
+        datagram::flush(&self.network, entry, &mut self.block);
         if let Role::Datagrams(datagrams) = &mut entry.role {
             let nowhere = SocketAddr::new(entry.family.any(), 0);
             set_peer(&self.network, (entry.at, nowhere), datagrams, address)?;
@@ -647,6 +645,8 @@ impl<S: Sockets> Server<S> {
             return ZERO;
         };
         let entry = self.entries.get_mut(&key).ok_or(libc::EBADF)?;
+        // What was sent before goes with the options of before.
+        datagram::flush(&self.network, entry, &mut self.block);
         options::set(&self.network, entry, (level, name), value)?;
         ZERO
     }
@@ -689,6 +689,9 @@ impl<S: Sockets> Server<S> {
             .or_else(|| self.network.take_error(entry.at))
         {
             return Err(error.errno());
+        }
+        if matches!(&entry.role, Role::Datagrams(datagrams) if datagrams.peer.is_some()) {
+            datagram::flush(&self.network, entry, &mut self.block);
         }
         let choices = datagram::choices(&self.network, entry, address, control)?;
         if matches!(&entry.role, Role::Datagrams(datagrams) if datagrams.mute
