@@ -56,6 +56,77 @@ fn net_tools_print_what_heptads_own_commands_print() {
     pair.down();
 }
 
+/// Numbers by name, as `nstat` prints them.
+fn numbers(shown: &str) -> std::collections::BTreeMap<&str, u64> {
+    let rows = shown.lines().filter_map(|line| {
+        let mut words = line.split_whitespace();
+        Some((words.next()?, words.next()?.parse().ok()?))
+    });
+    rows.collect()
+}
+
+#[test]
+fn counters_are_the_nodes_in_the_machines_own_tools() {
+    if !has_all(&["netstat", "nstat", "ss", "python3", "setpriv"]) {
+        return;
+    }
+    let mut pair = Pair::up_with(FILE);
+    drop(pair.serve(&["python3", "-c", SOCKETS]));
+    for to in ["10.0.0.1", "fd00:1::1"] {
+        pair.heptad(&["ping", "-c", "2", "--node", "b", to])
+            .expect_code(0);
+    }
+    let shown = pair.exec("b", &["netstat", "-s"]);
+    let own = pair.heptad(&["netstat", "-s", "--node", "b"]);
+    let own = own.expect_code(0).stdout;
+    // The tool shows IPv6 by an option only.
+    let v4: Vec<&str> = own.lines().take_while(|line| *line != "Ip6:").collect();
+    assert!(v4.len() > 30, "{own}");
+    let mut lines = shown.lines();
+    for line in v4 {
+        assert!(lines.any(|other| other == line), "{line:?} in\n{shown}");
+    }
+    let shown = pair.exec("b", &["nstat", "-as"]);
+    let shown = numbers(&shown);
+    assert_eq!(shown.get("IcmpOutEchos"), Some(&2));
+    assert_eq!(shown.get("IcmpMsgInType0"), Some(&2));
+    assert_eq!(shown.get("Icmp6InType129"), Some(&2));
+    // Two connections of the server to itself.
+    assert_eq!(shown.get("TcpPassiveOpens"), Some(&2));
+    let summary = pair.exec("b", &["ss", "-s"]);
+    assert!(
+        summary.contains("TCP:   7 (estab 4, closed 0, orphaned 0, timewait 0)"),
+        "{summary}"
+    );
+    let stat = pair.exec("b", &["cat", "/proc/net/sockstat", "/proc/net/sockstat6"]);
+    for line in ["UDP: inuse 1 mem 0\n", "UDP6: inuse 1\n", "TCP6: inuse 3\n"] {
+        assert!(stat.contains(line), "{stat}");
+    }
+    pair.down();
+}
+
+#[test]
+fn sockets_of_icmp_and_udp_lite_have_files_of_their_own() {
+    if !has_all(&["python3", "setpriv"]) {
+        return;
+    }
+    let pair = Pair::up_with(FILE);
+    let script = "
+import socket
+held = []
+for af, host, icmp in (socket.AF_INET, '127.0.0.1', 1), (socket.AF_INET6, '::1', 58):
+    for kind, protocol in (socket.SOCK_DGRAM, icmp), (socket.SOCK_DGRAM, 136):
+        s = socket.socket(af, kind, protocol); s.bind((host, 0x1234)); held.append(s)
+for name in 'icmp', 'icmp6', 'udplite', 'udplite6':
+    head, *rows = open('/proc/net/' + name).read().splitlines()
+    kernel = open('/proc/./net/' + name).readline().rstrip()
+    print(name, head.rstrip() == kernel, [row.split()[1][-5:] for row in rows])
+";
+    let expected = "icmp True [':1234']\nicmp6 True [':1234']\nudplite True [':1234']\nudplite6 True [':1234']\n";
+    assert_eq!(pair.python("a", script), expected);
+    pair.down();
+}
+
 #[test]
 fn a_file_is_written_anew_for_who_opens_it_and_only_for_reading() {
     if !has_all(&["python3", "setpriv"]) {

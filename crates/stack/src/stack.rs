@@ -175,6 +175,14 @@ impl Stack {
         self.network.advertise_v6(port, advertising);
         Ok(())
     }
+    /// Whether it forwards packets that are not for it.
+    pub fn is_forwarding(&self) -> bool {
+        self.network.is_forwarding()
+    }
+    /// TCP's settings.
+    pub fn tcp_config(&self) -> &tcp::Config {
+        self.transport.tcp.config()
+    }
     /// The resolvers that routers told on a port (RFC 8106).
     pub fn resolvers(&self, port: PortId) -> Vec<Ipv6Addr> {
         self.network.resolvers(port)

@@ -14,18 +14,27 @@ const LONGEST: usize = 48;
 const PAGE: u64 = 4096;
 
 /// Files below `/proc/net`.
-const OF_PROC: [&str; 11] = [
+const OF_PROC: [&str; 20] = [
     "arp",
     "dev",
+    "icmp",
+    "icmp6",
     "if_inet6",
     "ipv6_route",
+    "netstat",
     "raw",
     "raw6",
     "route",
+    "snmp",
+    "snmp6",
+    "sockstat",
+    "sockstat6",
     "tcp",
     "tcp6",
     "udp",
     "udp6",
+    "udplite",
+    "udplite6",
 ];
 
 /// `open` and `openat` for reading only: path and flags.

@@ -40,7 +40,7 @@ use heptad_runtime::stack::SocketId;
 use rustix::event::{EventfdFlags, eventfd};
 
 pub use sockets::{At, Bytes, Interface, Sockets};
-pub use tables::{Address4, Tables};
+pub use tables::{Address4, Settings, Tables};
 
 /// Serves the programs of a lab. Dropping it ends the thread and closes all channels, so that the guards kill their
 /// programs.

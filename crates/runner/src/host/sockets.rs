@@ -10,10 +10,10 @@ use heptad_runtime::stack::l4_transport::tcp::{Info, Status};
 use heptad_runtime::stack::l4_transport::udp::{Choices, Received, Reported, Way};
 use heptad_runtime::stack::stack::{Link, Membership, SocketDetail, SocketOption};
 use heptad_runtime::stack::{
-    Family, Medium, Ready, Shutdown, SocketError, SocketId, SocketKind, Stack,
+    Counters, Family, Medium, Ready, Shutdown, SocketError, SocketId, SocketKind, Stack,
 };
 
-use super::tables::Tables;
+use super::tables::{Settings, Tables};
 
 /// A socket of a node.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -211,6 +211,10 @@ pub trait Sockets: Send + 'static {
     fn interfaces(&self, machine: MachineId) -> Vec<Interface>;
     /// The tables of a node below its sockets.
     fn tables(&self, machine: MachineId) -> Tables;
+    /// What a node has counted.
+    fn counters(&self, machine: MachineId) -> Counters;
+    /// How a node is set up.
+    fn settings(&self, machine: MachineId) -> Settings;
     /// `Stack::details`.
     fn details(&self, machine: MachineId) -> Vec<SocketDetail>;
 }
@@ -414,6 +418,12 @@ impl Sockets for Network {
     }
     fn tables(&self, machine: MachineId) -> Tables {
         self.with(machine, |stack, cx| Tables::of(stack, cx.now))
+    }
+    fn counters(&self, machine: MachineId) -> Counters {
+        self.with(machine, |_, cx| cx.counters.clone())
+    }
+    fn settings(&self, machine: MachineId) -> Settings {
+        self.with(machine, |stack, _| Settings::of(stack))
     }
     fn details(&self, machine: MachineId) -> Vec<SocketDetail> {
         self.with(machine, |stack, cx| stack.details(cx.now))

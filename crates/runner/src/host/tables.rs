@@ -3,7 +3,7 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use heptad_runtime::stack::l1_physical::PortCounters;
-use heptad_runtime::stack::l4_transport::tcp::TimerKind;
+use heptad_runtime::stack::l4_transport::tcp::{self, TimerKind};
 use heptad_runtime::stack::stack::{Address6, Neighbour, RouteRow, Standing};
 use heptad_runtime::stack::{Instant, PortConfig, PortId, Stack};
 
@@ -63,6 +63,25 @@ impl Tables {
             addresses_v6: stack.ipv6_addresses(),
             routes: stack.route_table(),
             neighbours: stack.neighbours(),
+        }
+    }
+}
+
+/// How a host is set up: what `sysctl` shows.
+#[derive(Clone, Debug, Default)]
+pub struct Settings {
+    /// It is a router.
+    pub forwarding: bool,
+    /// TCP's.
+    pub tcp: tcp::Config,
+}
+
+impl Settings {
+    /// Those of a host.
+    pub fn of(stack: &Stack) -> Self {
+        Self {
+            forwarding: stack.is_forwarding(),
+            tcp: stack.tcp_config().clone(),
         }
     }
 }

@@ -8,12 +8,14 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::sync::{Arc, Mutex};
 use std::task::Waker;
 
-use heptad_runner::host::{At, Bytes, Interface, Sockets, Tables};
+use heptad_runner::host::{At, Bytes, Interface, Settings, Sockets, Tables};
 use heptad_runtime::lab::MachineId;
 use heptad_runtime::stack::l4_transport::tcp::{Congestion, Info, Status};
 use heptad_runtime::stack::l4_transport::udp::{Choices, Received, Reported, Way};
 use heptad_runtime::stack::stack::{Link, Membership, SocketDetail, SocketOption};
-use heptad_runtime::stack::{Family, PortId, Ready, Shutdown, SocketError, SocketId, SocketKind};
+use heptad_runtime::stack::{
+    Counters, Family, PortId, Ready, Shutdown, SocketError, SocketId, SocketKind,
+};
 use rustix::event::epoll::{self, CreateFlags, EventData, EventFlags};
 use rustix::io::Errno;
 use rustix::net::{self, AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType, sockopt};
@@ -451,6 +453,12 @@ impl Sockets for Kernel {
     }
     fn tables(&self, _: MachineId) -> Tables {
         Tables::default()
+    }
+    fn counters(&self, _: MachineId) -> Counters {
+        Counters::default()
+    }
+    fn settings(&self, _: MachineId) -> Settings {
+        Settings::default()
     }
     fn details(&self, _: MachineId) -> Vec<SocketDetail> {
         Vec::new()

@@ -1,5 +1,6 @@
 //! Files that say what the network is, written for a node at the moment when a program opens one.
 
+mod mib;
 mod proc_net;
 mod sockets;
 
@@ -47,7 +48,9 @@ impl<S: Sockets> Server<S> {
 /// What a file says.
 fn text(network: &impl Sockets, node: MachineId, path: &str, inode: Inode<'_>) -> Option<String> {
     let tables = || network.tables(node);
-    let sockets = |kind, family| sockets::shown(&network.details(node), (kind, family), inode);
+    let details = || network.details(node);
+    let sockets = |kind, family| sockets::shown(&details(), (kind, family), inode);
+    let counters = || network.counters(node);
     let raw = SocketKind::Raw(0);
     Some(match path {
         "/etc/hosts" => hosts(network, node),
@@ -57,12 +60,24 @@ fn text(network: &impl Sockets, node: MachineId, path: &str, inode: Inode<'_>) -
         "/proc/net/if_inet6" => proc_net::if_inet6(&tables()),
         "/proc/net/ipv6_route" => proc_net::ipv6_route(&tables()),
         "/proc/net/route" => proc_net::route(&tables()),
+        "/proc/net/icmp" => sockets(SocketKind::Echo, Family::V4),
+        "/proc/net/icmp6" => sockets(SocketKind::Echo, Family::V6),
+        "/proc/net/netstat" => mib::netstat(&counters()),
         "/proc/net/raw" => sockets(raw, Family::V4),
         "/proc/net/raw6" => sockets(raw, Family::V6),
+        "/proc/net/snmp" => {
+            let forwards = network.settings(node).forwarding;
+            mib::snmp(&counters(), forwards, &details())
+        }
+        "/proc/net/snmp6" => mib::snmp6(&counters()),
+        "/proc/net/sockstat" => mib::sockstat(&details()),
+        "/proc/net/sockstat6" => mib::sockstat6(&details()),
         "/proc/net/tcp" => sockets(SocketKind::Stream, Family::V4),
         "/proc/net/tcp6" => sockets(SocketKind::Stream, Family::V6),
         "/proc/net/udp" => sockets(SocketKind::Datagram, Family::V4),
         "/proc/net/udp6" => sockets(SocketKind::Datagram, Family::V6),
+        "/proc/net/udplite" => sockets(SocketKind::Lite, Family::V4),
+        "/proc/net/udplite6" => sockets(SocketKind::Lite, Family::V6),
         _ => return None,
     })
 }

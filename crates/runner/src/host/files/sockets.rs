@@ -15,6 +15,10 @@ use crate::host::tables::number_of;
 /// Milliseconds of a tick (`USER_HZ`).
 const TICK: u128 = 10;
 
+/// The head of most files of IPv4.
+const OF_V4: &str = "  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout \
+     inode ref pointer drops";
+
 /// How a file of one protocol and family is laid out.
 struct Layout {
     head: &'static str,
@@ -38,18 +42,14 @@ impl Layout {
                 4,
                 0,
             ),
-            (SocketKind::Datagram, Family::V4) => (
+            (SocketKind::Datagram | SocketKind::Lite, Family::V4) => (
                 "   sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout \
                  inode ref pointer drops",
                 5,
                 127,
             ),
-            (_, Family::V4) => (
-                "  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout \
-                 inode ref pointer drops",
-                4,
-                0,
-            ),
+            (SocketKind::Echo, Family::V4) => (OF_V4, 5, 127),
+            (_, Family::V4) => (OF_V4, 4, 0),
             (_, Family::V6) => (
                 "  sl  local_address                         remote_address                        st tx_queue \
                  rx_queue tr tm->when retrnsmt   uid  timeout inode ref pointer drops",

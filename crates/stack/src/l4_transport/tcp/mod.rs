@@ -461,6 +461,11 @@ impl Tcp {
         }
     }
 
+    /// Its settings.
+    pub fn config(&self) -> &Config {
+        &self.config
+    }
+
     /// One allocation for all that chose nothing.
     fn share(&self, mut options: Options) -> Arc<Options> {
         if options.notsent_lowat == 0 {
