@@ -128,6 +128,33 @@ for name in 'icmp', 'icmp6', 'udplite', 'udplite6':
 }
 
 #[test]
+fn settings_are_the_nodes_and_not_to_be_written() {
+    if !has_all(&["python3", "setpriv"]) {
+        return;
+    }
+    let pair = Pair::up_with(FILE);
+    let script = "
+def read(name): return open('/proc/sys/net/' + name).read()
+for name in ('core/somaxconn', 'ipv4/ip_local_port_range', 'ipv4/ping_group_range', 'ipv4/tcp_rmem',
+        'ipv4/ip_forward', 'ipv4/conf/eth0/forwarding', 'ipv6/conf/eth0/mtu', 'ipv6/conf/all/disable_ipv6'):
+    print(name, read(name).split())
+print(len(read('unix/max_dgram_qlen').split()))
+try: open('/proc/sys/net/core/somaxconn', 'w')
+except PermissionError: print('refused')
+import socket
+s = socket.socket(); s.bind(('', 0))
+low, high = map(int, read('ipv4/ip_local_port_range').split())
+print(low <= s.getsockname()[1] <= high)
+";
+    let expected = "core/somaxconn ['4096']\nipv4/ip_local_port_range ['32768', '60999']\n\
+        ipv4/ping_group_range ['0', '2147483647']\nipv4/tcp_rmem ['4096', '131072', '33554432']\n\
+        ipv4/ip_forward ['0']\nipv4/conf/eth0/forwarding ['0']\nipv6/conf/eth0/mtu ['1500']\n\
+        ipv6/conf/all/disable_ipv6 ['0']\n1\nrefused\nTrue\n";
+    assert_eq!(pair.python("a", script), expected);
+    pair.down();
+}
+
+#[test]
 fn a_file_is_written_anew_for_who_opens_it_and_only_for_reading() {
     if !has_all(&["python3", "setpriv"]) {
         return;

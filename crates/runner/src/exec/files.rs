@@ -8,10 +8,14 @@ use crate::memory;
 use crate::notify::Notification;
 use crate::protocol::Call;
 
-/// Bytes of the longest path that is looked at: `/proc/4194304/task/4194304/net/` and a name.
-const LONGEST: usize = 48;
+/// Bytes of the longest path that is looked at: `/proc/sys/net/ipv6/conf/`, a name of 15 and one of a setting; or
+/// `/proc/4194304/task/4194304/net/` and a name.
+const LONGEST: usize = 80;
 /// What memory is mapped in.
 const PAGE: u64 = 4096;
+
+/// Where the kernel has its settings, of which the lab says which a node has, too.
+const SETTINGS: &str = "/proc/sys/net/";
 
 /// Files below `/proc/net`.
 const OF_PROC: [&str; 20] = [
@@ -64,7 +68,7 @@ fn read_path(thread: i32, at: u64) -> Option<String> {
 
 /// The name by which the lab knows a file.
 fn name(path: &str) -> Option<String> {
-    if ["/etc/hosts", "/etc/resolv.conf"].contains(&path) {
+    if ["/etc/hosts", "/etc/resolv.conf"].contains(&path) || path.starts_with(SETTINGS) {
         return Some(path.to_owned());
     }
     let below = path.strip_prefix("/proc/")?;
@@ -86,7 +90,8 @@ mod tests {
 
     #[test]
     fn files_are_known_by_their_paths() {
-        for path in ["/etc/hosts", "/etc/resolv.conf", "/proc/net/tcp"] {
+        let setting = "/proc/sys/net/ipv4/tcp_rmem";
+        for path in ["/etc/hosts", "/etc/resolv.conf", "/proc/net/tcp", setting] {
             assert_eq!(name(path).as_deref(), Some(path));
         }
         for path in ["self", "thread-self", "4194304", "1/task/23", "self/task/7"] {
@@ -103,7 +108,8 @@ mod tests {
             "/proc/net/",
             "/proc/net/unix",
             "/proc/net/stat/arp_cache",
-            "/proc/sys/net/tcp",
+            "/proc/sys/kernel/hostname",
+            "/proc/sys/net",
             "/proc//net/tcp",
             "/proc/selfnet/tcp",
             "/proc/self/task//net/tcp",

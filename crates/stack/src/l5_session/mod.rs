@@ -18,7 +18,7 @@ mod transfer;
 
 pub use crate::l4_transport::family::Family;
 pub use crate::l4_transport::readiness::{Owner, Ready, SocketError};
-pub use options::SocketOption;
+pub use options::{BUFFER_MAX, DATAGRAM_BUFFER, SocketOption};
 pub use table::{SocketDetail, SocketRow, Sockets};
 
 use crate::Cx;

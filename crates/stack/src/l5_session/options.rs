@@ -97,9 +97,9 @@ pub enum SocketOption {
 }
 
 /// Linux's net.core.rmem_max and wmem_max (since 6.15), bytes.
-const BUFFER_MAX: u32 = 4 << 20;
+pub const BUFFER_MAX: u32 = 4 << 20;
 /// Linux's net.core.rmem_default and wmem_default: what a datagram socket begins with, bytes.
-const DATAGRAM_BUFFER: u32 = 212_992;
+pub const DATAGRAM_BUFFER: u32 = 212_992;
 /// Linux's SOCK_MIN_RCVBUF and SOCK_MIN_SNDBUF, bytes.
 const RECEIVE_BUFFER_MIN: u32 = 2_304;
 const SEND_BUFFER_MIN: u32 = 4_608;

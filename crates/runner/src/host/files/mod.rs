@@ -3,6 +3,7 @@
 mod mib;
 mod proc_net;
 mod sockets;
+mod sysctl;
 
 use std::fmt::Write;
 use std::io;
@@ -52,6 +53,9 @@ fn text(network: &impl Sockets, node: MachineId, path: &str, inode: Inode<'_>) -
     let sockets = |kind, family| sockets::shown(&details(), (kind, family), inode);
     let counters = || network.counters(node);
     let raw = SocketKind::Raw(0);
+    if let Some(name) = path.strip_prefix("/proc/sys/net/") {
+        return sysctl::text(name, &network.settings(node), &tables());
+    }
     Some(match path {
         "/etc/hosts" => hosts(network, node),
         "/etc/resolv.conf" => resolvers(&tables()),
