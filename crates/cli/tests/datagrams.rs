@@ -324,6 +324,27 @@ _, control, flags, _ = there.recvmsg(100, 16)
 print('cut:', bool(flags & socket.MSG_CTRUNC), 16)
 ";
 
+/// As Linux since 5.7; the user is an ordinary one.
+#[test]
+fn an_ordinary_user_binds_a_socket_to_an_interface_once() {
+    if !has_program("python3") || !has_program("setpriv") {
+        return;
+    }
+    let pair = Pair::up();
+    let script = "
+import errno, socket
+for kind in socket.SOCK_DGRAM, socket.SOCK_STREAM:
+    s = socket.socket(socket.AF_INET, kind)
+    for name in b'nosuch', b'', b'eth0', b'eth0', b'lo', b'':
+        try: s.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, name); print('bound', end=' ')
+        except OSError as e: print(errno.errorcode[e.errno], end=' ')
+    print(s.getsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, 16))
+";
+    let line = "ENODEV bound bound EPERM EPERM EPERM b'eth0\\x00'\n";
+    assert_eq!(pair.python("a", script), line.repeat(2));
+    pair.down();
+}
+
 #[test]
 fn errors_about_datagrams_wait_in_a_queue_of_their_own() {
     if !has_program("python3") || !has_program("setpriv") {

@@ -373,6 +373,45 @@ fn times_of_arrival_are_told_as_the_kernel_tells_them() {
 }
 
 #[test]
+fn sockets_are_bound_to_an_interface_as_the_kernel_binds_them() {
+    prints_what_the_kernel_prints(include_str!("foreign/device.py"));
+}
+
+#[test]
+fn who_is_bound_to_an_interface_speaks_and_hears_by_it_only() {
+    let pair = Pair::new();
+    let mut server = pair.start(
+        "b",
+        "
+import select, socket
+def at(name):
+    s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    s.setsockopt(socket.SOL_SOCKET, 25, name); s.bind(('', 9)); return s
+lo, eth = at(b'lo'), at(b'eth0'); print('ready', flush=True)
+heard, _, _ = select.select([lo, eth], [], [], 20)
+print([s.getsockopt(socket.SOL_SOCKET, 25, 16) for s in heard], heard[0].recv(99), flush=True)
+",
+    );
+    assert_eq!(server.line(), "ready");
+    let out = pair.python(
+        "a",
+        "
+import errno, socket
+def by(name):
+    s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM); s.setsockopt(socket.SOL_SOCKET, 25, name)
+    s.sendto(b'by ' + name, ('10.0.0.2', 9))
+by(b'lo'); by(b'eth0')
+t = socket.socket(); t.setsockopt(socket.SOL_SOCKET, 25, b'eth0')
+try: t.connect(('10.0.0.2', 80))
+except OSError as e: print(errno.errorcode[e.errno])
+",
+    );
+    assert_eq!(out, "ECONNREFUSED\n");
+    assert_eq!(server.line(), "[b'eth0\\x00'] b'by eth0'");
+    assert_eq!(server.end().0, 0);
+}
+
+#[test]
 fn what_was_sent_before_an_option_goes_without_it() {
     let out = Pair::new().python(
         "a",

@@ -93,7 +93,10 @@ impl Stack {
         };
         let seen = self.show_raw(cx);
         let (arrival, quote) = match self.settle(id, up, None, cx)? {
-            Some(Heading::Local(arrival, quote)) => (arrival, quote),
+            Some(Heading::Local(mut arrival, quote)) => {
+                arrival.port = self.network.heard_by(port, arrival.dst);
+                (arrival, quote)
+            }
             Some(Heading::Onward(path, outgoing)) => {
                 self.send_all(&path, outgoing, cx);
                 return Ok(());
@@ -122,7 +125,7 @@ impl Stack {
         let Self {
             network, transport, ..
         } = self;
-        let way_back = |ip| network.route(ip, None).ok();
+        let way_back = |by, ip| network.route_out(by, ip, None).ok();
         let up = transport.receive(arrival, &way_back, cx);
         self.settle(id, up, quote, cx).map(|_| ())
     }
@@ -134,8 +137,9 @@ impl Stack {
         }
         let copies = self.network.take_copies();
         let mut seen = false;
-        for copy in &copies {
-            seen |= self.transport.raw.receive(copy, cx);
+        for mut copy in copies {
+            copy.port = self.network.heard_by(copy.port, copy.dst);
+            seen |= self.transport.raw.receive(&copy, cx);
         }
         seen
     }
@@ -185,8 +189,12 @@ impl Stack {
             return;
         };
         let ends = (from.ip(), to.ip());
+        let port = match self.network.is_local(from.ip()) {
+            true => PortId::LOOPBACK,
+            false => way.port,
+        };
         let carried = (protocol::UDP, bytes.as_slice());
-        let quote = Quote::rebuilt(ends, (way.hops, way.class), carried, way.port);
+        let quote = Quote::rebuilt(ends, (way.hops, way.class), carried, port);
         self.answer(Reply::PortUnreachable, quote.map(Box::new), cx);
     }
 
@@ -318,8 +326,8 @@ impl Stack {
             ..
         } = departure;
         let path = match outlet.port {
-            Some(port) => self.network.route_by(port, dst, Some(src)),
-            None => self.network.route(dst, Some(src)),
+            Some(port) if dst.is_multicast() => self.network.route_by(port, dst, Some(src)),
+            by => self.network.route_out(by, dst, Some(src)),
         };
         let mut path = match path {
             Ok(path) => path,

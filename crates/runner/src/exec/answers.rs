@@ -61,8 +61,12 @@ pub(super) enum Want {
         accepted: bool,
         undo: Option<options::Undo>,
     },
-    /// An option, and the program's end where the kernel may keep an error.
-    Option { place: Place, end: Option<OwnedFd> },
+    /// An option, the program's end where the kernel may keep an error, and the bytes that a value must have room for.
+    Option {
+        place: Place,
+        end: Option<OwnedFd>,
+        least: usize,
+    },
     /// A datagram.
     Datagram {
         /// Where its bytes go.
@@ -149,10 +153,14 @@ impl Place {
         memory::write(thread, self.length_at, &length.to_ne_bytes())
     }
 
-    /// An option's value: cut to the room told, with the length written told back.
-    fn fill_cut(self, thread: i32, bytes: &[u8]) -> Result<(), i32> {
+    /// An option's value: cut to the room told, with the length written told back. Room for less than `least` is refused, if there
+    /// is a value.
+    fn fill_cut(self, thread: i32, bytes: &[u8], least: usize) -> Result<(), i32> {
         let room = i32::from_ne_bytes(memory::read_array(thread, self.length_at)?);
         let room = usize::try_from(room).map_err(|_| libc::EINVAL)?;
+        if room < least && !bytes.is_empty() {
+            return Err(libc::EINVAL);
+        }
         let cut = bytes.get(..room).unwrap_or(bytes);
         memory::write(thread, self.at, cut)?;
         let length = i32::try_from(cut.len()).map_err(|_| libc::EINVAL)?;
@@ -560,13 +568,13 @@ fn take_token(listener: BorrowedFd<'_>, in_room: bool) {
 /// What is told in bytes: an option, an address of netlink, what is known of interfaces.
 fn write_bytes(n: &Notification, want: Want, mut bytes: Vec<u8>) -> Result<i64, i32> {
     match want {
-        Want::Option { place, end } => {
+        Want::Option { place, end, least } => {
             // Asked last: what the lab has heard by now it has told the kernel.
             let native = end.map_or(0, |end| identity::take_native_error(end.as_fd()));
             if native != 0 && bytes.iter().all(|byte| *byte == 0) {
                 bytes = native.to_ne_bytes().to_vec();
             }
-            place.fill_cut(n.thread, &bytes)
+            place.fill_cut(n.thread, &bytes, least)
         }
         Want::Address(place) => place.fill(n.thread, &bytes),
         Want::Interfaces(list) => list.fill(n.thread, &bytes),

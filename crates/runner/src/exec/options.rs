@@ -56,7 +56,7 @@ fn is_labs(held: &Held, level: i32, name: i32) -> bool {
     }
     let is_group = (MCAST_JOIN_GROUP..=MCAST_MSFILTER).contains(&name);
     match level {
-        libc::SOL_SOCKET => name == libc::SO_BINDTODEVICE,
+        libc::SOL_SOCKET => [libc::SO_BINDTODEVICE, libc::SO_BINDTOIFINDEX].contains(&name),
         SOL_RAW | SOL_ICMPV6 => true,
         // A stream is in no group.
         libc::IPPROTO_IP => !held.stream && (is_group || IP.contains(&name)),
@@ -223,7 +223,12 @@ impl Guard {
             level,
             name,
         };
-        Ok(ask(call, Want::Option { place, end }))
+        // As Linux: a name wants room for the longest.
+        let least = match (level, name) {
+            (libc::SOL_SOCKET, libc::SO_BINDTODEVICE) => libc::IFNAMSIZ,
+            _ => 0,
+        };
+        Ok(ask(call, Want::Option { place, end, least }))
     }
 
     /// The shadow of a socket of the internet: its stand-in, or one that is made now. `None` where the kernel gives none.

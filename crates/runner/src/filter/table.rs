@@ -110,6 +110,7 @@ const SOCKET_OPTIONS: &[u32] = &[
     libc::SO_LINGER as u32,
     libc::SO_REUSEPORT as u32,
     libc::SO_BINDTODEVICE as u32,
+    libc::SO_BINDTOIFINDEX as u32,
     libc::SO_ACCEPTCONN as u32,
     libc::SO_PROTOCOL as u32,
     libc::SO_DOMAIN as u32,

@@ -65,8 +65,10 @@ pub fn set(
     if let Some(done) = groups::set(network, entry.at, (level, name), value) {
         return done;
     }
-    if (level, name) == (libc::SOL_SOCKET, libc::SO_BINDTODEVICE) {
-        return bind_to_device(network, entry.at, value);
+    if level == libc::SOL_SOCKET
+        && let Some(device) = device(network, entry.at, name, value)?
+    {
+        return bind_to_device(network, entry.at, device);
     }
     if level == libc::SOL_SOCKET
         && let Role::Datagrams(datagrams) = &mut entry.role
@@ -119,7 +121,7 @@ pub fn get(
             let error = entry.error.take().or_else(|| network.take_error(entry.at));
             error.map_or(0, SocketError::errno)
         }
-        (libc::SOL_SOCKET, libc::SO_BINDTODEVICE) => return Ok(Vec::new()),
+        (libc::SOL_SOCKET, libc::SO_BINDTODEVICE) => return device_name(network, entry.at),
         (libc::IPPROTO_TCP, libc::TCP_INFO) if entry.stream => {
             let info = network.tcp_info(entry.at).unwrap_or(Info::CLOSED);
             return Ok(info.bytes().to_vec());
@@ -153,18 +155,50 @@ pub fn get_gone(gone: &mut Gone, (level, name): (i32, i32)) -> Result<Vec<u8>, i
     Ok(value.to_ne_bytes().to_vec())
 }
 
-/// No name unbinds, which every socket is. Binding is refused: a node's sockets follow its routes.
-fn bind_to_device(network: &impl Sockets, at: At, value: &[u8]) -> Result<(), i32> {
-    let name = value.split(|byte| *byte == 0).next().unwrap_or_default();
-    let known = |name: &[u8]| {
-        let interfaces = network.interfaces(at.machine);
-        interfaces.iter().any(|one| one.name.as_bytes() == name)
-    };
-    match name {
-        [] => Ok(()),
-        name if known(name) => Err(libc::EPERM),
-        _ => Err(libc::ENODEV),
+/// The number of the interface that an option names, 0 for none; `None` for other options.
+fn device(network: &impl Sockets, at: At, option: i32, value: &[u8]) -> Result<Option<i32>, i32> {
+    match option {
+        libc::SO_BINDTOIFINDEX => {
+            let index = value.first_chunk().ok_or(libc::EINVAL)?;
+            Ok(Some(i32::from_ne_bytes(*index)))
+        }
+        libc::SO_BINDTODEVICE => {
+            // As Linux: what is longer than a name can be is cut.
+            let name = value.get(..libc::IFNAMSIZ - 1).unwrap_or(value);
+            let name = name.split(|byte| *byte == 0).next().unwrap_or_default();
+            if name.is_empty() {
+                return Ok(Some(0));
+            }
+            let interfaces = network.interfaces(at.machine);
+            let found = interfaces.iter().find(|one| one.name.as_bytes() == name);
+            let index = found.ok_or(libc::ENODEV)?.index;
+            Ok(i32::try_from(index).ok())
+        }
+        _ => Ok(None),
     }
+}
+
+/// As Linux since 5.7: everybody binds a socket that is not bound yet, and only who may do everything changes that.
+fn bind_to_device(network: &impl Sockets, at: At, index: i32) -> Result<(), i32> {
+    let which = (libc::SOL_SOCKET, libc::SO_BINDTOIFINDEX);
+    let is_bound = int(&plain(network, at, which)?)? != 0;
+    if is_bound && !rustix::process::geteuid().is_root() {
+        return Err(libc::EPERM);
+    }
+    let option = numbered::given(which.0, which.1, &index.to_ne_bytes())?;
+    let option = option.ok_or(libc::EINVAL)?;
+    network.set(at, option).map_err(SocketError::errno)
+}
+
+/// With its NUL; nothing where the socket is bound to none.
+fn device_name(network: &impl Sockets, at: At) -> Result<Vec<u8>, i32> {
+    let which = (libc::SOL_SOCKET, libc::SO_BINDTOIFINDEX);
+    let index = int(&plain(network, at, which)?)?;
+    let interfaces = network.interfaces(at.machine);
+    let found = interfaces
+        .iter()
+        .find(|one| i64::from(one.index) == i64::from(index));
+    Ok(found.map_or_else(Vec::new, |one| [one.name.as_bytes(), &[0]].concat()))
 }
 
 fn domain(family: Family) -> i32 {

@@ -38,7 +38,7 @@ impl Network {
             cx.pool.recycle(packet);
             return Up::Drop(DropReason::NotForUs, None);
         }
-        let Some(hop) = self.routes.lookup(header.dst.into()) else {
+        let Some(hop) = self.routes.lookup(header.dst.into(), None) else {
             cx.count(Counter::IpOutNoRoutes);
             let message = Icmpv4::Unreachable(Unreachable::Net);
             let reply = self.refuse(&header, port, group, packet, message, cx);

@@ -93,7 +93,7 @@ pub struct Departure {
 /// What a sender chose of the way of a packet.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Outlet {
-    /// Out of this port, whatever routes say.
+    /// Out of this port: a group by its cable, others by its routes.
     pub port: Option<PortId>,
     /// To a group that this host is in itself: it hears it too.
     pub loops: bool,

@@ -194,12 +194,22 @@ impl Network {
     /// The way to `dst`, spoken from `src` if that is chosen already. `NetUnreachable`: no route; `Family`: the two are of
     /// different families.
     pub fn route(&self, dst: IpAddr, src: Option<IpAddr>) -> Result<Path, NetError> {
+        self.route_out(None, dst, src)
+    }
+    /// The same for a socket that is bound to a port (SO_BINDTODEVICE): by that one's routes only. As on Linux, whoever of IPv4
+    /// none of them leads to is on its cable, and addresses of this host are reached if they are that port's.
+    pub fn route_out(
+        &self,
+        by: Option<PortId>,
+        dst: IpAddr,
+        src: Option<IpAddr>,
+    ) -> Result<Path, NetError> {
         let src = src.filter(|ip| !ip.is_unspecified());
         let path = match (dst, src) {
-            (IpAddr::V4(dst), None) => self.route_v4(dst, None),
-            (IpAddr::V4(dst), Some(IpAddr::V4(src))) => self.route_v4(dst, Some(src)),
-            (IpAddr::V6(dst), None) => self.route_v6(dst, None),
-            (IpAddr::V6(dst), Some(IpAddr::V6(src))) => self.route_v6(dst, Some(src)),
+            (IpAddr::V4(dst), None) => self.route_v4(by, dst, None),
+            (IpAddr::V4(dst), Some(IpAddr::V4(src))) => self.route_v4(by, dst, Some(src)),
+            (IpAddr::V6(dst), None) => self.route_v6(by, dst, None),
+            (IpAddr::V6(dst), Some(IpAddr::V6(src))) => self.route_v6(by, dst, Some(src)),
             _ => Err(NetError::Family),
         }?;
         let mtu = self.path_mtus.get(dst).unwrap_or(path.mtu).min(path.mtu);
@@ -235,11 +245,16 @@ impl Network {
             mtu,
         })
     }
-    fn route_v4(&self, dst: Ipv4Addr, src: Option<Ipv4Addr>) -> Result<Path, NetError> {
-        let (port, next_hop) = self.next_hop(dst, src)?;
+    fn route_v4(
+        &self,
+        by: Option<PortId>,
+        dst: Ipv4Addr,
+        src: Option<Ipv4Addr>,
+    ) -> Result<Path, NetError> {
+        let (port, next_hop) = self.next_hop(by, dst, src)?;
         let suggested = match dst {
             _ if port != PortId::LOOPBACK => self.addresses.source(port, next_hop),
-            dst if dst.is_loopback() => Some(Ipv4Addr::LOCALHOST),
+            dst if dst.is_loopback() || !self.addresses.is_ours(dst) => Some(Ipv4Addr::LOCALHOST),
             dst => Some(dst),
         };
         let src = src.or(suggested).ok_or(NetError::NetUnreachable)?;
@@ -254,8 +269,14 @@ impl Network {
             mtu: self.mtu(port),
         })
     }
-    fn route_v6(&self, dst: Ipv6Addr, src: Option<Ipv6Addr>) -> Result<Path, NetError> {
-        let (port, next_hop) = self.next_hop_v6(dst, src).ok_or(NetError::NetUnreachable)?;
+    fn route_v6(
+        &self,
+        by: Option<PortId>,
+        dst: Ipv6Addr,
+        src: Option<Ipv6Addr>,
+    ) -> Result<Path, NetError> {
+        let next_hop = self.next_hop_v6(by, dst, src);
+        let (port, next_hop) = next_hop.ok_or(NetError::NetUnreachable)?;
         let src = src.or_else(|| self.source_v6(port, dst));
         let src = src.ok_or(NetError::NetUnreachable)?;
         if src.is_loopback() && port != PortId::LOOPBACK {
@@ -332,6 +353,17 @@ impl Network {
             IpAddr::V4(ip) => self.addresses.is_on(port, ip),
             IpAddr::V6(ip) => self.v6.addresses.port_of(ip) == Some(port),
         }
+    }
+    /// By which port something came, as sockets see it: what this host says to itself by the one that has the address, as on Linux.
+    pub fn heard_by(&self, port: PortId, dst: IpAddr) -> PortId {
+        if port != PortId::LOOPBACK {
+            return port;
+        }
+        let owner = match dst {
+            IpAddr::V4(ip) => self.addresses.port_of(ip),
+            IpAddr::V6(ip) => self.v6.addresses.port_of(ip),
+        };
+        owner.unwrap_or(port)
     }
     /// An address of IPv4 of ours is used from now on, or no longer (RFC 5227).
     pub fn set_usable(&mut self, ip: Ipv4Addr, usable: bool) {
@@ -416,32 +448,42 @@ impl Network {
 
     fn next_hop(
         &self,
+        by: Option<PortId>,
         dst: Ipv4Addr,
         src: Option<Ipv4Addr>,
     ) -> Result<(PortId, Ipv4Addr), NetError> {
-        if self.addresses.is_ours(dst) {
+        let is_at = |port| self.is_reached_by(port, dst.into());
+        if self.addresses.is_ours(dst) && by.is_none_or(is_at) {
             return Ok((PortId::LOOPBACK, dst));
         }
         if dst.is_unspecified() {
             return Err(NetError::NetUnreachable);
         }
         let group = dst.is_broadcast() || dst.is_multicast();
-        let spoken_from = src.and_then(|ip| self.addresses.port_of(ip));
-        if let (true, Some(port)) = (group, spoken_from) {
+        let spoken_from = || src.and_then(|ip| self.addresses.port_of(ip));
+        if let (true, Some(port)) = (group, by.or_else(spoken_from)) {
             return Ok((port, dst));
         }
-        match self.routes.lookup(dst.into()) {
-            Some(hop) if group => Ok((hop.port, dst)),
-            Some(hop) => match hop.via {
+        match (self.routes.lookup(dst.into(), by), by) {
+            (Some(hop), _) if group => Ok((hop.port, dst)),
+            (Some(hop), _) => match hop.via {
                 Some(IpAddr::V4(via)) => Ok((hop.port, via)),
                 _ => Ok((hop.port, dst)),
             },
-            None if group => self
+            (None, Some(port)) => Ok((port, dst)),
+            (None, None) if group => self
                 .addresses
                 .first_cable()
                 .map(|port| (port, dst))
                 .ok_or(NetError::NetUnreachable),
-            None => Err(NetError::NetUnreachable),
+            (None, None) => Err(NetError::NetUnreachable),
+        }
+    }
+    /// Whether one who is bound to a port reaches an address of this host's: one of that port, or all by `lo` that are on it.
+    pub(super) fn is_reached_by(&self, port: PortId, ours: IpAddr) -> bool {
+        match ours {
+            IpAddr::V4(ip) if ip.is_loopback() => port == PortId::LOOPBACK,
+            ours => self.is_on(port, ours),
         }
     }
 }
@@ -513,6 +555,50 @@ mod tests {
                 mtu: 1500 + u32::from(port),
             };
             assert_eq!(network.route(ip(dst), None), Ok(path), "{dst}");
+        }
+    }
+
+    #[test]
+    fn who_is_bound_to_a_port_goes_by_its_routes_only() {
+        let mut network = network();
+        let detour = Route {
+            prefix: ip("203.0.113.0"),
+            len: 24,
+            via: Some(ip("192.0.2.9")),
+            port: PortId(2),
+        };
+        network.add_route(detour).unwrap();
+        for address in ["fd00:1::10", "fd00:2::10"] {
+            let port = PortId(if address == "fd00:1::10" { 1 } else { 2 });
+            network.add_address(port, ip(address), 64).unwrap();
+        }
+        // By which port, destination; port, next hop and source.
+        let table = [
+            (1, "203.0.113.1", Some((1, "10.0.9.1", "10.0.9.10"))),
+            (2, "203.0.113.1", Some((2, "192.0.2.9", "192.0.2.10"))),
+            (1, "10.0.1.20", Some((1, "10.0.1.20", "10.0.1.10"))),
+            // Where no route leads: on the cable.
+            (2, "10.0.1.20", Some((2, "10.0.1.20", "192.0.2.10"))),
+            (0, "10.0.1.20", Some((0, "10.0.1.20", "127.0.0.1"))),
+            (
+                2,
+                "255.255.255.255",
+                Some((2, "255.255.255.255", "192.0.2.10")),
+            ),
+            (2, "224.0.0.1", Some((2, "224.0.0.1", "192.0.2.10"))),
+            // This host itself, at the port's own addresses.
+            (1, "10.0.1.10", Some((0, "10.0.1.10", "10.0.1.10"))),
+            (0, "127.0.0.1", Some((0, "127.0.0.1", "127.0.0.1"))),
+            (0, "10.0.1.10", Some((0, "10.0.1.10", "10.0.1.10"))),
+            (1, "fd00:1::20", Some((1, "fd00:1::20", "fd00:1::10"))),
+            (2, "fd00:1::20", None),
+            (1, "fd00:1::10", Some((0, "fd00:1::10", "fd00:1::10"))),
+        ];
+        for (by, dst, expected) in table {
+            let path = network.route_out(Some(PortId(by)), ip(dst), None);
+            let shown = path.map(|path| (path.port.0, path.next_hop, path.src));
+            let expected = expected.map(|(port, hop, src)| (port, ip(hop), ip(src)));
+            assert_eq!(shown.ok(), expected, "{dst} by {by}");
         }
     }
 

@@ -137,15 +137,16 @@ impl RouteTable {
         levels.0.retain(|(_, level)| !level.is_empty());
         removed
     }
-    /// The best route to an address.
-    pub fn lookup(&self, dst: IpAddr) -> Option<Hop> {
+    /// The best route to an address, of those that leave by this port if one is given.
+    pub fn lookup(&self, dst: IpAddr, by: Option<PortId>) -> Option<Hop> {
         let levels = match dst {
             IpAddr::V4(_) => &self.v4,
             IpAddr::V6(_) => &self.v6,
         };
         levels.0.iter().find_map(|(len, level)| {
-            let hops = level.get(&network(dst, *len))?;
-            hops.first().copied()
+            let mut hops = level.get(&network(dst, *len))?.iter();
+            let found = hops.find(|hop| by.is_none_or(|port| port == hop.port));
+            found.copied()
         })
     }
     /// Every route, IPv4 before IPv6: shortest prefix first (the default leads, as `netstat -rn` and `ip route` have it),
@@ -233,8 +234,11 @@ mod tests {
     }
 
     /// The definition: of the routes whose prefix holds the address the longest, then the oldest.
-    fn slow_lookup(routes: &[Route], dst: u32) -> Option<PortId> {
+    fn slow_lookup(routes: &[Route], dst: u32, by: Option<PortId>) -> Option<PortId> {
         let holds = |route: &&Route| {
+            if by.is_some_and(|port| port != route.port) {
+                return false;
+            }
             let IpAddr::V4(prefix) = route.prefix else {
                 return false;
             };
@@ -255,12 +259,12 @@ mod tests {
         fn a_lookup_finds_what_a_search_of_the_whole_list_finds(
             // Few bits differ, so that prefixes nest.
             entries in prop::collection::vec((0u32..64, 0u8..=32), 0..60),
-            asked in prop::collection::vec(0u32..64, 1..40),
+            asked in prop::collection::vec((0u32..64, prop::option::of(1u16..8)), 1..40),
         ) {
             let spread = |n: u32| (n & 0x38) << 26 | n & 7;
             let mut table = RouteTable::default();
             let mut list = Vec::new();
-            for (number, (prefix, len)) in (1u16..).zip(entries) {
+            for (number, (prefix, len)) in (1u16..8).cycle().zip(entries) {
                 let route = Route {
                     prefix: ip(spread(prefix)),
                     len,
@@ -271,11 +275,12 @@ mod tests {
                 table.add(Route { prefix: ip6(spread(prefix)), ..route }).unwrap();
                 list.push(route);
             }
-            for dst in asked.into_iter().map(spread) {
-                let found = table.lookup(ip(dst)).map(|hop| hop.port);
-                prop_assert_eq!(found, slow_lookup(&list, dst));
-                let found = table.lookup(ip6(dst)).map(|hop| hop.port);
-                prop_assert_eq!(found, slow_lookup(&list, dst));
+            for (dst, by) in asked {
+                let (dst, by) = (spread(dst), by.map(PortId));
+                let found = table.lookup(ip(dst), by).map(|hop| hop.port);
+                prop_assert_eq!(found, slow_lookup(&list, dst, by));
+                let found = table.lookup(ip6(dst), by).map(|hop| hop.port);
+                prop_assert_eq!(found, slow_lookup(&list, dst, by));
             }
         }
     }

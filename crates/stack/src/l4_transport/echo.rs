@@ -130,7 +130,8 @@ impl Echo {
             cx.pool.recycle(arrival.packet);
             return Up::Drop(DropReason::IcmpIgnored, None);
         };
-        let Some(index) = self.find(SocketAddr::new(arrival.dst, id)) else {
+        let found = self.find(SocketAddr::new(arrival.dst, id));
+        let Some(index) = found.filter(|index| self.is_open_to(*index, arrival.port)) else {
             cx.pool.recycle(arrival.packet);
             return Up::Drop(DropReason::EchoNoSocket, None);
         };
@@ -215,6 +216,11 @@ impl Echo {
         let any = SocketAddr::new(any_of(at.ip()), at.port());
         let found = self.bound.get(&at).or_else(|| self.bound.get(&any));
         found.copied()
+    }
+
+    fn is_open_to(&self, index: u32, port: PortId) -> bool {
+        let endpoint = self.endpoints.get(index);
+        endpoint.is_some_and(|endpoint| endpoint.settings.is_open_to(port))
     }
 }
 

@@ -17,7 +17,7 @@ use heptad_wire::ipv6::next_header;
 
 use crate::l1_physical::PortId;
 use crate::l3_network::{
-    Arrival, Departure, EchoError, Flow, IcmpError, NetError, Path, Reply, Told, Up,
+    Arrival, Departure, EchoError, Flow, IcmpError, NetError, Reply, Told, Up,
 };
 use crate::{Counter, Cx, DropReason, Instant, Rng};
 use echo::Echo;
@@ -99,7 +99,7 @@ impl Transport {
     pub fn receive(
         &mut self,
         arrival: Arrival,
-        route: &dyn Fn(IpAddr) -> Option<Path>,
+        route: tcp::WayBack<'_>,
         cx: &mut Cx<'_>,
     ) -> Up<()> {
         match arrival.protocol {

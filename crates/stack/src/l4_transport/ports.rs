@@ -6,6 +6,7 @@
 //! costs the same with one holder or a hundred thousand.
 use alloc::boxed::Box;
 use alloc::collections::VecDeque;
+use alloc::vec::Vec;
 use core::hash::BuildHasher;
 use core::net::{IpAddr, SocketAddr};
 
@@ -16,6 +17,7 @@ use super::family::Family;
 use super::readiness::SocketError;
 use crate::Rng;
 use crate::keyed_hash::{KeyedHash, Place};
+use crate::l1_physical::PortId;
 
 /// The first ephemeral port (Linux: ip_local_port_range).
 pub const EPHEMERAL_FIRST: u16 = 32_768;
@@ -34,6 +36,8 @@ pub struct Sharing {
     pub listening: bool,
     /// IPV6_V6ONLY: at `::` it leaves the port to IPv4.
     pub v6_only: bool,
+    /// SO_BINDTODEVICE: those that are bound to other ports of the host are not in its way.
+    pub device: Option<PortId>,
 }
 impl Sharing {
     /// What matters to one who wants the same address.
@@ -47,7 +51,7 @@ impl Sharing {
             reuse_address: kind & 1 != 0,
             reuse_port: kind & 2 != 0,
             listening: kind & 4 != 0,
-            v6_only: false,
+            ..Self::default()
         }
     }
     /// Whether a newcomer with `self` may join a holder with `there`.
@@ -252,28 +256,26 @@ impl PortSpace {
     }
 
     fn add(&mut self, hold: Hold) -> Hold {
-        let kind = hold.sharing.kind();
         let port = self.ports.entry(hold.port).or_default();
         port.bound += u32::from(!hold.by_connect);
         for family in families(hold.addr, hold.sharing) {
             let at = Place(hold.port, hold.addr_in(family));
-            self.at.entry(at).or_default().add(kind);
-            port.of_mut(family).add(kind);
+            self.at.entry(at).or_default().add(hold.sharing);
+            port.of_mut(family).add(hold.sharing);
         }
         hold
     }
 
     fn remove(&mut self, hold: Hold) {
-        let kind = hold.sharing.kind();
         let Some(port) = self.ports.get_mut(&hold.port) else {
             return;
         };
         port.bound -= u32::from(!hold.by_connect);
         for family in families(hold.addr, hold.sharing) {
-            port.of_mut(family).remove(kind);
+            port.of_mut(family).remove(hold.sharing);
             let at = Place(hold.port, hold.addr_in(family));
             if let Some(tally) = self.at.get_mut(&at) {
-                tally.remove(kind);
+                tally.remove(hold.sharing);
                 if tally.is_empty() {
                     self.at.remove(&at);
                 }
@@ -342,37 +344,66 @@ struct Tally {
     /// The kind of the first holder, and how many are of it.
     kind: u8,
     count: u32,
-    /// Holders of other kinds, while there are any.
-    others: Option<Box<[u32; 8]>>,
+    /// Holders of other kinds, and those that are bound to a port of the host, while there are any.
+    others: Option<Box<Others>>,
+}
+/// By kind; of those that are bound to a port of the host, each of these.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+struct Others {
+    kinds: [u32; 8],
+    bound: Vec<(PortId, [u32; 8])>,
+}
+impl Others {
+    fn kinds_mut(&mut self, device: Option<PortId>) -> &mut [u32; 8] {
+        let Some(device) = device else {
+            return &mut self.kinds;
+        };
+        let known = self.bound.iter().position(|row| row.0 == device);
+        let at = known.unwrap_or(self.bound.len());
+        if known.is_none() {
+            self.bound.push((device, [0; 8]));
+        }
+        &mut self.bound[at].1
+    }
+    /// Those that a newcomer may meet.
+    fn in_way_of(&self, device: Option<PortId>) -> impl Iterator<Item = &[u32; 8]> {
+        let meets = move |row: &&(PortId, [u32; 8])| device.is_none_or(|device| device == row.0);
+        let bound = self.bound.iter().filter(meets).map(|row| &row.1);
+        core::iter::once(&self.kinds).chain(bound)
+    }
 }
 impl Tally {
-    fn add(&mut self, kind: usize) {
-        if self.is_empty() {
+    fn add(&mut self, holder: Sharing) {
+        let (kind, device) = (holder.kind(), holder.device);
+        if self.is_empty() && device.is_none() {
             self.kind = kind as u8;
         }
-        if kind == usize::from(self.kind) {
+        if kind == usize::from(self.kind) && device.is_none() {
             self.count += 1;
         } else {
-            self.others.get_or_insert_default()[kind] += 1;
+            self.others.get_or_insert_default().kinds_mut(device)[kind] += 1;
         }
     }
-    fn remove(&mut self, kind: usize) {
-        if kind == usize::from(self.kind) {
+    fn remove(&mut self, holder: Sharing) {
+        let (kind, device) = (holder.kind(), holder.device);
+        if kind == usize::from(self.kind) && device.is_none() {
             self.count -= 1;
             return;
         }
         if let Some(others) = &mut self.others {
-            others[kind] -= 1;
-            if **others == [0; 8] {
+            others.kinds_mut(device)[kind] -= 1;
+            others.bound.retain(|row| row.1 != [0; 8]);
+            if **others == Others::default() {
                 self.others = None;
             }
         }
     }
     fn refuses(&self, newcomer: Sharing) -> bool {
         let refuses = |kind| !newcomer.joins(Sharing::from_kind(kind));
-        let others = self.others.iter().flat_map(|others| others.iter());
+        let others = self.others.iter();
+        let mut met = others.flat_map(|others| others.in_way_of(newcomer.device));
         (self.count > 0 && refuses(usize::from(self.kind)))
-            || others.enumerate().any(|(kind, n)| *n > 0 && refuses(kind))
+            || met.any(|kinds| (0..).zip(kinds).any(|(kind, n)| *n > 0 && refuses(kind)))
     }
     fn is_empty(&self) -> bool {
         self.count == 0 && self.others.is_none()

@@ -391,6 +391,7 @@ impl Endpoint {
         !self.read_shut
             && self.local.is_none_or(|local| local == copy.dst)
             && self.remote.is_none_or(|remote| remote == copy.src)
+            && self.settings.is_open_to(copy.port)
             && self.hears(copy)
             && !(is_icmp && self.choices.filter.blocks(kind))
     }

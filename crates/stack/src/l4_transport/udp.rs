@@ -28,6 +28,7 @@ use crate::l3_network::{Arrival, Departure, Flow, NetError, Outlet, Path, Reply,
 use crate::{Counter, Cx, DropReason, Event, EventMask};
 
 mod ancillary;
+mod device;
 mod discovery;
 mod errors;
 mod lite;
@@ -86,6 +87,8 @@ pub struct Settings {
     pub discovery_v6: MtuDiscovery,
     /// IP_RECVERR: errors wait in a queue of their own, and one without a peer hears of them too.
     pub recv_err: bool,
+    /// SO_BINDTODEVICE: it hears what comes in by this port only, and speaks by it.
+    pub device: Option<PortId>,
     /// What of checksums, of UDP-Lite.
     pub coverage: Coverage,
     /// What of groups of IPv4.
@@ -126,7 +129,8 @@ impl Settings {
             false => (one, tos),
         }
     }
-    /// Which way a packet to an address takes: to a group as the path says, to others as routing says when it leaves.
+    /// Which way a packet to an address takes: to a group, and from a socket that is bound to a port of the host, as the path
+    /// says; to others as routing says when it leaves.
     pub fn outlet(&self, remote: IpAddr, path: Path) -> Outlet {
         let of_link = self.discovery_to(remote).is_of_link();
         match remote.is_multicast() {
@@ -136,6 +140,7 @@ impl Settings {
                 of_link,
             },
             false => Outlet {
+                port: self.speaks_by(path.port),
                 of_link,
                 ..Outlet::default()
             },
@@ -163,6 +168,8 @@ pub struct Udp {
     transmit: PortQueues<Outgoing>,
     received: usize,
     unsent: usize,
+    /// One was bound to a port of the host, now or before: otherwise nobody asks which.
+    knows_devices: bool,
 }
 
 /// One socket's end.
@@ -220,6 +227,7 @@ impl Udp {
             transmit: PortQueues::default(),
             received: 0,
             unsent: 0,
+            knows_devices: false,
         }
     }
 
@@ -251,7 +259,7 @@ impl Udp {
         if arrival.group {
             return self.receive_group(local, remote, (arrival, covered), cx);
         }
-        let Some(index) = self.find(local, remote) else {
+        let Some(index) = self.find(local, remote, Some(arrival.port)) else {
             self.count(Counter::UdpNoPorts, cx);
             //= rfc1122#4.1.3.1
             //# UDP SHOULD send an ICMP Port Unreachable message.
@@ -295,7 +303,10 @@ impl Udp {
         }
         to.retain(|index| {
             let endpoint = self.endpoints.get(*index);
-            endpoint.is_some_and(|e| e.hears(arrival.port, local.ip(), remote.ip()))
+            endpoint.is_some_and(|e| {
+                e.settings.is_open_to(arrival.port)
+                    && e.hears(arrival.port, local.ip(), remote.ip())
+            })
         });
         if to.is_empty() {
             self.count(Counter::UdpIgnoredMulti, cx);
@@ -403,7 +414,7 @@ impl Udp {
         reported: Reported,
         hard: impl Fn(&Settings) -> bool,
     ) -> Result<(), DropReason> {
-        let index = self.find(flow.local, flow.remote);
+        let index = self.find(flow.local, flow.remote, None);
         let index = index.ok_or(DropReason::IcmpNoFlow)?;
         let endpoint = self.endpoints.get_mut(index);
         let endpoint = endpoint.ok_or(DropReason::IcmpNoFlow)?;
@@ -449,24 +460,25 @@ impl Udp {
 
 // ── who gets what ────────────────────────────────────────────────────────────────────────────────────────────────
 impl Udp {
-    fn find(&self, local: SocketAddr, remote: SocketAddr) -> Option<u32> {
-        self.connected_to(local, remote)
-            .or_else(|| self.draw(self.bound.get(&local)?, local, remote))
+    /// Who gets what came in by a port; `None`: by whichever.
+    fn find(&self, local: SocketAddr, remote: SocketAddr, by: Option<PortId>) -> Option<u32> {
+        let draw = |list: &Vec<u32>| self.draw(&self.open_to(list, by), local, remote);
+        let connected = self.connected.get(&(local, remote));
+        connected
+            .and_then(|list| self.open_to(list, by).last().copied())
+            .or_else(|| draw(self.bound.get(&local)?))
             .or_else(|| {
                 let any = SocketAddr::new(any_of(local.ip()), local.port());
-                self.draw(self.bound.get(&any)?, local, remote)
+                draw(self.bound.get(&any)?)
             })
             .or_else(|| {
                 let dual = self.dual.get(&local.port()).filter(|_| local.is_ipv4());
-                self.draw(dual?, local, remote)
+                draw(dual?)
             })
     }
     /// Whether an endpoint has these very ends.
     pub fn has_peer(&self, local: SocketAddr, remote: SocketAddr) -> bool {
-        self.connected_to(local, remote).is_some()
-    }
-    fn connected_to(&self, local: SocketAddr, remote: SocketAddr) -> Option<u32> {
-        self.connected.get(&(local, remote))?.last().copied()
+        self.connected.contains_key(&(local, remote))
     }
     /// The youngest at an address; those that said SO_REUSEPORT share by flow.
     fn draw(&self, list: &[u32], local: SocketAddr, remote: SocketAddr) -> Option<u32> {
@@ -743,6 +755,7 @@ impl Udp {
     }
     /// Changes settings.
     pub fn set(&mut self, id: UdpId, settings: Settings) {
+        self.knows_devices |= settings.device.is_some();
         if let Ok(endpoint) = self.endpoint_mut(id) {
             endpoint.settings = settings;
             match settings.recv_err {

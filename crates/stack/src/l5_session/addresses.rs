@@ -6,7 +6,7 @@ use core::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use super::table::Socket;
 use super::{Family, SocketError, SocketKind};
 use crate::l3_network::Network;
-use crate::l3_network::zone::{needs_zone, zone_of};
+use crate::l3_network::zone::{needs_zone, zone_of, zoned};
 
 impl Socket {
     /// An address to be bound to. `AddressNotAvailable`: not ours. `Invalid`: bound already; an address of a link that does not
@@ -16,7 +16,7 @@ impl Socket {
         given: SocketAddr,
         network: &Network,
     ) -> Result<SocketAddr, SocketError> {
-        let local = self.family().canonical(given)?;
+        let local = self.on_its_device(self.family().canonical(given)?);
         let is_multicast = local.ip().is_multicast() && self.kind == SocketKind::Stream;
         let is_other = local.is_ipv4() && self.is_v6_only();
         if self.family() == Family::V6 && (!self.is_fresh() || is_multicast || is_other) {
@@ -98,8 +98,20 @@ impl Socket {
         self.family() == Family::V6 && self.options.tcp.v6_only
     }
 
+    /// An address of a link that does not say of which is one of the port that the socket is bound to, if it is to one.
+    fn on_its_device(&self, mut address: SocketAddr) -> SocketAddr {
+        if let (Some(port), IpAddr::V6(ip)) = (self.options.tcp.device, address.ip())
+            && needs_zone(ip)
+            && zone_of(ip).is_none()
+        {
+            address.set_ip(zoned(ip, port).into());
+        }
+        address
+    }
+
     /// Where an address leads: the unspecified one means this host.
     fn destination(&self, remote: SocketAddr) -> SocketAddr {
+        let remote = self.on_its_device(remote);
         if !remote.ip().is_unspecified() {
             return remote;
         }

@@ -6,7 +6,7 @@ use core::time::Duration;
 
 use super::table::{Phase, Socket};
 use super::{Below, Shutdown, SocketError, SocketId, SocketKind, Sockets};
-use crate::l3_network::Path;
+use crate::l3_network::{NetError, Network, Path};
 use crate::l4_transport::tcp::{ConnId, ListenerId, State};
 use crate::l4_transport::{Transport, in_use, net_error};
 
@@ -452,14 +452,25 @@ impl Socket {
         below: &mut Below<'_, '_>,
     ) -> Result<Path, SocketError> {
         if self.local.is_ipv4() && remote.is_ipv6() {
-            let path = below.network.route(remote.ip(), None);
+            let path = self.way(remote.ip(), None, below.network);
             return Err(path.map_or_else(net_error, |_| SocketError::FamilyNotSupported));
         }
-        let path = below.network.route(remote.ip(), src).map_err(net_error)?;
+        let path = self.way(remote.ip(), src, below.network);
+        let path = path.map_err(net_error)?;
         Ok(Path {
             src: src.unwrap_or(path.src),
             ..path
         })
+    }
+
+    /// As routes have it, by the port that it is bound to if there is one.
+    pub(super) fn way(
+        &self,
+        to: IpAddr,
+        src: Option<IpAddr>,
+        network: &Network,
+    ) -> Result<Path, NetError> {
+        network.route_out(self.options.tcp.device, to, src)
     }
 
     /// The same for a datagram, whose sender may have chosen `src`: a broadcast wants SO_BROADCAST. As in Linux, `bind` or the

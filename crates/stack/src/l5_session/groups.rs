@@ -103,7 +103,8 @@ impl Socket {
             IpAddr::V4(_) => (None, link),
             IpAddr::V6(ip) => (zone::zone_of(ip), link_v6.map_or(Link::Any, Link::Port)),
         };
-        let chosen = named.map_or(chosen, Link::Port);
+        let bound = self.options.tcp.device;
+        let chosen = named.or(bound).map_or(chosen, Link::Port);
         if chosen == Link::Any {
             return self.route(remote, own, below);
         }

@@ -65,7 +65,7 @@ impl Sockets {
     pub fn path_mtu(&self, id: SocketId, network: &Network) -> Result<u32, SocketError> {
         let socket = self.socket(id)?;
         let remote = socket.remote.ok_or(SocketError::NotConnected)?;
-        let path = network.route(remote.ip(), Some(socket.local.ip()));
+        let path = socket.way(remote.ip(), Some(socket.local.ip()), network);
         let longest = match remote {
             SocketAddr::V4(_) => u16::MAX.into(),
             SocketAddr::V6(_) => u32::MAX,

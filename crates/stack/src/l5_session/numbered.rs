@@ -5,6 +5,7 @@ use alloc::vec::Vec;
 use core::time::Duration;
 
 use super::SocketOption as Set;
+use crate::l1_physical::PortId;
 use crate::l4_transport::raw::IcmpFilter;
 use crate::l4_transport::tcp::{Congestion, OrphanWait};
 use crate::l4_transport::udp::MtuDiscovery;
@@ -137,6 +138,8 @@ fn of_sockets(name: i32) -> Option<Known> {
         13 => Known::Linger,
         15 => Known::Flag(Set::ReusePort),
         47 => Known::Rate,
+        // The number of an interface is one more than that of our port.
+        62 => Known::Checked(|n| Some(Set::Device(port_of(n)?))),
         // SO_PRIORITY, SO_MARK, SO_ZEROCOPY.
         12 | 36 | 60 => Known::Ignored,
         _ => return None,
@@ -237,6 +240,11 @@ fn discovery(number: i32) -> Option<MtuDiscovery> {
     MtuDiscovery::ALL
         .get(usize::try_from(number).ok()?)
         .copied()
+}
+/// The port of an interface's number; 0 stands for none.
+fn port_of(number: i32) -> Option<Option<PortId>> {
+    let index = u16::try_from(number).ok()?;
+    Some(index.checked_sub(1).map(PortId))
 }
 fn bit(number: i32) -> Option<bool> {
     match number {
@@ -341,6 +349,7 @@ fn as_number(option: Set) -> i32 {
         Set::UserTimeout(time) => clamped(time.as_millis()),
         Set::MtuDiscovery(wanted) | Set::MtuDiscoveryV6(wanted) => wanted as i32,
         Set::Checksum(at) => at.map_or(-1, i32::from),
+        Set::Device(port) => port.map_or(0, |port| i32::from(port.0) + 1),
         Set::Linger(_)
         | Set::Congestion(_)
         | Set::MaxPacingRate(_)
@@ -357,13 +366,14 @@ mod tests {
 
     #[test]
     fn what_is_given_is_shown_in_the_same_bytes() {
-        let rows: [(i32, i32, Vec<u8>); 6] = [
+        let rows: [(i32, i32, Vec<u8>); 7] = [
             (SOCKET, 9, vec![1, 0, 0, 0]),
             (SOCKET, 13, vec![1, 0, 0, 0, 7, 0, 0, 0]),
             (TCP, 4, vec![9, 0, 0, 0]),
             (TCP, 13, b"reno\0\0\0\0\0\0\0\0\0\0\0\0".to_vec()),
             (TCP, 18, vec![1, 1, 0, 0]),
             (IP, 2, vec![5, 0, 0, 0]),
+            (SOCKET, 62, vec![2, 0, 0, 0]),
         ];
         for (level, name, bytes) in rows {
             let option = given(level, name, &bytes).unwrap().unwrap();

@@ -71,6 +71,8 @@ pub enum SocketOption {
     IcmpFilter(IcmpFilter),
     /// IPV6_CHECKSUM: of raw sockets of IPv6, an even number. That of ICMPv6 is always made and checked.
     Checksum(Option<u16>),
+    /// SO_BINDTODEVICE, SO_BINDTOIFINDEX: hears what comes in by this port only, and speaks by it. `None`: by all.
+    Device(Option<PortId>),
     /// SO_MAX_PACING_RATE, bytes a second; `u64::MAX`: no bound. Of TCP.
     MaxPacingRate(u64),
     NoDelay(bool),
@@ -154,6 +156,7 @@ impl Options {
             reuse_port: self.tcp.reuse_port,
             listening: false,
             v6_only: self.tcp.v6_only,
+            device: self.tcp.device,
         }
     }
     pub(super) fn datagram(&self) -> udp::Settings {
@@ -171,6 +174,7 @@ impl Options {
             discovery: self.discovery,
             discovery_v6: self.discovery_v6,
             recv_err: self.recv_err,
+            device: self.tcp.device,
             coverage: self.coverage,
             groups: self.groups.v4,
             groups_v6: self.groups.v6,
@@ -210,6 +214,7 @@ impl Options {
             SocketOption::HeaderIncluded(on) => self.raw.header_included = on,
             SocketOption::IcmpFilter(filter) => self.raw.filter = filter,
             SocketOption::Checksum(at) => self.raw.checksum = even(at)?,
+            SocketOption::Device(port) => tcp.device = port,
             SocketOption::MaxPacingRate(rate) => tcp.max_pacing_rate = rate,
             SocketOption::NoDelay(on) => tcp.nodelay = on,
             SocketOption::Cork(on) => tcp.cork = on,
@@ -389,7 +394,9 @@ impl Socket {
             SocketOption::MulticastLink(link) if link != Link::Any && !is_there(link) => {
                 Err(SocketError::AddressNotAvailable)
             }
-            SocketOption::MulticastPortV6(Some(port)) if !is_there(Link::Port(port)) => {
+            SocketOption::MulticastPortV6(Some(port)) | SocketOption::Device(Some(port))
+                if !is_there(Link::Port(port)) =>
+            {
                 Err(SocketError::NoDevice)
             }
             _ => Ok(()),
@@ -496,6 +503,7 @@ impl Sockets {
             SocketOption::HeaderIncluded(_) => SocketOption::HeaderIncluded(raw.header_included),
             SocketOption::IcmpFilter(_) => SocketOption::IcmpFilter(raw.filter),
             SocketOption::Checksum(_) => SocketOption::Checksum(raw.checksum),
+            SocketOption::Device(_) => SocketOption::Device(tcp.device),
             SocketOption::MaxPacingRate(_) => SocketOption::MaxPacingRate(tcp.max_pacing_rate),
             SocketOption::NoDelay(_) => SocketOption::NoDelay(tcp.nodelay),
             SocketOption::Cork(_) => SocketOption::Cork(tcp.cork),

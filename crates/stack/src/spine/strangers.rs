@@ -36,7 +36,7 @@ impl Stack {
                 self.settle(id, up, None, cx).map(|_| ())
             }
             _ => {
-                let way_back = |ip| self.network.route(ip, None).ok();
+                let way_back = |by, ip| self.network.route_out(by, ip, None).ok();
                 let up = self.transport.receive(arrival, &way_back, cx);
                 self.settle(id, up, None, cx).map(|_| ())
             }

@@ -2,6 +2,7 @@
 mod binding;
 mod conflicts;
 mod datagrams;
+mod devices;
 mod discovery;
 mod disorder;
 mod echo;

@@ -35,7 +35,7 @@ impl Network {
             cx.pool.recycle(packet);
             return Up::Drop(DropReason::NotForUs, None);
         }
-        let Some(hop) = self.routes.lookup(header.dst.into()) else {
+        let Some(hop) = self.routes.lookup(header.dst.into(), None) else {
             cx.count(Counter::Ip6InNoRoutes);
             let message = Icmpv6::Unreachable(Unreachable::NoRoute);
             return self.refuse_v6(port, &header, packet, (DropReason::NoRoute, message), cx);

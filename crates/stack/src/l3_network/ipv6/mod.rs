@@ -332,10 +332,12 @@ impl Network {
     /// The port and the neighbour for a packet to `dst`.
     pub(super) fn next_hop_v6(
         &self,
+        by: Option<PortId>,
         dst: Ipv6Addr,
         src: Option<Ipv6Addr>,
     ) -> Option<(PortId, Ipv6Addr)> {
-        if self.v6.addresses.is_ours(dst) {
+        let is_at = |port| self.is_reached_by(port, dst.into());
+        if self.v6.addresses.is_ours(dst) && by.is_none_or(is_at) {
             return Some((PortId::LOOPBACK, dst));
         }
         if dst.is_unspecified() {
@@ -348,17 +350,20 @@ impl Network {
             port.filter(|port| *port != PortId::LOOPBACK)
         };
         if dst.is_multicast() {
-            let told = zone_of(dst).or_else(spoken_from);
-            let by_route = || self.routes.lookup(dst.into()).map(|hop| hop.port);
+            let told = zone_of(dst).or(by).or_else(spoken_from);
+            let by_route = || self.routes.lookup(dst.into(), None).map(|hop| hop.port);
             let port = told.or_else(by_route);
             let port = port.or_else(|| self.v6.addresses.first_cable())?;
             return Some((port, zoned(bare(dst), port)));
         }
         if needs_zone(dst) {
-            let port = zone_of(dst).or_else(spoken_from)?;
+            let port = zone_of(dst).or(by).or_else(spoken_from)?;
+            if by.is_some_and(|by| by != port) {
+                return None;
+            }
             return Some((port, zoned(bare(dst), port)));
         }
-        let hop = self.routes.lookup(dst.into())?;
+        let hop = self.routes.lookup(dst.into(), by)?;
         match hop.via {
             Some(IpAddr::V6(via)) => Some((hop.port, via)),
             _ => Some((hop.port, dst)),

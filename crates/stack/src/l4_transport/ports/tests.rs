@@ -18,6 +18,7 @@ const PLAIN: Sharing = Sharing {
     reuse_port: false,
     listening: false,
     v6_only: false,
+    device: None,
 };
 const REUSE_ADDRESS: Sharing = Sharing {
     reuse_address: true,
@@ -50,6 +51,10 @@ fn bind_conflicts_are_those_of_linux() {
         listening: true,
         ..sharing
     };
+    let by = |port| Sharing {
+        device: Some(PortId(port)),
+        ..PLAIN
+    };
     let free = Ok(());
     let taken = Err(SocketError::AddressInUse);
     let rows = [
@@ -65,6 +70,10 @@ fn bind_conflicts_are_those_of_linux() {
         ((HERE, listens(REUSE_ADDRESS)), (HERE, REUSE_ADDRESS), taken),
         ((HERE, listens(REUSE_PORT)), (ANY, REUSE_PORT), free),
         ((HERE, REUSE_PORT), (HERE, REUSE_ADDRESS), taken),
+        ((ANY, by(1)), (ANY, by(2)), free),
+        ((ANY, by(1)), (HERE, by(1)), taken),
+        ((ANY, by(1)), (ANY, PLAIN), taken),
+        ((ANY, PLAIN), (ANY, by(1)), taken),
     ];
     for (n, (there, new, verdict)) in rows.into_iter().enumerate() {
         let mut space = space();
@@ -216,20 +225,24 @@ fn model_refuses(holders: &[Hold], new: SocketAddr, sharing: Sharing) -> bool {
         let both = sharing.reuse_address && there.sharing.reuse_address;
         let joins =
             (both && !there.sharing.listening) || (sharing.reuse_port && there.sharing.reuse_port);
-        there.port == new.port() && same && !joins
+        let apart = [there.sharing.device, sharing.device];
+        let apart = apart.iter().all(Option::is_some) && apart[0] != apart[1];
+        there.port == new.port() && same && !joins && !apart
     })
 }
 
 proptest! {
     #[test]
     fn counting_holders_answers_as_listing_them(
-        steps in proptest::collection::vec((0u8..4, 0usize..5, 80u16..83, 0usize..8, any::<bool>(), any::<prop::sample::Index>()), 1..80)
+        steps in proptest::collection::vec((0u8..4, 0usize..5, 80u16..83, 0usize..8, any::<bool>(), 0u16..6, any::<prop::sample::Index>()), 1..80)
     ) {
         let mut space = space();
         let mut holders: Vec<Hold> = Vec::new();
-        for (verb, ip, port, kind, v6_only, which) in steps {
+        for (verb, ip, port, kind, v6_only, device, which) in steps {
             let local = at([ANY, HERE, ALSO_HERE, ANY6, HERE6][ip], port);
-            let sharing = Sharing { listening: false, v6_only, ..Sharing::from_kind(kind) };
+            // Most are bound to no port of the host.
+            let device = (1..3).contains(&device).then_some(PortId(device));
+            let sharing = Sharing { listening: false, v6_only, device, ..Sharing::from_kind(kind) };
             match verb {
                 0 | 1 => {
                     let got = space.claim(local, sharing, &nothing);

@@ -61,6 +61,8 @@ impl Tcp {
         let shared = self.share(options);
         if let Some(listener) = self.listeners.get_mut(id.0 as usize) {
             listener.options = shared;
+            self.demux
+                .bind_listener(listener.local, id.0, options.device);
         }
     }
     /// Closes a listener: openings and connections that nobody accepted are reset.
@@ -169,6 +171,7 @@ impl Tcp {
             index: self.conns.insert(Conn::Opening(Box::new(opening))) as u32,
             generation,
         };
+        self.demux.note_device(options.device);
         self.demux.insert(local, remote, Entry::Conn(id));
         self.settle(id, cx);
         Ok(id)
@@ -422,6 +425,7 @@ impl Tcp {
             send_space(&self.config, &options),
         );
         let shared = self.share(options);
+        self.demux.note_device(options.device);
         let Some(conn) = self.conn_mut(id) else {
             return;
         };

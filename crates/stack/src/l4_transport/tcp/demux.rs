@@ -8,6 +8,7 @@ use hashbrown::HashMap;
 use super::{ConnId, Options};
 use crate::Cx;
 use crate::keyed_hash::{KeyedHash, hash_bare};
+use crate::l1_physical::PortId;
 use crate::l4_transport::any_of;
 
 /// What a segment is for: a slot in one of the slabs.
@@ -54,10 +55,19 @@ impl Hash for Pair {
 pub struct Demux {
     key: KeyedHash,
     pairs: HashMap<Pair, Entry, KeyedHash>,
-    /// More than one at an address: they said SO_REUSEPORT.
-    listeners: HashMap<SocketAddr, Vec<u32>, KeyedHash>,
+    /// More than one at an address: they said SO_REUSEPORT, or are bound to different ports of the host.
+    listeners: HashMap<SocketAddr, Vec<Listening>, KeyedHash>,
     /// Those of them at `::` that hear IPv4 too, by port.
-    dual: HashMap<u16, Vec<u32>, KeyedHash>,
+    dual: HashMap<u16, Vec<Listening>, KeyedHash>,
+    /// A socket was bound to a port of the host, now or before: otherwise nobody asks which.
+    knows_devices: bool,
+}
+
+/// A listener, and the port of the host that it is bound to.
+#[derive(Clone, Copy, Debug)]
+struct Listening {
+    index: u32,
+    device: Option<PortId>,
 }
 impl Demux {
     /// Empty, with a key of its own.
@@ -68,12 +78,16 @@ impl Demux {
             pairs: HashMap::with_hasher(key),
             listeners: HashMap::with_hasher(key),
             dual: HashMap::with_hasher(key),
+            knows_devices: false,
         }
     }
-    /// What a segment is for: a pair before a listener.
-    pub fn find(&self, local: SocketAddr, remote: SocketAddr) -> Option<Entry> {
-        self.pair(local, remote)
-            .or_else(|| self.listener(local, remote).map(Entry::Listener))
+    /// Whether some socket is, or was, bound to a port of the host.
+    pub fn knows_devices(&self) -> bool {
+        self.knows_devices
+    }
+    /// One is from now on, or none.
+    pub fn note_device(&mut self, device: Option<PortId>) {
+        self.knows_devices |= device.is_some();
     }
     /// The entry of a pair.
     pub fn pair(&self, local: SocketAddr, remote: SocketAddr) -> Option<Entry> {
@@ -92,33 +106,59 @@ impl Demux {
             there.remove();
         }
     }
-    /// The listener for an address: one of that very address before one of any, one of IPv4 alone before one of both families.
-    /// Those that share an address share its connections by a hash of both ends.
-    pub fn listener(&self, local: SocketAddr, remote: SocketAddr) -> Option<u32> {
+    /// The listener for an address and what came in by a port: one of that very address before one of any, one of IPv4 alone
+    /// before one of both families; of each, one that is bound to the port before one that is bound to none. Those that share
+    /// an address share its connections by a hash of both ends.
+    pub fn listener(&self, local: SocketAddr, remote: SocketAddr, port: PortId) -> Option<u32> {
         let any = SocketAddr::new(any_of(local.ip()), local.port());
-        let dual = || self.dual.get(&local.port()).filter(|_| local.is_ipv4());
-        let sharing = self
-            .listeners
-            .get(&local)
-            .or_else(|| self.listeners.get(&any))
-            .or_else(dual)?;
-        let draw = match sharing.len() {
+        let draw = |n| match n {
             0 | 1 => 0,
             n => (self.key.hash_one((local, remote)) % n as u64) as usize,
         };
-        sharing.get(draw).copied()
+        let of_list = |list: &Vec<Listening>| match self.knows_devices {
+            false => list.get(draw(list.len())).map(|listening| listening.index),
+            true => [Some(port), None].into_iter().find_map(|device| {
+                let own = list.iter().filter(|listening| listening.device == device);
+                let drawn = draw(own.clone().count());
+                own.map(|listening| listening.index).nth(drawn)
+            }),
+        };
+        let dual = || self.dual.get(&local.port()).filter(|_| local.is_ipv4());
+        self.listeners
+            .get(&local)
+            .and_then(of_list)
+            .or_else(|| self.listeners.get(&any).and_then(of_list))
+            .or_else(|| dual().and_then(of_list))
     }
     /// Adds a listener; `false` if there is one of this very address and the new one does not share.
     pub fn listen(&mut self, local: SocketAddr, index: u32, options: &Options) -> bool {
+        let device = options.device;
         let sharing = self.listeners.entry(local).or_default();
-        if !sharing.is_empty() && !options.reuse_port {
+        let meets = |there: &Listening| {
+            device.is_none() || there.device.is_none() || there.device == device
+        };
+        if sharing.iter().any(meets) && !options.reuse_port {
             return false;
         }
-        sharing.push(index);
+        let listening = Listening { index, device };
+        sharing.push(listening);
         if options.hears_both(local.ip()) {
-            self.dual.entry(local.port()).or_default().push(index);
+            self.dual.entry(local.port()).or_default().push(listening);
         }
+        self.note_device(device);
         true
+    }
+    /// A listener is bound to another port of the host.
+    pub fn bind_listener(&mut self, local: SocketAddr, index: u32, device: Option<PortId>) {
+        self.note_device(device);
+        let lists = [
+            self.listeners.get_mut(&local),
+            self.dual.get_mut(&local.port()),
+        ];
+        let all = lists.into_iter().flatten().flatten();
+        for listening in all.filter(|listening| listening.index == index) {
+            listening.device = device;
+        }
     }
     /// Removes a listener.
     pub fn unlisten(&mut self, local: SocketAddr, index: u32) {
@@ -127,9 +167,9 @@ impl Demux {
     }
 }
 
-fn remove<K: Eq + Hash>(lists: &mut HashMap<K, Vec<u32>, KeyedHash>, key: &K, index: u32) {
+fn remove<K: Eq + Hash>(lists: &mut HashMap<K, Vec<Listening>, KeyedHash>, key: &K, index: u32) {
     if let Some(list) = lists.get_mut(key) {
-        list.retain(|other| *other != index);
+        list.retain(|other| other.index != index);
         if list.is_empty() {
             lists.remove(key);
         }

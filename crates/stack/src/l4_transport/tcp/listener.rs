@@ -3,7 +3,7 @@ use alloc::boxed::Box;
 use alloc::collections::{BTreeSet, VecDeque};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
-use core::net::{IpAddr, SocketAddr};
+use core::net::SocketAddr;
 
 use heptad_wire::tcp::Flags;
 
@@ -17,7 +17,7 @@ use super::segment::{Segment, reset_for};
 use super::seq::SeqNum;
 use super::tcb::{Endpoint, Tcb, Way, tell_state};
 use super::timers::{Item, Key};
-use super::{Conn, ConnId, Options, State, SynCookies, Tcp, states};
+use super::{Conn, ConnId, Options, State, SynCookies, Tcp, WayBack, states};
 use crate::l3_network::{Path, Reply, Up};
 use crate::l4_transport::readiness::Owner;
 use crate::{Counter, Cx, DropReason, Instant};
@@ -54,7 +54,7 @@ pub struct Knock<'a> {
     pub local: SocketAddr,
     pub remote: SocketAddr,
     pub isn: Option<SeqNum>,
-    pub route: &'a dyn Fn(IpAddr) -> Option<Path>,
+    pub route: WayBack<'a>,
 }
 
 impl Tcp {
@@ -104,8 +104,8 @@ impl Tcp {
         if self.wants_cookie(full, knock, cx)? {
             return self.send_cookie(index, knock, &seg, cx).map(Up::Reply);
         }
-        let path = (knock.route)(knock.remote.ip()).ok_or(DropReason::NoRoute)?;
         let options = Arc::clone(&listener.options);
+        let path = (knock.route)(options.device, knock.remote.ip()).ok_or(DropReason::NoRoute)?;
         let mut opening = self.new_opening(index, knock, path, &options, &seg, cx);
         let cookie = match self.fast_open_wish(index, knock, &seg, cx) {
             Wish::Open => return Ok(self.open_fast(&opening, seg, cx)),
@@ -195,6 +195,7 @@ impl Tcp {
             },
             ttl,
             tos,
+            device: options.device,
             wnd,
             offer_mss,
             retries: 0,

@@ -219,6 +219,8 @@ pub struct Options {
     pub oob_inline: bool,
     /// SO_REUSEPORT: listeners of one address share its connections.
     pub reuse_port: bool,
+    /// SO_BINDTODEVICE: hears what comes in by this port only, and speaks by it.
+    pub device: Option<PortId>,
     /// TCP_WINDOW_CLAMP, bytes; 0: none.
     pub window_clamp: u32,
     /// SO_MAX_PACING_RATE, bytes a second; `u64::MAX`: none.
@@ -276,6 +278,7 @@ impl Default for Options {
             quickack: true,
             oob_inline: false,
             reuse_port: false,
+            device: None,
             window_clamp: 0,
             max_pacing_rate: u64::MAX,
             notsent_lowat: 0,
@@ -408,6 +411,9 @@ enum Conn {
     Open(Box<tcb::Tcb>),
 }
 
+/// The way back to an address, by a port if one is given.
+pub type WayBack<'a> = &'a dyn Fn(Option<PortId>, IpAddr) -> Option<Path>;
+
 /// TCP of one host.
 pub struct Tcp {
     config: Config,
@@ -482,20 +488,16 @@ impl Tcp {
 
     /// A segment that came up. RST, challenge ACK and SYN,ACK of an opening may come back as a reply; all else is sent by `poll_transmit`.
     /// `route` tells the way back for a SYN (called at most once).
-    pub fn receive(
-        &mut self,
-        arrival: Arrival,
-        route: &dyn Fn(IpAddr) -> Option<Path>,
-        cx: &mut Cx<'_>,
-    ) -> Up<()> {
+    pub fn receive(&mut self, arrival: Arrival, route: WayBack<'_>, cx: &mut Cx<'_>) -> Up<()> {
         let frames = arrival.packet.frames();
         cx.counters.add(Counter::TcpInSegs, u64::from(frames));
         if arrival.group {
             cx.pool.recycle(arrival.packet);
             return Up::Drop(DropReason::TcpNotUnicast, None);
         }
+        let port = arrival.port;
         match segment::Segment::parse(arrival, cx) {
-            Ok((local, remote, seg)) => self.deliver(local, remote, seg, route, cx),
+            Ok((local, remote, seg)) => self.deliver((local, remote, port), seg, route, cx),
             Err(reason) => {
                 cx.count(Counter::TcpInErrs);
                 Up::Drop(reason, None)
@@ -518,20 +520,19 @@ impl Tcp {
     }
     fn deliver(
         &mut self,
-        local: SocketAddr,
-        remote: SocketAddr,
+        (local, remote, port): (SocketAddr, SocketAddr, PortId),
         seg: segment::Segment,
-        route: &dyn Fn(IpAddr) -> Option<Path>,
+        route: WayBack<'_>,
         cx: &mut Cx<'_>,
     ) -> Up<()> {
         let mut isn = None;
-        let mut entry = self.demux.find(local, remote);
+        let mut entry = self.find(local, remote, port);
         if let Some(demux::Entry::TimeWait(index)) = entry {
-            match self.time_wait_receives(index, &seg, cx) {
+            match self.time_wait_receives((index, port), &seg, cx) {
                 Ok(up) => return up,
                 Err(floor) => isn = Some(floor),
             }
-            entry = self.demux.find(local, remote);
+            entry = self.find(local, remote, port);
         }
         match entry {
             Some(demux::Entry::Conn(id)) => return self.conn_receives(id, seg, cx),
@@ -549,6 +550,22 @@ impl Tcp {
         }
         let reset = segment::reset_for(local, remote, &seg, cx);
         Up::Drop(DropReason::TcpNoSocket, reset.map(Reply::Transport))
+    }
+    /// What a segment that came in by a port is for: a pair before a listener. A connection that is bound to another port does
+    /// not hear it.
+    fn find(&self, local: SocketAddr, remote: SocketAddr, port: PortId) -> Option<demux::Entry> {
+        let hears = |entry: &demux::Entry| match entry {
+            demux::Entry::Conn(id) if self.demux.knows_devices() => {
+                let device = self.conn(*id).and_then(|conn| conn.ep().options.device);
+                device.is_none_or(|device| device == port)
+            }
+            _ => true,
+        };
+        let pair = self.demux.pair(local, remote).filter(hears);
+        pair.or_else(|| {
+            let listener = self.demux.listener(local, remote, port)?;
+            Some(demux::Entry::Listener(listener))
+        })
     }
     /// A segment for a connection or an active opening.
     fn conn_receives(&mut self, id: ConnId, seg: segment::Segment, cx: &mut Cx<'_>) -> Up<()> {
@@ -600,7 +617,7 @@ impl Tcp {
     /// `Err`: the entry gave way to a new connection, whose ISN must not be below this.
     fn time_wait_receives(
         &mut self,
-        index: u32,
+        (index, port): (u32, PortId),
         seg: &segment::Segment,
         cx: &mut Cx<'_>,
     ) -> Result<Up<()>, seq::SeqNum> {
@@ -608,7 +625,8 @@ impl Tcp {
         let Some(entry) = self.time_waits.get_mut(index as usize) else {
             return Ok(Up::Drop(DropReason::TcpNoSocket, None));
         };
-        if entry.may_be_reused(seg) && self.demux.listener(entry.local, entry.remote).is_some() {
+        let (local, remote) = (entry.local, entry.remote);
+        if entry.may_be_reused(seg) && self.demux.listener(local, remote, port).is_some() {
             let isn = self.secrets.isn(entry.local, entry.remote, cx.now);
             let isn = entry.next_isn(isn);
             self.agenda.forget();

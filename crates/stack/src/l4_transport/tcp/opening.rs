@@ -14,6 +14,7 @@ use super::segment::Outgoing;
 use super::seq::SeqNum;
 use super::tcb::{Endpoint, receive_space};
 use super::{Config, Options};
+use crate::l1_physical::PortId;
 use crate::l3_network::Path;
 use crate::l4_transport::readiness::SocketError;
 use crate::time::Duration;
@@ -50,6 +51,8 @@ pub struct Opening {
     pub shake: Handshake,
     pub ttl: u8,
     pub tos: u8,
+    /// As its listener has it.
+    pub device: Option<PortId>,
     /// What our SYN,ACK tells.
     pub wnd: u16,
     pub offer_mss: u16,
@@ -126,18 +129,24 @@ impl Opening {
     pub fn ends(&self) -> (SocketAddr, SocketAddr) {
         (self.local, self.remote)
     }
+    fn bare(&self) -> Outgoing {
+        Outgoing {
+            ttl: self.ttl,
+            tos: self.tos,
+            device: self.device,
+            ..Outgoing::new(self.local, self.remote, &Options::default())
+        }
+    }
     /// SYN,ACK.
     pub fn syn_ack(&self, config: &Config, now: Instant) -> Outgoing {
-        let mut out = Outgoing::new(self.local, self.remote, &Options::default());
-        out.ttl = self.ttl;
-        out.tos = self.tos;
+        let mut out = self.bare();
         write_syn_ack(&mut out, &self.shake, self.offer_mss, self.wnd, config, now);
         out.flags = out.flags | self.shake.tells_of_marks(self.retries);
         out
     }
     /// The end of an attempt that cannot come to anything.
     pub fn reset(&self) -> Outgoing {
-        let mut out = Outgoing::new(self.local, self.remote, &Options::default());
+        let mut out = self.bare();
         out.seq = self.shake.iss + 1;
         out.ack = self.shake.irs + 1;
         out.flags = Flags::RST | Flags::ACK;
@@ -145,9 +154,7 @@ impl Opening {
     }
     /// A bare ACK from here: an answer to a RST or segment that is not quite right.
     pub fn ack(&self, now: Instant) -> Outgoing {
-        let mut out = Outgoing::new(self.local, self.remote, &Options::default());
-        out.ttl = self.ttl;
-        out.tos = self.tos;
+        let mut out = self.bare();
         out.seq = self.shake.iss + 1;
         out.ack = self.shake.irs + 1;
         out.wnd = self.wnd >> self.shake.agreed.rcv_scale;

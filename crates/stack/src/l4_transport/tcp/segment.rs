@@ -11,6 +11,7 @@ use super::Options;
 use super::ecn::Codepoint;
 use super::options::SegmentOptions;
 use super::seq::SeqNum;
+use crate::l1_physical::PortId;
 use crate::l3_network::{Arrival, Departure, Outlet, zone};
 use crate::{Counter, Cx, DropReason};
 
@@ -137,10 +138,12 @@ pub struct Outgoing {
     pub urgent: u16,
     pub ttl: u8,
     pub tos: u8,
+    /// Its socket is bound to this port.
+    pub device: Option<PortId>,
 }
 
 impl Outgoing {
-    /// A bare segment with the TTL and DS field of a socket's options.
+    /// A bare segment with the TTL, DS field and port of a socket's options.
     pub fn new(local: SocketAddr, remote: SocketAddr, options: &Options) -> Self {
         let (ttl, tos) = options.hops_to(remote.ip());
         Self {
@@ -154,6 +157,7 @@ impl Outgoing {
             urgent: 0,
             ttl,
             tos,
+            device: options.device,
         }
     }
 
@@ -200,7 +204,10 @@ impl Outgoing {
             ttl: self.ttl,
             tos: self.tos,
             dont_fragment: true,
-            outlet: Outlet::default(),
+            outlet: Outlet {
+                port: self.device,
+                ..Outlet::default()
+            },
             segment: (text_len > mss).then_some(mss as u16),
             packet,
         }

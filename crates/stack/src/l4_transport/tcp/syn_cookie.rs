@@ -170,9 +170,9 @@ impl Tcp {
             .listeners
             .get_mut(index as usize)
             .ok_or(DropReason::TcpNoSocket)?;
-        let path = (knock.route)(knock.remote.ip()).ok_or(DropReason::NoRoute)?;
-        listener.cookie_at = Some(cx.now);
         let options = Arc::clone(&listener.options);
+        let path = (knock.route)(options.device, knock.remote.ip()).ok_or(DropReason::NoRoute)?;
+        listener.cookie_at = Some(cx.now);
         let ends = (knock.local, knock.remote);
         let limit = mss_limit(path.mtu, knock.local.ip(), options.maxseg);
         let timestamps = seg.options.timestamps.filter(|_| self.config.timestamps);
@@ -256,7 +256,7 @@ impl Tcp {
             })?;
         let listener = self.listeners.get(index as usize);
         let options = &listener.ok_or(DropReason::TcpNoSocket)?.options;
-        let path = (knock.route)(remote.ip()).ok_or(DropReason::NoRoute)?;
+        let path = (knock.route)(options.device, remote.ip()).ok_or(DropReason::NoRoute)?;
         let ts_offset = self.secrets.timestamp_offset(local, remote);
         let timestamps = seg.options.timestamps.filter(|_| self.config.timestamps);
         let clock = timestamps.map(|(_, echo)| echo.wrapping_sub(ts_offset));

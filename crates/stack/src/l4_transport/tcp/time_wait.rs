@@ -11,6 +11,7 @@ use super::options::data_options;
 use super::segment::{Outgoing, Segment};
 use super::seq::SeqNum;
 use super::tcb::Tcb;
+use crate::l1_physical::PortId;
 use crate::l3_network::{Reply, Up};
 use crate::l4_transport::family::Family;
 use crate::time::Duration;
@@ -30,6 +31,7 @@ pub struct TimeWait {
     timestamps: Option<(u32, u32)>,
     ttl: u8,
     tos: u8,
+    device: Option<PortId>,
     pub family: Family,
     pub expires: Instant,
     last_stray: Option<Instant>,
@@ -55,6 +57,7 @@ impl TimeWait {
                 .then_some((tcb.ts.offset, tcb.ts.recent)),
             ttl,
             tos,
+            device: tcb.ep.options.device,
             family: tcb.ep.options.family,
             expires,
             last_stray: None,
@@ -114,6 +117,7 @@ impl TimeWait {
         let mut out = Outgoing::new(self.local, self.remote, &super::Options::default());
         out.ttl = self.ttl;
         out.tos = self.tos;
+        out.device = self.device;
         out.seq = self.snd_nxt;
         out.ack = self.rcv_nxt;
         out.wnd = self.wnd;

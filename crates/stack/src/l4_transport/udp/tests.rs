@@ -13,6 +13,7 @@ const GROUPS: GroupSettings = GroupSettings {
     all: true,
 };
 const SETTINGS: Settings = Settings {
+    device: None,
     rcvbuf: 4_096,
     sndbuf: 4_096,
     ttl: 64,

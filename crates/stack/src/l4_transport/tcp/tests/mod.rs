@@ -99,7 +99,7 @@ impl Host {
     }
     pub fn receive(&mut self, arrival: Arrival) -> Up<()> {
         let back = path(self.ip, self.mtu);
-        self.with(|tcp, cx| tcp.receive(arrival, &|_| Some(back), cx))
+        self.with(|tcp, cx| tcp.receive(arrival, &|_, _| Some(back), cx))
     }
     pub fn transmit(&mut self) -> Option<Departure> {
         self.with(|tcp, cx| tcp.poll_transmit(PORT, cx))
