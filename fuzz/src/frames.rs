@@ -231,13 +231,14 @@ impl World {
             return;
         };
         let value = input.byte();
-        let option = match value % 6 {
+        let option = match value % 7 {
             0 => SocketOption::NoDelay(value & 0x80 != 0),
             1 => SocketOption::ReuseAddress(value & 0x80 != 0),
             2 => SocketOption::ReceiveBuffer(u32::from(value) * 16),
             3 => SocketOption::Linger((value & 0x80 != 0).then_some(Duration::ZERO)),
             4 => SocketOption::Ttl(value),
-            _ => SocketOption::DontFragment(value & 0x80 != 0),
+            5 => SocketOption::DontFragment(value & 0x80 != 0),
+            _ => SocketOption::Device((value & 0x80 != 0).then_some(PortId(value as u16 >> 5 & 3))),
         };
         let _ = self.with(|stack, cx| stack.set(socket, option, cx));
     }
