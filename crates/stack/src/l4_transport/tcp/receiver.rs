@@ -99,9 +99,9 @@ impl Receiver {
     pub fn charge(&self) -> usize {
         self.pinned + self.ooo.charge()
     }
-    /// What the next segment may tell, in bytes: silly windows are told as zero (RFC 9293 3.8.6.2.2), and what was told stays told.
+    /// Bytes that the buffer has room for, as a window: silly ones are none (RFC 9293 3.8.6.2.2).
     /// `clamp`: TCP_WINDOW_CLAMP, or 0.
-    fn window(&self, mss: u32, clamp: u32) -> u32 {
+    fn open(&self, mss: u32, clamp: u32) -> u32 {
         let free = self.space.saturating_sub(self.queued).min(at_least(clamp));
         let open = if free < (self.space / 2).min(mss) {
             0
@@ -110,14 +110,18 @@ impl Receiver {
         } else {
             free
         };
-        open.max(self.wnd()).min(65_535 << self.scale)
+        open.min(65_535 << self.scale)
+    }
+    /// What the next segment may tell, in bytes: what was told stays told.
+    fn window(&self, mss: u32, clamp: u32) -> u32 {
+        self.open(mss, clamp).max(self.wnd())
     }
     /// The window field of a segment that leaves now; moves the edge.
     pub fn tell_window(&mut self, mss: u32, clamp: u32) -> u16 {
-        let field = self
-            .window(mss, clamp)
-            .div_ceil(1 << self.scale)
-            .min(65_535);
+        // Only what there is room for is rounded up: a rest of what was told, rounded up again with each small segment, would
+        // move the edge for ever. Rounded down it is less than was told, which text that comes still may fill (RFC 7323 2.4).
+        let room = self.open(mss, clamp).div_ceil(1 << self.scale);
+        let field = room.max(self.wnd() >> self.scale).min(65_535);
         self.edge = self.edge.later(self.nxt + (field << self.scale));
         field as u16
     }
@@ -324,4 +328,31 @@ fn copy(from: &[u8], out: &mut [u8], at: usize) -> usize {
         to.copy_from_slice(from);
     }
     n
+}
+
+#[cfg(test)]
+mod tests {
+    use alloc::vec;
+
+    use super::*;
+
+    #[test]
+    fn small_segments_that_nobody_reads_do_not_move_the_edge_beyond_the_buffer() {
+        let space = Space {
+            initial: 65_536,
+            most: 1 << 24,
+        };
+        let (scale, start) = (10, SeqNum(1));
+        let mut receiver = Receiver::new(start, start + 65_535, scale, space);
+        let text = || vec![Chunk::copy_from(&[b'x'; 37])];
+        let mut told = Vec::new();
+        while receiver.wnd() >= 37 && receiver.queued() < 2 * space.initial {
+            let seq = receiver.nxt;
+            receiver.take(seq, text(), 37);
+            told.push(receiver.tell_window(1460, 0));
+            assert!(receiver.queued() + receiver.wnd() <= space.initial + (1 << scale));
+        }
+        assert!(told.is_sorted_by(|earlier, later| earlier >= later));
+        assert_eq!(told.last(), Some(&0));
+    }
 }
