@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
-use super::calls::{self, MMSGHDR};
+use super::calls::{self, MMSGHDR, Step};
 use super::guard::{Guard, Parked, Question};
 use super::interfaces::List;
 use super::room::streams::{self, be_refused, close_door};
@@ -77,8 +77,8 @@ pub(super) enum Want {
         header: Option<HeaderPlace>,
         /// The call's flags.
         flags: i32,
-        /// It is the first `mmsghdr`.
-        many: bool,
+        /// Where `recvmmsg` is.
+        many: Option<Progress>,
     },
     /// What an interface answers.
     Interface { at: u64 },
@@ -92,6 +92,28 @@ pub(super) enum Want {
         done: u32,
         headers: u64,
     },
+}
+
+/// Where a call of `recvmmsg` is.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Progress {
+    /// The `mmsghdr` that is filled in now.
+    pub(super) at: u64,
+    /// Those before it.
+    pub(super) done: u32,
+    /// Those behind it.
+    pub(super) left: u32,
+}
+
+impl Progress {
+    /// It is filled in: what comes next, if there is room for it.
+    fn next(self) -> Option<Self> {
+        Some(Self {
+            at: self.at + MMSGHDR as u64,
+            done: self.done + 1,
+            left: self.left.checked_sub(1)?,
+        })
+    }
 }
 
 /// Where a program wants an address or a value: room and a length that goes both ways.
@@ -193,6 +215,19 @@ impl Guard {
                 Err(_),
                 Want::ManySent {
                     done: done @ 1.., ..
+                },
+            ) => {
+                let _ = self.listener.answer(n.id, Ok(i64::from(*done)));
+                return;
+            }
+            (
+                Err(_),
+                Want::Datagram {
+                    many:
+                        Some(Progress {
+                            done: done @ 1.., ..
+                        }),
+                    ..
                 },
             ) => {
                 let _ = self.listener.answer(n.id, Ok(i64::from(*done)));
@@ -353,7 +388,20 @@ impl Guard {
             ) => {
                 let from = from.map(sockaddr::encode).unwrap_or_default();
                 self.forget_error(&n, &want);
-                write_datagram(&n, want, (&from, &control), length, &data)
+                let Want::Datagram { many, flags, .. } = want else {
+                    return;
+                };
+                let written = write_datagram(&n, want, (&from, &control), length, &data);
+                match (many, written) {
+                    (Some(progress), Ok(_)) => return self.receive_next(n, progress, flags),
+                    (
+                        Some(Progress {
+                            done: done @ 1.., ..
+                        }),
+                        Err(_),
+                    ) => Ok(i64::from(done)),
+                    (_, written) => written,
+                }
             }
             (want @ Want::Datagram { .. }, Outcome::Message { length, data }) => {
                 let from = netlink::sockaddr(0, 0);
@@ -415,6 +463,19 @@ impl Guard {
             ),
             None => {
                 let _ = self.listener.answer(n.id, Ok(i64::from(done)));
+            }
+        }
+    }
+
+    /// The next datagram of `recvmmsg`, if it is there already: one that waits for more would lose what it has to a signal.
+    fn receive_next(&mut self, n: Notification, progress: Progress, flags: i32) {
+        let next = progress.next();
+        let step = next.map(|next| self.receive_many(&n, next, flags | libc::MSG_DONTWAIT));
+        match step {
+            Some(Ok(Step::Ask(question))) => self.ask(n, question),
+            _ => {
+                let done = i64::from(progress.done) + 1;
+                let _ = self.listener.answer(n.id, Ok(done));
             }
         }
     }
@@ -621,10 +682,10 @@ fn write_datagram(
             };
             let said = cut | (flags & libc::MSG_ERRQUEUE);
             header.fill(n.thread, (name.at, from), control, said)?;
-            if many {
+            if many.is_some() {
                 memory::write(n.thread, header.at + 56, &(told as u32).to_ne_bytes())?;
             }
         }
     }
-    Ok(if many { 1 } else { told as i64 })
+    Ok(if many.is_some() { 1 } else { told as i64 })
 }

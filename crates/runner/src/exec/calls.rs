@@ -3,7 +3,7 @@
 use std::net::{Ipv4Addr, SocketAddr};
 use std::os::fd::{AsFd, OwnedFd};
 
-use super::answers::{HeaderPlace, Place, Want};
+use super::answers::{HeaderPlace, Place, Progress, Want};
 use super::guard::{Guard, Question};
 use super::room::Ends;
 use super::room::streams::be_refused;
@@ -183,7 +183,7 @@ impl Guard {
                         name,
                         header: None,
                         flags: 0,
-                        many: false,
+                        many: None,
                     },
                     n.args[3] as i32,
                 )
@@ -376,7 +376,7 @@ impl Guard {
             },
             header: Some(header.answer_at(n.args[1])),
             flags: 0,
-            many: false,
+            many: None,
         };
         receive_from(held, want, flags)
     }
@@ -427,30 +427,48 @@ impl Guard {
         ))
     }
 
-    /// With room for addresses or control messages, one message at a time; without, the kernel's.
+    /// With room for addresses or control messages, one datagram after the other, the first as the call says and the others if
+    /// they are there; without, the kernel's.
     fn recvmmsg(&mut self, n: &Notification) -> Result<Step, i32> {
         let headers = read_headers(n.thread, n.args[1], n.args[2])?;
-        let Some(first) = headers.first().copied() else {
+        let flags = n.args[3] as i32;
+        let errors = flags & libc::MSG_ERRQUEUE != 0;
+        let Some(behind) = headers.len().checked_sub(1) else {
             return Ok(Step::Native);
         };
-        let errors = n.args[3] as i32 & libc::MSG_ERRQUEUE != 0;
         if !headers.iter().any(MessageHeader::is_ours) && !errors {
             return Ok(Step::Native);
         }
+        let first = Progress {
+            at: n.args[1],
+            done: 0,
+            left: behind as u32,
+        };
+        self.receive_many(n, first, flags)
+    }
+
+    /// The datagram for one of the headers of `recvmmsg`.
+    pub(super) fn receive_many(
+        &mut self,
+        n: &Notification,
+        progress: Progress,
+        flags: i32,
+    ) -> Result<Step, i32> {
+        let header = read_header(n.thread, progress.at)?;
         let Some(held) = self.hold(n)? else {
             return Ok(Step::Native);
         };
         let want = Want::Datagram {
-            spread: read_buffers(n.thread, &first)?,
+            spread: read_buffers(n.thread, &header)?,
             name: Place {
-                at: first.name,
+                at: header.name,
                 length_at: 0,
             },
-            header: Some(first.answer_at(n.args[1])),
+            header: Some(header.answer_at(progress.at)),
             flags: 0,
-            many: true,
+            many: Some(progress),
         };
-        receive_from(held, want, n.args[3] as i32)
+        receive_from(held, want, flags)
     }
 
     /// Whether the first argument is a socket that is of no network: C libraries ask about interfaces on one of `AF_UNIX`.

@@ -12,7 +12,8 @@ use std::os::fd::{AsFd, BorrowedFd};
 use heptad_runtime::stack::stack::SocketOption;
 use heptad_runtime::stack::time::Duration;
 use heptad_runtime::stack::{Ready, Shutdown, SocketError};
-use rustix::io::{Errno, retry_on_intr};
+use rustix::io::{Errno, ioctl_fionread, retry_on_intr};
+use rustix::net::sockopt::socket_error;
 use rustix::net::{RecvFlags, SendFlags, recv, send, shutdown};
 
 use super::entry::{Entry, PairReady, Role, charged, is_hung_up};
@@ -39,8 +40,10 @@ pub struct Pump {
     deaf: bool,
     /// The program closed with bytes unread, or the connection shall be reset.
     reset: bool,
-    /// The connection failed; told once `down` is empty.
+    /// The connection failed; told once all that came before is with the program.
     failed: Option<SocketError>,
+    /// It failed, and the program was made to hear of that when it writes.
+    refuses: bool,
     /// `shutdown` calls of the program: reading, writing.
     shut: (bool, bool),
     /// A connect that did not block has ended well, and no other has asked for that yet: Linux answers it with 0.
@@ -186,6 +189,14 @@ fn move_up(network: &impl Sockets, entry: &mut Entry, block: &mut [u8]) -> Moved
     };
     let mut moved = false;
     let mut fresh = Fresh::default();
+    if pump.failed.is_some() {
+        pump.up.clear();
+        refuse_more(entry);
+        return Moved::NOTHING;
+    }
+    if entry.pair.hung_up && !pump.up.is_empty() {
+        pump.reset |= socket_error(entry.end.as_fd()) == Ok(Err(Errno::CONNRESET));
+    }
     if pump.up.is_empty() && entry.pair.readable && !pump.up_ended {
         // The byte at the mark goes by itself.
         let urgent = entry.pair.unsure && is_at_mark(entry.end.as_fd());
@@ -213,10 +224,6 @@ fn move_up(network: &impl Sockets, entry: &mut Entry, block: &mut [u8]) -> Moved
             }
         }
     }
-    if pump.failed.is_some() {
-        pump.up.clear();
-        fresh = Fresh::default();
-    }
     let (passed, refusal) = pump.up.pass(fresh, |bytes, urgent| {
         let sent = match urgent {
             true => network.send_urgent(entry.at, bytes)?,
@@ -230,7 +237,7 @@ fn move_up(network: &impl Sockets, entry: &mut Entry, block: &mut [u8]) -> Moved
         Err(SocketError::WouldBlock) => {
             return Moved {
                 moved,
-                wants: Ready::WRITABLE,
+                wants: Ready::WRITABLE | Ready::ERROR,
             };
         }
         Err(error) => {
@@ -256,24 +263,30 @@ fn move_down(network: &impl Sockets, entry: &mut Entry, block: &mut [u8]) -> Mov
     };
     let mut moved = false;
     let mut fresh = Fresh::default();
-    if pump.down.is_empty() && !pump.down_ended && pump.failed.is_none() {
+    if pump.down.is_empty() && !pump.down_ended {
         match network.recv(entry.at, charged(entry.end.as_fd()), block) {
             Ok(Bytes { count: 0, .. }) => {
                 pump.down_ended = true;
-                let _ = shutdown(entry.end.as_fd(), rustix::net::Shutdown::Write);
+                if pump.failed.is_none() {
+                    let _ = shutdown(entry.end.as_fd(), rustix::net::Shutdown::Write);
+                }
             }
             Ok(Bytes { count, urgent }) => {
                 moved = true;
                 let bytes = block.get(..count).unwrap_or(&[]);
                 fresh = Fresh { bytes, urgent };
             }
+            Err(SocketError::WouldBlock) if pump.failed.is_some() => pump.down_ended = true,
             Err(SocketError::WouldBlock) => {
                 return Moved {
                     moved,
                     wants: Ready::READABLE | Ready::URGENT,
                 };
             }
-            Err(error) => pump.failed = Some(error),
+            Err(error) => {
+                pump.down_ended = true;
+                pump.failed = pump.failed.or(Some(error));
+            }
         }
     }
     if pump.deaf {
@@ -308,6 +321,18 @@ fn move_down(network: &impl Sockets, entry: &mut Entry, block: &mut [u8]) -> Mov
     Moved { moved, wants }
 }
 
+/// The connection failed while the program has not read all that came before, and it goes on writing: from now on that fails.
+/// What it wrote last stays unread: when our end is closed, whoever reads is told of a reset behind those bytes.
+fn refuse_more(entry: &mut Entry) {
+    if let Role::Stream(pump) = &mut entry.role
+        && !pump.refuses
+        && ioctl_fionread(entry.end.as_fd()).is_ok_and(|bytes| bytes > 0)
+    {
+        pump.refuses = true;
+        let _ = shutdown(entry.end.as_fd(), rustix::net::Shutdown::Read);
+    }
+}
+
 /// Writes to the program.
 fn give(end: BorrowedFd<'_>, bytes: &[u8], urgent: bool) -> Result<usize, Errno> {
     let flags = SendFlags::DONTWAIT | SendFlags::NOSIGNAL;
@@ -336,8 +361,13 @@ fn reset_behind_end(network: &impl Sockets, at: At, pump: &mut Pump) -> Ready {
 }
 
 fn ended(network: &impl Sockets, pair: &PairReady, at: At, pump: &mut Pump) -> Option<Next> {
-    if pair.hung_up && pump.up_ended && pump.up.is_empty() {
-        if pump.is_shut() && !pump.reset {
+    // Who closes with bytes unread, or is sent more, wants a reset at once, whatever still waits to be sent.
+    let up_over = match pump.up.is_empty() {
+        true => pump.up_ended || pump.failed.is_some(),
+        false => pump.reset,
+    };
+    if pair.hung_up && up_over {
+        if pump.refuses || pump.is_shut() && !pump.reset {
             return Some(Next::Over(pump.failed));
         }
         if pump.reset && pump.failed.is_none() {
@@ -346,7 +376,9 @@ fn ended(network: &impl Sockets, pair: &PairReady, at: At, pump: &mut Pump) -> O
         return Some(Next::Closed);
     }
     match pump.failed {
-        Some(error) if pump.down.is_empty() || pump.deaf => Some(Next::Over(Some(error))),
+        Some(error) if pump.down_ended && pump.down.is_empty() || pump.deaf => {
+            Some(Next::Over(Some(error)))
+        }
         _ => None,
     }
 }
