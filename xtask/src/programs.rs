@@ -1,6 +1,7 @@
 //! The outside programs that tests start: looks for them and, where it may, installs them.
 
 use std::os::fd::AsFd;
+use std::path::Path;
 use std::process::{Command, Stdio};
 
 /// A program that some tests start.
@@ -144,7 +145,7 @@ pub const PROGRAMS: [Program; 17] = [
 ];
 
 /// What others wrote, for `cargo xtask suites`, and what shuts them in.
-pub const SUITES: [Program; 4] = [
+pub const SUITES: [Program; 10] = [
     Program {
         name: "/usr/bin/python3",
         package: "python3 libpython3.11-testsuite",
@@ -161,6 +162,49 @@ pub const SUITES: [Program; 4] = [
         probe: &["version"],
         says: "go1.19",
         tests: "Go's own tests",
+    },
+    Program {
+        name: "dpkg-source",
+        package: "dpkg-dev",
+        probe: &["--version"],
+        says: "dpkg-source",
+        tests: "suites from Debian's sources",
+    },
+    Program {
+        name: "/usr/bin/tclsh8.6",
+        package: "tcl8.6",
+        // It reads its commands from where there are none.
+        probe: &[],
+        says: "",
+        tests: "the tests of redis",
+    },
+    Program {
+        name: "/usr/bin/prove",
+        package: "perl",
+        probe: &["--version"],
+        says: "TAP::Harness",
+        tests: "the tests of memcached",
+    },
+    Program {
+        name: "make",
+        package: "make",
+        probe: &["--version"],
+        says: "GNU Make",
+        tests: "the tests of memcached",
+    },
+    Program {
+        name: "gcc",
+        package: "gcc libc6-dev",
+        probe: &["--version"],
+        says: "Free Software Foundation",
+        tests: "the tests of memcached and libuv",
+    },
+    Program {
+        name: "cmake",
+        package: "cmake",
+        probe: &["--version"],
+        says: "cmake version",
+        tests: "the tests of libuv",
     },
     Program {
         name: "unshare",
@@ -494,6 +538,11 @@ fn install(missing: &[&Program]) -> Result<(), String> {
 
 /// Runs apt-get without questions; what it says goes to stderr.
 pub fn apt_get(arguments: &[&str]) -> Result<(), String> {
+    apt_get_in(Path::new("."), arguments)
+}
+
+/// The same in a folder, where it puts sources.
+pub fn apt_get_in(folder: &Path, arguments: &[&str]) -> Result<(), String> {
     let line = format!("apt-get {}", arguments.join(" "));
     eprintln!("programs: {line}");
     let patience = [
@@ -508,6 +557,7 @@ pub fn apt_get(arguments: &[&str]) -> Result<(), String> {
     child.args(["-q"]).args(patience).args(arguments);
     child
         .env("DEBIAN_FRONTEND", "noninteractive")
+        .current_dir(folder)
         .stdin(Stdio::null());
     if let Ok(stderr) = std::io::stderr().as_fd().try_clone_to_owned() {
         child.stdout(stderr);

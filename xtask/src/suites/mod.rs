@@ -9,11 +9,14 @@
 //! A suite of its own file says which tests the kernel passes and how they are run; [`SUITES`] names them.
 
 mod cpython;
+mod crates;
 mod differences;
 mod go;
+mod libuv;
+mod memcached;
+mod redis;
 mod report;
 pub mod room;
-mod tokio;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -29,7 +32,7 @@ use crate::tools::cargo;
 
 /// What `cargo xtask suites --help` ends with.
 pub const EXAMPLES: &str = "Examples:
-  cargo xtask suites                 all of them: about ten minutes on two cores
+  cargo xtask suites                 all of them: about forty minutes on two cores
   cargo xtask suites go              one of them; more than one may be named
   cargo xtask suites --json          the same table for programs
   cargo xtask suites --update        writes the table of docs/suites.md
@@ -49,7 +52,7 @@ struct Suite {
 }
 
 /// Every suite, in the order in which they run.
-const SUITES: [Suite; 4] = [
+const SUITES: [Suite; 9] = [
     Suite {
         name: "cpython",
         run: cpython::listed,
@@ -64,7 +67,27 @@ const SUITES: [Suite; 4] = [
     },
     Suite {
         name: "tokio",
-        run: tokio::all,
+        run: crates::tokio,
+    },
+    Suite {
+        name: "redis",
+        run: redis::all,
+    },
+    Suite {
+        name: "memcached",
+        run: memcached::all,
+    },
+    Suite {
+        name: "libuv",
+        run: libuv::all,
+    },
+    Suite {
+        name: "polling",
+        run: crates::polling,
+    },
+    Suite {
+        name: "async-io",
+        run: crates::async_io,
     },
 ];
 
@@ -91,11 +114,28 @@ enum Verdict {
 type Verdicts = BTreeMap<String, Verdict>;
 
 /// What a suite came to.
+#[derive(Default)]
 struct Outcome {
     /// The tests that the kernel passes.
     kernel: BTreeSet<String>,
     /// What became of them under heptad.
     heptad: Verdicts,
+}
+
+impl Outcome {
+    /// What became of tests under heptad: those that passed would pass with the kernel, too.
+    fn under_heptad(&mut self, here: Verdicts) {
+        self.under_the_kernel(&here);
+        self.heptad.extend(here);
+    }
+
+    /// What became with the kernel of those that did not pass under heptad.
+    fn under_the_kernel(&mut self, there: &Verdicts) {
+        let passed = there
+            .iter()
+            .filter(|(_, verdict)| **verdict == Verdict::Passed);
+        self.kernel.extend(passed.map(|(test, _)| test.clone()));
+    }
 }
 
 /// Which suites are run, and what is to become of the table.

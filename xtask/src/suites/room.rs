@@ -81,6 +81,18 @@ impl Room {
         Ok(here)
     }
 
+    /// Copies a folder in with all that is below it, as whoever runs the tests would have made it; where it is then.
+    pub fn lay(&self, name: &str, folder: &Path) -> Result<PathBuf> {
+        let here = self.folder.join(name);
+        let mut copy = Command::new("cp");
+        done(copy.arg("-aT").args([folder, &here]))?;
+        if self.as_root {
+            let mut give = Command::new("chown");
+            done(give.args(["-R", "65534:65534"]).arg(&here))?;
+        }
+        Ok(here)
+    }
+
     /// Writes a file of lines in; where it is then.
     pub fn note<'a>(
         &self,
@@ -218,4 +230,12 @@ impl Room {
         eprintln!("suites: {what}: {:.1} s", start.elapsed().as_secs_f64());
         Ok(String::from_utf8_lossy(&fs::read(&path)?).into_owned())
     }
+}
+
+/// Runs a small program to its end, which must be a good one.
+pub fn done(command: &mut Command) -> Result<()> {
+    let status = command.stdin(Stdio::null()).status();
+    let status = status.with_context(|| format!("cannot start {command:?}"))?;
+    ensure!(status.success(), "{command:?}: {status}");
+    Ok(())
 }
