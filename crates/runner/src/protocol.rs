@@ -69,8 +69,8 @@ pub enum Call {
         socket: SocketNumber,
         /// Second argument.
         backlog: i32,
-        /// Where it listens in the guard's room already.
-        room: Option<SocketAddr>,
+        /// It listens there already.
+        room: Option<InRoom>,
     },
     /// `accept(2)`. Answered with `Outcome::Accepted` and two descriptors, as `Socket`.
     Accept {
@@ -181,6 +181,15 @@ pub enum Call {
         /// A token was taken out of the listener.
         token: bool,
     },
+}
+
+/// A listener in the guard's room.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct InRoom {
+    /// Where it listens there.
+    pub address: SocketAddr,
+    /// The number of the program's end, as `/proc/PID/fd` names it.
+    pub inode: u32,
 }
 
 /// What the lab says.
@@ -306,7 +315,7 @@ impl Request {
                 socket,
                 backlog,
                 room,
-            } => w.tag(3).u32(*socket).i32(*backlog).address(*room),
+            } => w.tag(3).u32(*socket).i32(*backlog).in_room(*room),
             Call::Accept { socket, wait } => w.tag(4).u32(*socket).bool(*wait),
             Call::Connect {
                 socket,
@@ -351,13 +360,7 @@ impl Request {
                 peek,
                 room,
                 errors,
-            } => w
-                .tag(11)
-                .u32(*socket)
-                .bool(*wait)
-                .bool(*peek)
-                .u32(*room)
-                .bool(*errors),
+            } => w.receive_from(*socket, (*wait, *peek, *errors), *room),
             Call::Interface { request, argument } => w.tag(12).u32(*request).bytes(argument),
             Call::Cancel => w.tag(13),
             Call::Delivered { socket, pid, fd } => w.tag(14).u32(*socket).u32(*pid).i32(*fd),
@@ -396,7 +399,7 @@ impl Request {
             3 => Call::Listen {
                 socket: r.u32()?,
                 backlog: r.i32()?,
-                room: r.address()?,
+                room: r.in_room()?,
             },
             4 => Call::Accept {
                 socket: r.u32()?,
@@ -562,6 +565,19 @@ impl Writer {
         self.0.extend_from_slice(bytes);
         self
     }
+    fn receive_from(
+        &mut self,
+        socket: SocketNumber,
+        (wait, peek, errors): (bool, bool, bool),
+        room: u32,
+    ) -> &mut Self {
+        let head = self.tag(11).u32(socket).bool(wait).bool(peek);
+        head.u32(room).bool(errors)
+    }
+    fn in_room(&mut self, room: Option<InRoom>) -> &mut Self {
+        self.address(room.map(|room| room.address));
+        self.u32(room.map_or(0, |room| room.inode))
+    }
     fn address(&mut self, address: Option<SocketAddr>) -> &mut Self {
         match address {
             None => self.tag(0),
@@ -638,6 +654,10 @@ impl Reader<'_> {
             }
             _ => Err(Malformed),
         }
+    }
+    fn in_room(&mut self) -> Result<Option<InRoom>, Malformed> {
+        let (address, inode) = (self.address()?, self.u32()?);
+        Ok(address.map(|address| InRoom { address, inode }))
     }
     fn receive_from(&mut self) -> Result<Call, Malformed> {
         Ok(Call::ReceiveFrom {
@@ -724,6 +744,15 @@ mod tests {
         }
     }
 
+    fn listen(room: Option<SocketAddr>) -> Call {
+        let inode = 4711;
+        Call::Listen {
+            socket: 1,
+            backlog: -1,
+            room: room.map(|address| InRoom { address, inode }),
+        }
+    }
+
     fn calls() -> Vec<Call> {
         let address: SocketAddr = "10.0.1.10:8080".parse().unwrap();
         let six: SocketAddr = "[2001:db8::1%7]:53".parse().unwrap();
@@ -739,11 +768,8 @@ mod tests {
                 protocol: 6,
             },
             Call::Bind { socket: 1, address },
-            Call::Listen {
-                socket: 1,
-                backlog: -1,
-                room: Some(six),
-            },
+            listen(Some(six)),
+            listen(None),
             Call::Accept {
                 socket: 1,
                 wait: true,

@@ -116,6 +116,25 @@ impl Progress {
     }
 }
 
+impl Want {
+    /// How many messages of `sendmmsg` or `recvmmsg` are done.
+    fn done_so_far(&self) -> u32 {
+        match self {
+            Self::ManySent { done, .. } => *done,
+            Self::Datagram {
+                many: Some(progress),
+                ..
+            } => progress.done,
+            _ => 0,
+        }
+    }
+
+    /// An option that the kernel accepted of a shadow.
+    fn is_accepted_option(&self) -> bool {
+        matches!(self, Self::OptionSet { accepted: true, .. })
+    }
+}
+
 /// Where a program wants an address or a value: room and a length that goes both ways.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Place {
@@ -209,45 +228,15 @@ impl Guard {
             let call = Call::clone(call);
             return self.ask(n, Question::new(call, Want::Bound { again: None }));
         }
-        let outcome = match (result, &want) {
+        let outcome = match (result, want.done_so_far()) {
             (Ok(outcome), _) => outcome,
-            (
-                Err(_),
-                Want::ManySent {
-                    done: done @ 1.., ..
-                },
-            ) => {
-                let _ = self.listener.answer(n.id, Ok(i64::from(*done)));
-                return;
-            }
-            (
-                Err(_),
-                Want::Datagram {
-                    many:
-                        Some(Progress {
-                            done: done @ 1.., ..
-                        }),
-                    ..
-                },
-            ) => {
-                let _ = self.listener.answer(n.id, Ok(i64::from(*done)));
+            (Err(_), done @ 1..) => {
+                let _ = self.listener.answer(n.id, Ok(i64::from(done)));
                 return;
             }
             // The lab knows nothing of it: it has no effect, as far as a node of a lab goes.
-            (Err(libc::ENOPROTOOPT), Want::OptionSet { accepted: true, .. }) => Outcome::Value(0),
+            (Err(libc::ENOPROTOOPT), _) if want.is_accepted_option() => Outcome::Value(0),
             (Err(errno), _) => {
-                if let Want::OptionSet {
-                    undo: Some(undo), ..
-                } = &want
-                {
-                    undo.carry_out();
-                }
-                if let Want::Listening {
-                    end, in_room: true, ..
-                } = &want
-                {
-                    close_door(end.as_fd());
-                }
                 self.give_up(&n, &want, errno);
                 let _ = self.listener.answer(n.id, Err(errno));
                 return;
@@ -261,11 +250,8 @@ impl Guard {
                 token,
             } => self.deliver_connection(&n, want, (socket, peer, token), fds),
             Outcome::Native => {
-                if let Want::Shut { socket } = want
-                    && let Some(socket) = self.sockets.get(socket)
-                    && socket.stands_in()
-                {
-                    socket.started = false;
+                if let Want::Shut { socket } = want {
+                    self.sockets.listens_no_more(socket);
                 }
                 let _ = self.listener.leave_to_kernel(n.id);
             }
@@ -299,10 +285,18 @@ impl Guard {
         let _ = self.listener.answer(n.id, Err(errno));
     }
 
-    /// A connect that failed at once may be tried again with filler; one that goes on does so with the pair.
+    /// What was done for a call that failed is undone. A connect that failed at once may be tried again with filler; one that
+    /// goes on does so with the pair.
     fn give_up(&mut self, n: &Notification, want: &Want, errno: i32) {
-        let Want::Connected { socket } = want else {
-            return;
+        let socket = match want {
+            Want::Connected { socket } => socket,
+            Want::OptionSet {
+                undo: Some(undo), ..
+            } => return undo.carry_out(),
+            Want::Listening {
+                end, in_room: true, ..
+            } => return close_door(end.as_fd()),
+            _ => return,
         };
         if errno == libc::EISCONN && self.sockets.stands_in_room(*socket) {
             // It listens there, and stays what it is.
@@ -327,29 +321,8 @@ impl Guard {
             ) => {
                 return self.send_next(n, rest, (done, headers), sent);
             }
-            (
-                Want::Listening {
-                    end,
-                    socket,
-                    started,
-                    in_room,
-                },
-                Outcome::Value(value),
-            ) => {
-                if !started {
-                    self.begin_listening(&n, socket, (&end, in_room));
-                }
-                Ok(value)
-            }
-            (Want::Dissolved { end, socket }, Outcome::Value(value)) => {
-                close_door(end.as_fd());
-                if let Some(socket) = self.sockets.get(socket) {
-                    (socket.started, socket.refused) = (false, false);
-                }
-                Ok(value)
-            }
-            (Want::Connected { socket }, Outcome::Value(value)) => {
-                self.settle(&n, socket, n.args[0] as i32);
+            (want, Outcome::Value(value)) => {
+                self.succeed(&n, want);
                 Ok(value)
             }
             (
@@ -361,18 +334,6 @@ impl Guard {
                 (0..tokens).for_each(|_| take_token(listener.as_fd(), in_room));
                 Err(libc::EAGAIN)
             }
-            (
-                Want::Associated {
-                    socket,
-                    end,
-                    connects,
-                },
-                Outcome::Value(value),
-            ) => {
-                self.associate(socket, &end, connects);
-                Ok(value)
-            }
-            (_, Outcome::Value(value)) => Ok(value),
             (Want::Address(place), Outcome::Address(address)) => {
                 place.fill(n.thread, &sockaddr::encode(address)).map(|()| 0)
             }
@@ -411,6 +372,31 @@ impl Guard {
             _ => Err(libc::EPROTO),
         };
         let _ = self.listener.answer(n.id, result);
+    }
+
+    /// What else a call does that the lab has done.
+    fn succeed(&mut self, n: &Notification, want: Want) {
+        match want {
+            Want::Listening {
+                end,
+                socket,
+                started: false,
+                in_room,
+            } => self.begin_listening(n, socket, (&end, in_room)),
+            Want::Dissolved { end, socket } => {
+                close_door(end.as_fd());
+                if let Some(socket) = self.sockets.get(socket) {
+                    (socket.started, socket.refused) = (false, false);
+                }
+            }
+            Want::Connected { socket } => self.settle(n, socket, n.args[0] as i32),
+            Want::Associated {
+                socket,
+                end,
+                connects,
+            } => self.associate(socket, &end, connects),
+            _ => {}
+        }
     }
 
     fn begin_listening(

@@ -10,7 +10,7 @@ use super::room::streams::be_refused;
 use super::{files, identity, interfaces, netlink, pair, stand_in};
 use crate::memory;
 use crate::notify::Notification;
-use crate::protocol::{Call, SocketNumber};
+use crate::protocol::{Call, InRoom, SocketNumber};
 use heptad_runtime::stack::l5_session::sockaddr::{self, Kind, Purpose};
 
 /// Largest datagram of any protocol: UDP's own bounds are the lab's to know.
@@ -251,7 +251,10 @@ impl Guard {
         let call = Call::Listen {
             socket: held.number,
             backlog: n.args[1] as i32,
-            room: door.as_ref().map(|door| door.address),
+            room: door.as_ref().map(|door| InRoom {
+                address: door.address,
+                inode: identity::inode(held.end.as_fd()) as u32,
+            }),
         };
         let want = Want::Listening {
             socket: held.number,

@@ -254,6 +254,13 @@ impl Sockets {
         self.stand_ins.len()
     }
 
+    /// One that listened in the room is as it was at first.
+    pub(super) fn listens_no_more(&mut self, number: SocketNumber) {
+        if let Some(socket) = self.get(number).filter(|socket| socket.stands_in()) {
+            socket.started = false;
+        }
+    }
+
     /// Whether a socket has a stand-in in the room.
     pub(super) fn stands_in_room(&mut self, number: SocketNumber) -> bool {
         self.get(number)

@@ -114,6 +114,11 @@ const SOCKET_OPTIONS: &[u32] = &[
     libc::SO_ACCEPTCONN as u32,
     libc::SO_PROTOCOL as u32,
     libc::SO_DOMAIN as u32,
+    // These ask for privileges, which a program's user has in the guard's room.
+    libc::SO_PRIORITY as u32,
+    libc::SO_MARK as u32,
+    libc::SO_SNDBUFFORCE as u32,
+    libc::SO_RCVBUFFORCE as u32,
     libc::SO_TIMESTAMP as u32,
     libc::SO_TIMESTAMPNS as u32,
     libc::SO_TIMESTAMPING as u32,

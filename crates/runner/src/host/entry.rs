@@ -48,6 +48,14 @@ pub struct Entry {
 }
 
 impl Entry {
+    /// The number of the end that programs have now.
+    fn shown_inode(&self) -> u32 {
+        match &self.role {
+            Role::Listener(listening) => listening.tokens.inode().unwrap_or(self.inode),
+            _ => self.inode,
+        }
+    }
+
     /// Of a connect that failed only the port is still shown, and only if the socket is not bound.
     pub fn keep_port_only(&mut self, bound: Option<SocketAddr>) {
         self.left = match (self.left, bound) {
@@ -114,7 +122,7 @@ impl<'a> Inodes<'a> {
         let known = self.known.get_or_init(|| {
             let all = self.entries.values();
             all.filter(|entry| entry.at.machine == self.node)
-                .map(|entry| (entry.at.socket, entry.inode))
+                .map(|entry| (entry.at.socket, entry.shown_inode()))
                 .collect()
         });
         known.get(&socket).copied().unwrap_or(0)

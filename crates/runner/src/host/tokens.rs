@@ -3,11 +3,12 @@
 //! (`exec/room`), it is a connection there.
 
 use std::collections::VecDeque;
-use std::net::SocketAddr;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use rustix::io::Errno;
 use rustix::net::{SendFlags, bind, connect, connect_unspec, send};
+
+use crate::protocol::InRoom;
 
 /// The tokens of a listener.
 #[derive(Default)]
@@ -18,7 +19,7 @@ pub struct Tokens {
 
 /// A listener in the guard's room, and sockets of ours there.
 struct Room {
-    address: SocketAddr,
+    listener: InRoom,
     /// Finds out whether it still listens.
     probe: OwnedFd,
     /// Each makes one token; the one that made the oldest stands first.
@@ -26,8 +27,8 @@ struct Room {
 }
 
 impl Tokens {
-    /// Those of a listener at this address of the room; `None` if it came without sockets for us.
-    pub fn in_room(address: SocketAddr, ends: Vec<OwnedFd>) -> Option<Self> {
+    /// Those of a listener in the room; `None` if it came without sockets for us.
+    pub fn in_room(listener: InRoom, ends: Vec<OwnedFd>) -> Option<Self> {
         let mut clients = VecDeque::from(ends);
         let probe = clients.pop_front()?;
         for client in &clients {
@@ -36,7 +37,7 @@ impl Tokens {
         Some(Self {
             count: 0,
             room: Some(Room {
-                address,
+                listener,
                 probe,
                 clients,
             }),
@@ -46,6 +47,11 @@ impl Tokens {
     /// Whether the listener is in the room.
     pub fn are_in_room(&self) -> bool {
         self.room.is_some()
+    }
+
+    /// The inode of a listener in the room.
+    pub fn inode(&self) -> Option<u32> {
+        self.room.as_ref().map(|room| room.listener.inode)
     }
 
     /// Puts tokens until there are as many as connections that `wait`, or the program has been told of enough. `pair` is our end.
@@ -97,14 +103,14 @@ impl Room {
             return false;
         };
         let _ = connect_unspec(&client);
-        let done = connect(&client, &self.address);
+        let done = connect(&client, &self.listener.address);
         self.clients.push_back(client);
         matches!(done, Ok(()) | Err(Errno::INPROGRESS))
     }
 
     /// Its address is taken for as long as it is open.
     fn is_open(&self) -> bool {
-        bind(self.probe.as_fd(), &self.address).is_err()
+        bind(self.probe.as_fd(), &self.listener.address).is_err()
     }
 }
 
@@ -124,7 +130,14 @@ mod tests {
     fn a_listener_in_a_room_is_told_of_no_more_connections_than_it_has_clients() {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let (pair, _other) = rustix::pipe::pipe().unwrap();
-        let mut tokens = Tokens::in_room(listener.local_addr().unwrap(), clients()).unwrap();
+        let mut tokens = Tokens::in_room(
+            InRoom {
+                address: listener.local_addr().unwrap(),
+                inode: 7,
+            },
+            clients(),
+        )
+        .unwrap();
         tokens.put(9, pair.as_fd());
         assert_eq!(tokens.count, 3);
         // As the guard does: nothing is left behind.

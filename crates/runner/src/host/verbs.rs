@@ -36,17 +36,40 @@ impl<S: Sockets> Server<S> {
         let netlink = netlink.filter(|key| self.netlinks.contains_key(key));
         let reply = match call {
             call if let Some(key) = netlink => self.netlink_call(asker, key, call, &fds),
+            call => match self.perform(asker, call, fds) {
+                Some(reply) => reply,
+                None => return,
+            },
+        };
+        match reply {
+            Ok(None) => {}
+            Ok(Some(outcome)) => self.done(channel, id, Ok(outcome)),
+            Err(errno) => self.done(channel, id, Err(errno)),
+        }
+    }
+
+    /// What a call comes to that is not about netlink; `None` for what has no answer.
+    fn perform(&mut self, asker: Asker, call: Call, fds: Vec<OwnedFd>) -> Option<Reply> {
+        let (channel, id) = asker;
+        Some(match call {
             Call::Hello { program, .. } => {
                 if let Some(channel) = self.channels.get_mut(&channel) {
                     channel.program = program;
                 }
-                return;
+                return None;
             }
-            Call::Cancel => return self.cancel(channel, id),
+            Call::Cancel => {
+                self.cancel(channel, id);
+                return None;
+            }
             Call::Delivered { socket, pid, fd } => {
-                return self.delivered(channel, socket, (pid, fd));
+                self.delivered(channel, socket, (pid, fd));
+                return None;
             }
-            Call::Undelivered { socket, token } => return self.undelivered(channel, socket, token),
+            Call::Undelivered { socket, token } => {
+                self.undelivered(channel, socket, token);
+                return None;
+            }
             Call::Socket {
                 family,
                 kind,
@@ -60,7 +83,10 @@ impl<S: Sockets> Server<S> {
                 socket,
                 backlog,
                 room,
-            } => self.listen(channel, socket, backlog, room.map(|at| (at, fds))),
+            } => {
+                let tokens = room.and_then(|listener| Tokens::in_room(listener, fds));
+                self.listen(channel, socket, backlog, tokens)
+            }
             Call::Accept { socket, wait } => self.accept(asker, socket, wait),
             Call::Connect {
                 socket,
@@ -68,13 +94,7 @@ impl<S: Sockets> Server<S> {
                 wait,
                 filler,
                 at_once,
-            } => match (self.live(channel, socket), address) {
-                (None, _) => self.connect_again(asker, socket, address.is_none()),
-                (Some(key), None) => self.dissolve(asker, key),
-                (Some(key), Some(address)) => {
-                    self.connect(asker, key, address, (wait, filler, at_once))
-                }
-            },
+            } => self.connect_or_dissolve(asker, socket, address, (wait, filler, at_once)),
             Call::Name { socket, peer } => self.name(channel, socket, peer),
             Call::Shutdown { socket, how } => self.shutdown(asker, socket, how),
             Call::SetOption {
@@ -107,12 +127,7 @@ impl<S: Sockets> Server<S> {
                 room,
                 errors: false,
             } => self.receive_from(asker, socket, (wait, Parked { id, room, peek }), &fds),
-        };
-        match reply {
-            Ok(None) => {}
-            Ok(Some(outcome)) => self.done(channel, id, Ok(outcome)),
-            Err(errno) => self.done(channel, id, Err(errno)),
-        }
+        })
     }
 
     /// The key of a socket that is not over.
@@ -292,7 +307,7 @@ impl<S: Sockets> Server<S> {
         channel: u64,
         socket: SocketNumber,
         backlog: i32,
-        room: Option<(SocketAddr, Vec<OwnedFd>)>,
+        tokens: Option<Tokens>,
     ) -> Reply {
         let key = self.live(channel, socket).ok_or(libc::EINVAL)?;
         let entry = self.entries.get_mut(&key).ok_or(libc::EINVAL)?;
@@ -302,7 +317,6 @@ impl<S: Sockets> Server<S> {
                 self.network
                     .listen(entry.at, backlog)
                     .map_err(SocketError::errno)?;
-                let tokens = room.and_then(|(at, ends)| Tokens::in_room(at, ends));
                 let in_room = tokens.is_some();
                 entry.left = None;
                 entry.role = Role::Listener(Listening {
@@ -409,6 +423,20 @@ impl<S: Sockets> Server<S> {
         self.network.watch(entry.at, &entry.waker);
         let waiting = self.network.waiting(entry.at);
         listening.tokens.put(waiting, entry.end.as_fd());
+    }
+
+    fn connect_or_dissolve(
+        &mut self,
+        asker: Asker,
+        socket: SocketNumber,
+        address: Option<SocketAddr>,
+        how: (bool, u32, bool),
+    ) -> Reply {
+        match (self.live(asker.0, socket), address) {
+            (None, _) => self.connect_again(asker, socket, address.is_none()),
+            (Some(key), None) => self.dissolve(asker, key),
+            (Some(key), Some(address)) => self.connect(asker, key, address, how),
+        }
     }
 
     fn connect(
