@@ -43,7 +43,7 @@ const EXAMPLES: &str = "Examples:
   cargo xtask ci --full --only neighbours
                                         a gigabyte each way between Linux and a lab
   cargo xtask captures                  hundreds of captures of strangers go into a host and a router
-  cargo xtask suites                    test suites of CPython and Go under heptad, beside what the kernel passes
+  cargo xtask suites                    test suites of CPython, Go, redis and others under heptad, beside what the kernel passes
   cargo xtask semantics                 random sequences of socket calls, beside the kernel's answers
   cargo xtask lossy                     real programs between two nodes, over a cable that loses packets
   cargo xtask performance               programs under heptad beside the kernel's loopback
