@@ -49,7 +49,7 @@ pub(super) fn user_namespaces() -> Check {
     NAMESPACES.found(tried)
 }
 
-/// A namespace of the network with a socket of its own in it, where programs' datagram sockets are made (`exec/room`).
+/// A namespace of the network with a socket of its own in it, where programs' sockets are made (`exec/room`).
 pub(super) fn private_network() -> Check {
     let tried = in_child(|| match inside::enter() {
         Ok(()) => (0, 0),
@@ -59,7 +59,7 @@ pub(super) fn private_network() -> Check {
         }
     });
     let tried = tried.and_then(|(failed, errno)| match failed {
-        0 => Ok("datagram sockets of programs are the kernel's in one".to_owned()),
+        0 => Ok("datagram sockets and listeners of programs are the kernel's in one".to_owned()),
         _ => Err(io::Error::from_raw_os_error(errno.into())),
     });
     PRIVATE.found(tried)

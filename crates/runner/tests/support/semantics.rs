@@ -33,7 +33,7 @@ const DIFFERENT_IN_A_PAIR: &[(&str, &str)] = &[
 ];
 
 /// Whether the guard makes datagram sockets in a private network.
-fn has_room() -> bool {
+pub fn has_room() -> bool {
     let checks = heptad_runner::probe();
     let room = checks.iter().find(|check| check.name == "private network");
     room.unwrap().ok
