@@ -222,9 +222,9 @@ impl Guard {
             want,
             ..
         } = parked;
-        if let (Err(libc::EADDRINUSE), Want::Bound { again: Some(call) }) = (&result, &want)
-            && self.sweep_stand_ins()
-        {
+        if let (Err(libc::EADDRINUSE), Want::Bound { again: Some(call) }) = (&result, &want) {
+            // Of one that is missing the kernel may have told meanwhile: the lab is asked once more in any case.
+            self.sweep_stand_ins();
             let call = Call::clone(call);
             return self.ask(n, Question::new(call, Want::Bound { again: None }));
         }
