@@ -150,16 +150,15 @@ impl Guard {
         self.sockets.set_holder(number, process, fd);
     }
 
-    /// Lets go of stand-ins that were closed: their ports are free. Whether there were any.
-    pub(super) fn sweep_stand_ins(&mut self) -> bool {
-        let before = self.sockets.stand_in_count();
+    /// Lets go of stand-ins that were closed: their ports are free.
+    pub(super) fn sweep_stand_ins(&mut self) {
         let all = self.sockets.stand_ins();
         let missing = all
             .into_iter()
             .filter(|(number, (process, fd))| self.stand_in_at(*process, *number, *fd).is_none());
         let missing: Vec<_> = missing.collect();
         if missing.is_empty() {
-            return false;
+            return;
         }
         // A copy may be anywhere.
         let below = descendants::below(std::process::id().cast_signed());
@@ -173,7 +172,6 @@ impl Guard {
                 drop(self.sockets.take_waiting(number));
             }
         }
-        self.sockets.stand_in_count() < before
     }
 
     /// A new one begins; when there are many, those that were closed go.
