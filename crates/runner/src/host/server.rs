@@ -235,6 +235,14 @@ impl<S: Sockets> Server<S> {
         }
     }
 
+    /// Listeners in rooms at this port hear of a connection that is there already, before who connects does: as on Linux.
+    pub(super) fn tell_listeners(&mut self, port: u16) {
+        let keys = self.listeners.get(&port).cloned().unwrap_or_default();
+        for key in keys {
+            self.refresh_listener(key);
+        }
+    }
+
     /// Lets go of listeners in rooms at this port that programs have closed by now.
     pub(super) fn let_go_of_listeners(&mut self, port: u16) {
         let Some(keys) = self.listeners.get(&port) else {

@@ -472,6 +472,8 @@ impl<S: Sockets> Server<S> {
                 return Err(error.errno());
             }
         }
+        self.tell_listeners(address.port());
+        let entry = self.entries.get_mut(&key).ok_or(libc::EINVAL)?;
         if at_once && is_refused(&self.network, entry.at) {
             entry.left = self.network.local(entry.at).ok();
             let _ = self.network.disconnect(entry.at);
