@@ -426,6 +426,7 @@ impl Guard {
         };
         let mut filter_in_use = true;
         loop {
+            self.rooms.stock_up();
             let idle = PollFlags::empty();
             // A listener that nobody makes calls on hangs up for ever.
             let calls = match filter_in_use {

@@ -33,10 +33,31 @@ const SOON: i64 = 100_000_000;
 /// Streams that were made ahead, and who tells of those that were closed.
 #[derive(Debug, Default)]
 pub(super) struct Stock {
-    v4: Vec<OwnedFd>,
-    v6: Vec<OwnedFd>,
+    v4: Shelf,
+    v6: Shelf,
     closings: Option<OwnedFd>,
     tried: bool,
+}
+
+/// Of one family: a program that listens anew is away for as long as they take to make.
+#[derive(Debug, Default)]
+struct Shelf {
+    streams: Vec<OwnedFd>,
+    /// Some were asked for.
+    has_streams: bool,
+    /// What the lab is given for the next listener.
+    door: Vec<OwnedFd>,
+    /// There was a listener.
+    has_doors: bool,
+}
+
+impl Stock {
+    fn shelf(&mut self, family: u16) -> &mut Shelf {
+        match i32::from(family) {
+            libc::AF_INET6 => &mut self.v6,
+            _ => &mut self.v4,
+        }
+    }
 }
 
 /// What the lab is given for a listener in the room.
@@ -57,19 +78,40 @@ impl Rooms {
             self.streams.closings = told.into_iter().next();
         }
         self.streams.closings.as_ref()?;
-        let made = |streams: &mut Stock| match i32::from(family) {
-            libc::AF_INET6 => streams.v6.pop(),
-            _ => streams.v4.pop(),
-        };
-        if let Some(stream) = made(&mut self.streams) {
-            return Some(stream);
+        if self.streams.shelf(family).streams.is_empty() {
+            self.streams.shelf(family).streams = self.room()?.ask(STREAMS, family)?;
         }
-        let fresh = self.room()?.ask(STREAMS, family)?;
-        match i32::from(family) {
-            libc::AF_INET6 => self.streams.v6 = fresh,
-            _ => self.streams.v4 = fresh,
+        let shelf = self.streams.shelf(family);
+        shelf.has_streams = true;
+        shelf.streams.pop()
+    }
+
+    /// Sockets in the room for the lab.
+    fn door(&mut self, family: u16) -> Option<Vec<OwnedFd>> {
+        let shelf = self.streams.shelf(family);
+        shelf.has_doors = true;
+        match std::mem::take(&mut shelf.door) {
+            door if door.is_empty() => self.room()?.ask(STREAMS, family),
+            door => Some(door),
         }
-        made(&mut self.streams)
+    }
+
+    /// Makes what was used up, while no call waits for it.
+    pub(in crate::exec) fn stock_up(&mut self) {
+        for family in [libc::AF_INET as u16, libc::AF_INET6 as u16] {
+            let shelf = self.streams.shelf(family);
+            let wants_streams = shelf.has_streams && shelf.streams.is_empty();
+            let wants_door = shelf.has_doors && shelf.door.is_empty();
+            let Some(room) = self.room.as_ref() else {
+                return;
+            };
+            if wants_streams && let Some(streams) = room.ask(STREAMS, family) {
+                self.streams.shelf(family).streams = streams;
+            }
+            if wants_door && let Some(door) = room.ask(STREAMS, family) {
+                self.streams.shelf(family).door = door;
+            }
+        }
     }
 
     /// Who tells that streams were closed.
@@ -93,7 +135,7 @@ impl Guard {
         if !socket.stands_in_room() || socket.started {
             return Ok(None);
         }
-        let Some(ends) = self.rooms.room().and_then(|r| r.ask(STREAMS, held.family)) else {
+        let Some(ends) = self.rooms.door(held.family) else {
             return Ok(None);
         };
         Ok(open_door(held, ends))
