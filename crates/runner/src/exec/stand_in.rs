@@ -10,8 +10,8 @@
 //!
 //! Copies under low numbers of the same process (`dup`) are found when that happens, and an epoll that has one is told of the other
 //! (`epolls`). Any other copy (`fork`, a message with descriptors) catches up at the next call on it that comes to the guard:
-//! to trap what copies would let a signal break off calls that never say `EINTR`. Nothing tells that a stand-in was
-//! closed; it is looked for when its port is asked for, and when there are many.
+//! to trap what copies would let a signal break off calls that never say `EINTR`. Of one in
+//! the room the kernel tells that it was closed; any other is looked for when its port is asked for, and when there are many.
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
